@@ -1,0 +1,74 @@
+"""What commands write: results on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+# Read by the libraries when they are imported, which happens only after a command has started.
+_QUIET_ENVIRONMENT = {
+    "TRANSFORMERS_VERBOSITY": "error",
+    "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
+    "DATASETS_VERBOSITY": "error",
+    "HF_HUB_VERBOSITY": "error",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+}
+
+
+@contextlib.contextmanager
+def quiet_libraries(debug: bool) -> Iterator[None]:
+    """Silence the bars and warnings of the libraries underneath, unless `debug`.
+
+    Variables that the user has set are left alone.
+    """
+    if debug:
+        yield
+        return
+    for name, value in _QUIET_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        _quieten_imported()
+        yield
+
+
+def _quieten_imported() -> None:
+    """For libraries that were imported before, the environment comes too late."""
+    for name in ("transformers", "datasets", "huggingface_hub"):
+        if name in sys.modules:
+            logging.getLogger(name).setLevel(logging.ERROR)
+    transformers = sys.modules.get("transformers")
+    if transformers is not None:
+        transformers.utils.logging.disable_progress_bar()
+
+
+@contextlib.contextmanager
+def stdout_for_results(json_only: bool) -> Iterator[None]:
+    """Send all other output to stderr where a program reads stdout."""
+    if not json_only:
+        yield
+        return
+    with contextlib.redirect_stdout(sys.stderr):
+        yield
+
+
+def is_main_process() -> bool:
+    """Whether this process is the one that reports, among those a launcher has started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON object."""
+    print(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def note(message: str) -> None:
+    """Tell the user something that is not a result."""
+    print(message, file=sys.stderr)

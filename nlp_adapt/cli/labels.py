@@ -1,0 +1,142 @@
+"""Compare the labels of two domains and propose a label map.
+
+Prints every class (or entity type) of both domains with how often it occurs. Labels that only the
+target has need a decision before training: the proposed label map is a start, to be read before it
+goes into a recipe. Built-in domains bring a label map of their own; --label_map '{}' shows their
+labels as they are.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from nlp_adapt.cli import console
+from nlp_adapt.config import TASKS
+from nlp_adapt.errors import DataError
+from nlp_adapt.recipe import coerce
+
+if TYPE_CHECKING:
+    from nlp_adapt.data.domain import Domain
+
+HELP = "compare the labels of two domains and propose a label map"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `nlp-adapt labels`."""
+    parser.add_argument("source", metavar="SOURCE", help="file, folder, Hub id or builtin:")
+    parser.add_argument("target", metavar="TARGET", help="file, folder, Hub id or builtin:")
+    parser.add_argument("--task", choices=TASKS, help="default: what the source has labels for")
+    parser.add_argument("--text_column", help="column that holds the text (or the words)")
+    parser.add_argument("--label_column", help="column that holds the label (or the tags)")
+    parser.add_argument("--label_map", help="raw label -> label name, as YAML")
+    parser.add_argument("--repair_tags", action="store_true", help="repair ill-formed tags")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print both label sets and the proposal."""
+    with console.stdout_for_results(args.json):
+        source = _read_source(args)
+        report = compare(source, _read(args, args.target, source.task))
+    if args.json:
+        console.print_json(report)
+    else:
+        print(render(report))
+    return 0
+
+
+def compare(source: Domain, target: Domain) -> dict[str, Any]:
+    """Counts of both domains, what they share, and a label map for what only the target has.
+
+    Raises:
+        DataError: The source has no labels.
+    """
+    from nlp_adapt.data.labels import compare_labels, label_counts, propose_label_map
+
+    if source.label_names is None:
+        raise DataError(
+            f"{source.name} has no labels: name its label column with --label_column, or the task "
+            "with --task."
+        )
+    space = compare_labels(source, target)
+    counts = {"source": label_counts(source), "target": label_counts(target)}
+    return {
+        "task": source.task,
+        "source": {"name": source.name, "labels": counts["source"]},
+        "target": {"name": target.name, "labels": counts["target"]},
+        "shared": list(space.shared),
+        "source_only": list(space.source_only),
+        "target_only": list(space.target_only),
+        "label_map": propose_label_map(counts["source"], space.target_only),
+    }
+
+
+def render(report: dict[str, Any]) -> str:
+    """The report as text: a table, then what to do."""
+    from nlp_adapt.data.labels import label_key
+    from nlp_adapt.reporting.table import layout
+
+    source, target = report["source"], report["target"]
+    what = "entity type" if report["task"] == "token-classification" else "label"
+    theirs = {label_key(name): count for name, count in target["labels"].items()}
+    rows = [[what, source["name"], target["name"]]]
+    for name, count in source["labels"].items():
+        rows.append([name, f"{count:,}", f"{theirs.get(label_key(name), 0):,}"])
+    rows += [[name, "0", f"{target['labels'][name]:,}"] for name in report["target_only"]]
+    return f"{layout(rows)}\n\n{_advice(report)}"
+
+
+def _advice(report: dict[str, Any]) -> str:
+    source, target = report["source"]["name"], report["target"]["name"]
+    if not report["target"]["labels"]:
+        return f"{target} has no labels: there is nothing to map."
+    if not report["target_only"]:
+        lacking = ", ".join(report["source_only"])
+        return f"{source} has every label of {target}: no map is needed." + (
+            f" {target} lacks {lacking}." if lacking else ""
+        )
+    import yaml
+
+    proposal = yaml.safe_dump(
+        {"label_map": report["label_map"]}, sort_keys=False, allow_unicode=True
+    )
+    return (
+        f"{target} has labels that {source} lacks. A proposal for the recipe, by name alone; read "
+        f"it before use (ignore leaves out what it names):\n\n{proposal.rstrip()}"
+    )
+
+
+def _read_source(args: argparse.Namespace) -> Domain:
+    """The source, read for the task that is named, or else for the one that it has labels for."""
+    if args.task is not None:
+        return _read(args, args.source, args.task)
+    tagging, classifying = reversed(TASKS)
+    try:
+        source = _read(args, args.source, tagging)
+    except DataError as error:
+        try:
+            return _read(args, args.source, classifying)
+        except DataError:
+            raise error from None
+    return source if source.label_names else _read(args, args.source, classifying)
+
+
+def _read(args: argparse.Namespace, reference: str, task: str) -> Domain:
+    from nlp_adapt.data.loading import load_domain
+
+    label_map = None
+    if args.label_map is not None:
+        label_map = coerce("label_map", args.label_map, dict[str, str])
+    domain = load_domain(
+        reference,
+        task=task,
+        text_column=args.text_column,
+        label_column=args.label_column,
+        label_map=label_map,
+        test_fraction=0.0,
+        repair_tags=args.repair_tags,
+    )
+    for line in domain.notes:
+        console.note(line)
+    return domain

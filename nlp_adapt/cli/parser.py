@@ -1,0 +1,123 @@
+"""The arguments of all commands, in argparse, with hints where a word is unknown."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import nlp_adapt
+from nlp_adapt.cli import evaluate, labels, methods, predict, train
+from nlp_adapt.config import nearest
+from nlp_adapt.errors import ConfigError
+
+COMMANDS = {
+    "train": train,
+    "evaluate": evaluate,
+    "predict": predict,
+    "labels": labels,
+    "methods": methods,
+}
+
+DESCRIPTION = """\
+Adapt a Hugging Face text classifier or tagger to a domain that has no labels.
+
+  nlp-adapt train --config recipes/sentiment/dann.yaml --source reviews.csv --target tweets.jsonl
+  nlp-adapt evaluate runs/adaptation --data labelled_tweets.csv
+  nlp-adapt predict runs/adaptation new_tweets.csv --out predictions.csv
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argparse parser that raises `ConfigError` instead of leaving the program."""
+
+    def error(self, message: str) -> NoReturn:
+        """Turn argparse's complaint into one sentence of ours."""
+        raise ConfigError(f"{message} (`{self.prog} --help` shows what there is).")
+
+
+def build_parser() -> Parser:
+    """The parser of every command."""
+    parser = Parser(
+        prog="nlp-adapt",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    version = f"nlp-adapt {nlp_adapt.__version__}"
+    parser.add_argument("--version", action="version", version=version)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
+    for name, module in COMMANDS.items():
+        command = commands.add_parser(
+            name,
+            help=module.HELP,
+            description=module.__doc__,
+            usage=getattr(module, "USAGE", None),
+            formatter_class=_HelpFormatter,
+            allow_abbrev=False,
+        )
+        module.add_arguments(command)
+        command.add_argument("--debug", action="store_true", help="show tracebacks and warnings")
+        command.set_defaults(run=module.run, parser=command)
+    return parser
+
+
+def parse(words: Sequence[str]) -> argparse.Namespace:
+    """Parse a command line.
+
+    Dashes and underscores in option names are the same. What the command's parser does not know is
+    handed to the command's `accept_unknown`, where it has one, and refused otherwise.
+
+    Raises:
+        ConfigError: A command, an option or a value is missing or unknown.
+    """
+    words = underscored(words)
+    parser = build_parser()
+    if not words:
+        parser.print_help()
+        raise SystemExit(2)
+    command = next((word for word in words if not word.startswith("-")), None)
+    if command is not None and command not in COMMANDS:
+        raise ConfigError(
+            f"unknown command '{command}'{nearest(command, list(COMMANDS))} "
+            f"(there are {', '.join(COMMANDS)})"
+        )
+    args, unknown = parser.parse_known_args(words)
+    if command is None:
+        raise ConfigError(f"name a command: {', '.join(COMMANDS)}.")
+    accept = getattr(COMMANDS[command], "accept_unknown", None)
+    if accept is not None:
+        unknown = accept(args, unknown)
+    if unknown:
+        raise ConfigError(_unknown_message(args.parser, unknown[0]))
+    return args
+
+
+def underscored(words: Sequence[str]) -> list[str]:
+    """Write `--output-dir` as `--output_dir`; values and what follows a dot stay as they are."""
+    result: list[str] = []
+    for index, word in enumerate(words):
+        if word == "--":
+            return [*result, *words[index:]]
+        if word.startswith("--"):
+            name, equals, value = word[2:].partition("=")
+            first, dot, rest = name.partition(".")
+            word = f"--{first.replace('-', '_')}{dot}{rest}{equals}{value}"
+        result.append(word)
+    return result
+
+
+def _unknown_message(parser: argparse.ArgumentParser, word: str) -> str:
+    if not word.startswith("-"):
+        return f"unexpected argument '{word}' (`{parser.prog} --help` shows what there is)"
+    name = word.partition("=")[0]
+    known = [flag for action in parser._actions for flag in action.option_strings]
+    return f"unknown option {name}{nearest(name, known)} (`{parser.prog} --help` lists the options)"
+
+
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Help in which long option names keep a column of their own."""
+
+    def __init__(self, prog: str, **settings: Any) -> None:
+        settings.setdefault("max_help_position", 34)
+        super().__init__(prog, **settings)

@@ -1,0 +1,113 @@
+"""Every recipe key as a flag: names, help and choices come from the dataclass in `config.py`."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import types
+import typing
+from typing import Any
+
+from nlp_adapt.config import Recipe
+from nlp_adapt.errors import ConfigError
+
+# The first key of each section of help; keys follow in the order of the dataclass.
+SECTIONS = {
+    "output_dir": "run",
+    "num_train_epochs": "length of training",
+    "learning_rate": "optimizer",
+    "domain_features": "adversary",
+    "max_length": "text",
+    "precision": "machine",
+    "eval_strategy": "evaluation, logging and saving",
+    "push_to_hub": "Hub",
+    "model": "model and data",
+}
+SHOWN_FIRST = "model and data"
+
+
+def add_recipe_flags(parser: argparse.ArgumentParser) -> None:
+    """Add a flag for every key of a recipe; only flags that are given appear in the result."""
+    kinds = typing.get_type_hints(Recipe)
+    sections: dict[str, list[dataclasses.Field[Any]]] = {}
+    section = ""
+    for field in dataclasses.fields(Recipe):
+        section = SECTIONS.get(field.name, section)
+        sections.setdefault(section, []).append(field)
+    for title in sorted(sections, key=lambda title: title != SHOWN_FIRST):
+        group = parser.add_argument_group(title)
+        for field in sections[title]:
+            _add_flag(group, field, kinds[field.name])
+
+
+def recipe_overrides(args: argparse.Namespace) -> dict[str, Any]:
+    """The recipe keys that the command line gives, as strings, lists and dotted keys."""
+    names = [field.name for field in dataclasses.fields(Recipe)]
+    overrides = {name: getattr(args, name) for name in names if hasattr(args, name)}
+    for name, value in overrides.items():
+        if isinstance(value, list) and len(value) == 1:
+            overrides[name] = value[0]
+    return {**overrides, **getattr(args, "dotted", {})}
+
+
+def take_dotted_flags(args: argparse.Namespace, words: list[str]) -> list[str]:
+    """Move `--options.dann.weight 0.5` from `words` to `args.dotted`; return what is left."""
+    mappings = [name for name, kind in typing.get_type_hints(Recipe).items() if _is_mapping(kind)]
+    args.dotted, rest = {}, []
+    queue = list(words)
+    while queue:
+        word = queue.pop(0)
+        name, equals, value = word.removeprefix("--").partition("=")
+        first = name.partition(".")[0]
+        if not (word.startswith("--") and "." in name and first in mappings):
+            rest.append(word)
+            continue
+        if not equals:
+            if not queue or queue[0].startswith("--"):
+                raise ConfigError(f"--{name} needs a value.")
+            value = queue.pop(0)
+        args.dotted[name] = value
+    return rest
+
+
+def _add_flag(group: argparse._ArgumentGroup, field: dataclasses.Field[Any], kind: Any) -> None:
+    flag = f"--{field.name}"
+    shared: dict[str, Any] = {
+        "dest": field.name,
+        "default": argparse.SUPPRESS,
+        "help": _help(field),
+    }
+    if kind is bool:
+        group.add_argument(flag, nargs="?", const="true", metavar="true|false", **shared)
+        shared["help"] = argparse.SUPPRESS
+        group.add_argument(f"--no_{field.name}", action="store_const", const="false", **shared)
+    elif _takes_several(kind):
+        group.add_argument(flag, nargs="+", action="extend", metavar=_metavar(field), **shared)
+    else:
+        group.add_argument(flag, metavar=_metavar(field), **shared)
+
+
+def _help(field: dataclasses.Field[Any]) -> str:
+    text = field.metadata["help"]
+    if field.default is not dataclasses.MISSING and field.default is not None:
+        default = str(field.default).lower() if isinstance(field.default, bool) else field.default
+        text += f" (default: {default})"
+    return text.replace("%", "%%")
+
+
+def _metavar(field: dataclasses.Field[Any]) -> str:
+    choices = field.metadata["choices"]
+    return "{" + ",".join(choices) + "}" if choices else "VALUE"
+
+
+def _members(kind: Any) -> tuple[Any, ...]:
+    is_union = typing.get_origin(kind) in (typing.Union, types.UnionType)
+    return typing.get_args(kind) if is_union else (kind,)
+
+
+def _takes_several(kind: Any) -> bool:
+    return list[str] in _members(kind)
+
+
+def _is_mapping(kind: Any) -> bool:
+    return any(typing.get_origin(member) is dict for member in _members(kind))

@@ -1,0 +1,57 @@
+"""Train a source-only model and an adapted one, and compare them.
+
+Options come from a recipe file (--config) and from flags; a flag wins. Every key of a recipe is a
+flag, dashes and underscores are the same, and options of an objective are written with dots:
+--options.dann.weight 0.5
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from nlp_adapt.cli import console
+from nlp_adapt.cli.recipe_flags import add_recipe_flags, recipe_overrides, take_dotted_flags
+from nlp_adapt.errors import ConfigError
+from nlp_adapt.recipe import load_recipe
+
+USAGE = "nlp-adapt train [--config RECIPE.yaml] [--KEY VALUE ...] [--json] [--debug]"
+HELP = "train a source-only model and an adapted one, and compare them"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the recipe file, and every key of a recipe as a flag."""
+    parser.add_argument("--config", metavar="RECIPE.yaml", help="recipe file")
+    parser.add_argument("--json", action="store_true", help="print results as one JSON object")
+    add_recipe_flags(parser)
+
+
+def accept_unknown(args: argparse.Namespace, words: list[str]) -> list[str]:
+    """Take dotted flags; return the words that nobody knows."""
+    return take_dotted_flags(args, words)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, then print the table that compares the two models."""
+    recipe = load_recipe(args.config, recipe_overrides(args))
+    if recipe.source is None:
+        raise ConfigError(
+            "name the labelled domain: --source FILE, or `source: FILE` in the recipe."
+        )
+    with console.stdout_for_results(args.json):
+        results = _train(recipe)
+    if not console.is_main_process():
+        return 0
+    if args.json:
+        console.print_json(results)
+    else:
+        from nlp_adapt.reporting.table import render
+
+        print(f"\n{render(results)}\n\nThe model is in {recipe.output_dir}/model.")
+    return 0
+
+
+def _train(recipe: Any) -> dict[str, Any]:
+    from nlp_adapt.training.trainer import AdaptationTrainer
+
+    return AdaptationTrainer.from_recipe(recipe).train()

@@ -1,0 +1,212 @@
+"""What a run is told: every option, its type, its default and one line of help.
+
+The same dataclass serves Python (`AdaptationConfig(...)`), recipes (YAML keys) and the command line
+(flags), so that an option is written down once. `recipe.py` reads YAML and flags into it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nlp_adapt.errors import ConfigError
+
+TASKS = ("sequence-classification", "token-classification")
+DOMAIN_FEATURES = ("classifier", "first", "mean", "max")
+LAMBDA_SCHEDULES = ("sigmoid", "linear", "constant")
+STRATEGIES = ("no", "steps", "epoch")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+
+
+def option(default: Any, help: str, choices: Sequence[str] = ()) -> Any:
+    """A dataclass field with the help line and choices that the command line shows."""
+    metadata = {"help": help, "choices": tuple(choices)}
+    if isinstance(default, (dict, list)):
+        return dataclasses.field(default_factory=lambda: default.copy(), metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclass(kw_only=True)
+class AdaptationConfig:
+    """Options of one adaptation run, in the vocabulary of `transformers.TrainingArguments`.
+
+    Batch sizes count rows **per domain**: a step sees `per_device_train_batch_size` source rows and
+    as many target rows. Epochs count passes over the source. Schedules count applied steps.
+
+    Raises:
+        ConfigError: If a value is outside its range or options contradict each other.
+    """
+
+    output_dir: str = option("runs/adaptation", "folder for the model, results and logs")
+    task: str = option(TASKS[0], "what the labels mean", TASKS)
+    method: str = option("dann", "adaptation method; `nlp-adapt methods` lists them")
+    stages: list[dict[str, Any]] | None = option(
+        None, "stages to run instead of a method's own: a list of {objectives, epochs | steps, ...}"
+    )
+    options: dict[str, dict[str, Any]] = option(
+        {},
+        "options of objectives by name, such as {dann: {weight: 0.5}}; --options.dann.weight 0.5",
+    )
+    compare_source_only: bool = option(
+        True, "also train a source-only twin with the same seed and budget, to compare with"
+    )
+
+    # Length of training
+    num_train_epochs: float = option(3.0, "passes over the source's training rows")
+    max_steps: int = option(-1, "total optimizer steps; overrides num_train_epochs when positive")
+    per_device_train_batch_size: int = option(32, "rows per domain, device and micro-batch")
+    per_device_eval_batch_size: int = option(64, "rows per device in evaluation and prediction")
+    gradient_accumulation_steps: int = option(1, "micro-batches per optimizer step")
+
+    # Optimizer
+    learning_rate: float = option(5e-5, "learning rate of the pretrained encoder")
+    head_learning_rate: float | None = option(
+        None,
+        "learning rate of new heads and discriminators; default: 10 x learning_rate, at most 1e-3",
+    )
+    discriminator_learning_rate: float | None = option(
+        None, "learning rate of discriminators; default: that of the heads"
+    )
+    weight_decay: float = option(0.01, "weight decay of everything but biases and norms")
+    adam_beta1: float = option(0.9, "AdamW beta 1")
+    adam_beta2: float = option(0.999, "AdamW beta 2")
+    adam_epsilon: float = option(1e-8, "AdamW epsilon")
+    lr_scheduler_type: str = option("linear", "any schedule of transformers.get_scheduler")
+    warmup_steps: float = option(0.1, "learning-rate warm-up: steps, or a share of them below 1")
+    max_grad_norm: float = option(1.0, "gradient clipping; 0 turns it off")
+    label_smoothing_factor: float = option(0.0, "label smoothing of the task loss")
+    freeze: str = option("none", "parts that do not train: none, embeddings, or all (the encoder)")
+
+    # Adversary
+    domain_features: str = option(
+        "classifier",
+        "what discriminators read: what the classifier reads, or the first token, mean or max of "
+        "the last hidden state",
+        DOMAIN_FEATURES,
+    )
+    lambda_max: float = option(1.0, "final strength of the gradient reversal")
+    lambda_schedule: str = option("sigmoid", "how lambda grows over a stage", LAMBDA_SCHEDULES)
+    source_warmup: float = option(
+        0.0,
+        "share of a stage at its start in which lambda stays 0 (the discriminator still learns)",
+    )
+    discriminator_hidden_size: int = option(256, "width of a discriminator's hidden layers")
+    discriminator_layers: int = option(2, "linear layers in a discriminator, 1 to 4")
+    discriminator_dropout: float = option(0.1, "dropout inside a discriminator")
+
+    # Text
+    max_length: int = option(128, "longest row in tokens; longer sentences are cut or windowed")
+    max_source_rows: int | None = option(None, "use at most this many labelled source rows")
+    max_target_rows: int | None = option(None, "use at most this many target training rows")
+    validation_fraction: float = option(
+        0.1, "share of the source's training rows kept for validation when it brings none"
+    )
+
+    # Machine
+    precision: str = option("auto", "number format of the forward pass", PRECISIONS)
+    bf16: bool = option(False, "the same as --precision bf16")
+    fp16: bool = option(False, "the same as --precision fp16")
+    attn_implementation: str | None = option(None, "sdpa or eager; default: the model's own choice")
+    seed: int = option(42, "seed of every random choice")
+
+    # Evaluation, logging, saving
+    eval_strategy: str = option("epoch", "when to score the validation rows", STRATEGIES)
+    eval_steps: int = option(200, "steps between scores with eval_strategy steps")
+    logging_steps: int = option(10, "steps between lines in log.jsonl")
+    save_strategy: str = option("steps", "when to save a checkpoint to resume from", STRATEGIES)
+    save_steps: int = option(500, "steps between checkpoints with save_strategy steps")
+    save_total_limit: int = option(2, "checkpoints kept")
+    report_to: list[str] = option(
+        [], "trackers, through Accelerate: tensorboard, wandb, trackio, ..."
+    )
+    disable_tqdm: bool = option(False, "no progress bar")
+    overwrite: bool = option(False, "replace a run that is already in output_dir")
+    resume: bool = option(False, "continue the run in output_dir from its last valid checkpoint")
+
+    # Hub
+    push_to_hub: bool = option(False, "push the model to the Hub when training ends")
+    hub_model_id: str | None = option(None, "repository to push to, such as me/my-model")
+    hub_private_repo: bool = option(False, "create the repository as private")
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every option by name, as plain Python values."""
+        return dataclasses.asdict(self)
+
+    @property
+    def resolved_precision(self) -> str:
+        """`precision`, with the Trainer flags bf16 and fp16 taken into account."""
+        return "bf16" if self.bf16 else "fp16" if self.fp16 else self.precision
+
+
+@dataclass(kw_only=True)
+class Recipe(AdaptationConfig):
+    """A whole run as a recipe file states it: the options, plus model and data."""
+
+    model: str = option("builtin:minilm-l6", "Hub id, local folder or builtin: encoder")
+    source: str | list[str] | None = option(
+        None, "labelled domain: file, folder, Hub id or builtin:"
+    )
+    target: str | list[str] | None = option(
+        None, "domain to adapt to; labels in it are not trained on"
+    )
+    source_test: str | list[str] | None = option(None, "labelled source rows to evaluate on")
+    target_test: str | list[str] | None = option(None, "labelled target rows, only ever evaluated")
+    text_column: str | None = option(None, "column that holds the text (or the words)")
+    label_column: str | None = option(None, "column that holds the label (or the tags)")
+    label_map: dict[str, str] = option({}, "raw label -> label name, or `ignore`, in either domain")
+    repair_tags: bool = option(False, "repair ill-formed tag sequences instead of refusing them")
+
+    def adaptation_config(self) -> AdaptationConfig:
+        """The options alone, without model and data."""
+        names = [field.name for field in dataclasses.fields(AdaptationConfig)]
+        return AdaptationConfig(**{name: getattr(self, name) for name in names})
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """A hint such as `; did you mean 'seed'?`, or an empty string."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def _check(config: AdaptationConfig) -> None:
+    for field in dataclasses.fields(config):
+        choices = field.metadata.get("choices")
+        value = getattr(config, field.name)
+        if choices and value not in choices:
+            listed = ", ".join(choices)
+            raise ConfigError(
+                f"{field.name} is '{value}', but must be one of {listed}{nearest(str(value), choices)}"
+            )
+    for name in ("per_device_train_batch_size", "per_device_eval_batch_size", "max_length"):
+        _require(config, name, at_least=1)
+    for name in ("gradient_accumulation_steps", "logging_steps", "eval_steps", "save_steps"):
+        _require(config, name, at_least=1)
+    for name in ("learning_rate", "weight_decay", "warmup_steps", "max_grad_norm", "lambda_max"):
+        _require(config, name, at_least=0)
+    for name in ("label_smoothing_factor", "source_warmup", "discriminator_dropout"):
+        _require(config, name, at_least=0, below=1)
+    _require(config, "validation_fraction", at_least=0, below=0.9)
+    _require(config, "save_total_limit", at_least=1)
+    if not 1 <= config.discriminator_layers <= 4:
+        raise ConfigError("discriminator_layers must be 1 to 4.")
+    if config.max_steps <= 0 and config.num_train_epochs <= 0:
+        raise ConfigError("num_train_epochs must be above 0, unless max_steps is.")
+    if config.bf16 and config.fp16:
+        raise ConfigError("bf16 and fp16 exclude each other: set one of them.")
+    if config.overwrite and config.resume:
+        raise ConfigError("overwrite and resume exclude each other: set one of them.")
+
+
+def _require(
+    config: AdaptationConfig, name: str, at_least: float, below: float | None = None
+) -> None:
+    value = getattr(config, name)
+    if value < at_least or (below is not None and value >= below):
+        limits = f"at least {at_least}" + (f" and below {below}" if below is not None else "")
+        raise ConfigError(f"{name} is {value}, but must be {limits}.")

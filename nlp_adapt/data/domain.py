@@ -1,0 +1,159 @@
+"""One domain: its labelled splits, its unlabelled text, and where each row came from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from datasets import ClassLabel, Dataset, Features, List, Value
+
+from nlp_adapt.data.labels import label_key
+from nlp_adapt.errors import DataError
+
+SEQUENCE_CLASSIFICATION = "sequence-classification"
+TOKEN_CLASSIFICATION = "token-classification"
+TASKS = (SEQUENCE_CLASSIFICATION, TOKEN_CLASSIFICATION)
+
+
+@dataclass(frozen=True)
+class Domain:
+    """Rows of one domain in canonical columns.
+
+    Sequence classification has `text` (string) and `label` (ClassLabel); token classification has
+    `tokens` (list of strings) and `labels` (list of ClassLabel, always BIO2). Every row also has
+    `row`, which says where it came from ("file:line" or "name/split:index"). Unlabelled rows have
+    no label column at all.
+
+    Attributes:
+        name: A short name for tables and cards.
+        task: "sequence-classification" or "token-classification".
+        train: Labelled training rows, or None.
+        validation: Labelled validation rows, or None.
+        test: Labelled test rows, or None.
+        unlabelled: Rows without a usable label, or None.
+        reference: What the user wrote to name the domain.
+        notes: What was dropped, mapped or repaired while reading, in plain sentences.
+    """
+
+    name: str
+    task: str
+    train: Dataset | None = None
+    validation: Dataset | None = None
+    test: Dataset | None = None
+    unlabelled: Dataset | None = None
+    reference: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def splits(self) -> dict[str, Dataset]:
+        """The splits that are there, by name."""
+        names = ("train", "validation", "test", "unlabelled")
+        found = {name: getattr(self, name) for name in names}
+        return {name: split for name, split in found.items() if split is not None}
+
+    @property
+    def text_column(self) -> str:
+        """`tokens` or `text`."""
+        return "tokens" if self.task == TOKEN_CLASSIFICATION else "text"
+
+    @property
+    def label_column(self) -> str:
+        """`labels` or `label`."""
+        return "labels" if self.task == TOKEN_CLASSIFICATION else "label"
+
+    @property
+    def label_names(self) -> tuple[str, ...] | None:
+        """The label names in the order of their ids, or None where nothing is labelled."""
+        for split in (self.train, self.validation, self.test):
+            if split is not None:
+                feature = split.features[self.label_column]
+                return tuple(getattr(feature, "feature", feature).names)
+        return None
+
+    def without_labels(self) -> Dataset:
+        """Every training and unlabelled row, without labels: all that adaptation may see.
+
+        Raises:
+            DataError: The domain has neither training nor unlabelled rows.
+        """
+        from datasets import concatenate_datasets
+
+        keep = [self.text_column, "row"]
+        parts = [part.select_columns(keep) for part in (self.train, self.unlabelled) if part]
+        if not parts:
+            raise DataError(
+                f"{self.name} has no text to adapt to: it holds evaluation rows alone. "
+                "Give it training or unlabelled rows."
+            )
+        return concatenate_datasets(parts)
+
+    def with_labels(self, names: Sequence[str]) -> Domain:
+        """The same domain with its labels encoded in another order of names.
+
+        Args:
+            names: The new names, matched to the old ones by name; there may be more of them.
+
+        Raises:
+            DataError: A label that occurs in the rows is not among the names.
+        """
+        if self.label_names is None:
+            return self
+        ids = {label_key(name): i for i, name in enumerate(names)}
+        new_id = [ids.get(label_key(name)) for name in self.label_names]
+        recoded = {
+            split: self._recode(dataset, new_id, names)
+            for split, dataset in self.splits.items()
+            if split != "unlabelled"
+        }
+        return replace(self, **recoded)
+
+    def _recode(self, dataset: Dataset, new_id: list[int | None], names: Sequence[str]) -> Dataset:
+        tagging = self.task == TOKEN_CLASSIFICATION
+        old = list(dataset[self.label_column])
+        used = {i for row in old for i in row} if tagging else set(old)
+        if missing := sorted(i for i in used if new_id[i] is None):
+            unknown = ", ".join((self.label_names or ())[i] for i in missing)
+            raise DataError(
+                f"{self.name} has labels that are not among {', '.join(names)}: {unknown}. "
+                "Say what they mean with label_map."
+            )
+        labels = [[new_id[i] for i in row] for row in old] if tagging else [new_id[i] for i in old]
+        return make_dataset(
+            self.task, list(dataset[self.text_column]), list(dataset["row"]), labels, names
+        )
+
+    def fingerprint(self) -> str:
+        """SHA-256 over all texts and label names, the same on every machine."""
+        digest = hashlib.sha256(self.task.encode())
+        names = self.label_names or ()
+        for split, dataset in self.splits.items():
+            digest.update(f"\n{split}\n".encode())
+            texts = dataset[self.text_column]
+            labels = dataset[self.label_column] if split != "unlabelled" else [None] * len(dataset)
+            for text, label in zip(texts, labels, strict=True):
+                tags = [names[i] for i in label] if isinstance(label, list) else label
+                value = names[tags] if isinstance(tags, int) else tags
+                digest.update(json.dumps([text, value]).encode())
+        return digest.hexdigest()
+
+
+def make_dataset(
+    task: str,
+    texts: Sequence[str] | Sequence[Sequence[str]],
+    rows: Sequence[str],
+    labels: Sequence | None = None,
+    names: Sequence[str] = (),
+) -> Dataset:
+    """Rows in canonical columns; without `labels` there is no label column."""
+    tagging = task == TOKEN_CLASSIFICATION
+    text = "tokens" if tagging else "text"
+    columns: dict[str, Sequence] = {text: texts, "row": rows}
+    features: dict = {text: List(Value("string")) if tagging else Value("string")}
+    features["row"] = Value("string")
+    if labels is not None:
+        label = ClassLabel(names=list(names))
+        columns["labels" if tagging else "label"] = labels
+        features["labels" if tagging else "label"] = List(label) if tagging else label
+    return Dataset.from_dict({name: list(columns[name]) for name in features}, Features(features))

@@ -1,0 +1,246 @@
+"""From raw columns to texts and label names: which column is which, and which rows are usable."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from nlp_adapt.data.classes import NO_LABELS, read_classes
+from nlp_adapt.data.conll import split_words
+from nlp_adapt.data.labels import IGNORE
+from nlp_adapt.data.tables import Table
+from nlp_adapt.data.tags import read_tags
+from nlp_adapt.errors import DataError
+
+# Names are compared without case, spaces, hyphens and underscores. Within a table, an earlier
+# group wins; two columns of one group are ambiguous.
+TEXT_NAMES = (
+    ["text"],
+    [
+        "sentence",
+        "review",
+        "reviewtext",
+        "reviewbody",
+        "content",
+        "body",
+        "tweet",
+        "comment",
+        "document",
+        "message",
+        "post",
+        "utterance",
+        "snippet",
+    ],
+)
+LABEL_NAMES = (
+    ["label", "labels"],
+    [
+        "sentiment",
+        "rating",
+        "ratings",
+        "stars",
+        "starrating",
+        "score",
+        "class",
+        "category",
+        "polarity",
+        "target",
+    ],
+)
+TOKEN_NAMES = (["tokens", "words"],)
+TAG_NAMES = (["nertags"], ["tags", "labels", "nerlabels", "ner"])
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How to read a table; see `load_domain`."""
+
+    task: str
+    text_column: str | None = None
+    label_column: str | None = None
+    label_map: Mapping[str, str] = field(default_factory=dict)
+    max_rows: int | None = None
+    seed: int = 42
+    repair_tags: bool = False
+
+    @property
+    def tagging(self) -> bool:
+        """Whether labels belong to tokens."""
+        return self.task == "token-classification"
+
+
+@dataclass
+class Examples:
+    """Texts (or token lists), their label names (or BIO2 tags; None: unlabelled), their rows."""
+
+    texts: list[Any] = field(default_factory=list)
+    labels: list[Any] = field(default_factory=list)
+    rows: list[str] = field(default_factory=list)
+    ordered_names: list[str] = field(default_factory=list)  # as a ClassLabel column declares them
+    notes: list[str] = field(default_factory=list)
+
+    def extend(self, other: Examples) -> None:
+        """Append another table's examples."""
+        for name in ("texts", "labels", "rows", "ordered_names", "notes"):
+            getattr(self, name).extend(getattr(other, name))
+
+    def where(self, chosen: Sequence[bool]) -> Examples:
+        """The examples for which `chosen` is true."""
+        kept = [i for i, keep in enumerate(chosen) if keep]
+        return Examples(
+            [self.texts[i] for i in kept],
+            [self.labels[i] for i in kept],
+            [self.rows[i] for i in kept],
+        )
+
+
+def read_examples(table: Table, options: ReadOptions, unlabelled: bool = False) -> Examples:
+    """Recognise a table's columns and read its rows.
+
+    Args:
+        table: Raw columns.
+        options: Named columns, label map, sampling.
+        unlabelled: Leave any label column unread: the split's name says that it has no labels.
+
+    Raises:
+        DataError: A column is missing or ambiguous, or a label cannot be used.
+    """
+    text_column, split_text = _find_text(table, options, unlabelled)
+    label_column = None if unlabelled or split_text else _find_label(table, options, text_column)
+    wanted = [text_column] if label_column is None else [text_column, label_column]
+    table = table.narrow(wanted, options.max_rows, options.seed)
+    examples = Examples(rows=list(table.rows))
+    read_text = _read_tokens if options.tagging and not split_text else _read_text
+    examples.texts = [
+        read_text(value, table, i) for i, value in enumerate(table.columns[text_column])
+    ]
+    if split_text:
+        examples.texts = [[word for word, _, _ in split_words(text)] for text in examples.texts]
+    if label_column is None:
+        examples.labels = [None] * len(table)
+    elif options.tagging:
+        lengths = [len(tokens) for tokens in examples.texts]
+        tags = read_tags(table, label_column, lengths, options.label_map, options.repair_tags)
+        examples.labels, examples.notes = tags
+    else:
+        named = options.label_column is not None
+        classes = read_classes(table, label_column, options.label_map, named)
+        examples.labels, examples.ordered_names, examples.notes = classes
+    return _drop(examples, table.short_name)
+
+
+def _drop(examples: Examples, name: str) -> Examples:
+    """Leave out rows without text and rows whose label is ignored, and say so."""
+    empty = [not _has_text(text) for text in examples.texts]
+    ignored = [label == IGNORE for label in examples.labels]
+    kept = examples.where([not (e or i) for e, i in zip(empty, ignored, strict=True)])
+    kept.ordered_names, kept.notes = examples.ordered_names, examples.notes
+    if rows := [row for row, is_empty in zip(examples.rows, empty, strict=True) if is_empty]:
+        listed = ", ".join(rows[:5]) + (", ..." if len(rows) > 5 else "")
+        kept.notes.append(f"{len(rows)} empty rows of {name} were left out: {listed}.")
+    if count := sum(ignored):
+        kept.notes.append(f"{count} rows of {name} were left out, their label being ignored.")
+    return kept
+
+
+def _has_text(text: str | list[str]) -> bool:
+    return bool(text.strip()) if isinstance(text, str) else any(word.strip() for word in text)
+
+
+# Columns
+
+
+def _find_text(table: Table, options: ReadOptions, unlabelled: bool) -> tuple[str, bool]:
+    """The text column, and whether its text has yet to be split into words."""
+    named = options.text_column
+    if named is not None and (named in table.columns or not unlabelled):
+        _require(table, named, "text_column")
+        is_text = any(isinstance(value, str) for value in list(table.columns[named])[:100])
+        return named, options.tagging and is_text
+    if options.tagging:
+        tokens = _recognise(table, TOKEN_NAMES, "text_column")
+        if tokens is not None:
+            return tokens, False
+    text = _recognise(table, TEXT_NAMES, "text_column")
+    if text is not None:
+        return text, options.tagging
+    tagged = not options.tagging and _recognise(table, TOKEN_NAMES, "text_column")
+    hint = ", or set task: token-classification" if tagged else ""
+    raise DataError(
+        f"{table.origin} has no column that looks like {'tokens' if options.tagging else 'text'} "
+        f"(columns: {_listed(table)}): name it with text_column{hint}."
+    )
+
+
+def _find_label(table: Table, options: ReadOptions, text_column: str) -> str | None:
+    named = options.label_column
+    if named == NO_LABELS and named not in table.columns:
+        return None
+    if named is not None:
+        _require(table, named, "label_column")
+        return named
+    groups = TAG_NAMES if options.tagging else LABEL_NAMES
+    return _recognise(table, groups, "label_column", besides=text_column)
+
+
+def _require(table: Table, column: str, option: str) -> None:
+    if column not in table.columns:
+        raise DataError(
+            f"{table.origin} has no column {column!r}, which {option} names "
+            f"(columns: {_listed(table)})."
+        )
+
+
+def _recognise(
+    table: Table, groups: Sequence[Sequence[str]], option: str, besides: str | None = None
+) -> str | None:
+    plain = {c: re.sub(r"[\s_-]", "", c).casefold() for c in table.columns if c != besides}
+    for group in groups:
+        found = [column for column, name in plain.items() if name in group]
+        if len(found) > 1:
+            raise DataError(
+                f"{table.origin} has several columns that may be meant: {', '.join(found)}. "
+                f"Name one with {option}."
+            )
+        if found:
+            return found[0]
+    return None
+
+
+def _listed(table: Table) -> str:
+    return ", ".join(table.columns) or "none"
+
+
+# Texts
+
+
+def _read_text(value: Any, table: Table, index: int) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if not isinstance(value, str):
+        raise DataError(
+            f"{table.locate(index)} holds a {type(value).__name__} where text is expected: "
+            "name another column with text_column."
+        )
+    return _encodable(value)
+
+
+def _read_tokens(value: Any, table: Table, index: int) -> list[str]:
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+        raise DataError(
+            f"{table.locate(index)} does not hold a list of tokens (strings): name the column of "
+            "tokens, or of plain text, with text_column."
+        )
+    return [_encodable(word) for word in value]
+
+
+def _encodable(text: str) -> str:
+    """JSON may escape half a surrogate pair, which no UTF-8 can hold: U+FFFD takes its place."""
+    if text.isascii():
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -1,0 +1,236 @@
+"""Tokenised rows in flat arrays, and the padded batches made from them.
+
+A row is what the model reads: one sentence, or one window of a long one. A unit is what carries a
+label: the row itself in sequence classification, a word in token classification. Flat arrays keep
+millions of rows compact and make every batch a matter of slicing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+IGNORED_LABEL = -100
+WIDTH_STEP = 8
+MAX_WIDTHS = 8
+
+
+@dataclass(frozen=True)
+class EncodedRows:
+    """Tokenised rows of one or several domains.
+
+    Attributes:
+        ids: `[tokens]` int32, the token ids of all rows one after the other.
+        offsets: `[rows + 1]` where each row starts in `ids`.
+        labels: `[units]` class index of each unit, -100 where unknown.
+        unit_offsets: `[rows + 1]` where each row's units start.
+        positions: `[units]` position, within its row, of the token that stands for the unit; None
+            where the unit is the row itself.
+        words: `[units]` running number of the unit's word in the data set, in token
+            classification; words that no unit names vanished in tokenisation.
+        domains: `[rows]` domain index of each row.
+        total_words: Words in the data set, vanished ones included.
+    """
+
+    ids: np.ndarray
+    offsets: np.ndarray
+    labels: np.ndarray
+    unit_offsets: np.ndarray
+    positions: np.ndarray | None = None
+    words: np.ndarray | None = None
+    domains: np.ndarray | None = None
+    total_words: int = 0
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        """`[rows]` tokens in each row, specials included."""
+        return np.diff(self.offsets)
+
+    @cached_property
+    def unit_counts(self) -> np.ndarray:
+        """`[rows]` units in each row."""
+        return np.diff(self.unit_offsets)
+
+    @property
+    def units(self) -> int:
+        """Units in all rows."""
+        return int(self.unit_offsets[-1])
+
+    def without_labels(self) -> EncodedRows:
+        """The same rows with every label set to -100."""
+        return replace(self, labels=np.full_like(self.labels, IGNORED_LABEL))
+
+    def in_domain(self, index: int) -> EncodedRows:
+        """The same rows, marked as domain `index`."""
+        return replace(self, domains=np.full(len(self), index, dtype=np.int64))
+
+
+def pack_rows(
+    rows: Sequence[Sequence[int]], labels: Sequence[int] | np.ndarray | None = None
+) -> EncodedRows:
+    """Token id lists, one unit each, as `EncodedRows`."""
+    lengths = np.fromiter((len(row) for row in rows), dtype=np.int64, count=len(rows))
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    ids = np.fromiter((i for row in rows for i in row), dtype=np.int32, count=int(offsets[-1]))
+    known = np.full(len(rows), IGNORED_LABEL) if labels is None else np.asarray(labels)
+    return EncodedRows(
+        ids=ids,
+        offsets=offsets,
+        labels=known.astype(np.int64),
+        unit_offsets=np.arange(len(rows) + 1, dtype=np.int64),
+    )
+
+
+def concatenate(parts: Sequence[EncodedRows]) -> EncodedRows:
+    """Rows of several data sets one after the other, each keeping its domain index."""
+    if len(parts) == 1:
+        return parts[0]
+    token_starts = np.cumsum([0] + [part.offsets[-1] for part in parts])
+    unit_starts = np.cumsum([0] + [part.unit_offsets[-1] for part in parts])
+    word_starts = np.cumsum([0] + [part.total_words for part in parts])
+    positions = [part.positions for part in parts if part.positions is not None]
+    words = [
+        part.words + start
+        for part, start in zip(parts, word_starts, strict=False)
+        if part.words is not None
+    ]
+    domains = [
+        part.domains if part.domains is not None else np.zeros(len(part), dtype=np.int64)
+        for part in parts
+    ]
+    return EncodedRows(
+        ids=np.concatenate([part.ids for part in parts]),
+        offsets=_joined_offsets([part.offsets for part in parts], token_starts),
+        labels=np.concatenate([part.labels for part in parts]),
+        unit_offsets=_joined_offsets([part.unit_offsets for part in parts], unit_starts),
+        positions=np.concatenate(positions) if positions else None,
+        words=np.concatenate(words) if words else None,
+        domains=np.concatenate(domains),
+        total_words=int(word_starts[-1]),
+    )
+
+
+def collate(
+    parts: Sequence[tuple[EncodedRows, np.ndarray]], *, width: int, pad_id: int
+) -> dict[str, np.ndarray]:
+    """Pad the chosen rows of each domain to one rectangle, domains one after the other.
+
+    Args:
+        parts: For each side, its rows and the indices chosen, `[batch rows]`.
+        width: Tokens per row after padding.
+        pad_id: Token id of padding.
+
+    Returns:
+        `input_ids` and `attention_mask` `[rows, width]`, and per unit: `labels`, `unit_rows`
+        (batch row), `domains` and, in token classification, `unit_positions` (flat index into
+        `rows * width`).
+    """
+    total = sum(len(chosen) for _, chosen in parts)
+    input_ids = np.full((total, width), pad_id, dtype=np.int64)
+    mask = np.zeros((total, width), dtype=np.int64)
+    labels, unit_rows, domains, positions = [], [], [], []
+    row = 0
+    for rows, chosen in parts:
+        for index in chosen:
+            start, stop = rows.offsets[index], rows.offsets[index + 1]
+            input_ids[row, : stop - start] = rows.ids[start:stop]
+            mask[row, : stop - start] = 1
+            first, last = rows.unit_offsets[index], rows.unit_offsets[index + 1]
+            labels.append(rows.labels[first:last])
+            unit_rows.append(np.full(last - first, row))
+            domain = 0 if rows.domains is None else rows.domains[index]
+            domains.append(np.full(last - first, domain))
+            if rows.positions is not None:
+                positions.append(row * width + rows.positions[first:last].astype(np.int64))
+            row += 1
+    batch = {
+        "input_ids": input_ids,
+        "attention_mask": mask,
+        "labels": _join(labels),
+        "unit_rows": _join(unit_rows),
+        "domains": _join(domains),
+    }
+    if any(rows.positions is not None for rows, _ in parts):
+        batch["unit_positions"] = _join(positions)
+    return batch
+
+
+def choose_widths(lengths: np.ndarray, most: int = MAX_WIDTHS) -> np.ndarray:
+    """At most `most` padded widths, multiples of 8, that waste the fewest padding tokens.
+
+    Few distinct shapes matter on CPU, where each new one compiles new kernels; exact dynamic
+    programming over the histogram of lengths finds the best few.
+    """
+    rounded = -(-np.asarray(lengths, dtype=np.int64) // WIDTH_STEP) * WIDTH_STEP
+    values, counts = np.unique(rounded, return_counts=True)
+    size = len(values)
+    if size <= most:
+        return values
+    cumulative = np.concatenate([[0], np.cumsum(counts)])
+    tokens = np.concatenate([[0], np.cumsum(counts * values)])
+
+    def waste(first: int, last: int) -> int:
+        rows = cumulative[last + 1] - cumulative[first]
+        return int(rows * values[last] - (tokens[last + 1] - tokens[first]))
+
+    best = [[waste(0, last) for last in range(size)]]
+    cuts: list[list[int]] = [[0] * size]
+    for _ in range(1, most):
+        row, cut = [], []
+        for last in range(size):
+            options = [
+                (best[-1][first - 1] + waste(first, last) if first else waste(0, last), first)
+                for first in range(last + 1)
+            ]
+            value, first = min(options)
+            row.append(value)
+            cut.append(first)
+        best.append(row)
+        cuts.append(cut)
+    chosen, last = [], size - 1
+    for level in range(most - 1, -1, -1):
+        chosen.append(int(values[last]))
+        last = cuts[level][last] - 1
+        if last < 0:
+            break
+    return np.array(sorted(chosen))
+
+
+def width_for(longest: int, widths: np.ndarray) -> int:
+    """The narrowest of `widths` that holds `longest` tokens."""
+    return int(widths[min(int(np.searchsorted(widths, longest)), len(widths) - 1)])
+
+
+def budget_batches(rows: EncodedRows, *, tokens: int, most_rows: int) -> Iterator[np.ndarray]:
+    """Row indices for inference: longest first, as many rows a batch as fit `tokens`."""
+    widths = choose_widths(rows.lengths) if len(rows) else np.zeros(0)
+    order = np.argsort(-rows.lengths, kind="stable")
+    start = 0
+    while start < len(order):
+        width = width_for(int(rows.lengths[order[start]]), widths)
+        size = max(1, min(most_rows, tokens // width))
+        yield order[start : start + size]
+        start += size
+
+
+def _joined_offsets(parts: Sequence[np.ndarray], starts: np.ndarray) -> np.ndarray:
+    shifted = [part[:-1] + start for part, start in zip(parts, starts, strict=False)]
+    return np.concatenate([*shifted, starts[-1:]])
+
+
+def _join(parts: list[np.ndarray]) -> np.ndarray:
+    return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
+
+
+def to_tensors(batch: dict[str, np.ndarray], device: Any = None) -> dict[str, Any]:
+    """A collated batch as torch tensors on `device`."""
+    import torch
+
+    return {name: torch.from_numpy(values).to(device) for name, values in batch.items()}

@@ -1,0 +1,183 @@
+"""Batched prediction: logits for encoded rows, and labels for new texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from nlp_adapt.data.preprocessing import (
+    EncodedRows,
+    budget_batches,
+    choose_widths,
+    collate,
+    to_tensors,
+    width_for,
+)
+from nlp_adapt.errors import ModelError
+from nlp_adapt.modeling.backbone import load_tokenizer, longest_input, resolve_model
+from nlp_adapt.modeling.units import MODEL_INPUTS
+from nlp_adapt.tasks import TASKS, Task
+
+TOKENS_PER_BATCH = 4096
+
+
+def predict_logits(
+    task_model: Any,
+    rows: EncodedRows,
+    *,
+    pad_id: int,
+    batch_size: int = 64,
+    precision: str = "fp32",
+    process: int = 0,
+    processes: int = 1,
+) -> np.ndarray:
+    """Logits `[units, classes]` in float32, in the order of the rows' units.
+
+    Rows are sorted by length and batched by a token budget, so that little is spent on padding.
+    With several processes each fills its own share and leaves zeros elsewhere: the sum over
+    processes is the whole.
+    """
+    logits = np.zeros((rows.units, task_model.config.num_labels), dtype=np.float32)
+    widths = choose_widths(rows.lengths) if len(rows) else np.zeros(0)
+    device = next(task_model.parameters()).device
+    was_training = task_model.training
+    task_model.eval()
+    batches = budget_batches(rows, tokens=TOKENS_PER_BATCH, most_rows=4 * batch_size)
+    with torch.inference_mode(), autocast(device, precision):
+        for number, chosen in enumerate(batches):
+            if number % processes != process:
+                continue
+            width = width_for(int(rows.lengths[chosen].max()), widths)
+            batch = to_tensors(collate([(rows, chosen)], width=width, pad_id=pad_id), device)
+            inputs = {name: batch[name] for name in MODEL_INPUTS if name in batch}
+            output = task_model(**inputs).logits
+            if "unit_positions" in batch:
+                output = output.flatten(0, 1).index_select(0, batch["unit_positions"])
+            logits[_unit_indices(rows, chosen)] = output.float().cpu().numpy()
+    task_model.train(was_training)
+    return logits
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
+    """Mixed precision on `device`; nothing for fp32."""
+    if precision == "fp32":
+        return nullcontext()
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float16
+    return torch.autocast(device.type, dtype=dtype)
+
+
+class Predictor:
+    """Labels for new texts with a saved model.
+
+    Args:
+        task_model: A classification model.
+        tokenizer: Its tokenizer.
+        task: What its labels mean.
+        precision: Number format of the forward pass.
+        batch_size: Rows per batch; longer rows come in smaller batches.
+        max_length: Longest row in tokens; None for the model's own limit, at most 512.
+    """
+
+    def __init__(
+        self,
+        task_model: Any,
+        tokenizer: Any,
+        task: Task,
+        *,
+        precision: str = "fp32",
+        batch_size: int = 64,
+        max_length: int | None = None,
+    ) -> None:
+        self.task_model = task_model
+        self.tokenizer = tokenizer
+        self.task = task
+        self.precision = precision
+        self.batch_size = batch_size
+        self.max_length = max_length or min(512, longest_input(task_model, tokenizer))
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Class names in index order."""
+        return self.task.label_names
+
+    def logits(self, rows: EncodedRows) -> np.ndarray:
+        """Logits `[units, classes]` of encoded rows."""
+        return predict_logits(
+            self.task_model,
+            rows,
+            pad_id=self.tokenizer.pad_token_id or 0,
+            batch_size=self.batch_size,
+            precision=self.precision,
+        )
+
+    def predict(self, texts: Sequence[str]) -> list[dict[str, Any]]:
+        """`label`, `score` and `scores` by label name for each text, in order."""
+        from datasets import Dataset
+
+        if len(texts) == 0:
+            return []
+        dataset = Dataset.from_dict({"text": list(texts)})
+        rows = self.task.encode(dataset, self.tokenizer, self.max_length)
+        logits = self.logits(rows)
+        shifted = np.exp(logits - logits.max(-1, keepdims=True))
+        scores = shifted / shifted.sum(-1, keepdims=True)
+        return [
+            {
+                "label": self.label_names[int(row.argmax())],
+                "score": float(row.max()),
+                "scores": dict(zip(self.label_names, map(float, row), strict=True)),
+            }
+            for row in scores
+        ]
+
+
+def load_predictor(
+    model: str | Path,
+    *,
+    precision: str = "fp32",
+    batch_size: int = 64,
+    device: str | None = None,
+) -> Predictor:
+    """Open a saved model, a run folder or a Hub id for prediction.
+
+    Raises:
+        ModelError: If it cannot be loaded or is not a classification model.
+    """
+    import transformers
+
+    folder = Path(model)
+    name = str(folder / "model") if (folder / "model" / "config.json").is_file() else str(model)
+    path = resolve_model(name)
+    try:
+        config = transformers.AutoConfig.from_pretrained(path)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(f"{model}: cannot be opened as a model ({reason})") from error
+    architectures = " ".join(config.architectures or [])
+    kind = "token-classification" if "TokenClass" in architectures else "sequence-classification"
+    if "Classification" not in architectures:
+        raise ModelError(f"{model}: is not a classification model; train one first.")
+    label_names = [config.id2label[index] for index in range(config.num_labels)]
+    task = TASKS[kind](label_names)
+    loaded = getattr(transformers, task.auto_class).from_pretrained(path, dtype=torch.float32)
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    tokenizer = load_tokenizer(name, words=task.units_are_words)
+    if precision == "auto":
+        from nlp_adapt.training.precision import choose_precision
+
+        precision = choose_precision("auto", torch.device(device))
+    return Predictor(loaded.to(device), tokenizer, task, precision=precision, batch_size=batch_size)
+
+
+def _unit_indices(rows: EncodedRows, chosen: np.ndarray) -> np.ndarray:
+    if rows.positions is None:
+        return chosen
+    return np.concatenate(
+        [np.arange(rows.unit_offsets[row], rows.unit_offsets[row + 1]) for row in chosen]
+    )

@@ -1,0 +1,271 @@
+"""Methods: named presets of stages, and the reading of a recipe's own stages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from nlp_adapt.config import TASKS, AdaptationConfig, nearest
+from nlp_adapt.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A set of weighted objectives, with a length and optional training choices.
+
+    Attributes:
+        objectives: Options of each objective by name; `weight` is one of them.
+        epochs: Length in passes over the source; None means the recipe's `num_train_epochs`.
+        steps: Length in optimizer steps, instead of epochs.
+        learning_rate: Encoder learning rate, if not the recipe's.
+        freeze: What does not train, if not the recipe's.
+    """
+
+    objectives: dict[str, dict[str, Any]]
+    epochs: float | None = None
+    steps: int | None = None
+    learning_rate: float | None = None
+    freeze: str | None = None
+
+
+@dataclass(frozen=True)
+class Method:
+    """A named preset of stages.
+
+    Attributes:
+        summary: One line.
+        paper: Reference, or an empty string.
+        stages: Makes the stages from the recipe's options.
+        tasks: The tasks it serves.
+    """
+
+    summary: str
+    paper: str
+    stages: Callable[[AdaptationConfig], list[Stage]]
+    tasks: tuple[str, ...] = field(default=TASKS)
+
+
+def _with_task(*names: str) -> Callable[[AdaptationConfig], list[Stage]]:
+    """One stage: the task loss beside the named objectives."""
+    return lambda config: [Stage({"task": {}, **{name: {} for name in names}})]
+
+
+def _first(*names: str) -> Callable[[AdaptationConfig], list[Stage]]:
+    """A stage of the named objectives, then the task alone."""
+    return lambda config: [Stage({name: {} for name in names}), Stage({"task": {}})]
+
+
+def _source_stage_first(*names: str) -> Callable[[AdaptationConfig], list[Stage]]:
+    """The task alone for a third of the run, then beside the named objectives."""
+
+    def stages(config: AdaptationConfig) -> list[Stage]:
+        first = config.num_train_epochs / 3
+        beside: dict[str, dict[str, Any]] = {"task": {}, **{name: {} for name in names}}
+        return [
+            Stage({"task": {}}, epochs=first),
+            Stage(beside, epochs=config.num_train_epochs - first),
+        ]
+
+    return stages
+
+
+def _udalm(config: AdaptationConfig) -> list[Stage]:
+    mlm = {"mlm": {"domains": "target"}}
+    return [Stage(mlm), Stage({"task": {}, **mlm})]
+
+
+def _daat(config: AdaptationConfig) -> list[Stage]:
+    post_training = {"mlm": {"domains": "target"}, "domain_distinguish": {}}
+    return [Stage(post_training), Stage({"task": {}, "dann": {}})]
+
+
+def _adda(config: AdaptationConfig) -> list[Stage]:
+    source, both = _source_stage_first("adda")(config)
+    return [source, replace(both, objectives={"adda": {}})]
+
+
+METHODS: dict[str, Method] = {
+    "source_only": Method(
+        "no adaptation: train on the source alone, the yardstick of every method", "", _with_task()
+    ),
+    "dann": Method(
+        "a domain discriminator behind a gradient reversal",
+        "Ganin et al. 2016, JMLR 17(59)",
+        _with_task("dann"),
+    ),
+    "cdan": Method(
+        "a discriminator that reads features and predicted classes together",
+        "Long et al. 2018, NeurIPS",
+        _with_task("cdan"),
+    ),
+    "wasserstein": Method(
+        "a critic's Wasserstein distance between the domains, made small",
+        "Shen et al. 2018, AAAI",
+        _with_task("wasserstein"),
+    ),
+    "mdd": Method(
+        "a second classifier that must not disagree on the target alone",
+        "Zhang et al. 2019, ICML",
+        _with_task("mdd"),
+    ),
+    "adda": Method(
+        "the task, then target features that pass for the source's, with distillation",
+        "Tzeng et al. 2017, CVPR; Ryu & Lee 2020, arXiv:2010.11478",
+        _adda,
+    ),
+    "iw_dann": Method(
+        "dann with the source weighted to the target's estimated class frequencies",
+        "Tachet des Combes et al. 2020, NeurIPS",
+        _with_task("iw_dann"),
+    ),
+    "iw_cdan": Method(
+        "cdan with the source weighted to the target's estimated class frequencies",
+        "Tachet des Combes et al. 2020, NeurIPS",
+        _with_task("iw_cdan"),
+    ),
+    "mmd": Method(
+        "maximum mean discrepancy of the features, several Gaussian kernels",
+        "Gretton et al. 2012, JMLR 13; Long et al. 2015, ICML",
+        _with_task("mmd"),
+    ),
+    "coral": Method(
+        "equal feature covariances in both domains",
+        "Sun & Saenko 2016, ECCV workshops",
+        _with_task("coral"),
+    ),
+    "cmd": Method(
+        "equal means and higher moments of each feature in both domains",
+        "Zellinger et al. 2017, ICLR",
+        _with_task("cmd"),
+    ),
+    "lmmd": Method(
+        "maximum mean discrepancy within each class, target classes predicted",
+        "Zhu et al. 2020, IEEE TNNLS",
+        _with_task("lmmd"),
+    ),
+    "mcc": Method(
+        "confuse no pair of classes on the target",
+        "Jin et al. 2020, ECCV",
+        _with_task("mcc"),
+    ),
+    "information_maximisation": Method(
+        "target predictions certain one by one and diverse together",
+        "Krause et al. 2010, NeurIPS; Liang et al. 2020, ICML",
+        _with_task("information_maximisation"),
+    ),
+    "entropy": Method(
+        "certain predictions on the target",
+        "Grandvalet & Bengio 2004, NeurIPS",
+        _with_task("entropy"),
+    ),
+    "mlm": Method(
+        "masked-language modelling on both domains' text, then the task",
+        "Gururangan et al. 2020, ACL",
+        _first("mlm"),
+    ),
+    "udalm": Method(
+        "masked-language modelling on the target, then beside the task",
+        "Karouzos et al. 2021, NAACL",
+        _udalm,
+    ),
+    "daat": Method(
+        "post-training that tells the domains apart, then a discriminator that may not",
+        "Du et al. 2020, ACL",
+        _daat,
+    ),
+    "self_training": Method(
+        "the task, then also soft labels of an averaged teacher on the target, class-balanced",
+        "Zhang et al. 2021, NeurIPS; Chen et al. 2023, ICLR",
+        _source_stage_first("self_training"),
+    ),
+    "consistency": Method(
+        "the task, then also agreement with an averaged teacher on edited target text",
+        "Tarvainen & Valpola 2017, NeurIPS; Xie et al. 2020, NeurIPS",
+        _source_stage_first("consistency"),
+    ),
+    "fgm": Method(
+        "adversarial training: the task also under the worst small step on the embeddings",
+        "Miyato et al. 2017, ICLR",
+        _with_task("fgm"),
+    ),
+    "pgd": Method(
+        "adversarial training with several projected gradient steps",
+        "Madry et al. 2018, ICLR",
+        _with_task("pgd"),
+    ),
+    "vat": Method(
+        "predictions in both domains stay the same under the worst small step",
+        "Miyato et al. 2018, IEEE TPAMI 41(8)",
+        _with_task("vat"),
+    ),
+}
+
+
+def stages_for(config: AdaptationConfig) -> list[Stage]:
+    """The stages that a run goes through, with the recipe's objective options applied.
+
+    Raises:
+        ConfigError: If the method, a stage key or an objective in `options` is unknown.
+    """
+    if config.stages is not None:
+        stages = [_read_stage(number, raw) for number, raw in enumerate(config.stages, 1)]
+        if not stages:
+            raise ConfigError("stages is empty: list at least one stage, or leave it out.")
+    else:
+        stages = get_method(config.method, config.task).stages(config)
+    used = {name for stage in stages for name in stage.objectives}
+    for name in config.options:
+        if name not in used:
+            raise ConfigError(
+                f"options.{name}: the run has no objective '{name}'{nearest(name, sorted(used))} "
+                f"(it has {', '.join(sorted(used))})"
+            )
+    return [_with_options(stage, config.options) for stage in stages]
+
+
+def get_method(name: str, task: str) -> Method:
+    """The method `name`, if it exists and serves `task`."""
+    if name not in METHODS:
+        known = sorted(METHODS)
+        raise ConfigError(
+            f"unknown method '{name}'{nearest(name, known)} (there are {', '.join(known)})"
+        )
+    method = METHODS[name]
+    if task not in method.tasks:
+        raise ConfigError(f"method '{name}' does not serve {task}, only {', '.join(method.tasks)}.")
+    return method
+
+
+def _with_options(stage: Stage, options: dict[str, dict[str, Any]]) -> Stage:
+    merged = {name: {**own, **options.get(name, {})} for name, own in stage.objectives.items()}
+    return Stage(merged, stage.epochs, stage.steps, stage.learning_rate, stage.freeze)
+
+
+_STAGE_KEYS = {
+    "objectives": dict[str, dict[str, Any]],
+    "epochs": float | None,
+    "steps": int | None,
+    "learning_rate": float | None,
+    "freeze": str | None,
+}
+
+
+def _read_stage(number: int, raw: dict[str, Any]) -> Stage:
+    from nlp_adapt.recipe import coerce
+
+    where = f"stages[{number}]"
+    raw = dict(raw)
+    for key in raw:
+        if key not in _STAGE_KEYS:
+            raise ConfigError(f"{where}: unknown key '{key}'{nearest(key, sorted(_STAGE_KEYS))}")
+    objectives = raw.get("objectives")
+    if isinstance(objectives, list):
+        objectives = {name: {} for name in objectives}
+    if not isinstance(objectives, dict) or not objectives:
+        raise ConfigError(f"{where}: needs `objectives`, a mapping of names to options.")
+    raw["objectives"] = {name: own if own is not None else {} for name, own in objectives.items()}
+    values = {key: coerce(f"{where}.{key}", value, _STAGE_KEYS[key]) for key, value in raw.items()}
+    if values.get("epochs") and values.get("steps"):
+        raise ConfigError(f"{where}: epochs and steps exclude each other.")
+    return Stage(**values)

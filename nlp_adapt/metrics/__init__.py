@@ -1,0 +1,49 @@
+"""Scores against labels: for classes, for spans, and for what goes wrong with spans.
+
+`classification_metrics` and `span_metrics` are plain functions that return JSON-ready dicts; a run
+is scored by them. The `evaluate.Metric` classes give the same numbers to users of `evaluate`.
+Nothing here uses the network: do not load these by name, instantiate them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nlp_adapt.metrics.analysis import entity_novelty, entity_surfaces, span_errors
+from nlp_adapt.metrics.classification import classification_metrics
+from nlp_adapt.metrics.spans import span_metrics
+
+if TYPE_CHECKING:
+    from nlp_adapt.metrics.modules import (
+        F1,
+        Accuracy,
+        ClassF1,
+        ClassificationReport,
+        Matthews,
+        SpanF1,
+    )
+
+# `evaluate` imports torch and transformers, which takes seconds: only its own users pay for it.
+_MODULES = ("Accuracy", "ClassF1", "ClassificationReport", "F1", "Matthews", "SpanF1")
+
+__all__ = [
+    "F1",
+    "Accuracy",
+    "ClassF1",
+    "ClassificationReport",
+    "Matthews",
+    "SpanF1",
+    "classification_metrics",
+    "entity_novelty",
+    "entity_surfaces",
+    "span_errors",
+    "span_metrics",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'nlp_adapt.metrics' has no attribute '{name}'")
+    from nlp_adapt.metrics import modules
+
+    return getattr(modules, name)

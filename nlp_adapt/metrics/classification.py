@@ -1,0 +1,122 @@
+"""How well each class is recognised. scikit-learn does the arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from nlp_adapt.errors import ConfigError, DataError
+from nlp_adapt.metrics.rows import check_pair, label_ids
+
+AVERAGES = ("macro", "weighted", "micro", None)
+
+
+def classification_metrics(
+    labels: Sequence[int], predictions: Sequence[int], label_names: Sequence[str]
+) -> dict[str, Any]:
+    """Score class predictions.
+
+    The macro average follows scikit-learn's default: it runs over the classes that occur among
+    the labels or the predictions. A class that is predicted but never right counts as 0; a class
+    that occurs on neither side is left out of the average and named in `absent_labels`, because
+    a macro F1 over fewer classes is not comparable with one over all of them.
+
+    Args:
+        labels: True class ids, shape (rows,).
+        predictions: Predicted class ids, shape (rows,).
+        label_names: The name of each class id.
+
+    Returns:
+        Plain Python values, JSON-ready: `accuracy`, `macro_f1`, `weighted_f1`, `matthews` (in
+        [-1, 1]; 0 where it is undefined), `per_class` (name to `precision`, `recall`, `f1`,
+        `support`; all classes, 0 where undefined), `confusion_matrix` (rows are labels, columns
+        are predictions, in the order of `label_names`), `label_names`, `absent_labels`, `support`.
+
+    Raises:
+        DataError: There are no rows, the sides differ in length, or a row is unlabelled or holds
+            an id that has no name.
+        ConfigError: Two classes have the same name.
+    """
+    from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
+
+    truth, guesses = label_ids(labels, "labels"), label_ids(predictions, "predictions")
+    check_pair(truth, guesses, "labels")
+    names = _distinct_names(label_names)
+    _check_known(truth, names, "labels")
+    _check_known(guesses, names, "predictions")
+
+    ids = list(range(len(names)))
+    columns = precision_recall_fscore_support(truth, guesses, labels=ids, zero_division=0)
+    present = {*truth, *guesses}
+    return {
+        "accuracy": float(accuracy_score(truth, guesses)),
+        "macro_f1": f1(truth, guesses, "macro"),
+        "weighted_f1": f1(truth, guesses, "weighted"),
+        "matthews": matthews(truth, guesses),
+        "per_class": {
+            name: {"precision": float(p), "recall": float(r), "f1": float(f), "support": int(s)}
+            for name, p, r, f, s in zip(names, *columns, strict=True)
+        },
+        "confusion_matrix": confusion_matrix(truth, guesses, labels=ids).tolist(),
+        "label_names": names,
+        "absent_labels": [name for label, name in enumerate(names) if label not in present],
+        "support": len(truth),
+    }
+
+
+def f1(labels: list[int], predictions: list[int], average: str | None) -> Any:
+    """Compute F1 over the classes that occur among the labels or the predictions.
+
+    Args:
+        labels: True class ids, shape (rows,).
+        predictions: Predicted class ids, shape (rows,).
+        average: "macro", "weighted", "micro", or None for one value a class.
+
+    Returns:
+        A float, or with None a list of floats in the order of the class ids that occur.
+
+    Raises:
+        ConfigError: The average is none of these.
+    """
+    import numpy as np
+    from sklearn.metrics import f1_score
+
+    if average not in AVERAGES:
+        raise ConfigError(f"F1 has no average {average!r}: choose macro, weighted, micro or None.")
+    scores = f1_score(labels, predictions, average=average, zero_division=0)
+    return np.asarray(scores).tolist()
+
+
+def matthews(labels: list[int], predictions: list[int]) -> float:
+    """Compute the Matthews correlation coefficient (Matthews 1975; multi-class: Gorodkin 2004).
+
+    Args:
+        labels: True class ids, shape (rows,).
+        predictions: Predicted class ids, shape (rows,).
+
+    Returns:
+        A value in [-1, 1]; 0 where it is undefined, which is when either side is all one class.
+    """
+    from sklearn.metrics import matthews_corrcoef
+
+    # scikit-learn returns 0 here too, but with a warning about its confusion matrix.
+    if len(set(labels)) == 1 or len(set(predictions)) == 1:
+        return 0.0
+    return float(matthews_corrcoef(labels, predictions))
+
+
+def _distinct_names(label_names: Sequence[str]) -> list[str]:
+    names = [str(name) for name in label_names]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ConfigError(f"Two classes are named {repeated[0]!r}: give each class its own name.")
+    return names
+
+
+def _check_known(ids: list[int], names: list[str], column: str) -> None:
+    for row, label in enumerate(ids):
+        if label >= len(names):
+            raise DataError(
+                f"Row {row} of the {column} is class {label}, but only {len(names)} classes have "
+                f"names ({', '.join(names)}): give every class a name."
+            )

@@ -1,0 +1,150 @@
+"""Checks on the rows to be scored: an error names the row before any arithmetic starts.
+
+Rows count from 0, as in a `datasets.Dataset`.
+"""
+
+from __future__ import annotations
+
+import operator
+import reprlib
+from collections.abc import Iterable, Sequence, Sized
+from typing import Any
+
+from nlp_adapt.errors import DataError
+
+OUTSIDE = "O"
+
+
+def label_ids(values: Any, column: str) -> list[int]:
+    """Read class ids as plain integers.
+
+    Args:
+        values: Class ids of shape (rows,): a list, an array, a tensor or a dataset column.
+        column: What the values are ("labels", "predictions"), for the error message.
+
+    Returns:
+        The ids, as Python integers.
+
+    Raises:
+        DataError: A row is not a whole number, or is unlabelled (None, -100 or another negative).
+            Unlabelled rows are refused because dropping them would change what is measured.
+    """
+    ids = []
+    for row, value in enumerate(_plain(values, column)):
+        if value is None:
+            raise _unlabelled(row, value, column)
+        try:
+            label = operator.index(value)
+        except TypeError:
+            raise DataError(
+                f"Row {row} of the {column} is {reprlib.repr(value)}, not a class id: give whole "
+                "numbers (to evaluate.evaluator, pass label_mapping=model.config.label2id)."
+            ) from None
+        if label < 0:
+            raise _unlabelled(row, label, column)
+        ids.append(label)
+    return ids
+
+
+def tag_rows(rows: Any, column: str) -> list[list[str]]:
+    """Read BIO tag sequences as lists of strings.
+
+    Args:
+        rows: One sequence of tags a sentence: `O`, `B-<type>` or `I-<type>`. Sentences may be
+            empty. Ill-formed sequences (an `I-` with nothing before it) are a matter of scoring,
+            not an error.
+        column: What the rows are ("references", "predictions"), for the error message.
+
+    Returns:
+        The tags, one list a sentence.
+
+    Raises:
+        DataError: A row is not a sequence of BIO tags.
+    """
+    sentences = []
+    known = {OUTSIDE}
+    for row, tags in enumerate(_plain(rows, column)):
+        if isinstance(tags, str) or not isinstance(tags, Iterable):
+            raise DataError(
+                f"Row {row} of the {column} is {reprlib.repr(tags)}, not a list of tags: "
+                "give one list of tag names for each sentence."
+            )
+        sentence = list(tags)
+        for position, tag in enumerate(sentence):
+            if tag not in known:
+                if not _is_bio(tag):
+                    raise DataError(
+                        f"Row {row} of the {column} has {tag!r} at position {position}, which is "
+                        "no BIO tag: use O, B-<type> and I-<type>, and convert other schemes first."
+                    )
+                known.add(tag)
+        sentences.append([str(tag) for tag in sentence])
+    return sentences
+
+
+def check_pair(references: Sized, predictions: Sized, references_name: str = "references") -> None:
+    """Check that there are rows, and that each has its prediction.
+
+    Raises:
+        DataError: There are no rows, or one side has more rows than the other.
+    """
+    if len(references) == 0 and len(predictions) == 0:
+        raise DataError("There are no rows to score: give at least one labelled row.")
+    check_same_rows(references, predictions, references_name, "predictions")
+
+
+def check_same_rows(first: Sized, second: Sized, first_name: str, second_name: str) -> None:
+    """Check that two columns have the same number of rows.
+
+    Raises:
+        DataError: They have not; the message names the first row that has no partner.
+    """
+    if len(first) != len(second):
+        longer, shorter = (
+            (first_name, second_name) if len(first) > len(second) else (second_name, first_name)
+        )
+        raise DataError(
+            f"Row {min(len(first), len(second))} of the {longer} has no partner among the "
+            f"{shorter}: there are {len(first)} {first_name} and {len(second)} {second_name}."
+        )
+
+
+def check_same_lengths(
+    first: Sequence[Sized], second: Sequence[Sized], first_name: str, second_name: str
+) -> None:
+    """Check that two columns of sequences agree row by row.
+
+    Raises:
+        DataError: The numbers of rows differ, or a row is longer in one column than in the other.
+    """
+    check_same_rows(first, second, first_name, second_name)
+    for row, (one, other) in enumerate(zip(first, second, strict=True)):
+        if len(one) != len(other):
+            raise DataError(
+                f"Row {row} has {len(one)} items in the {first_name} and {len(other)} in the "
+                f"{second_name}: each word needs exactly one of each."
+            )
+
+
+def _plain(values: Any, column: str) -> Iterable[Any]:
+    """Turn arrays and tensors into Python lists; refuse what has no rows at all."""
+    if hasattr(values, "tolist"):
+        values = values.tolist()
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise DataError(f"The {column} are {reprlib.repr(values)}: give one value for each row.")
+    return values
+
+
+def _unlabelled(row: int, value: int | None, column: str) -> DataError:
+    return DataError(
+        f"Row {row} of the {column} is unlabelled ({value}): leave unlabelled rows out before "
+        "scoring."
+    )
+
+
+def _is_bio(tag: Any) -> bool:
+    if not isinstance(tag, str) or tag[:2] not in ("B-", "I-"):
+        return False
+    # seqeval strips hyphens around a type in one of its modes only: such types would score twice.
+    entity_type = tag[2:]
+    return bool(entity_type) and entity_type == entity_type.strip("-")

@@ -1,0 +1,1 @@
+"""Encoders, discriminators and the tensors that pass between them."""

@@ -1,0 +1,119 @@
+"""A masked-language-modelling head for any encoder: the checkpoint's own, or a fresh one."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class MlmHead(nn.Module):
+    """Hidden states to vocabulary logits: dense, activation, norm, then the tied decoder.
+
+    The decoder's matrix is passed in at each call instead of being held, so that it stays one
+    parameter of the encoder; only an untied decoder is held here.
+
+    Args:
+        dense: From the hidden size to the size of the input embeddings.
+        activation: Elementwise.
+        norm: Layer norm over the embedding size.
+        bias: `[vocabulary]` decoder bias.
+        decoder: `[vocabulary, embedding size]`, or None if tied.
+    """
+
+    def __init__(
+        self,
+        dense: nn.Module,
+        activation: nn.Module,
+        norm: nn.Module,
+        bias: Tensor,
+        decoder: Tensor | None = None,
+    ) -> None:
+        super().__init__()
+        self.dense = dense
+        self.activation = activation
+        self.norm = norm
+        self.bias = nn.Parameter(bias.detach().clone())
+        self.decoder = None if decoder is None else nn.Parameter(decoder.detach().clone())
+
+    def forward(self, hidden: Tensor, embeddings: Tensor) -> Tensor:
+        """Logits `[tokens, vocabulary]` of hidden states `[tokens, hidden]`.
+
+        Args:
+            hidden: Last hidden states.
+            embeddings: The encoder's input embeddings `[vocabulary, embedding size]`.
+        """
+        transformed = self.norm(self.activation(self.dense(hidden)))
+        return F.linear(
+            transformed, embeddings if self.decoder is None else self.decoder, self.bias
+        )
+
+
+def build_mlm_head(task_model: Any) -> MlmHead:
+    """The head of the checkpoint that `task_model` was loaded from, or a fresh one without it."""
+    path = getattr(task_model.config, "_name_or_path", "")
+    head = load_mlm_head(path, task_model) if path else None
+    return fresh_mlm_head(task_model) if head is None else head
+
+
+def fresh_mlm_head(task_model: Any) -> MlmHead:
+    """A new head, initialised as BERT's."""
+    config = task_model.config
+    vocabulary, size = task_model.get_input_embeddings().weight.shape
+    dense = nn.Linear(int(config.hidden_size), size)
+    nn.init.normal_(dense.weight, std=float(getattr(config, "initializer_range", None) or 0.02))
+    nn.init.zeros_(dense.bias)
+    return MlmHead(dense, nn.GELU(), nn.LayerNorm(size, eps=1e-12), torch.zeros(vocabulary))
+
+
+def load_mlm_head(path: str, task_model: Any) -> MlmHead | None:
+    """The head in the checkpoint at `path`, or None if it has none of a known shape."""
+    from transformers import AutoModelForMaskedLM
+    from transformers.utils import logging
+
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        model, loading = AutoModelForMaskedLM.from_pretrained(
+            path, dtype=torch.float32, use_safetensors=True, output_loading_info=True
+        )
+    except (OSError, ValueError):  # no such files any more, or no masked-LM class for this encoder
+        return None
+    finally:
+        logging.set_verbosity(level)
+    inside = f"{model.base_model_prefix}."
+    if any(not key.startswith(inside) for key in loading["missing_keys"]):
+        return None
+    return _read_head(model, task_model.get_input_embeddings().weight)
+
+
+def _read_head(model: Any, embeddings: Tensor) -> MlmHead | None:
+    """Copy the head of a masked-LM model if it is dense, activation, norm and decoder."""
+    output = model.get_output_embeddings()
+    if not isinstance(output, nn.Linear) or output.weight.shape != embeddings.shape:
+        return None
+    encoder = set(model.base_model.modules())
+    leaves = [
+        module
+        for module in model.modules()
+        if module not in encoder and module is not output and not list(module.children())
+    ]
+    dense = [module for module in leaves if isinstance(module, nn.Linear)]
+    norms = [module for module in leaves if isinstance(module, nn.LayerNorm)]
+    if len(dense) != 1 or len(norms) != 1:
+        return None
+    rest = [
+        module
+        for module in leaves
+        if not list(module.parameters(recurse=False))
+        and not isinstance(module, (nn.Dropout, nn.modules.loss._Loss))
+    ]
+    tied = torch.equal(output.weight, model.get_input_embeddings().weight)
+    bias = torch.zeros(len(embeddings)) if output.bias is None else output.bias
+    # RoBERTa-like heads call GELU as a function and so show no activation module.
+    activation = rest[0] if rest else nn.GELU()
+    dense_layer, norm = copy.deepcopy(dense[0]), copy.deepcopy(norms[0])
+    return MlmHead(dense_layer, activation, norm, bias, None if tied else output.weight)

@@ -1,0 +1,98 @@
+"""What an objective sees of a batch: units, one row of each tensor per labelled thing.
+
+A unit is a sentence in sequence classification and a word in token classification. Padding,
+special tokens and continuation pieces are gone before an objective is asked, so one objective
+serves both tasks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+IGNORED_LABEL = -100
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a stage has come, in applied optimizer steps."""
+
+    step: int
+    total_steps: int
+
+    @property
+    def fraction(self) -> float:
+        """Share of the stage that is done, from 0 to 1."""
+        return min(1.0, self.step / max(1, self.total_steps))
+
+
+@dataclass(frozen=True)
+class DomainOutput:
+    """The units of one domain in one micro-batch.
+
+    Attributes:
+        features: `[units, features]`, what discriminators and discrepancies read.
+        logits: `[units, classes]`, the task model's own.
+        labels: `[units]` class indices, -100 where unknown; all -100 for the target.
+        rows: `[units]` index of the batch row that each unit comes from.
+        domains: `[units]` domain index: 0 .. k-1 for k sources, then the targets.
+        count: How many units of this domain one micro-batch holds on average over the whole
+            optimizer step (all processes and micro-batches): the denominator that makes a mean
+            independent of how rows were dealt.
+        labelled: The same for labelled units.
+        weights: `[units]` relative weight of each unit in alignment terms, or None for equal ones.
+    """
+
+    features: Tensor
+    logits: Tensor
+    labels: Tensor
+    rows: Tensor
+    domains: Tensor
+    count: float
+    labelled: float
+    weights: Tensor | None = None
+
+    def __len__(self) -> int:
+        return self.features.shape[0]
+
+    @property
+    def probabilities(self) -> Tensor:
+        """`[units, classes]` softmax of the logits in float32."""
+        return self.logits.float().softmax(-1)
+
+    def mean(self, values: Tensor) -> Tensor:
+        """Mean over units of `values` `[units]`; zero, with a gradient, for an empty batch."""
+        if self.weights is not None:
+            values = values * (self.weights / self.weights.mean().clamp_min(1e-12))
+        return values.sum() / max(self.count, 1e-12)
+
+    def by_row(self) -> DomainOutput:
+        """Units averaged within their batch row: words become their sentence.
+
+        Logits become log mean probabilities, so that a softmax gives the mean back.
+        """
+        rows, inverse = torch.unique(self.rows, return_inverse=True)
+        if len(rows) == len(self):
+            return self
+        counts = torch.bincount(inverse, minlength=len(rows)).unsqueeze(1)
+
+        def pooled(values: Tensor) -> Tensor:
+            sums = values.new_zeros(len(rows), values.shape[1]).index_add(0, inverse, values)
+            return sums / counts.to(values.dtype)
+
+        first = torch.full_like(rows, len(self)).scatter_reduce(
+            0, inverse, torch.arange(len(self), device=rows.device), "amin"
+        )
+        return replace(
+            self,
+            features=pooled(self.features),
+            logits=pooled(self.probabilities).clamp_min(1e-12).log(),
+            labels=torch.full_like(rows, IGNORED_LABEL),
+            rows=rows,
+            domains=self.domains[first],
+            count=float(len(rows)),
+            labelled=0.0,
+            weights=None,
+        )

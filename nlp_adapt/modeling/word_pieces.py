@@ -1,0 +1,81 @@
+"""Which tokens belong to one word, told from the vocabulary alone."""
+
+from __future__ import annotations
+
+import string
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+CONTINUATION_PREFIX = "##"
+WORD_START_PREFIXES = ("Ġ", "▁")
+
+
+class WordPieces(nn.Module):
+    """Groups tokens `[rows, width]` into words by a lookup made once from a vocabulary.
+
+    WordPiece marks the tokens that continue a word ("##ing"); byte-level BPE and SentencePiece mark
+    those that begin one ("Ġthe", "▁the"), and there punctuation begins a word too.
+
+    Args:
+        tokenizer: A fast tokenizer.
+    """
+
+    continues: Tensor
+    special: Tensor
+    ordinary: Tensor
+
+    def __init__(self, tokenizer: Any) -> None:
+        super().__init__()
+        vocabulary: dict[str, int] = tokenizer.get_vocab()
+        size = max(vocabulary.values()) + 1
+        special = torch.zeros(size, dtype=torch.bool)
+        special[list(tokenizer.all_special_ids)] = True
+        continues = torch.zeros(size, dtype=torch.bool)
+        continues[_continuations(vocabulary)] = True
+        known = torch.zeros(size, dtype=torch.bool)
+        known[list(vocabulary.values())] = True
+        self.register_buffer("special", special, persistent=False)
+        self.register_buffer("continues", continues & ~special, persistent=False)
+        self.register_buffer("ordinary", (known & ~special).nonzero().squeeze(1), persistent=False)
+
+    def words(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Word of each token.
+
+        Args:
+            ids: `[rows, width]` token ids.
+            mask: `[rows, width]` attention mask.
+
+        Returns:
+            `[rows, width]` running number of each token's word in its row (special tokens and
+            padding count as words of their own), and whether the token may be edited: all but
+            special tokens and padding.
+        """
+        special = self.special[ids] | (mask == 0)
+        after_special = F.pad(special[:, :-1], (1, 0), value=True)
+        starts = special | after_special | ~self.continues[ids]
+        return starts.cumsum(1) - 1, ~special
+
+    def draw(self, words: Tensor) -> Tensor:
+        """`[rows, width]` uniform numbers from torch's generator, one and the same per word."""
+        return torch.rand(words.shape, device=words.device).gather(1, words)
+
+
+def _continuations(vocabulary: dict[str, int]) -> list[int]:
+    """Ids of the tokens that continue a word, under the convention most tokens follow."""
+    counts = {
+        prefix: sum(token.startswith(prefix) for token in vocabulary)
+        for prefix in (CONTINUATION_PREFIX, *WORD_START_PREFIXES)
+    }
+    prefix = max(counts, key=lambda name: counts[name])
+    if counts[prefix] == 0:
+        return []
+    if prefix == CONTINUATION_PREFIX:
+        return [index for token, index in vocabulary.items() if token.startswith(prefix)]
+    return [
+        index
+        for token, index in vocabulary.items()
+        if token and not token.startswith(prefix) and token[0] not in string.punctuation
+    ]

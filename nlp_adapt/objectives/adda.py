@@ -1,0 +1,107 @@
+"""Adversarial adaptation of a source model, held in place by distillation.
+
+Tzeng et al. 2017, "Adversarial Discriminative Domain Adaptation", CVPR; the distillation of
+Ryu and Lee 2020, "Knowledge Distillation for BERT Unsupervised Domain Adaptation" (AAD).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.func import functional_call
+
+from nlp_adapt.config import option
+from nlp_adapt.modeling.outputs import DomainOutput, Progress
+from nlp_adapt.objectives.base import Setup, StepView
+from nlp_adapt.objectives.checks import require_at_least, require_positive
+from nlp_adapt.objectives.dann import AdversarialConfig, AdversarialObjective, domain_loss
+from nlp_adapt.objectives.statistics import full_precision, negative_log_complement, zero
+from nlp_adapt.objectives.teacher import EmaTeacher
+from nlp_adapt.objectives.views import select_side
+
+
+@dataclass(kw_only=True)
+class AddaConfig(AdversarialConfig):
+    """Options of adversarial adaptation with distillation."""
+
+    distillation: float = option(1.0, "weight of the distillation loss on the source")
+    temperature: float = option(2.0, "softening of both models' predictions in the distillation")
+
+    def __post_init__(self) -> None:
+        require_positive(self, "temperature")
+        require_at_least(self, 0, "distillation")
+
+
+class Adda(AdversarialObjective):
+    """The target's features learn to pass for source features, while a frozen copy is imitated.
+
+    It belongs in a stage after one on the source: the frozen source model is a copy of the task
+    model as it is when the stage begins, and is saved with the objective. There is no gradient
+    reversal: the discriminator learns from detached features, and the encoder minimises the
+    cross-entropy of its target features being called source (inverted labels, Tzeng et al.), times
+    lambda. The papers keep a second, frozen encoder for the source; here one encoder serves both
+    domains, so that the result is one plain model, and distillation holds its source side in place.
+    """
+
+    config_class: ClassVar = AddaConfig
+    trains_task_head: ClassVar[bool] = True
+    summary: ClassVar[str] = (
+        "fool a discriminator from a source model, which is distilled meanwhile"
+    )
+    paper: ClassVar[str] = "Tzeng et al. 2017, CVPR; Ryu and Lee 2020, arXiv:2010.11478"
+
+    def __init__(self, config: AddaConfig, setup: Setup) -> None:
+        super().__init__(config, setup)
+        self.source_model = EmaTeacher(setup.task_model, decay=1.0)
+
+    def forward(self, view: StepView) -> dict[str, Tensor]:
+        """Adversarial terms, and the distillation from the frozen model's view of the source."""
+        if view.progress.step == 0:
+            # The objective may have been built before an earlier stage trained the model.
+            self.source_model.restart(view.task_model)
+        terms = self.losses(view.source, view.target, view.progress)
+        if len(view.source):
+            teacher = self.source_model(select_side(view.batch, "source"))
+            divergence = distillation(view.source, teacher, self.config.temperature)
+        else:
+            divergence = zero(view.source)
+        terms["adda_distillation"] = self.config.distillation * divergence
+        return terms
+
+    @full_precision
+    def losses(
+        self, source: DomainOutput, target: DomainOutput, progress: Progress
+    ) -> dict[str, Tensor]:
+        """`adda` (encoder) and `adda_discriminator`; measurements of the discriminator."""
+        source, target = self.level(source), self.level(target)
+        strength = self.strength(progress)
+        features = torch.cat([source.features, target.features])
+        logits = self.discriminator(features.detach())
+        discriminator_loss, measured = domain_loss(logits, source, target)
+        frozen = {name: value.detach() for name, value in self.discriminator.named_parameters()}
+        judged = functional_call(self.discriminator, frozen, (target.features,))
+        # With several sources, "source" is any domain but the target's own.
+        fool = target.mean(negative_log_complement(judged, target.domains))
+        measured["lambda"] = torch.tensor(strength)
+        return {
+            "adda": strength * fool,
+            "adda_discriminator": discriminator_loss,
+            **{f"adda/{name}": value for name, value in measured.items()},
+        }
+
+
+def distillation(student: DomainOutput, teacher: Tensor, temperature: float) -> Tensor:
+    """`T^2 * KL(teacher || student)` of predictions softened by `T`, averaged over units.
+
+    Args:
+        student: The source units; gradients reach their logits.
+        teacher: `[units, classes]` logits of the frozen model.
+        temperature: `T`; its square keeps the gradient's size (Hinton et al. 2015).
+    """
+    log_student = (student.logits.float() / temperature).log_softmax(-1)
+    log_teacher = (teacher.float() / temperature).log_softmax(-1)
+    divergence = (log_teacher.exp() * (log_teacher - log_student)).sum(-1)
+    return temperature**2 * student.mean(divergence)

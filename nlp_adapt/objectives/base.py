@@ -1,0 +1,171 @@
+"""The contract of an objective: one term of the loss.
+
+An objective is an `nn.Module` that sees features, logits, labels and masks of both domains and
+returns named scalar tensors. It never sees the encoder, the task or the data, so that one file
+serves sentences and words. An objective that needs its own view of the text (masked tokens, a
+teacher, perturbed embeddings) overrides `forward` and asks the `StepView` for another pass.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from nlp_adapt.config import nearest, option
+from nlp_adapt.errors import ConfigError
+from nlp_adapt.modeling.outputs import DomainOutput, Progress
+from nlp_adapt.recipe import coerce
+
+
+@dataclass(kw_only=True)
+class ObjectiveConfig:
+    """Options that every objective has."""
+
+    weight: float = option(1.0, "factor of this term in the total loss")
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What an objective may know when it is built.
+
+    Attributes:
+        features: Width of `DomainOutput.features`.
+        num_labels: Number of task classes.
+        num_sources: Number of source domains; the discriminator tells `num_sources + 1` domains.
+        label_counts: `[num_labels]` training label counts of the source.
+        task_model: The model under training, for teachers and tied embeddings.
+        tokenizer: Its tokenizer, for objectives that edit the text.
+        defaults: Recipe-wide options that objectives fall back on, such as `lambda_max`.
+        token_level: Whether units are words.
+    """
+
+    features: int
+    num_labels: int
+    num_sources: int = 1
+    label_counts: Tensor = field(default_factory=lambda: torch.ones(0))
+    task_model: Any = None
+    tokenizer: Any = None
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    token_level: bool = False
+
+
+@dataclass
+class StepView:
+    """One micro-batch as an objective sees it; the main forward pass runs on first use.
+
+    Attributes:
+        batch: The model inputs of both domains, source rows first (see `data.collate`).
+        progress: How far the stage has come.
+        encode: Runs the task model on (possibly changed) inputs and splits the result by domain.
+        task_model: The model under training.
+    """
+
+    batch: dict[str, Any]
+    progress: Progress
+    encode: Callable[[dict[str, Any]], tuple[DomainOutput, DomainOutput]]
+    task_model: nn.Module
+
+    @cached_property
+    def outputs(self) -> tuple[DomainOutput, DomainOutput]:
+        """Source and target of the main forward pass."""
+        return self.encode(self.batch)
+
+    @property
+    def source(self) -> DomainOutput:
+        """The source units."""
+        return self.outputs[0]
+
+    @property
+    def target(self) -> DomainOutput:
+        """The target units, without labels."""
+        return self.outputs[1]
+
+
+class Objective(nn.Module):
+    """Base class of all terms.
+
+    Attributes:
+        config_class: Dataclass of the objective's options.
+        needs_source: Whether it reads source rows.
+        needs_target: Whether it reads target rows.
+        trains_task_head: Whether gradients reach the task head.
+        summary: One line for `nlp-adapt methods`.
+        paper: Reference.
+    """
+
+    config_class: ClassVar[type[ObjectiveConfig]] = ObjectiveConfig
+    needs_source: ClassVar[bool] = True
+    needs_target: ClassVar[bool] = True
+    trains_task_head: ClassVar[bool] = False
+    summary: ClassVar[str] = ""
+    paper: ClassVar[str] = ""
+
+    def __init__(self, config: Any, setup: Setup) -> None:
+        super().__init__()
+        self.config = config
+        self.setup_defaults = setup.defaults
+
+    @classmethod
+    def read_options(cls, name: str, options: Mapping[str, object]) -> ObjectiveConfig:
+        """Check `options` against the config class and make it."""
+        schema = typing.get_type_hints(cls.config_class)
+        known = [item.name for item in dataclasses.fields(cls.config_class)]
+        for key in options:
+            if key not in known:
+                raise ConfigError(
+                    f"objective '{name}' has no option '{key}'{nearest(key, known)} "
+                    f"(it has {', '.join(known)})"
+                )
+        values = {
+            key: coerce(f"{name}.{key}", value, schema[key]) for key, value in options.items()
+        }
+        config = cls.config_class(**values)
+        for item in dataclasses.fields(config):
+            choices = item.metadata.get("choices")
+            value = getattr(config, item.name)
+            if choices and value is not None and value not in choices:
+                raise ConfigError(
+                    f"{name}.{item.name} is '{value}', but must be one of {', '.join(choices)}"
+                )
+        return config
+
+    def forward(self, view: StepView) -> dict[str, Tensor]:
+        """Terms of one micro-batch; override only to take another view of the text."""
+        return self.losses(view.source, view.target, view.progress)
+
+    def losses(
+        self, source: DomainOutput, target: DomainOutput, progress: Progress
+    ) -> dict[str, Tensor]:
+        """Named scalars: loss terms, and measurements under names that hold a `/`.
+
+        A term such as `dann` is added to the total loss; a measurement such as `dann/accuracy` is
+        logged and carries no gradient.
+        """
+        raise NotImplementedError
+
+    def after_step(self, task_model: nn.Module, progress: Progress) -> None:
+        """Called after each applied optimizer step, outside the graph (a teacher updates here)."""
+
+
+def lambda_at(schedule: str, maximum: float, progress: Progress, warmup: float = 0.0) -> float:
+    """Strength of the gradient reversal at `progress`.
+
+    `sigmoid` is `maximum * (2 / (1 + exp(-10 p)) - 1)` (Ganin et al. 2016); `p` runs from 0 to 1
+    over the stage, after a share `warmup` in which the strength is 0.
+    """
+    share = (progress.fraction - warmup) / (1.0 - warmup)
+    if share < 0.0:
+        return 0.0
+    if schedule == "constant":
+        return maximum
+    if schedule == "linear":
+        return maximum * share
+    return maximum * (2.0 / (1.0 + math.exp(-10.0 * share)) - 1.0)

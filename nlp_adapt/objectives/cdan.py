@@ -1,0 +1,113 @@
+"""Conditional domain-adversarial training.
+
+Long et al. 2018, "Conditional Adversarial Domain Adaptation", NeurIPS.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from nlp_adapt.config import option
+from nlp_adapt.modeling.discriminator import reverse_gradient
+from nlp_adapt.modeling.outputs import DomainOutput, Progress
+from nlp_adapt.objectives.base import Setup
+from nlp_adapt.objectives.checks import require_at_least
+from nlp_adapt.objectives.dann import AdversarialConfig, AdversarialObjective, domain_loss
+from nlp_adapt.objectives.statistics import entropy, full_precision
+
+
+@dataclass(kw_only=True)
+class CdanConfig(AdversarialConfig):
+    """Options of conditional domain-adversarial training."""
+
+    entropy: bool = option(True, "weight units by 1 + exp(-entropy), as CDAN+E: certain ones count")
+    random_dim: int = option(4096, "largest features x classes; beyond it, a random map this wide")
+    through_predictions: bool = option(
+        False, "let the reversed gradient reach the predictions (the paper's formula) as well"
+    )
+
+    def __post_init__(self) -> None:
+        require_at_least(self, 1, "random_dim")
+
+
+class MultilinearMap(nn.Module):
+    """Features and predictions joined: their outer product, or a random projection of it.
+
+    The outer product has `features * classes` entries. Where that exceeds `limit`, the map is
+    `(R_f f) * (R_g g) / sqrt(limit)` with fixed Gaussian matrices, whose inner products equal
+    those of the outer products in expectation. The matrices are buffers, saved with the model.
+    """
+
+    random_features: Tensor
+    random_classes: Tensor
+
+    def __init__(self, features: int, classes: int, limit: int) -> None:
+        super().__init__()
+        self.randomised = features * classes > limit
+        self.size = limit if self.randomised else features * classes
+        if self.randomised:
+            self.register_buffer("random_features", torch.randn(features, limit))
+            self.register_buffer("random_classes", torch.randn(classes, limit))
+
+    def forward(self, features: Tensor, probabilities: Tensor) -> Tensor:
+        """`[units, size]` from `[units, features]` and `[units, classes]`."""
+        if not self.randomised:
+            return (probabilities.unsqueeze(2) * features.unsqueeze(1)).flatten(1)
+        product = (features @ self.random_features) * (probabilities @ self.random_classes)
+        return product / math.sqrt(self.size)
+
+
+class Cdan(AdversarialObjective):
+    """A discriminator that reads features together with the classes they are predicted to be.
+
+    With `entropy`, each unit counts by `1 + exp(-H(p))`, normalised within its domain. As in the
+    authors' code, no gradient reaches the predictions inside the product unless
+    `through_predictions` is set; then both the product and the entropy weights pass it on,
+    reversed, as in the paper's formulas.
+    """
+
+    config_class: ClassVar = CdanConfig
+    summary: ClassVar[str] = "a discriminator that reads features and predicted classes together"
+    paper: ClassVar[str] = "Long et al. 2018, NeurIPS"
+
+    def __init__(self, config: CdanConfig, setup: Setup) -> None:
+        joint = MultilinearMap(setup.features, setup.num_labels, config.random_dim)
+        self._joint_size = joint.size
+        super().__init__(config, setup)
+        self.joint = joint
+
+    def input_size(self, setup: Setup) -> int:
+        """Width of the multilinear map."""
+        return self._joint_size
+
+    @full_precision
+    def losses(
+        self, source: DomainOutput, target: DomainOutput, progress: Progress
+    ) -> dict[str, Tensor]:
+        """`cdan`; measurements `cdan/accuracy`, `cdan/entropy` and `cdan/lambda`."""
+        source, target = self.level(source), self.level(target)
+        strength = self.strength(progress)
+        task_logits = torch.cat([source.logits, target.logits])
+        if self.config.through_predictions:
+            task_logits = reverse_gradient(task_logits, strength)
+        else:
+            task_logits = task_logits.detach()
+        features = reverse_gradient(torch.cat([source.features, target.features]), strength)
+        logits = self.discriminator(self.joint(features, task_logits.softmax(-1)))
+        if self.config.entropy:
+            certainty = 1.0 + torch.exp(-entropy(task_logits))
+            source = _reweighted(source, certainty[: len(source)])
+            target = _reweighted(target, certainty[len(source) :])
+        loss, measured = domain_loss(logits, source, target)
+        measured["lambda"] = torch.tensor(strength)
+        return {"cdan": loss, **{f"cdan/{name}": value for name, value in measured.items()}}
+
+
+def _reweighted(output: DomainOutput, factors: Tensor) -> DomainOutput:
+    weights = factors if output.weights is None else output.weights * factors
+    return replace(output, weights=weights)

@@ -1,0 +1,123 @@
+"""Domain-adversarial training.
+
+Ganin et al. 2016, "Domain-Adversarial Training of Neural Networks", JMLR 17(59).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from nlp_adapt.config import LAMBDA_SCHEDULES, option
+from nlp_adapt.modeling.discriminator import DomainDiscriminator, reverse_gradient
+from nlp_adapt.modeling.outputs import DomainOutput, Progress
+from nlp_adapt.objectives.base import Objective, ObjectiveConfig, Setup, lambda_at
+
+
+@dataclass(kw_only=True)
+class AdversarialConfig(ObjectiveConfig):
+    """Options that adversarial objectives share; what is unset comes from the recipe."""
+
+    lambda_max: float | None = option(None, "final strength of the gradient reversal")
+    lambda_schedule: str | None = option(None, "how lambda grows over a stage", LAMBDA_SCHEDULES)
+    source_warmup: float | None = option(None, "share of the stage in which lambda stays 0")
+    hidden_size: int | None = option(None, "width of the discriminator's hidden layers")
+    layers: int | None = option(None, "linear layers in the discriminator")
+    dropout: float | None = option(None, "dropout inside the discriminator")
+    spectral_norm: bool = option(False, "bound the discriminator's Lipschitz constant")
+    level: str = option("unit", "tell words apart, or sentences (token tasks)", ("unit", "row"))
+
+    def resolve(self, defaults: dict[str, object]) -> AdversarialConfig:
+        """A copy with unset options taken from the recipe-wide ones."""
+        fallback = {
+            "lambda_max": ("lambda_max", 1.0),
+            "lambda_schedule": ("lambda_schedule", "sigmoid"),
+            "source_warmup": ("source_warmup", 0.0),
+            "hidden_size": ("discriminator_hidden_size", 256),
+            "layers": ("discriminator_layers", 2),
+            "dropout": ("discriminator_dropout", 0.1),
+        }
+        values = dict(vars(self))
+        for name, (key, default) in fallback.items():
+            if values[name] is None:
+                values[name] = defaults.get(key, default)
+        return type(self)(**values)
+
+
+class AdversarialObjective(Objective):
+    """Shared parts of objectives with a domain discriminator behind a gradient reversal."""
+
+    config_class: ClassVar = AdversarialConfig
+
+    def __init__(self, config: AdversarialConfig, setup: Setup) -> None:
+        super().__init__(config.resolve(dict(setup.defaults)), setup)
+        self.discriminator = DomainDiscriminator(
+            self.input_size(setup),
+            domains=setup.num_sources + 1,
+            hidden=self.config.hidden_size,
+            layers=self.config.layers,
+            dropout=self.config.dropout,
+            spectral_norm=self.config.spectral_norm,
+        )
+
+    def input_size(self, setup: Setup) -> int:
+        """Width of what the discriminator reads."""
+        return setup.features
+
+    def strength(self, progress: Progress) -> float:
+        """Lambda at this point of the stage."""
+        config = self.config
+        return lambda_at(
+            config.lambda_schedule, config.lambda_max, progress, warmup=config.source_warmup
+        )
+
+    def level(self, output: DomainOutput) -> DomainOutput:
+        """Words, or sentences where the option `level` is `row`."""
+        return output.by_row() if self.config.level == "row" else output
+
+
+class Dann(AdversarialObjective):
+    """A discriminator tells the domains apart; the encoder, through the reversal, hides them.
+
+    The loss is the cross-entropy of the discriminator, averaged within each domain and then over
+    the domains, so that a domain's weight never depends on how many units of it are in the batch.
+    """
+
+    summary: ClassVar[str] = "a domain discriminator behind a gradient reversal"
+    paper: ClassVar[str] = "Ganin et al. 2016, JMLR 17(59)"
+
+    def losses(
+        self, source: DomainOutput, target: DomainOutput, progress: Progress
+    ) -> dict[str, Tensor]:
+        """`dann`; measurements `dann/accuracy`, `dann/entropy` and `dann/lambda`."""
+        source, target = self.level(source), self.level(target)
+        strength = self.strength(progress)
+        features = torch.cat([source.features, target.features])
+        logits = self.discriminator(reverse_gradient(features, strength))
+        loss, measured = domain_loss(logits, source, target)
+        measured["lambda"] = torch.tensor(strength)
+        return {"dann": loss, **{f"dann/{name}": value for name, value in measured.items()}}
+
+
+def domain_loss(
+    logits: Tensor, source: DomainOutput, target: DomainOutput
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Domain-balanced cross-entropy of discriminator logits `[source units + target units, domains]`.
+
+    Returns:
+        The loss, and `accuracy` (balanced over the two sides) and `entropy` (nats) to log.
+    """
+    domains = torch.cat([source.domains, target.domains])
+    losses = F.cross_entropy(logits, domains, reduction="none")
+    split = len(source)
+    loss = 0.5 * (source.mean(losses[:split]) + target.mean(losses[split:]))
+    with torch.no_grad():
+        hits = (logits.argmax(-1) == domains).float()
+        accuracy = 0.5 * (hits[:split].mean() + hits[split:].mean())
+        log_probabilities = logits.log_softmax(-1)
+        entropy = -(log_probabilities.exp() * log_probabilities).sum(-1).mean()
+    return loss, {"accuracy": accuracy, "entropy": entropy}

@@ -1,0 +1,44 @@
+"""Entropy minimisation.
+
+Grandvalet and Bengio 2004, "Semi-supervised Learning by Entropy Minimization", NeurIPS.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from nlp_adapt.config import option
+from nlp_adapt.modeling.outputs import DomainOutput, Progress
+from nlp_adapt.objectives.base import Objective, ObjectiveConfig
+from nlp_adapt.objectives.statistics import entropy, full_precision
+
+
+@dataclass(kw_only=True)
+class EntropyConfig(ObjectiveConfig):
+    """Options of entropy minimisation."""
+
+    weight: float = option(0.1, "factor of this term; a large one fixes early mistakes")
+
+
+class Entropy(Objective):
+    """Mean entropy of the predictions on the target, in nats, made small.
+
+    It moves the decision boundary away from target units, but nothing keeps it from predicting a
+    single class; `information_maximisation` and `mcc` do.
+    """
+
+    config_class: ClassVar = EntropyConfig
+    needs_source: ClassVar[bool] = False
+    trains_task_head: ClassVar[bool] = True
+    summary: ClassVar[str] = "certain predictions on the target"
+    paper: ClassVar[str] = "Grandvalet and Bengio 2004, NeurIPS"
+
+    @full_precision
+    def losses(
+        self, source: DomainOutput, target: DomainOutput, progress: Progress
+    ) -> dict[str, Tensor]:
+        """`entropy`."""
+        return {"entropy": target.mean(entropy(target.logits))}

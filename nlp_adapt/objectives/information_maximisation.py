@@ -1,0 +1,102 @@
+"""Information maximisation: predictions that are certain one by one, and diverse together.
+
+Krause et al. 2010, "Discriminative Clustering by Regularized Information Maximization", NeurIPS;
+Liang et al. 2020, "Do We Really Need to Access the Source Data?", ICML (SHOT).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from nlp_adapt.config import option
+from nlp_adapt.modeling.outputs import IGNORED_LABEL, DomainOutput, Progress
+from nlp_adapt.objectives.base import Objective, ObjectiveConfig, Setup
+from nlp_adapt.objectives.checks import require_at_least, require_share
+from nlp_adapt.objectives.statistics import (
+    entropy,
+    full_precision,
+    select,
+    shares,
+    sum_over_processes,
+    zero,
+)
+
+PRIORS = ("uniform", "source")
+
+
+@dataclass(kw_only=True)
+class InformationMaximisationConfig(ObjectiveConfig):
+    """Options of information maximisation."""
+
+    marginal_weight: float = option(1.0, "weight of the mean prediction's distance from the prior")
+    prior: str | None = option(
+        None,
+        "class frequencies expected in the target; default: uniform, or the source's for words",
+        PRIORS,
+    )
+    momentum: float = option(0.99, "share of the source's running frequencies kept at each batch")
+
+    def __post_init__(self) -> None:
+        require_at_least(self, 0, "marginal_weight")
+        require_share(self, "momentum")
+
+
+class InformationMaximisation(Objective):
+    """Mean entropy of the target predictions plus `KL(mean prediction || prior)`.
+
+    Under a uniform prior the second term is minus the entropy of the mean prediction, up to the
+    constant `log(classes)`: together the negative mutual information of input and prediction.
+    Words are far from uniform, most lie outside entities, so there the prior is the source's class
+    frequencies. Both terms count units by their weights, and the source's frequencies are running
+    ones under the same weights.
+    """
+
+    config_class: ClassVar = InformationMaximisationConfig
+    trains_task_head: ClassVar[bool] = True
+    summary: ClassVar[str] = "target predictions certain one by one and diverse together"
+    paper: ClassVar[str] = "Krause et al. 2010, NeurIPS; Liang et al. 2020, ICML"
+
+    source_frequencies: Tensor
+
+    def __init__(self, config: InformationMaximisationConfig, setup: Setup) -> None:
+        super().__init__(config, setup)
+        self.prior = config.prior or ("source" if setup.token_level else "uniform")
+        counts = setup.label_counts.float()
+        if self.prior == "uniform" or len(counts) != setup.num_labels or counts.sum() <= 0:
+            counts = torch.ones(setup.num_labels)
+        self.register_buffer("source_frequencies", counts / counts.sum())
+
+    @full_precision
+    def losses(
+        self, source: DomainOutput, target: DomainOutput, progress: Progress
+    ) -> dict[str, Tensor]:
+        """`information_maximisation`; its `conditional_entropy` and `divergence`, in nats."""
+        name = "information_maximisation"
+        if self.training and self.prior == "source":
+            self._update_prior(source)
+        if not len(target):
+            return {name: zero(target)}
+        conditional = target.mean(entropy(target.logits))
+        mean = shares(target) @ target.probabilities
+        prior = self.source_frequencies.clamp_min(1e-6)
+        divergence = (mean * (mean.clamp_min(1e-12).log() - prior.log())).sum()
+        return {
+            name: conditional + self.config.marginal_weight * divergence,
+            f"{name}/conditional_entropy": conditional.detach(),
+            f"{name}/divergence": divergence.detach(),
+        }
+
+    @torch.no_grad()
+    def _update_prior(self, source: DomainOutput) -> None:
+        known = select(source, (source.labels != IGNORED_LABEL).nonzero().squeeze(1))
+        classes = len(self.source_frequencies)
+        frequencies = shares(known) @ F.one_hot(known.labels, classes).float()
+        units = float(len(known))
+        sums = sum_over_processes(torch.cat([frequencies * units, frequencies.new_tensor([units])]))
+        if sums[-1] > 0:
+            self.source_frequencies.lerp_(sums[:-1] / sums[-1], 1.0 - self.config.momentum)

@@ -1,0 +1,30 @@
+"""CDAN that knows the target's class frequencies.
+
+Tachet des Combes et al. 2020, "Domain Adaptation with Conditional Distribution Matching and
+Generalized Label Shift", NeurIPS.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from nlp_adapt.objectives.cdan import Cdan, CdanConfig
+from nlp_adapt.objectives.iw_dann import PriorAware, PriorAwareConfig
+
+
+@dataclass(kw_only=True)
+class IwCdanConfig(PriorAwareConfig, CdanConfig):
+    """Options of `cdan` and of the estimation of class frequencies."""
+
+    def __post_init__(self) -> None:
+        PriorAwareConfig.__post_init__(self)
+        CdanConfig.__post_init__(self)
+
+
+class IwCdan(PriorAware, Cdan):
+    """`cdan` with source units weighted to the target's estimated class frequencies."""
+
+    config_class: ClassVar = IwCdanConfig
+    summary: ClassVar[str] = "cdan with the source weighted to the target's class frequencies"
+    paper: ClassVar[str] = "Tachet des Combes et al. 2020, NeurIPS"

@@ -1,0 +1,161 @@
+"""Class-prior-aware adversaries: source units count as often as their class occurs in the target.
+
+Tachet des Combes et al. 2020, "Domain Adaptation with Conditional Distribution Matching and
+Generalized Label Shift", NeurIPS.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from nlp_adapt.config import option
+from nlp_adapt.errors import ConfigError
+from nlp_adapt.modeling.outputs import IGNORED_LABEL, DomainOutput, Progress
+from nlp_adapt.objectives.base import Setup
+from nlp_adapt.objectives.checks import require_at_least, require_share
+from nlp_adapt.objectives.dann import AdversarialConfig, AdversarialObjective, Dann
+from nlp_adapt.objectives.label_shift import (
+    bbse_weights,
+    em_step,
+    importance_weights,
+    joint_distribution,
+)
+from nlp_adapt.objectives.statistics import (
+    full_precision,
+    select,
+    shares,
+    sum_over_processes,
+)
+
+
+@dataclass(kw_only=True)
+class PriorAwareConfig(AdversarialConfig):
+    """Options of class-prior-aware adversaries."""
+
+    estimator: str = option("bbse", "how target class frequencies are estimated", ("bbse", "em"))
+    momentum: float = option(0.99, "share of the running statistics kept at each batch, 0 to 1")
+    max_weight: float = option(10.0, "largest weight of a class")
+    ridge: float = option(0.01, "pull of BBSE towards no shift, which calms noisy estimates")
+
+    def __post_init__(self) -> None:
+        require_share(self, "momentum")
+        require_at_least(self, 1, "max_weight")
+        require_at_least(self, 0, "ridge")
+
+
+class ClassPriors(nn.Module):
+    """Running estimates of the class frequencies of both domains; buffers, so they are saved.
+
+    Statistics are moving averages over batches of all processes: the joint of prediction and label
+    on the source, the mean prediction on the target (BBSE) and the target priors of an online EM.
+    They begin at the source's frequencies, where every weight is 1. Predictions on rows that the
+    model has learned by heart look better than those on the target, so BBSE then tends to the
+    plain mean prediction.
+
+    Where units carry weights, such as the balance of entities and other words, frequencies are
+    those of weighted units, in both domains alike.
+    """
+
+    joint: Tensor
+    target_mean: Tensor
+    target_priors: Tensor
+
+    def __init__(self, config: PriorAwareConfig, setup: Setup) -> None:
+        super().__init__()
+        self.config = config
+        counts = setup.label_counts.float()
+        if len(counts) != setup.num_labels or counts.sum() <= 0:
+            counts = torch.ones(setup.num_labels)
+        priors = counts / counts.sum()
+        self.register_buffer("joint", torch.diag(priors))
+        self.register_buffer("target_mean", priors.clone())
+        self.register_buffer("target_priors", priors.clone())
+
+    @property
+    def source_priors(self) -> Tensor:
+        """`[classes]` class frequencies of the source."""
+        return self.joint.sum(0)
+
+    @torch.no_grad()
+    def update(self, source: DomainOutput, target: DomainOutput) -> None:
+        """Move the averages towards this batch's; a side without units (labels) changes nothing."""
+        known = (source.labels != IGNORED_LABEL).nonzero().squeeze(1)
+        source = select(source, known)
+        joint = joint_distribution(source.probabilities, source.labels, shares(source))
+        mean = shares(target) @ target.probabilities
+        refined = em_step(
+            target.probabilities, self.source_priors, self.target_priors, shares(target)
+        )
+        self._average(self.joint, joint, len(source))
+        self._average(self.target_mean, mean, len(target))
+        self._average(self.target_priors, refined, len(target))
+
+    def _average(self, kept: Tensor, value: Tensor, units: int) -> None:
+        sums = torch.cat([value.flatten() * units, value.new_tensor([float(units)])])
+        sums = sum_over_processes(sums)
+        if sums[-1] > 0:
+            kept.lerp_((sums[:-1] / sums[-1]).view_as(kept), 1.0 - self.config.momentum)
+
+    @torch.no_grad()
+    def weights(self) -> Tensor:
+        """`[classes]` target frequency over source frequency, clipped, with source mean 1."""
+        priors = self.source_priors
+        estimate = self.target_priors
+        if self.config.estimator == "bbse":
+            estimate = priors * bbse_weights(self.joint, self.target_mean, self.config.ridge)
+        return importance_weights(priors, estimate, self.config.max_weight)
+
+
+class PriorAware(AdversarialObjective):
+    """Mixed into an adversarial objective: weights its source units by their class.
+
+    An adversary that hides the domain also hides how often each class occurs, and where that
+    differs, it must align units of different classes. Weighting the source to the target's
+    estimated class frequencies leaves nothing to hide but what differs within a class.
+    """
+
+    def __init__(self, config: Any, setup: Setup) -> None:
+        super().__init__(config, setup)
+        if setup.token_level and config.level == "row":
+            raise ConfigError(
+                "level: row has no meaning for class-prior-aware adversaries on words, since a "
+                "sentence of words has no class; use level: unit."
+            )
+        self.priors = ClassPriors(self.config, setup)
+
+    @full_precision
+    def losses(
+        self, source: DomainOutput, target: DomainOutput, progress: Progress
+    ) -> dict[str, Tensor]:
+        """The terms of the plain adversary under an `iw_` name, and the estimated shift.
+
+        `prior_shift` is the total variation distance of the class frequencies, 0 to 1.
+        """
+        if self.training:
+            self.priors.update(source, target)
+        by_class = self.priors.weights()
+        known = source.labels != IGNORED_LABEL
+        # A unit without a label counts by what the model takes it for.
+        factors = torch.where(
+            known, by_class[source.labels * known], source.probabilities.detach() @ by_class
+        )
+        if source.weights is not None:
+            factors = factors * source.weights
+        terms = super().losses(replace(source, weights=factors), target, progress)
+        terms = {f"iw_{name}": value for name, value in terms.items()}
+        name = next(iter(terms))
+        priors = self.priors.source_priors
+        terms[f"{name}/prior_shift"] = 0.5 * (priors * (by_class - 1.0)).abs().sum()
+        return terms
+
+
+class IwDann(PriorAware, Dann):
+    """`dann` with source units weighted to the target's estimated class frequencies."""
+
+    config_class: ClassVar = PriorAwareConfig
+    summary: ClassVar[str] = "dann with the source weighted to the target's class frequencies"
+    paper: ClassVar[str] = "Tachet des Combes et al. 2020, NeurIPS"

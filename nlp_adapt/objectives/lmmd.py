@@ -1,0 +1,73 @@
+"""Local maximum mean discrepancy: each class of the source against the same class of the target.
+
+Zhu et al. 2020, "Deep Subdomain Adaptation Network for Image Classification", IEEE TNNLS (DSAN).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from nlp_adapt.config import LAMBDA_SCHEDULES, option
+from nlp_adapt.modeling.outputs import IGNORED_LABEL, DomainOutput, Progress
+from nlp_adapt.objectives.base import Objective, lambda_at
+from nlp_adapt.objectives.mmd import KernelConfig, gaussian_kernels
+from nlp_adapt.objectives.statistics import full_precision, select, shares, subsample, zero
+
+
+@dataclass(kw_only=True)
+class LmmdConfig(KernelConfig):
+    """Options of the local maximum mean discrepancy."""
+
+    schedule: str = option("sigmoid", "how the term's strength grows from 0 to 1", LAMBDA_SCHEDULES)
+
+
+class Lmmd(Objective):
+    """The kernel distance of the domains' means within each class, averaged over classes.
+
+    Source units belong to their label, target units to every class by their predicted probability,
+    without gradient. Classes that occur on one side only, by labels and by most likely classes, are
+    left out. Within a class, units also count by their weights; every class counts the same, so
+    that frequent ones, such as words outside entities, do not drown the others.
+    """
+
+    config_class: ClassVar = LmmdConfig
+    summary: ClassVar[str] = "maximum mean discrepancy within each class, target classes predicted"
+    paper: ClassVar[str] = "Zhu et al. 2020, IEEE TNNLS"
+
+    @full_precision
+    def losses(
+        self, source: DomainOutput, target: DomainOutput, progress: Progress
+    ) -> dict[str, Tensor]:
+        """`lmmd`; measurement `lmmd/classes`, how many classes were compared."""
+        config = self.config
+        whole_source = source
+        source = select(source, (source.labels != IGNORED_LABEL).nonzero().squeeze(1))
+        source, target = subsample(source, config.max_units), subsample(target, config.max_units)
+        truth = F.one_hot(source.labels, source.logits.shape[1]).float()
+        predicted = target.probabilities.detach()
+        shared = (truth.sum(0) > 0) & (
+            torch.bincount(predicted.argmax(1), minlength=predicted.shape[1]) > 0
+        )
+        if not shared.any():
+            return {"lmmd": zero(whole_source, target), "lmmd/classes": shared.sum().float()}
+        members = torch.cat([class_shares(truth, source), -class_shares(predicted, target)])
+        kernel = gaussian_kernels(
+            torch.cat([source.features, target.features]), config.kernels, config.bandwidth
+        )
+        distances = ((kernel @ members) * members).sum(0)
+        strength = lambda_at(config.schedule, 1.0, progress)
+        return {
+            "lmmd": strength * distances[shared].mean(),
+            "lmmd/classes": shared.sum().float(),
+        }
+
+
+def class_shares(membership: Tensor, output: DomainOutput) -> Tensor:
+    """`[units, classes]` weights of the units within each class; columns sum to 1 or are 0."""
+    weighted = membership * shares(output).unsqueeze(1)
+    return weighted / weighted.sum(0).clamp_min(1e-12)

@@ -1,0 +1,58 @@
+"""Minimum class confusion.
+
+Jin et al. 2020, "Minimum Class Confusion for Versatile Domain Adaptation", ECCV.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from nlp_adapt.config import option
+from nlp_adapt.modeling.outputs import DomainOutput, Progress
+from nlp_adapt.objectives.base import Objective, ObjectiveConfig
+from nlp_adapt.objectives.checks import require_positive
+from nlp_adapt.objectives.statistics import entropy, full_precision, shares, zero
+
+
+@dataclass(kw_only=True)
+class MccConfig(ObjectiveConfig):
+    """Options of minimum class confusion."""
+
+    temperature: float = option(2.5, "softening of the predictions before they are compared")
+
+    def __post_init__(self) -> None:
+        require_positive(self, "temperature")
+
+
+class Mcc(Objective):
+    """How much the model confuses pairs of classes on the target, made small.
+
+    The softened predictions of a batch, weighted by `1 + exp(-entropy)` (no gradient) and by the
+    units' weights, give a class correlation matrix. Each of its rows is normalised, which gives
+    rare classes the same say as frequent ones; the loss is the mean of what lies off the diagonal.
+    """
+
+    config_class: ClassVar = MccConfig
+    needs_source: ClassVar[bool] = False
+    trains_task_head: ClassVar[bool] = True
+    summary: ClassVar[str] = "confuse no pair of classes on the target"
+    paper: ClassVar[str] = "Jin et al. 2020, ECCV"
+
+    @full_precision
+    def losses(
+        self, source: DomainOutput, target: DomainOutput, progress: Progress
+    ) -> dict[str, Tensor]:
+        """`mcc`, from 0 to 1."""
+        if not len(target):
+            return {"mcc": zero(target)}
+        logits = target.logits / self.config.temperature
+        probabilities = logits.softmax(-1)
+        certainty = shares(target) * (1.0 + torch.exp(-entropy(logits.detach())))
+        certainty = certainty * (len(target) / certainty.sum())
+        correlation = probabilities.T @ (probabilities * certainty.unsqueeze(1))
+        correlation = correlation / correlation.sum(1, keepdim=True).clamp_min(1e-12)
+        return {"mcc": 1.0 - correlation.diagonal().mean()}

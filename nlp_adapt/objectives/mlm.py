@@ -1,0 +1,125 @@
+"""Masked-language modelling on the domains' own text, as a stage or beside the task.
+
+Devlin et al. 2019, "BERT", NAACL (masking); Gururangan et al. 2020, "Don't Stop Pretraining", ACL
+(as a stage); Karouzos et al. 2021, "UDALM", NAACL (beside the task).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from nlp_adapt.config import option
+from nlp_adapt.errors import ConfigError
+from nlp_adapt.modeling.mlm_head import build_mlm_head
+from nlp_adapt.modeling.outputs import IGNORED_LABEL
+from nlp_adapt.modeling.word_pieces import WordPieces
+from nlp_adapt.objectives.base import Objective, ObjectiveConfig, Setup, StepView
+from nlp_adapt.objectives.views import encoder_of, select_side, source_rows
+
+# Masked positions are padded to a multiple of this: free shapes are slow on CPU.
+POSITIONS_STEP = 64
+
+
+@dataclass(kw_only=True)
+class MlmConfig(ObjectiveConfig):
+    """Options of masked-language modelling."""
+
+    domains: str = option("both", "whose text to learn", ("both", "target", "source"))
+    mask_rate: float = option(0.15, "share of tokens to predict")
+    whole_words: bool = option(True, "mask all pieces of a word together")
+
+
+class Mlm(Objective):
+    """Cross-entropy of masked tokens, averaged within each domain and then over the domains.
+
+    Of the chosen tokens 80 % become the mask, 10 % a random token and 10 % stay. Logits are
+    computed at the chosen positions alone. The head is the encoder checkpoint's own where it has
+    one; its decoder is the input embedding matrix.
+    """
+
+    config_class: ClassVar = MlmConfig
+    summary: ClassVar[str] = "masked-language modelling on the domains' text"
+    paper: ClassVar[str] = "Gururangan et al. 2020, ACL; Karouzos et al. 2021, NAACL"
+
+    def __init__(self, config: MlmConfig, setup: Setup) -> None:
+        super().__init__(config, setup)
+        if not 0.0 < config.mask_rate < 1.0:
+            raise ConfigError(f"mlm.mask_rate is {config.mask_rate}, but must lie between 0 and 1.")
+        if getattr(setup.tokenizer, "mask_token_id", None) is None:
+            raise ConfigError("mlm: the tokenizer has no mask token; choose another method.")
+        # Of this instance: which sides the loop puts into the batch.
+        vars(self).update(
+            needs_source=config.domains != "target", needs_target=config.domains != "source"
+        )
+        self.mask_id = int(setup.tokenizer.mask_token_id)
+        self.pieces = WordPieces(setup.tokenizer)
+        self.head = build_mlm_head(setup.task_model)
+
+    def forward(self, view: StepView) -> dict[str, Tensor]:
+        """`mlm`; measurement `mlm/accuracy`, the share of masked tokens predicted right."""
+        batch, domains = view.batch, self.config.domains
+        if domains != "both":
+            batch = select_side(batch, domains)
+        if batch["input_ids"].shape[0] == 0:
+            return {"mlm": 0.0 * self.head.bias.sum()}
+        ids, mask = batch["input_ids"], batch["attention_mask"]
+        corrupted, chosen = mask_tokens(
+            ids, mask, self.pieces, self.mask_id, self.config.mask_rate, self.config.whole_words
+        )
+        hidden = encoder_of(view.task_model)(input_ids=corrupted, attention_mask=mask)[0]
+        positions, labels = padded_positions(chosen, ids)
+        task_model: Any = view.task_model
+        embeddings = task_model.get_input_embeddings().weight
+        logits = self.head(hidden.flatten(0, 1).index_select(0, positions), embeddings).float()
+        losses = F.cross_entropy(logits, labels, ignore_index=IGNORED_LABEL, reduction="none")
+
+        known = labels != IGNORED_LABEL
+        of_source = positions < source_rows(batch) * ids.shape[1]
+        means = [_mean(losses, known & of_source), _mean(losses, known & ~of_source)]
+        loss = 0.5 * (means[0] + means[1]) if domains == "both" else means[0] + means[1]
+        hits = (logits.detach().argmax(-1) == labels).float()
+        return {"mlm": loss, "mlm/accuracy": _mean(hits, known)}
+
+
+def mask_tokens(
+    ids: Tensor, mask: Tensor, pieces: WordPieces, mask_id: int, rate: float, whole_words: bool
+) -> tuple[Tensor, Tensor]:
+    """Choose tokens and corrupt them; special tokens and padding are never chosen.
+
+    Args:
+        ids: `[rows, width]` token ids.
+        mask: `[rows, width]` attention mask.
+        pieces: The vocabulary's words.
+        mask_id: Id of the mask token.
+        rate: Share of tokens (or whole words) to choose.
+        whole_words: Whether the pieces of a word are chosen together.
+
+    Returns:
+        The corrupted ids, and which tokens to predict.
+    """
+    words, editable = pieces.words(ids, mask)
+    draws = pieces.draw(words) if whole_words else torch.rand(ids.shape, device=ids.device)
+    chosen = (draws < rate) & editable
+    kind = torch.rand(ids.shape, device=ids.device)
+    drawn = torch.randint(len(pieces.ordinary), ids.shape, device=ids.device)
+    corrupted = torch.where(chosen & (kind < 0.8), mask_id, ids)
+    replaced = chosen & (kind >= 0.8) & (kind < 0.9)
+    return torch.where(replaced, pieces.ordinary[drawn], corrupted), chosen
+
+
+def padded_positions(chosen: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
+    """Flat positions of the chosen tokens and their ids, padded with -100 to few sizes."""
+    positions = chosen.flatten().nonzero().squeeze(1)
+    labels = ids.flatten().index_select(0, positions)
+    size = max(1, -(-len(positions) // POSITIONS_STEP)) * POSITIONS_STEP
+    padding = size - len(positions)
+    return F.pad(positions, (0, padding)), F.pad(labels, (0, padding), value=IGNORED_LABEL)
+
+
+def _mean(values: Tensor, where: Tensor) -> Tensor:
+    return (values * where).sum() / where.sum().clamp_min(1)

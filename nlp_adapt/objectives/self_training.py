@@ -1,0 +1,214 @@
+"""Self-training on the target with an averaged teacher and class-balanced confidence.
+
+The teacher follows Tarvainen & Valpola 2017 (NeurIPS); confidence is judged against its own running
+statistics for each class, as in FlexMatch (Zhang et al. 2021, NeurIPS) and SoftMatch (Chen et al.
+2023, ICLR); prior alignment follows ReMixMatch (Berthelot et al. 2020, ICLR).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+import torch.distributed
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nlp_adapt.config import option
+from nlp_adapt.errors import ConfigError
+from nlp_adapt.modeling.outputs import DomainOutput, Progress
+from nlp_adapt.objectives.base import Setup
+from nlp_adapt.objectives.teacher import TeacherConfig, TeacherObjective, require_temperature
+
+MOMENTUM = 0.99
+PSEUDO_COUNT = 8.0
+LEAST_VARIANCE = 1e-4
+FREQUENCY_FLOOR = 0.1
+
+
+@dataclass(kw_only=True)
+class SelfTrainingConfig(TeacherConfig):
+    """Options of self-training."""
+
+    labels: str = option("soft", "the teacher's probabilities, or its best class", ("soft", "hard"))
+    temperature: float = option(0.5, "below 1 sharpens soft labels")
+    weighting: str = option(
+        "soft",
+        "how confidence counts: less and less below the class's running mean (SoftMatch), not at "
+        "all below it, or not at all below the option confidence",
+        ("soft", "adaptive", "fixed"),
+    )
+    confidence: float = option(0.9, "threshold of the weighting fixed")
+    strictness: float = option(
+        1.0, "standard deviations above the class's mean asked at the start, falling to 0"
+    )
+    balance: float = option(0.5, "0 to 1: how far rare classes make up for their rarity")
+    align_prior: str = option(
+        "none",
+        "rescale the teacher's probabilities to class frequencies equal to the source's, or uniform",
+        ("none", "source", "uniform"),
+    )
+
+
+class SelfTraining(TeacherObjective):
+    """Cross-entropy of the student against the teacher's labels of the target units.
+
+    A unit counts by the teacher's confidence relative to the running statistics of the class it
+    predicts, so that classes which are hard everywhere are not left out, and by the inverse
+    frequency of that class, so that frequent classes cannot swallow the others. Both depend on the
+    text alone and leave the best soft prediction for each text as it is.
+    """
+
+    config_class: ClassVar = SelfTrainingConfig
+    summary: ClassVar[str] = "an averaged teacher labels the target, class-balanced"
+    paper: ClassVar[str] = "Zhang et al. 2021, NeurIPS; Chen et al. 2023, ICLR"
+    name: ClassVar[str] = "self_training"
+    prior: Tensor | None
+
+    def __init__(self, config: SelfTrainingConfig, setup: Setup) -> None:
+        super().__init__(config, setup)
+        require_temperature(self.name, config.temperature)
+        if not 0.0 <= config.balance <= 1.0:
+            raise ConfigError(f"self_training.balance is {config.balance}, but must be 0 to 1.")
+        self.statistics = ConfidenceStatistics(setup.num_labels)
+        prior = None
+        if config.align_prior == "uniform":
+            prior = torch.full((setup.num_labels,), 1.0 / setup.num_labels)
+        elif config.align_prior == "source":
+            counts = setup.label_counts.float()
+            if len(counts) != setup.num_labels or float(counts.sum()) <= 0:
+                raise ConfigError("self_training.align_prior 'source' needs labelled source rows.")
+            prior = counts / counts.sum()
+        self.register_buffer("prior", prior)
+
+    def compare(
+        self, teacher_logits: Tensor, student: DomainOutput, progress: Progress
+    ) -> dict[str, Tensor]:
+        """`self_training`; measurements: mean `/confidence`, `/weight` and student `/agreement`."""
+        raw = teacher_logits.softmax(-1)
+        # Frequencies are those before alignment, confidence is that after it.
+        frequencies = self.statistics.observe_frequencies(raw, self.training)
+        aligned = raw if self.prior is None else align(raw, self.prior, frequencies)
+        confidence, classes = aligned.max(-1)
+        means, deviations = self.statistics.observe_confidence(confidence, classes, self.training)
+        shown = frequencies if self.prior is None else self.prior
+        weights = self.confidence_weights(confidence, classes, means, deviations, progress)
+        weights = weights * balancing_factors(shown, self.config.balance)[classes]
+
+        log_student = student.logits.float().log_softmax(-1)
+        targets = pseudo_labels(aligned, self.config.labels, self.config.temperature)
+        losses = -(targets * log_student).sum(-1)
+        loss = (weights * losses).sum() / max(student.count, 1e-12)
+        agreement = (log_student.detach().argmax(-1) == classes).float()
+        return {
+            "self_training": self.ramp(progress) * loss,
+            "self_training/confidence": confidence.mean(),
+            "self_training/weight": weights.mean(),
+            "self_training/agreement": agreement.mean(),
+        }
+
+    def confidence_weights(
+        self,
+        confidence: Tensor,
+        classes: Tensor,
+        means: Tensor,
+        deviations: Tensor,
+        progress: Progress,
+    ) -> Tensor:
+        """Weight of each unit, 0 to 1.
+
+        Args:
+            confidence: `[units]` the teacher's highest probability.
+            classes: `[units]` its class.
+            means: `[classes]` running mean of the confidence in each class.
+            deviations: `[classes]` its standard deviation.
+            progress: The asked confidence falls from mean + strictness deviations to the mean.
+        """
+        if self.config.weighting == "fixed":
+            return (confidence >= self.config.confidence).float()
+        asked = means + self.config.strictness * (1.0 - progress.fraction) * deviations
+        missing = (asked[classes] - confidence).clamp_min(0.0)
+        if self.config.weighting == "adaptive":
+            # Never above what a probability can reach, so that a sure class stays in.
+            return (confidence >= asked.clamp_max(1.0 - 1e-3)[classes]).float()
+        return torch.exp(-0.5 * (missing / deviations[classes]) ** 2)
+
+
+class ConfidenceStatistics(nn.Module):
+    """Decaying sums over the target units: class frequencies, and confidence in each class.
+
+    They are equal in all processes, and part of the state dict.
+    """
+
+    frequencies: Tensor
+    moments: Tensor
+
+    def __init__(self, num_labels: int) -> None:
+        super().__init__()
+        self.register_buffer("frequencies", torch.zeros(num_labels))
+        # Rows: units predicted as the class, their confidences, the squares of these.
+        self.register_buffer("moments", torch.zeros(3, num_labels))
+
+    @torch.no_grad()
+    def observe_frequencies(self, probabilities: Tensor, update: bool) -> Tensor:
+        """Running class frequencies `[classes]` after a batch's probabilities `[units, classes]`."""
+        if update:
+            self.frequencies.mul_(MOMENTUM).add_(_over_processes(probabilities.sum(0)))
+        total = self.frequencies.sum()
+        uniform = torch.full_like(self.frequencies, 1.0 / len(self.frequencies))
+        return torch.where(total > 0, self.frequencies / total.clamp_min(1e-12), uniform)
+
+    @torch.no_grad()
+    def observe_confidence(
+        self, confidence: Tensor, classes: Tensor, update: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Running mean and standard deviation of the confidence `[classes]` in each class.
+
+        A class with few units leans on the statistics of all.
+        """
+        if update:
+            chosen = F.one_hot(classes, self.moments.shape[1]).float()
+            powers = torch.stack([torch.ones_like(confidence), confidence, confidence.square()])
+            self.moments.mul_(MOMENTUM).add_(_over_processes(powers @ chosen))
+        counts, sums, squares = self.moments
+        total = counts.sum().clamp_min(1e-12)
+        mean = (sums + PSEUDO_COUNT * sums.sum() / total) / (counts + PSEUDO_COUNT)
+        square = (squares + PSEUDO_COUNT * squares.sum() / total) / (counts + PSEUDO_COUNT)
+        return mean, (square - mean.square()).clamp_min(LEAST_VARIANCE).sqrt()
+
+
+def pseudo_labels(probabilities: Tensor, kind: str, temperature: float) -> Tensor:
+    """Label distributions `[units, classes]` from the teacher's probabilities.
+
+    Args:
+        probabilities: `[units, classes]`.
+        kind: `hard` for one-hot labels, `soft` for sharpened probabilities.
+        temperature: Probabilities are raised to the power `1 / temperature`.
+    """
+    if kind == "hard":
+        return F.one_hot(probabilities.argmax(-1), probabilities.shape[-1]).float()
+    return (probabilities.clamp_min(1e-12).log() / temperature).softmax(-1)
+
+
+def align(probabilities: Tensor, prior: Tensor, frequencies: Tensor) -> Tensor:
+    """Probabilities `[units, classes]` rescaled by `prior / frequencies` and normalised."""
+    scaled = probabilities * (prior / frequencies.clamp_min(1e-6))
+    return scaled / scaled.sum(-1, keepdim=True).clamp_min(1e-12)
+
+
+def balancing_factors(frequencies: Tensor, balance: float) -> Tensor:
+    """Weight of each class `[classes]`: frequency to the power `-balance`, with mean 1 over units.
+
+    Frequencies below a tenth of an equal share count as that, so that no unit weighs without bound.
+    """
+    floored = frequencies.clamp_min(FREQUENCY_FLOOR / len(frequencies))
+    factors = floored**-balance
+    return factors / (frequencies * factors).sum()
+
+
+def _over_processes(values: Tensor) -> Tensor:
+    """The sum over all processes."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.all_reduce(values)
+    return values

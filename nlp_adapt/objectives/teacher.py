@@ -1,0 +1,148 @@
+"""A teacher: the running average of the model under training.
+
+Tarvainen & Valpola 2017, "Mean teachers are better role models", NeurIPS.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from nlp_adapt.augmentation.token_edits import TOKEN_EDITS, TokenEditor
+from nlp_adapt.config import option
+from nlp_adapt.errors import ConfigError
+from nlp_adapt.modeling.outputs import DomainOutput, Progress
+from nlp_adapt.modeling.units import MODEL_INPUTS
+from nlp_adapt.objectives.base import Objective, ObjectiveConfig, Setup, StepView
+from nlp_adapt.objectives.views import select_side
+
+RAMP_SHARPNESS = -5.0
+
+
+class EmaTeacher(nn.Module):
+    """A copy of the task model whose weights follow it as an exponential moving average.
+
+    It takes no gradients, stays in evaluation mode, and its weights are part of the state dict, so
+    that a resumed run goes on exactly.
+
+    Args:
+        task_model: The model to copy.
+        decay: Share of the old average kept in each step, once warmed up.
+    """
+
+    def __init__(self, task_model: nn.Module, decay: float) -> None:
+        super().__init__()
+        self.decay = decay
+        # Hooks that record the student's features stay with the student.
+        hooks: dict[int, Any] = {
+            id(module._forward_pre_hooks): OrderedDict() for module in task_model.modules()
+        }
+        self.model = copy.deepcopy(task_model, hooks).requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> EmaTeacher:
+        """Stay in evaluation mode, whatever the surrounding module does."""
+        return super().train(False)
+
+    @torch.no_grad()
+    def restart(self, task_model: nn.Module) -> None:
+        """Take over the task model's weights as they are."""
+        for mine, theirs in zip(self.model.parameters(), task_model.parameters(), strict=True):
+            mine.copy_(theirs)
+
+    @torch.no_grad()
+    def update(self, task_model: nn.Module, step: int) -> None:
+        """Move towards the task model: `teacher = decay * teacher + (1 - decay) * student`.
+
+        Early on the decay is `(1 + step) / (10 + step)` where that is smaller, so that the first
+        weights do not linger.
+        """
+        decay = min(self.decay, (1 + step) / (10 + step))
+        for mine, theirs in zip(self.model.parameters(), task_model.parameters(), strict=True):
+            mine.lerp_(theirs.to(mine.dtype), 1.0 - decay)
+
+    @torch.no_grad()
+    def forward(self, batch: dict[str, Any]) -> Tensor:
+        """Logits of the batch's units `[units, classes]` in float32."""
+        inputs = {name: batch[name] for name in MODEL_INPUTS if name in batch}
+        logits = self.model(**inputs).logits
+        if "unit_positions" in batch:
+            logits = logits.flatten(0, 1).index_select(0, batch["unit_positions"])
+        return logits.float()
+
+
+@dataclass(kw_only=True)
+class TeacherConfig(ObjectiveConfig):
+    """Options that objectives with a teacher share."""
+
+    ema_decay: float = option(0.99, "share of the teacher kept in each step")
+    ramp: float = option(0.3, "share of the stage over which the loss grows to its full weight")
+    edit: str = option("none", "edit of the words that the student sees", ("none", *TOKEN_EDITS))
+    edit_rate: float = option(0.15, "share of words that are edited")
+
+
+class TeacherObjective(Objective):
+    """Shared parts of objectives in which a teacher shows the student the target's labels.
+
+    The teacher reads the clean target; the student its own view of it: the main forward pass with
+    its dropout, or a pass over edited words.
+    """
+
+    config_class: ClassVar = TeacherConfig
+    needs_source: ClassVar[bool] = False
+    trains_task_head: ClassVar[bool] = True
+    name: ClassVar[str] = ""
+
+    def __init__(self, config: TeacherConfig, setup: Setup) -> None:
+        super().__init__(config, setup)
+        for key, below in (("ema_decay", True), ("ramp", False), ("edit_rate", True)):
+            value = getattr(config, key)
+            if not 0.0 <= value <= 1.0 or (below and value == 1.0):
+                limits = "at least 0 and below 1" if below else "between 0 and 1"
+                raise ConfigError(f"{self.name}.{key} is {value}, but must be {limits}.")
+        self.teacher = EmaTeacher(setup.task_model, config.ema_decay)
+        self.editor: TokenEditor | None = None
+        if config.edit != "none":
+            self.editor = TokenEditor(
+                setup.tokenizer, config.edit, config.edit_rate, keep_order=setup.token_level
+            )
+
+    def forward(self, view: StepView) -> dict[str, Tensor]:
+        """The terms, from the teacher's logits of the clean target and the student's of its view."""
+        if view.progress.step == 0:
+            # The objective may have been built before an earlier stage trained the model.
+            self.teacher.restart(view.task_model)
+        clean = select_side(view.batch, "target")
+        if clean["labels"].shape[0] == 0:
+            return {self.name: 0.0 * view.target.logits.float().sum()}
+        logits = self.teacher(clean)
+        student = view.target if self.editor is None else view.encode(self.editor(clean))[1]
+        return self.compare(logits, student, view.progress)
+
+    def compare(
+        self, teacher_logits: Tensor, student: DomainOutput, progress: Progress
+    ) -> dict[str, Tensor]:
+        """Terms from the teacher's logits `[units, classes]` and the student's units."""
+        raise NotImplementedError
+
+    def after_step(self, task_model: nn.Module, progress: Progress) -> None:
+        """Let the teacher follow."""
+        self.teacher.update(task_model, progress.step)
+
+    def ramp(self, progress: Progress) -> float:
+        """Factor of the loss, from near 0 to 1 over the option `ramp` (Laine & Aila 2017)."""
+        if self.config.ramp == 0.0 or progress.fraction >= self.config.ramp:
+            return 1.0
+        remaining = 1.0 - progress.fraction / self.config.ramp
+        return math.exp(RAMP_SHARPNESS * remaining**2)
+
+
+def require_temperature(name: str, temperature: float) -> None:
+    """Refuse temperatures that are not positive."""
+    if not temperature > 0.0:
+        raise ConfigError(f"{name}.temperature is {temperature}, but must be above 0.")

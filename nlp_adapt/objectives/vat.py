@@ -1,0 +1,96 @@
+"""Virtual adversarial training: predictions must not change in the worst direction nearby.
+
+Miyato et al. 2018, "Virtual Adversarial Training", IEEE TPAMI 41(8); on word embeddings as in
+Miyato et al. 2017, ICLR. It needs no labels, so the target takes part.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from nlp_adapt.config import option
+from nlp_adapt.errors import ConfigError
+from nlp_adapt.modeling.outputs import DomainOutput
+from nlp_adapt.modeling.perturbation import (
+    embed,
+    loss_gradient,
+    on_sphere,
+    perturbed,
+    random_perturbation,
+    row_norms,
+    without_dropout,
+)  # fmt: skip
+from nlp_adapt.objectives.base import Objective, ObjectiveConfig, Setup, StepView
+from nlp_adapt.objectives.consistency import divergence
+from nlp_adapt.objectives.views import select_side
+
+
+@dataclass(kw_only=True)
+class VatConfig(ObjectiveConfig):
+    """Options of virtual adversarial training."""
+
+    domains: str = option("both", "whose rows are perturbed", ("both", "target", "source"))
+    epsilon: float = option(0.02, "size of the perturbation, as a share of the embeddings' norm")
+    xi: float = option(0.005, "size of the random first step, as such a share")
+    steps: int = option(1, "power iterations that find the worst direction")
+
+
+class Vat(Objective):
+    """KL(clean | perturbed) of the predictions, averaged within each domain and then over them.
+
+    All passes go without dropout, whose noise would hide the small changes that show the direction.
+    """
+
+    config_class: ClassVar = VatConfig
+    trains_task_head: ClassVar[bool] = True
+    summary: ClassVar[str] = "predictions stay the same under the worst small step, label-free"
+    paper: ClassVar[str] = "Miyato et al. 2018, IEEE TPAMI 41(8)"
+
+    def __init__(self, config: VatConfig, setup: Setup) -> None:
+        super().__init__(config, setup)
+        for name in ("epsilon", "xi", "steps"):
+            if not getattr(config, name) > 0:
+                raise ConfigError(f"vat.{name} is {getattr(config, name)}, but must be above 0.")
+        # Of this instance: which sides the loop puts into the batch.
+        vars(self).update(
+            needs_source=config.domains != "target", needs_target=config.domains != "source"
+        )
+
+    def forward(self, view: StepView) -> dict[str, Tensor]:
+        """`vat`."""
+        config = self.config
+        batch = view.batch
+        if config.domains != "both":
+            batch = select_side(batch, config.domains)
+        if batch["labels"].shape[0] == 0:
+            return {
+                "vat": 0.0 * (view.source.logits.float().sum() + view.target.logits.float().sum())
+            }
+        model = view.task_model
+        with without_dropout(model):
+            with torch.no_grad():
+                clean = [side.logits.float().log_softmax(-1) for side in view.encode(batch)]
+
+            def divergences() -> tuple[tuple[DomainOutput, Tensor], ...]:
+                sides = view.encode(batch)
+                return tuple(
+                    (side, divergence(targets, side.logits.float().log_softmax(-1), "kl"))
+                    for side, targets in zip(sides, clean, strict=True)
+                )
+
+            def total() -> Tensor:
+                return torch.cat([values for _, values in divergences()]).sum()
+
+            direction = random_perturbation(model, batch, config.xi)
+            norms = row_norms(embed(model, batch))
+            for _ in range(config.steps):
+                gradient = loss_gradient(model, direction, total)
+                direction = on_sphere(gradient, batch["attention_mask"], config.xi * norms)
+            with perturbed(model, direction * (config.epsilon / config.xi)):
+                means = [side.mean(values) for side, values in divergences()]
+        share = 0.5 if config.domains == "both" else 1.0
+        return {"vat": share * (means[0] + means[1])}

@@ -1,0 +1,44 @@
+"""Parts of a batch and of a model, for objectives that take their own view of the text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def source_rows(batch: dict[str, Any]) -> int:
+    """How many rows at the start of the batch are of the source.
+
+    A row without units at the border of the two sides counts to the target.
+    """
+    units = int(batch["source_units"])
+    if units == 0 or "unit_positions" not in batch:
+        return units
+    return int(batch["unit_rows"][units - 1]) + 1
+
+
+def select_side(batch: dict[str, Any], side: str) -> dict[str, Any]:
+    """The rows and units of one side, `source` or `target`, as a batch of its own.
+
+    Denominators stay those of the whole step, so that means over units are unchanged.
+    """
+    split, units = source_rows(batch), int(batch["source_units"])
+    rows = slice(0, split) if side == "source" else slice(split, None)
+    chosen = slice(0, units) if side == "source" else slice(units, None)
+    first = 0 if side == "source" else split
+    selected = dict(batch)
+    for name in ("input_ids", "attention_mask"):
+        selected[name] = batch[name][rows]
+    for name in ("labels", "domains"):
+        selected[name] = batch[name][chosen]
+    selected["unit_rows"] = batch["unit_rows"][chosen] - first
+    if "unit_positions" in batch:
+        width = batch["input_ids"].shape[1]
+        selected["unit_positions"] = batch["unit_positions"][chosen] - first * width
+    selected["source_units"] = units if side == "source" else 0
+    return selected
+
+
+def encoder_of(task_model: Any) -> Any:
+    """The bare encoder of a task model, also inside a PEFT wrapper (its adapters stay active)."""
+    unwrap = getattr(task_model, "get_base_model", None)
+    return (unwrap() if unwrap is not None else task_model).base_model

@@ -1,0 +1,148 @@
+"""Is the adapted model better than doing nothing? An answer in numbers and in plain words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+SOURCE_ONLY_FOLDER = "source_only/model"
+_Z = 1.96  # two-sided 95 %
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The adapted model against its source-only twin on one test set.
+
+    Attributes:
+        measure: What is compared, as a reader calls it, such as "macro-F1".
+        difference: Adapted minus source-only, in points (hundredths).
+        half_width: Half the 95 % interval of the difference in points; None where unknown.
+        rows: Rows in the test set; None where unknown.
+    """
+
+    measure: str
+    difference: float
+    half_width: float | None
+    rows: int | None
+
+    @property
+    def verdict(self) -> str:
+        """`better`, `worse`, or `no clear difference` where the interval holds 0."""
+        if abs(self.difference) <= (self.half_width or 0.0):
+            return "no clear difference"
+        return "better" if self.difference > 0 else "worse"
+
+
+def main_measure(task: str) -> tuple[str, str]:
+    """Key and printed name of the number that decides."""
+    return ("f1", "span F1") if task == "token-classification" else ("macro_f1", "macro-F1")
+
+
+def compare(results: Mapping[str, Any], domain: str) -> Comparison | None:
+    """Compare the two models of a run on `domain` ("source" or "target").
+
+    Returns:
+        None where a model or its score is missing.
+    """
+    before = (results.get("source_only") or {}).get(domain)
+    after = (results.get("adapted") or {}).get(domain)
+    if not before or not after or is_source_only(results):
+        return None
+    key, measure = main_measure(results["task"])
+    matrices = [metrics.get("confusion_matrix") for metrics in (before, after)]
+    half_width = rows = None
+    if all(matrices):
+        variance = sum(macro_f1_variance(matrix) for matrix in matrices)
+        half_width = 100 * _Z * math.sqrt(variance)
+        rows = sum(map(sum, matrices[0]))
+    return Comparison(measure, 100 * (after[key] - before[key]), half_width, rows)
+
+
+def macro_f1_variance(matrix: Sequence[Sequence[int]]) -> float:
+    """Sampling variance of macro-F1 from a confusion matrix (rows are labels).
+
+    The delta method on multinomial cells: with p the share of each cell and g the derivative of
+    macro-F1 by it, the variance is (sum p g^2 - (sum p g)^2) / n. Two models scored on the same
+    rows err together, so adding their variances overstates that of the difference: a difference
+    called clear is clear.
+    """
+    size = len(matrix)
+    total = sum(map(sum, matrix))
+    if not total:
+        return 0.0
+    supports = [sum(row) / total for row in matrix]
+    predicted = [sum(row[k] for row in matrix) / total for k in range(size)]
+    hits = [matrix[k][k] / total for k in range(size)]
+    present = [k for k in range(size) if supports[k] + predicted[k] > 0]
+    # F1_k = 2 hits_k / (supports_k + predicted_k)
+    by_margin = dict.fromkeys(range(size), 0.0)
+    by_hit = dict.fromkeys(range(size), 0.0)
+    for k in present:
+        margin = supports[k] + predicted[k]
+        by_margin[k] = -2 * hits[k] / margin**2 / len(present)
+        by_hit[k] = 2 / margin / len(present)
+    mean = square = 0.0
+    for i in range(size):
+        for j in range(size):
+            slope = by_margin[i] + by_margin[j] + (by_hit[i] if i == j else 0.0)
+            mean += matrix[i][j] / total * slope
+            square += matrix[i][j] / total * slope**2
+    return max(square - mean**2, 0.0) / total
+
+
+def is_source_only(results: Mapping[str, Any]) -> bool:
+    """Whether the run's method is no adaptation at all."""
+    return str(results["method"]).replace("-", "_") == "source_only"
+
+
+def conclusions(results: Mapping[str, Any]) -> list[str]:
+    """What the numbers mean for the user: one to three plain sentences."""
+    method = results["method"]
+    target = (results.get("target") or {}).get("name", "the target")
+    adapted = results.get("adapted") or {}
+    if not adapted.get("target"):
+        return [
+            f"{target} has no labelled test rows, so the quality there is unknown: give some with "
+            "target_test to measure it."
+        ]
+    if is_source_only(results):
+        return ["This run did no adaptation: it is the yardstick for other methods."]
+    comparison = compare(results, "target")
+    if comparison is None:
+        return ["No source-only twin was trained, so there is nothing to compare with."]
+    return [_conclusion(method, target, comparison), *_gap(results)]
+
+
+def _conclusion(method: str, target: str, comparison: Comparison) -> str:
+    points = f"{abs(comparison.difference):.1f} {comparison.measure} points"
+    noise = ""
+    if comparison.half_width is not None:
+        noise = f" (95 % interval +/- {comparison.half_width:.1f}, {comparison.rows:,} test rows)"
+    if comparison.verdict == "better":
+        return f"{method} is {points} better than doing nothing on {target}{noise}."
+    if comparison.verdict == "worse":
+        return (
+            f"{method} is {points} worse than doing nothing on {target}{noise}: use the "
+            f"source-only model in {SOURCE_ONLY_FOLDER}, or try another method."
+        )
+    if comparison.half_width is None or points.startswith("0.0 "):
+        return f"{method} and the source-only model score the same on {target}."
+    direction = "above" if comparison.difference > 0 else "below"
+    return (
+        f"No clear difference: {method} is {points} {direction} the source-only model on {target}, "
+        f"which sampling noise alone can bring about{noise}."
+    )
+
+
+def _gap(results: Mapping[str, Any]) -> list[str]:
+    scores = results["source_only"]
+    if not scores.get("source"):
+        return []
+    key, measure = main_measure(results["task"])
+    lost = 100 * (scores["source"][key] - scores["target"][key])
+    names = f"from {results['source']['name']} to {results['target']['name']}"
+    if lost <= 0:
+        return [f"The source-only model loses nothing {names}: there is no gap to close."]
+    return [f"The source-only model loses {lost:.1f} {measure} points {names}."]

@@ -1,0 +1,45 @@
+"""The contract of a task: models, encoding, decoding and metrics for one meaning of labels."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from nlp_adapt.data.preprocessing import EncodedRows
+
+
+class Task(ABC):
+    """One meaning of labels.
+
+    Attributes:
+        name: As recipes write it.
+        auto_class: The transformers auto class of the task model.
+        pipeline_tag: The Hub's name of the task.
+        main_metric: The metric that summaries compare.
+        units_are_words: Whether words carry the labels.
+    """
+
+    name: ClassVar[str]
+    auto_class: ClassVar[str]
+    pipeline_tag: ClassVar[str]
+    main_metric: ClassVar[str]
+    units_are_words: ClassVar[bool] = False
+
+    def __init__(self, label_names: Sequence[str]) -> None:
+        self.label_names = tuple(label_names)
+
+    @property
+    def outside(self) -> int | None:
+        """Index of the label `O`, where the task has one."""
+        return None
+
+    @abstractmethod
+    def encode(self, dataset: Any, tokenizer: Any, max_length: int) -> EncodedRows:
+        """Tokenise a canonical `datasets.Dataset`; labels are matched by name where present."""
+
+    @abstractmethod
+    def metrics(self, logits: np.ndarray, encoded: EncodedRows, dataset: Any) -> dict[str, Any]:
+        """Score the logits `[units, classes]` of a labelled data set; plain Python values."""

@@ -1,0 +1,139 @@
+"""Token classification, such as named-entity recognition: one BIO2 tag for each word."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from nlp_adapt.data.labels import label_key
+from nlp_adapt.data.preprocessing import IGNORED_LABEL, EncodedRows
+from nlp_adapt.data.tagging import OUTSIDE, entity_types, repair_bio2
+from nlp_adapt.data.words import encode_words, scatter_to_words
+from nlp_adapt.errors import DataError
+from nlp_adapt.tasks.base import Task
+
+
+class TokenClassification(Task):
+    """One tag for each word, read from the word's first piece.
+
+    A word's tag is the most probable one. Scores look at these tags as they are: their strict
+    reading is the headline, and the lenient reading shows what repair would give. What users get
+    (`tag`) is repaired, so that it is always well-formed: an `I-` that continues nothing opens an
+    entity, which is how `pipeline(..., aggregation_strategy="simple")` reads it too.
+    """
+
+    name: ClassVar[str] = "token-classification"
+    auto_class: ClassVar[str] = "AutoModelForTokenClassification"
+    pipeline_tag: ClassVar[str] = "token-classification"
+    main_metric: ClassVar[str] = "f1"
+    units_are_words: ClassVar[bool] = True
+
+    def __init__(self, label_names: Sequence[str]) -> None:
+        super().__init__(label_names)
+        if OUTSIDE not in self.label_names:
+            raise DataError(
+                f"the tags {', '.join(self.label_names)} lack '{OUTSIDE}': token classification "
+                "needs a tag for the words outside of entities."
+            )
+        self._seen_entities: set[tuple[str, str]] | None = None
+
+    @property
+    def outside(self) -> int:
+        """Index of the tag `O`."""
+        return self.label_names.index(OUTSIDE)
+
+    @property
+    def entity_types(self) -> tuple[str, ...]:
+        """The types that the model can predict, sorted."""
+        return entity_types(self.label_names)
+
+    def encode(self, dataset: Any, tokenizer: Any, max_length: int) -> EncodedRows:
+        """Tokenise the column `tokens`; see `data.words.encode_words`.
+
+        Tags that the model lacks are -100 here, since nothing can be learned from them; `metrics`
+        counts them in full.
+        """
+        labels = None
+        if "labels" in dataset.column_names:
+            index = {label_key(name): position for position, name in enumerate(self.label_names)}
+            names = dataset.features["labels"].feature.names
+            known = np.array([index.get(label_key(name), IGNORED_LABEL) for name in names])
+            raw = _flatten(dataset["labels"][:])
+            labels = np.where(raw >= 0, known[raw.clip(0)], IGNORED_LABEL)
+        return encode_words(dataset["tokens"][:], tokenizer, max_length, labels)
+
+    def remember_entities(self, dataset: Any) -> None:
+        """Note the entities of the training rows: `metrics` then scores new ones apart."""
+        from nlp_adapt.metrics import entity_surfaces
+
+        self._seen_entities = entity_surfaces(self._true_tags(dataset), dataset["tokens"][:])
+
+    def metrics(self, logits: np.ndarray, encoded: EncodedRows, dataset: Any) -> dict[str, Any]:
+        """Span scores over every word of the data set; see `metrics.span_metrics`.
+
+        Words that vanished in tokenisation count with the prediction `O`.
+
+        Raises:
+            DataError: The data set has no labels.
+        """
+        from nlp_adapt.metrics import span_metrics
+
+        sentences = dataset["tokens"][:]
+        return span_metrics(
+            self._true_tags(dataset),
+            self.decode(logits, encoded, [len(words) for words in sentences]),
+            tokens=sentences,
+            seen_entities=self._seen_entities,
+            model_types=self.entity_types,
+        )
+
+    def decode(
+        self, logits: np.ndarray, encoded: EncodedRows, sentence_lengths: Sequence[int]
+    ) -> list[list[str]]:
+        """The most probable tag of every word, sentence by sentence.
+
+        Args:
+            logits: `[units, classes]`.
+            encoded: The rows that the logits are for.
+            sentence_lengths: Words in each sentence, vanished ones included.
+        """
+        best = scatter_to_words(logits.argmax(-1), encoded, self.outside)
+        return _by_sentence([self.label_names[index] for index in best], sentence_lengths)
+
+    def tag(
+        self, logits: np.ndarray, encoded: EncodedRows, sentence_lengths: Sequence[int]
+    ) -> list[list[tuple[str, float]]]:
+        """A well-formed tag for every word with its probability, sentence by sentence.
+
+        A word that vanished in tokenisation is `O` by rule, with probability 1. A repaired tag
+        keeps the probability of the tag that the model gave.
+        """
+        exponents = np.exp(logits.astype(np.float64) - logits.max(-1, keepdims=True))
+        best = exponents.max(-1) / exponents.sum(-1)
+        scores = _by_sentence(scatter_to_words(best, encoded, 1.0).tolist(), sentence_lengths)
+        tags = self.decode(logits, encoded, sentence_lengths)
+        return [
+            list(zip(repair_bio2(row), row_scores, strict=True))
+            for row, row_scores in zip(tags, scores, strict=True)
+        ]
+
+    def _true_tags(self, dataset: Any) -> list[list[str]]:
+        """The tags of a labelled data set, spelled as the model spells them where it has them."""
+        if "labels" not in dataset.column_names:
+            raise DataError("these rows have no tags: only labelled rows can be scored.")
+        spelling = {label_key(name): name for name in self.label_names}
+        names = [
+            spelling.get(label_key(name), name) for name in dataset.features["labels"].feature.names
+        ]
+        return [[names[index] for index in row] for row in dataset["labels"][:]]
+
+
+def _flatten(rows: Iterable[Sequence[int]]) -> np.ndarray:
+    return np.fromiter((value for row in rows for value in row), dtype=np.int64)
+
+
+def _by_sentence(values: Sequence[Any], lengths: Sequence[int]) -> list[list[Any]]:
+    ends = np.cumsum(lengths, dtype=np.int64)
+    return [list(values[end - size : end]) for end, size in zip(ends, lengths, strict=True)]

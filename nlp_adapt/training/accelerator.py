@@ -1,0 +1,37 @@
+"""Making the `accelerate.Accelerator` of a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nlp_adapt.config import AdaptationConfig
+from nlp_adapt.training.precision import choose_precision
+
+
+def make_accelerator(config: AdaptationConfig) -> Any:
+    """An Accelerator with the run's precision and trackers.
+
+    Gradient accumulation and batches are the loop's own, so Accelerate is told of neither.
+    """
+    from accelerate import Accelerator, PartialState
+    from accelerate.state import AcceleratorState
+
+    precision = choose_precision(config.resolved_precision, PartialState().device)
+    mixed = "no" if precision == "fp32" else precision
+    if AcceleratorState._shared_state and AcceleratorState().mixed_precision != mixed:
+        # The state is one per process; a second run in it may ask for another precision.
+        AcceleratorState._reset_state()
+    accelerator = Accelerator(
+        mixed_precision=mixed, log_with=config.report_to or None, project_dir=config.output_dir
+    )
+    if config.report_to:
+        accelerator.init_trackers("nlp_adapt", config=_flat(config.to_dict()))
+    return accelerator
+
+
+def _flat(values: dict[str, Any]) -> dict[str, Any]:
+    """What trackers accept as hyperparameters."""
+    return {
+        name: value if isinstance(value, (int, float, str, bool)) else str(value)
+        for name, value in values.items()
+    }

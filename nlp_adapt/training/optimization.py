@@ -1,0 +1,88 @@
+"""Parameter groups, the optimizer and its schedule."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from nlp_adapt.config import AdaptationConfig
+from nlp_adapt.errors import ConfigError
+from nlp_adapt.training.adaptation_model import AdaptationModel
+
+NORMS = (nn.LayerNorm, nn.RMSNorm)
+
+
+def parameter_groups(
+    model: AdaptationModel, config: AdaptationConfig, learning_rate: float
+) -> list[dict[str, Any]]:
+    """Trainable parameters by learning rate and weight decay.
+
+    The encoder trains at `learning_rate`, the task head at `head_learning_rate`, what objectives
+    own (discriminators, auxiliary heads) at `discriminator_learning_rate`. Biases and norms do not
+    decay.
+    """
+    head_rate = config.head_learning_rate
+    if head_rate is None:
+        head_rate = max(learning_rate, min(10 * learning_rate, 1e-3))
+    objective_rate = config.discriminator_learning_rate
+    rates = {
+        "encoder": learning_rate,
+        "head": head_rate,
+        "objectives": head_rate if objective_rate is None else objective_rate,
+    }
+    undecayed = {
+        id(parameter)
+        for module in model.modules()
+        if isinstance(module, NORMS)
+        for parameter in module.parameters(recurse=False)
+    }
+    encoder = {id(parameter) for parameter in model.task_model.base_model.parameters()}
+    task = {id(parameter) for parameter in model.task_model.parameters()}
+    groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        key = id(parameter)
+        part = "encoder" if key in encoder else "head" if key in task else "objectives"
+        decays = key not in undecayed and not name.endswith("bias")
+        groups.setdefault((part, decays), []).append(parameter)
+    return [
+        {
+            "params": parameters,
+            "lr": rates[part],
+            "weight_decay": config.weight_decay if decays else 0.0,
+            "name": part,
+        }
+        for (part, decays), parameters in groups.items()
+    ]
+
+
+def build_optimizer(
+    model: AdaptationModel, config: AdaptationConfig, learning_rate: float
+) -> torch.optim.Optimizer:
+    """AdamW, fused: one kernel for all parameters instead of a dozen each."""
+    return torch.optim.AdamW(
+        parameter_groups(model, config, learning_rate),
+        lr=learning_rate,
+        betas=(config.adam_beta1, config.adam_beta2),
+        eps=config.adam_epsilon,
+        fused=True,
+    )
+
+
+def build_scheduler(optimizer: torch.optim.Optimizer, config: AdaptationConfig, steps: int) -> Any:
+    """A schedule of `transformers.get_scheduler` over the stage's applied steps."""
+    from transformers import get_scheduler
+
+    warmup = config.warmup_steps
+    try:
+        return get_scheduler(
+            config.lr_scheduler_type,
+            optimizer,
+            num_warmup_steps=int(warmup if warmup >= 1 else warmup * steps),
+            num_training_steps=steps,
+        )
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"lr_scheduler_type '{config.lr_scheduler_type}': {error}") from error

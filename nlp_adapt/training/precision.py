@@ -1,0 +1,38 @@
+"""Which number format the forward pass uses."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from nlp_adapt.errors import ConfigError
+
+
+def choose_precision(wanted: str, device: torch.device) -> str:
+    """Resolve `auto` to `fp32` or `bf16`, and refuse what the device cannot do.
+
+    On a GPU `auto` takes bf16 where the hardware has it. On a CPU it times one layer-sized product
+    in both formats: processors without bf16 instructions emulate them, many times slower.
+    """
+    if wanted == "fp16" and device.type == "cpu":
+        raise ConfigError("precision fp16 needs a GPU; on a CPU use fp32, bf16 or auto.")
+    if wanted != "auto":
+        return wanted
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    if device.type != "cpu":
+        return "fp32"
+    return "bf16" if _seconds(torch.bfloat16) < 0.8 * _seconds(torch.float32) else "fp32"
+
+
+def _seconds(dtype: torch.dtype, size: int = 768, repeats: int = 5) -> float:
+    left = torch.ones(1024, size, dtype=dtype)
+    right = torch.ones(size, 4 * size, dtype=dtype)
+    best = float("inf")
+    with torch.inference_mode():
+        for _ in range(repeats):
+            start = time.perf_counter()
+            left @ right
+            best = min(best, time.perf_counter() - start)
+    return best

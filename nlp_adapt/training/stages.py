@@ -1,0 +1,236 @@
+"""Training one model through the stages of a method."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from nlp_adapt.config import AdaptationConfig
+from nlp_adapt.data.pairing import PairedBatches
+from nlp_adapt.data.preprocessing import EncodedRows
+from nlp_adapt.errors import ConfigError
+from nlp_adapt.methods import Stage
+from nlp_adapt.modeling.backbone import freeze
+from nlp_adapt.modeling.units import UnitReader
+from nlp_adapt.objectives import OBJECTIVES, Objective, Setup, build_objective
+from nlp_adapt.training.adaptation_model import AdaptationModel
+from nlp_adapt.training.checkpoint import (
+    Checkpoint,
+    CheckpointFolder,
+    load_optimizer,
+    load_random,
+    optimizer_tensors,
+    random_tensors,
+)
+from nlp_adapt.training.log import RunLog
+from nlp_adapt.training.loop import StageLoop
+
+
+@dataclass
+class StagedTraining:
+    """Trains a task model through stages; one per model of a run.
+
+    Args:
+        name: Which model of the run this is: `source_only` or `adapted`.
+        title: What the progress bar calls it.
+        accelerator: The `accelerate.Accelerator` of the run.
+        config: The run's options.
+        task_model: The plain task model, trained in place.
+        tokenizer: Its tokenizer.
+        rows: Training rows by side: `source`, `target`.
+        outside: Index of the label `O`, in token classification.
+        log: Where measurements go.
+        checkpoints: Where to save; None on all but the main process.
+        evaluate: Called with the task model at each evaluation; returns numbers to log.
+    """
+
+    name: str
+    title: str
+    accelerator: Any
+    config: AdaptationConfig
+    task_model: Any
+    tokenizer: Any
+    rows: Mapping[str, EncodedRows]
+    outside: int | None
+    log: RunLog
+    checkpoints: CheckpointFolder | None
+    evaluate: Callable[[Any], dict[str, float]] = lambda model: {}
+    objectives: dict[str, Objective] = field(default_factory=dict)
+    steps: int = 0
+
+    def run(self, stages: list[Stage], resume: Checkpoint | None = None) -> None:
+        """Go through the stages in order, from a checkpoint if there is one."""
+        lengths = self.stage_steps(stages)
+        first = resume.position["stage"] if resume else 0
+        self.steps = sum(lengths[:first])
+        for number in range(first, len(stages)):
+            at = resume if resume and number == first else None
+            self._run_stage(number, stages[number], lengths[number], at)
+
+    def stage_steps(self, stages: list[Stage]) -> list[int]:
+        """Optimizer steps of each stage.
+
+        `max_steps`, where set, is the total, shared out in proportion to the stages' own lengths.
+        """
+        per_epoch = len(self.rows["source"]) / self.global_batch
+        lengths = []
+        for stage in stages:
+            epochs = self.config.num_train_epochs if stage.epochs is None else stage.epochs
+            lengths.append(stage.steps or max(1, math.ceil(epochs * per_epoch)))
+        if self.config.max_steps > 0:
+            edges = np.cumsum(lengths) / sum(lengths) * self.config.max_steps
+            shared = np.diff(np.round(edges), prepend=0).astype(int)
+            lengths = [max(1, int(steps)) for steps in shared]
+        return lengths
+
+    @property
+    def global_batch(self) -> int:
+        """Rows per domain in one optimizer step, over all processes and micro-batches."""
+        config = self.config
+        return (
+            config.per_device_train_batch_size
+            * config.gradient_accumulation_steps
+            * self.accelerator.num_processes
+        )
+
+    def _run_stage(self, number: int, stage: Stage, steps: int, resume: Checkpoint | None) -> None:
+        model = self._build(stage)
+        batches = self._batches(model, steps, self.config.seed + number)
+        loop = StageLoop(
+            accelerator=self.accelerator,
+            model=model,
+            batches=batches,
+            config=self.config,
+            learning_rate=stage.learning_rate or self.config.learning_rate,
+            log=self.log,
+        )
+        loop.on_step = lambda step: self._after_step(number, loop)
+        if resume is not None:
+            self._restore(loop, resume)
+        label = self.title if number == 0 else f"{self.title} (stage {number + 1})"
+        self.log.start_stage(label, steps, done=loop.step, model=self.name, stage=number + 1)
+        loop.run()
+        self.log.end_stage()
+        self.task_model = model.task_model
+        self.objectives.update(model.objectives.items())
+        loop.release()
+
+    def _build(self, stage: Stage) -> AdaptationModel:
+        """The stage's module: objectives that an earlier stage trained go on where it left off."""
+        freeze(self.task_model, stage.freeze or self.config.freeze)
+        reader = UnitReader(self.task_model, self.config.domain_features, self.outside)
+        setup = self._setup(reader)
+        objectives = {}
+        for name, options in stage.objectives.items():
+            objective = build_objective(name, options, setup)
+            earlier = self.objectives.get(name)
+            if earlier is not None:
+                objective.load_state_dict(earlier.state_dict())
+            objectives[name] = objective
+        if not any(objective.trains_task_head for objective in objectives.values()):
+            _freeze_head(self.task_model)
+        return AdaptationModel(self.task_model, reader, objectives)
+
+    def _setup(self, reader: UnitReader) -> Setup:
+        labels = self.rows["source"].labels
+        num_labels = self.task_model.config.num_labels
+        domains = self.rows["source"].domains
+        return Setup(
+            features=reader.width(self.task_model),
+            num_labels=num_labels,
+            num_sources=1 if domains is None else int(domains.max()) + 1,
+            label_counts=torch.from_numpy(
+                np.bincount(labels[labels >= 0], minlength=num_labels).astype(np.float32)
+            ),
+            task_model=self.task_model,
+            tokenizer=self.tokenizer,
+            defaults=self.config.to_dict(),
+            token_level=self.outside is not None,
+        )
+
+    def _batches(self, model: AdaptationModel, steps: int, seed: int) -> PairedBatches:
+        """Paired batches of the sides that the stage's objectives read."""
+        wanted = {
+            "source": any(objective.needs_source for objective in model.objectives.values()),
+            "target": any(objective.needs_target for objective in model.objectives.values()),
+        }
+        for side, needed in wanted.items():
+            if needed and side not in self.rows:
+                names = ", ".join(model.objectives)
+                raise ConfigError(f"the objectives {names} need a {side} domain: set `{side}`.")
+        return PairedBatches(
+            {side: self.rows[side] for side, needed in wanted.items() if needed},
+            total_steps=steps,
+            batch_size=self.config.per_device_train_batch_size,
+            pad_id=self.tokenizer.pad_token_id or 0,
+            seed=seed,
+            micro_batches=self.config.gradient_accumulation_steps,
+            processes=self.accelerator.num_processes,
+            process=self.accelerator.process_index,
+        )
+
+    def _after_step(self, number: int, loop: StageLoop) -> bool:
+        self.steps += 1
+        epoch_steps = max(1, math.ceil(len(self.rows["source"]) / self.global_batch))
+        if _due(self.config.eval_strategy, self.config.eval_steps, epoch_steps, loop):
+            scores = self.evaluate(loop.model.task_model)
+            if scores:
+                self.log.write(step=loop.step, **scores)
+        if _due(self.config.save_strategy, self.config.save_steps, epoch_steps, loop):
+            self._save(number, loop)
+        return False
+
+    def _save(self, number: int, loop: StageLoop) -> None:
+        if self.checkpoints is not None:
+            position = {
+                "model": self.name,
+                "stage": number,
+                "step": loop.step,
+                "skipped": loop.skipped,
+                "run_step": self.log.total_steps,
+            }
+            tensors = {
+                "model": dict(loop.model.state_dict()),
+                "optimizer": optimizer_tensors(loop.plain_optimizer),
+                "random": random_tensors(),
+            }
+            self.checkpoints.save(self.log.total_steps, position, tensors)
+        self.accelerator.wait_for_everyone()
+
+    def _restore(self, loop: StageLoop, checkpoint: Checkpoint) -> None:
+        position = checkpoint.position
+        loop.model.load_state_dict(checkpoint.tensors["model"])
+        load_optimizer(loop.plain_optimizer, checkpoint.tensors["optimizer"])
+        load_random(checkpoint.tensors["random"])
+        loop.step, loop.skipped = position["step"], position["skipped"]
+        loop.fast_forward_schedule(position["step"])
+        self.steps += position["step"]
+        self.log.total_steps = position["run_step"]
+
+
+def needs_target(stages: list[Stage]) -> bool:
+    """Whether any objective of any stage reads target rows."""
+    names = {name for stage in stages for name in stage.objectives}
+    return any(OBJECTIVES[name].needs_target for name in names if name in OBJECTIVES)
+
+
+def _freeze_head(task_model: Any) -> None:
+    """A stage without a task term leaves the head alone: idle parameters would stall DDP."""
+    encoder = {id(parameter) for parameter in task_model.base_model.parameters()}
+    for parameter in task_model.parameters():
+        if id(parameter) not in encoder:
+            parameter.requires_grad_(False)
+
+
+def _due(strategy: str, every: int, epoch_steps: int, loop: StageLoop) -> bool:
+    if strategy == "no":
+        return False
+    period = every if strategy == "steps" else epoch_steps
+    return loop.step % period == 0 or (
+        strategy == "epoch" and loop.step == loop.batches.total_steps
+    )

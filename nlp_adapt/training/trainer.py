@@ -1,0 +1,342 @@
+"""The trainer: a source-only twin and an adapted model, compared and saved as plain models."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nlp_adapt.config import AdaptationConfig, Recipe
+from nlp_adapt.data.domain import Domain
+from nlp_adapt.errors import ConfigError, RunError
+from nlp_adapt.inference import Predictor, predict_logits
+from nlp_adapt.methods import METHODS, Stage, stages_for
+from nlp_adapt.modeling.backbone import load_task_model, load_tokenizer, longest_input
+from nlp_adapt.recipe import dump_recipe
+from nlp_adapt.training.accelerator import make_accelerator
+from nlp_adapt.training.checkpoint import Checkpoint, CheckpointFolder
+from nlp_adapt.training.log import RunLog
+from nlp_adapt.training.results import describe_run, difference
+from nlp_adapt.training.run_data import EvaluationSet, RunData, make_task, prepare_data
+from nlp_adapt.training.run_folder import RunFolder, save_folder, write_json
+from nlp_adapt.training.stages import StagedTraining, needs_target
+
+SOURCE_ONLY = "source_only"
+ADAPTED = "adapted"
+
+
+class AdaptationTrainer:
+    """Adapts a pretrained encoder from a labelled source to a target without labels.
+
+    The vocabulary is that of `transformers.Trainer`. `train()` first trains a source-only twin with
+    the same seed and budget (unless `compare_source_only` is off), so that every result answers
+    "is it better than doing nothing".
+
+    Args:
+        model: Hub id, local folder or `builtin:` encoder, or a loaded classification model.
+        args: The options.
+        source: The labelled domain, or a reference that `load_domain` reads.
+        target: The domain to adapt to, or a reference; its labels are never trained on.
+        processing_class: Tokenizer; default: the model's own.
+
+    Example:
+        >>> trainer = AdaptationTrainer(
+        ...     model="roberta-base",
+        ...     args=AdaptationConfig(output_dir="runs/mine", method="dann"),
+        ...     source=load_domain("reviews.csv"),
+        ...     target=load_domain("tweets.txt"),
+        ... )  # doctest: +SKIP
+        >>> results = trainer.train()  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        model: str | Any,
+        args: AdaptationConfig,
+        source: Domain | Any,
+        target: Domain | Any | None = None,
+        *,
+        processing_class: Any = None,
+    ) -> None:
+        self.args = args
+        self.model_name = model if isinstance(model, str) else _name_of(model)
+        self._given_model = None if isinstance(model, str) else model
+        self.stages = stages_for(args)
+        self.source = _as_domain(source, args.task)
+        self.target = None if target is None else _as_domain(target, args.task)
+        if self.target is None and needs_target(self.stages):
+            raise ConfigError(f"method '{args.method}' needs a target domain: set `target`.")
+        self.task = make_task(args, self.source, self.target)
+        self.folder = RunFolder(args.output_dir)
+        self.processing_class = processing_class or load_tokenizer(
+            self.model_name, words=self.task.units_are_words
+        )
+        self.model: Any = None
+        self.objectives: dict[str, Any] = {}
+        self.results: dict[str, Any] = {}
+        self._recipe: AdaptationConfig = args
+        self._data: RunData | None = None
+
+    @classmethod
+    def from_recipe(cls, recipe: Recipe) -> AdaptationTrainer:
+        """The trainer that a recipe describes, with its domains loaded.
+
+        Raises:
+            AdaptationError: If the recipe, the data or the model cannot be used.
+        """
+        from nlp_adapt.training.recipe_domains import source_of, target_of
+
+        stages_for(recipe)
+        if not recipe.resume:
+            RunFolder(recipe.output_dir).check(overwrite=recipe.overwrite)
+        trainer = cls(
+            recipe.model, recipe.adaptation_config(), source_of(recipe), target_of(recipe)
+        )
+        trainer._recipe = recipe
+        return trainer
+
+    def train(self, resume_from_checkpoint: bool | None = None) -> dict[str, Any]:
+        """Train the twin and the adapted model, evaluate both, save everything.
+
+        Args:
+            resume_from_checkpoint: Continue from the last valid checkpoint; default: `args.resume`.
+
+        Returns:
+            The content of `results.json`.
+        """
+        resume = self.args.resume if resume_from_checkpoint is None else resume_from_checkpoint
+        accelerator = make_accelerator(self.args)
+        if accelerator.is_main_process:
+            self.folder.claim(overwrite=self.args.overwrite, resume=resume)
+        accelerator.wait_for_everyone()
+        data = self.data
+        main = accelerator.is_main_process
+        log = RunLog(
+            self.folder.log if main else None,
+            accelerator,
+            self.args.logging_steps,
+            show_bar=not self.args.disable_tqdm,
+        )
+        checkpoints = CheckpointFolder(self.folder.checkpoints, self.args.save_total_limit)
+        checkpoint = self._find_checkpoint(checkpoints) if resume else None
+        if main:
+            dump_recipe(self._recipe, self.folder.recipe)
+        results = describe_run(self, accelerator)
+        for name, stages in self._models_to_train():
+            done = self._finished(name) if resume else None
+            if done is not None:
+                results[name] = done
+                continue
+            at = checkpoint if checkpoint and checkpoint.position["model"] == name else None
+            results[name] = self._train_one(name, stages, accelerator, log, checkpoints, data, at)
+        results["difference"] = difference(results, self.task.main_metric)
+        self.results = results
+        if main:
+            self._save_run(results)
+            checkpoints.remove()
+        accelerator.wait_for_everyone()
+        accelerator.end_training()
+        if self.args.push_to_hub:
+            self.push_to_hub(self.args.hub_model_id)
+        return results
+
+    @property
+    def data(self) -> RunData:
+        """The run's tokenised data, made on first use."""
+        if self._data is None:
+            model = self._fresh_model()
+            limit = longest_input(model, self.processing_class)
+            self._data = prepare_data(
+                self.args,
+                self.task,
+                self.source,
+                self.target,
+                self.processing_class,
+                min(self.args.max_length, limit),
+            )
+        return self._data
+
+    def evaluate(self) -> dict[str, Any]:
+        """Score the current model on the labelled test rows of both domains, in float32."""
+        model = self._require_model()
+        return {
+            "source": self._score(model, self.data.evaluation.get("source_test")),
+            "target": self._score(model, self.data.evaluation.get("target_test")),
+        }
+
+    def predict(self, texts: Sequence[str]) -> list[dict[str, Any]]:
+        """`label`, `score` and `scores` for each text."""
+        predictor = Predictor(
+            self._require_model(),
+            self.processing_class,
+            self.task,
+            batch_size=self.args.per_device_eval_batch_size,
+        )
+        return predictor.predict(texts)
+
+    def save_model(self, output_dir: str | Path | None = None) -> None:
+        """Save the task model and tokenizer as a plain Hugging Face folder."""
+        path = self.folder.model if output_dir is None else Path(output_dir)
+        self._save_plain(self._require_model(), path)
+
+    def create_model_card(self) -> None:
+        """Write the model card beside the model, from the run's saved files."""
+        from nlp_adapt.reporting.model_card import write_card
+
+        write_card(self.folder.path)
+
+    def push_to_hub(self, repo_id: str | None = None, **options: Any) -> str:
+        """Push the saved run's model, discriminators, results and card; returns the URL."""
+        from nlp_adapt.hub import push_run
+
+        return push_run(
+            self.folder.path,
+            repo_id or self.args.hub_model_id,
+            private=options.pop("private", self.args.hub_private_repo),
+            **options,
+        )
+
+    def _models_to_train(self) -> list[tuple[str, list[Stage]]]:
+        models = [(ADAPTED, self.stages)]
+        if self.args.compare_source_only:
+            models.insert(0, (SOURCE_ONLY, METHODS[SOURCE_ONLY].stages(self.args)))
+        return models
+
+    def _train_one(
+        self,
+        name: str,
+        stages: list[Stage],
+        accelerator: Any,
+        log: RunLog,
+        checkpoints: CheckpointFolder,
+        data: RunData,
+        checkpoint: Checkpoint | None,
+    ) -> dict[str, Any]:
+        """Train one model through its stages, score it and save it."""
+        started = time.perf_counter()
+        training = StagedTraining(
+            name=name,
+            title=self.args.method if name == ADAPTED else name,
+            accelerator=accelerator,
+            config=self.args,
+            task_model=self._fresh_model().to(accelerator.device),
+            tokenizer=self.processing_class,
+            rows=data.train,
+            outside=self.task.outside,
+            log=log,
+            checkpoints=checkpoints if accelerator.is_main_process else None,
+            evaluate=lambda model: self._validate(model, accelerator),
+        )
+        training.run(stages, checkpoint)
+        seconds = time.perf_counter() - started
+        self.model, self.objectives = training.task_model, training.objectives
+        scores = {**self.evaluate(), "steps": training.steps, "seconds": round(seconds, 2)}
+        if accelerator.is_main_process:
+            path = self.folder.model if name == ADAPTED else self.folder.source_only
+            self._save_plain(self.model, path)
+            write_json(self.folder.scores(name), scores)
+        return scores
+
+    def _fresh_model(self) -> Any:
+        """A task model as pretrained, its new head drawn from the seed."""
+        from transformers import set_seed
+
+        set_seed(self.args.seed)
+        if self._given_model is not None:
+            return copy.deepcopy(self._given_model)
+        return load_task_model(
+            self.model_name,
+            self.task.auto_class,
+            list(self.task.label_names),
+            self.args.attn_implementation,
+        )
+
+    def _validate(self, model: Any, accelerator: Any) -> dict[str, float]:
+        """Source validation scores during training, in the run's precision."""
+        rows = self.data.evaluation.get("source_validation")
+        if rows is None:
+            return {}
+        precision = accelerator.mixed_precision
+        logits = self._logits(model, rows, "fp32" if precision == "no" else precision, accelerator)
+        metrics = self.task.metrics(logits, rows.encoded, rows.dataset)
+        return {
+            f"source_validation/{key}": value
+            for key, value in metrics.items()
+            if isinstance(value, float)
+        }
+
+    def _score(self, model: Any, rows: EvaluationSet | None) -> dict[str, Any] | None:
+        if rows is None:
+            return None
+        return self.task.metrics(self._logits(model, rows, "fp32"), rows.encoded, rows.dataset)
+
+    def _logits(
+        self, model: Any, rows: EvaluationSet, precision: str, accelerator: Any = None
+    ) -> np.ndarray:
+        return predict_logits(
+            model,
+            rows.encoded,
+            pad_id=self.processing_class.pad_token_id or 0,
+            batch_size=self.args.per_device_eval_batch_size,
+            precision=precision,
+        )
+
+    def _save_plain(self, model: Any, path: Path) -> None:
+        def write(folder: Path) -> None:
+            model.save_pretrained(folder)
+            self.processing_class.save_pretrained(folder)
+
+        save_folder(path, write)
+
+    def _save_run(self, results: dict[str, Any]) -> None:
+        """Write the discriminators, results and card; the models are saved already."""
+        from safetensors.torch import save_file
+
+        tensors = {
+            f"{name}.{key}": value.detach().cpu().contiguous().clone()
+            for name, objective in self.objectives.items()
+            for key, value in objective.state_dict().items()
+        }
+        self.folder.adaptation.mkdir(exist_ok=True)
+        save_file(tensors, self.folder.adaptation / "objectives.safetensors")
+        write_json(self.folder.results, results)
+        self.create_model_card()
+
+    def _finished(self, name: str) -> dict[str, Any] | None:
+        """Scores of a model that an interrupted run had already finished and saved."""
+        path = self.folder.scores(name)
+        folder = self.folder.model if name == ADAPTED else self.folder.source_only
+        if not path.is_file() or not (folder / "config.json").is_file():
+            return None
+        if name == ADAPTED:
+            self.model = load_task_model(
+                str(folder), self.task.auto_class, list(self.task.label_names)
+            )
+        return self.folder.read_scores(name)
+
+    def _find_checkpoint(self, checkpoints: CheckpointFolder) -> Checkpoint | None:
+        checkpoint, problems = checkpoints.latest()
+        if checkpoint is None and problems:
+            raise RunError(f"no checkpoint can be resumed from: {' '.join(problems)}")
+        return checkpoint
+
+    def _require_model(self) -> Any:
+        if self.model is None:
+            raise RunError("there is no trained model yet: call train() first.")
+        return self.model
+
+
+def _as_domain(reference: Any, task: str) -> Domain:
+    if isinstance(reference, Domain):
+        return reference
+    from nlp_adapt.data.loading import load_domain
+
+    return load_domain(reference, task=task)
+
+
+def _name_of(model: Any) -> str:
+    return str(getattr(model.config, "_name_or_path", "") or type(model).__name__)

@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# From nothing to an adapted sentiment model: film reviews with labels, tweets without.
+# Makes .venv, trains a source-only and a DANN model, compares them, and uses the result.
+# Arguments go to `nlp-adapt train`: bash scripts/quickstart.sh --seed 7
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source scripts/environment.sh
+
+prepare quickstart
+.venv/bin/nlp-adapt train --config recipes/sentiment/quickstart.yaml --overwrite "$@"
+
+echo
+echo "The saved model in transformers.pipeline:"
+.venv/bin/python - <<'PYTHON'
+import transformers
+
+transformers.utils.logging.set_verbosity_error()
+transformers.utils.logging.disable_progress_bar()
+classify = transformers.pipeline("text-classification", model="runs/quickstart/model", device="cpu")
+sentences = [
+    "just watched it again and i still love every minute :)",
+    "worst service ever, two hours on hold and nobody picked up",
+    "my new phone is so fast, totally worth it!",
+]
+for sentence, answer in zip(sentences, classify(sentences)):
+    print(f"  {answer['label']:>10}  {answer['score']:.2f}  {sentence}")
+PYTHON

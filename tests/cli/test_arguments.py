@@ -1,0 +1,231 @@
+"""Flags: every recipe key, in every spelling, and nothing heavy before a command runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+import time
+import typing
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from nlp_adapt.cli import build_parser
+from nlp_adapt.cli.parser import parse
+from nlp_adapt.cli.recipe_flags import SECTIONS, recipe_overrides
+from nlp_adapt.config import Recipe
+from nlp_adapt.errors import ConfigError
+from nlp_adapt.recipe import load_recipe
+
+Cli = Callable[..., tuple[int, str, str]]
+
+
+def overrides(*words: str) -> dict[str, Any]:
+    return recipe_overrides(parse(["train", *words]))
+
+
+def test_help_imports_nothing_heavy_and_is_fast() -> None:
+    script = (
+        "import sys\n"
+        "from nlp_adapt.cli import main\n"
+        "assert main(['--help']) == 0 and main(['train', '--help']) == 0\n"
+        "heavy = {'torch', 'transformers', 'datasets', 'numpy', 'sklearn', 'tqdm'}\n"
+        "print('loaded:', sorted(heavy & set(sys.modules)))\n"
+    )
+    seconds = []
+    for _ in range(3):  # the best of three: other programs may be busy
+        started = time.perf_counter()
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+        seconds.append(time.perf_counter() - started)
+        assert done.stdout.endswith("loaded: []\n"), done.stdout[-200:] + done.stderr
+        if seconds[-1] < 0.5:
+            break
+    assert min(seconds) < 0.5
+
+
+def test_importing_the_package_is_light() -> None:
+    script = "import sys, nlp_adapt; assert not {'torch', 'yaml', 'numpy'} & set(sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script]).returncode == 0
+
+
+def test_every_recipe_key_is_a_flag_with_its_help() -> None:
+    args = parse(["train", "--seed", "1"])
+    helped = " ".join(args.parser.format_help().split())
+    for field in dataclasses.fields(Recipe):
+        assert f"--{field.name} " in helped
+        assert " ".join(field.metadata["help"].split())[:20] in helped
+        for choice in field.metadata["choices"]:
+            assert choice in helped
+
+
+def test_sections_of_help_start_at_real_keys() -> None:
+    names = [field.name for field in dataclasses.fields(Recipe)]
+    assert set(SECTIONS) <= set(names)
+    assert names[0] in SECTIONS
+    assert names.index("model") == next(
+        i for i, name in enumerate(names) if name not in _config_names()
+    )
+
+
+def _config_names() -> set[str]:
+    from nlp_adapt.config import AdaptationConfig
+
+    return {field.name for field in dataclasses.fields(AdaptationConfig)}
+
+
+def test_only_given_flags_override() -> None:
+    assert overrides() == {}
+    assert overrides("--seed", "3") == {"seed": "3"}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--output-dir", "runs/x"],
+        ["--output_dir", "runs/x"],
+        ["--output-dir=runs/x"],
+        ["--output_dir=runs/x"],
+    ],
+)
+def test_dashes_and_underscores_are_the_same(words: list[str]) -> None:
+    assert overrides(*words) == {"output_dir": "runs/x"}
+
+
+def test_values_keep_their_dashes() -> None:
+    assert overrides("--model=my-model", "--source", "a-b.csv") == {
+        "model": "my-model",
+        "source": "a-b.csv",
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--bf16"], True),
+        (["--bf16", "true"], True),
+        (["--bf16=false"], False),
+        (["--bf16", "false"], False),
+        (["--no-bf16"], False),
+        (["--no_bf16"], False),
+        (["--bf16", "--no-bf16"], False),
+    ],
+)
+def test_booleans(words: list[str], expected: bool) -> None:
+    assert load_recipe(None, overrides(*words)).bf16 is expected
+
+
+def test_every_boolean_can_be_turned_on_and_off() -> None:
+    kinds = typing.get_type_hints(Recipe)
+    for name in (name for name, kind in kinds.items() if kind is bool):
+        assert overrides(f"--{name}") == {name: "true"}
+        assert overrides(f"--no-{name}") == {name: "false"}
+
+
+def test_lists_take_several_values_and_repeats() -> None:
+    assert overrides("--source", "a.csv") == {"source": "a.csv"}
+    assert overrides("--source", "a.csv", "b.csv")["source"] == ["a.csv", "b.csv"]
+    assert overrides("--source", "a", "--source", "b", "--seed", "1")["source"] == ["a", "b"]
+
+
+def test_negative_numbers_are_values() -> None:
+    assert load_recipe(None, overrides("--max_steps", "-1")).max_steps == -1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--options.dann.weight", "0.5"],
+        ["--options.dann.weight=0.5"],
+        ["--source", "a.csv", "--options.dann.weight", "5e-1", "--seed", "1"],
+    ],
+)
+def test_dotted_flags_reach_into_mappings(words: list[str]) -> None:
+    assert load_recipe(None, overrides(*words)).options == {"dann": {"weight": 0.5}}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["trian"], "did you mean 'train'"),
+        (["train", "--learning-rte", "1"], "did you mean '--learning_rate'"),
+        (["train", "--lerning_rate=1"], "did you mean '--learning_rate'"),
+        (["train", "--meth", "dann"], "unknown option --meth"),  # no abbreviations
+        (["train", "--no-bf17"], "did you mean '--no_bf16'"),
+        (["train", "stray.csv"], "unexpected argument 'stray.csv'"),
+        (["train", "--seed"], "expected one argument"),
+        (["train", "--options.dann.weight"], "--options.dann.weight needs a value"),
+        (["train", "--options.dann.weight", "--seed", "1"], "--options.dann.weight needs a value"),
+        (["train", "--seed.x", "1"], "unknown option --seed.x"),
+        (["evaluate", "run"], "--data"),
+        (["evaluate", "run", "--data", "x", "--split", "tset"], "invalid choice"),
+        (["predict", "run", "x.csv"], "--out"),
+        (["predict", "m", "x", "--out", "y.csv", "--batch-size", "0"], "batch_size"),
+        (["--json"], "name a command"),
+        (["--debug"], "name a command"),
+    ],
+)
+def test_mistakes_are_refused_with_a_hint(words: list[str], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(words)
+    assert message in str(caught.value)
+
+
+def test_errors_are_one_sentence_and_exit_code_2(run_cli: Cli) -> None:
+    code, out, err = run_cli("train", "--seed", "many", "--source", "a.csv")
+    assert (code, out) == (2, "")
+    assert err == "nlp-adapt: error: seed is 'many', but must be a whole number.\n"
+
+
+def test_debug_shows_the_traceback() -> None:
+    from nlp_adapt.cli import main
+
+    with pytest.raises(ConfigError):
+        main(["train", "--seed", "many", "--debug"])
+
+
+def test_interrupt_exits_130(run_cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(recipe: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nlp_adapt.cli.train._train", interrupted)
+    code, _, err = run_cli("train", "--source", "a.csv")
+    assert code == 130
+    assert "Traceback" not in err
+
+
+def test_version(run_cli: Cli) -> None:
+    code, out, _ = run_cli("--version")
+    assert code == 0
+    assert out.startswith("nlp-adapt 0.")
+
+
+def test_no_command_shows_help(run_cli: Cli) -> None:
+    code, out, _ = run_cli()
+    assert code == 2
+    assert "train" in out
+
+
+def test_methods_lists_papers_and_options(run_cli: Cli) -> None:
+    code, out, _ = run_cli("methods")
+    assert code == 0
+    assert "dann: " in out
+    assert "Ganin" in out
+    assert "--options.dann.lambda_max" in out
+
+
+def test_methods_as_json(run_cli: Cli) -> None:
+    code, out, _ = run_cli("methods", "--json")
+    methods = json.loads(out)
+    assert code == 0
+    assert methods["source_only"]["options"].keys() == {"task"}
+    dann = {option["name"]: option for option in methods["dann"]["options"]["dann"]}
+    assert dann["weight"]["default"] == 1.0
+    assert "sigmoid" in dann["lambda_schedule"]["choices"]
+    assert "token-classification" in methods["dann"]["tasks"]
+
+
+def test_every_parser_builds_help() -> None:
+    assert "COMMAND" in build_parser().format_help()

@@ -1,0 +1,114 @@
+"""Tiny models and toy domains, made in memory: no test downloads anything."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+# Before any library is imported: no test reaches the network, even where a library would like to.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import pytest
+
+POSITIVE = ("good", "great", "lovely", "superb", "happy", "brilliant", "charming", "excellent")
+NEGATIVE = ("bad", "awful", "dull", "boring", "sad", "terrible", "ugly", "poor")
+SOURCE_WORDS = ("film", "actor", "scene", "plot", "director", "cinema", "script", "music")
+TARGET_WORDS = ("phone", "battery", "flight", "queue", "coffee", "train", "update", "screen")
+FILLER = ("the", "a", "was", "is", "and", "very", "so", "with", "this", "my", "really", "it")
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+
+def toy_rows(domain_words: tuple[str, ...], count: int, seed: int) -> list[tuple[str, str]]:
+    """Texts whose label a single word gives away, with words of one domain around it."""
+    rng = random.Random(seed)
+    rows = []
+    for index in range(count):
+        label = "positive" if index % 2 else "negative"
+        telling = rng.choice(POSITIVE if label == "positive" else NEGATIVE)
+        words = rng.sample(FILLER, 3) + rng.sample(domain_words, 2) + [telling]
+        rng.shuffle(words)
+        rows.append((" ".join(words), label))
+    return rows
+
+
+@pytest.fixture(scope="session")
+def tiny_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random 2-layer BERT (hidden 32) with a WordPiece tokenizer, as a Hugging Face folder."""
+    import torch
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    words = [*SPECIAL, *FILLER, *POSITIVE, *NEGATIVE, *SOURCE_WORDS, *TARGET_WORDS]
+    words += [chr(code) for code in range(ord("a"), ord("z") + 1) if chr(code) not in words]
+    words += [f"##{chr(code)}" for code in range(ord("a"), ord("z") + 1)]
+    words += [*"0123456789.,!?:'-", *(f"##{digit}" for digit in "0123456789")]
+    vocabulary = {word: index for index, word in enumerate(dict.fromkeys(words))}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B [SEP]",
+        special_tokens=[(name, vocabulary[name]) for name in ("[CLS]", "[SEP]")],
+    )
+    folder = tmp_path_factory.mktemp("tiny") / "bert"
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        model_max_length=64,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
+    ).save_pretrained(folder)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        config = BertConfig(
+            vocab_size=len(vocabulary),
+            hidden_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            intermediate_size=64,
+            max_position_embeddings=64,
+            initializer_range=0.2,  # large enough for a random encoder to tell words apart
+        )
+        BertModel(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def toy_source_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """96 labelled rows, columns text and label."""
+    path = tmp_path_factory.mktemp("source") / "reviews.csv"
+    rows = toy_rows(SOURCE_WORDS, 96, seed=1)
+    path.write_text("text,label\n" + "".join(f"{text},{label}\n" for text, label in rows))
+    return path
+
+
+@pytest.fixture(scope="session")
+def toy_target_jsonl(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """80 rows of another domain, with labels to evaluate on."""
+    path = tmp_path_factory.mktemp("target") / "tweets.jsonl"
+    rows = toy_rows(TARGET_WORDS, 80, seed=2)
+    path.write_text(
+        "".join(json.dumps({"text": text, "label": label}) + "\n" for text, label in rows)
+    )
+    return path
+
+
+@pytest.fixture
+def run_cli(capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Run `nlp-adapt` in this process: exit code, stdout, stderr."""
+    from nlp_adapt.cli import main
+
+    def run(*words: object) -> tuple[int, str, str]:
+        capfd.readouterr()
+        code = main([str(word) for word in words])
+        captured = capfd.readouterr()
+        return code, captured.out, captured.err
+
+    return run

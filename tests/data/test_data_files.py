@@ -1,0 +1,121 @@
+"""Reading files: every format, and every way in which a file can be broken."""
+
+import gzip
+import json
+
+import pytest
+from datasets import ClassLabel, Dataset, Features, Value
+
+from nlp_adapt.data import files
+from nlp_adapt.data.files import read_file
+from nlp_adapt.errors import DataError
+
+TASK = "sequence-classification"
+
+
+def write(path, content):
+    data = content if isinstance(content, bytes) else content.encode()
+    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+    return path
+
+
+ROWS = {"text": ["so, good", "bad"], "label": ["pos", "neg"]}
+CONTENTS = {
+    "a.csv": 'text,label\n"so, good",pos\nbad,neg\n',
+    "b.csv": 'text;label\n"so, good";pos\nbad;neg\n',
+    "a.tsv": 'text\tlabel\n"so, good"\tpos\nbad\tneg\n',
+    "a.jsonl": '{"text": "so, good", "label": "pos"}\n\n{"text": "bad", "label": "neg"}\n',
+    "a.json": '[{"text": "so, good", "label": "pos"},\n {"text": "bad", "label": "neg"}]',
+}
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+@pytest.mark.parametrize("name", CONTENTS)
+def test_formats_give_the_same_rows(tmp_path, name, suffix):
+    table = read_file(write(tmp_path / (name + suffix), CONTENTS[name]), TASK)
+    assert table.columns == ROWS
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_parquet_keeps_class_names(tmp_path, suffix):
+    features = Features({"text": Value("string"), "label": ClassLabel(names=["neg", "pos"])})
+    path = tmp_path / "a.parquet"
+    Dataset.from_dict({"text": ["a", "b"], "label": [1, 0]}, features).to_parquet(path)
+    if suffix:
+        path = write(tmp_path / "b.parquet.gz", path.read_bytes())
+    table = read_file(path, TASK)
+    assert list(table.columns["text"]) == ["a", "b"]
+    assert table.features["label"].names == ["neg", "pos"]
+
+
+def test_txt_is_one_text_a_line_and_rows_know_their_line(tmp_path):
+    table = read_file(write(tmp_path / "a.txt", "one\r\n\r\ntwo\r\n"), TASK)
+    assert table.columns["text"] == ["one", "", "two"]
+    assert table.rows == ["a.txt:1", "a.txt:2", "a.txt:3"]
+
+
+def test_csv_rows_name_the_line_they_start_on(tmp_path):
+    path = write(tmp_path / "a.csv", 'text,label\n"two\nlines",x\n\nlast,y\n')
+    table = read_file(path, TASK)
+    assert table.columns["text"] == ["two\nlines", "last"]
+    assert table.rows == ["a.csv:2", "a.csv:5"]
+
+
+def test_bom_is_not_part_of_the_first_column(tmp_path):
+    for name in ("a.csv", "a.json", "a.jsonl"):
+        path = write(tmp_path / name, b"\xef\xbb\xbf" + CONTENTS[name].encode())
+        assert list(read_file(path, TASK).columns) == ["text", "label"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", b"text,label\ngood,1\ncaf\xe9,0\n", r"a\.csv:3 is not UTF-8 \(byte 0xe9"),
+        ("a.jsonl", b'\xff\xfe{\x00"\x00', r"a\.jsonl:1 is not UTF-8"),
+        ("a.txt", b"fine\nnot\x00fine\n", r"a\.txt:2 holds a NUL"),
+        ("a.csv", "text,label\nso, good,1\n", r"a\.csv:2 has 3 fields where the header names 2"),
+        ("a.tsv", "text\tlabel\nonly\n", r"a\.tsv:2 has 1 fields"),
+        ("a.csv", 'text,label\n"open,1\nx,2\n', r"a\.csv:2 is not valid csv"),
+        ("a.csv", "text,text\na,b\n", "names a column twice"),
+        ("a.csv", "", "is empty"),
+        ("a.csv", "text,label\n", "holds no rows"),
+        ("a.jsonl", '{"text": "a"}\n{"text": \n', r"a\.jsonl:2 is not valid JSON"),
+        ("a.jsonl", '"a"\n', r"a\.jsonl:1 is not a JSON object"),
+        ("a.jsonl", "[" * 100_000, "nested too deeply|not valid JSON"),
+        ("a.json", '[{"text": "a"}, "b"]', "not a mixture"),
+        ("a.json", "[]", "holds no rows"),
+        ("a.txt", "", "holds no rows"),
+        ("a.parquet", b"PAR1 but not really", "not a readable parquet file"),
+        ("a.xlsx", b"", "unknown format"),
+    ],
+)
+def test_broken_files_are_refused_by_name_and_line(tmp_path, name, content, message):
+    with pytest.raises(DataError, match=message):
+        read_file(write(tmp_path / name, content), TASK)
+
+
+def test_damaged_gzip_is_refused(tmp_path):
+    whole = gzip.compress(json.dumps({"text": "a" * 1000}).encode())
+    (tmp_path / "cut.jsonl.gz").write_bytes(whole[:-12])
+    (tmp_path / "not.jsonl.gz").write_bytes(b"plain")
+    for name in ("cut", "not"):
+        with pytest.raises(DataError, match="damaged or incomplete gzip"):
+            read_file(tmp_path / f"{name}.jsonl.gz", TASK)
+
+
+def test_gzip_bomb_is_refused_by_ratio_and_by_size(tmp_path, monkeypatch):
+    path = write(tmp_path / "a.txt.gz", "aaaaaaaaa\n" * 100_000)
+    monkeypatch.setattr(files, "HARMLESS_BYTES", 10_000)
+    with pytest.raises(DataError, match="decompression bomb"):
+        read_file(path, TASK)
+    monkeypatch.setattr(files, "MAX_GZIP_RATIO", 10**6)
+    assert len(read_file(path, TASK)) == 100_000
+    monkeypatch.setattr(files, "MAX_UNPACKED_BYTES", 999_999)
+    with pytest.raises(DataError, match="more than 999,999 bytes"):
+        read_file(path, TASK)
+
+
+def test_a_line_without_end_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "MAX_LINE_BYTES", 1000)
+    with pytest.raises(DataError, match=r"a\.txt:2 is longer than 1,000 bytes"):
+        read_file(write(tmp_path / "a.txt", "ok\n" + "a" * 2000), TASK)

@@ -1,0 +1,159 @@
+"""Which rows reach which step, for any sizes, processes and micro-batches."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nlp_adapt.data.pairing import PairedBatches, RowStream
+from nlp_adapt.data.preprocessing import choose_widths, collate, concatenate, pack_rows
+
+
+def rows_of_lengths(lengths, label=None):
+    return pack_rows(
+        [[1] * length for length in lengths], None if label is None else [label] * len(lengths)
+    )
+
+
+def sides(source, target, seed=0):
+    generator = np.random.default_rng(seed)
+    return {
+        "source": rows_of_lengths(generator.integers(3, 40, source), label=1),
+        "target": rows_of_lengths(generator.integers(3, 40, target)),
+    }
+
+
+def batches_for(data, **options):
+    defaults = {"total_steps": 10, "batch_size": 4, "pad_id": 0, "seed": 5}
+    return PairedBatches(data, **{**defaults, **options})
+
+
+def test_stream_visits_every_row_once_a_pass():
+    stream = RowStream(7, seed=1, salt=1)
+    taken = stream.take(0, 21)
+    for epoch in range(3):
+        assert sorted(taken[epoch * 7 : epoch * 7 + 7]) == list(range(7))
+    assert not np.array_equal(taken[:7], taken[7:14])
+    np.testing.assert_array_equal(stream.take(5, 16), taken[5:16])
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    source=st.integers(1, 90),
+    target=st.integers(1, 90),
+    steps=st.integers(1, 70),
+    batch=st.integers(1, 5),
+    shares=st.sampled_from([(1, 1), (2, 1), (1, 2), (2, 2)]),
+)
+def test_equal_counts_and_no_row_repeated_within_a_pass(source, target, steps, batch, shares):
+    micro, processes = shares
+    data = sides(source, target)
+    plan = batches_for(
+        data, total_steps=steps, batch_size=batch, micro_batches=micro, processes=processes
+    )
+    used = {"source": [], "target": []}
+    for step in range(steps):
+        for name, rows in plan.rows_of(step).items():
+            assert len(rows) == batch * micro * processes
+            used[name].extend(rows.tolist())
+    for name, rows in used.items():
+        counts = np.bincount(rows, minlength=len(data[name]))
+        assert counts.max() - counts.min() <= 1
+
+
+def test_processes_and_micro_batches_share_out_the_same_rows():
+    data = sides(50, 30)
+    whole = batches_for(data, batch_size=8)
+    for step in (0, 3, 9):
+        ids = whole.step(step)[0]["input_ids"].sum()
+        parts = [
+            batch
+            for process in range(2)
+            for batch in batches_for(
+                data, batch_size=2, micro_batches=2, processes=2, process=process
+            ).step(step)
+        ]
+        assert sum(part["input_ids"].sum() for part in parts) == ids
+        assert {part["source_count"] for part in parts} == {2.0}
+
+
+def test_denominators_are_the_means_over_the_whole_step():
+    source = rows_of_lengths([5] * 8, label=1)
+    source.labels[:4] = -100
+    data = {"source": source, "target": rows_of_lengths([6] * 3)}
+    plan = batches_for(data, total_steps=2, batch_size=2, processes=2)
+    for step in range(2):
+        known = sum((source.labels[plan.rows_of(step)["source"]] >= 0).tolist())
+        assert plan.step(step)[0]["source_labelled"] == known / 2
+        assert plan.step(step)[0]["target_labelled"] == 0
+
+
+def test_a_step_does_not_depend_on_the_steps_before_it():
+    data = sides(100, 40)
+    fresh, used = batches_for(data, total_steps=80), batches_for(data, total_steps=80)
+    for step in range(80):
+        used.rows_of(step)
+    for step in (70, 2, 41):
+        for name in ("source", "target"):
+            np.testing.assert_array_equal(fresh.rows_of(step)[name], used.rows_of(step)[name])
+
+
+def test_batches_hold_rows_of_like_length():
+    data = sides(2000, 1000)
+    plan = batches_for(data, total_steps=60, batch_size=32)
+    tokens = padded = 0
+    for step in range(60):
+        batch = plan.step(step)[0]
+        tokens += batch["attention_mask"].sum()
+        padded += batch["attention_mask"].size
+    assert 1 - tokens / padded < 0.2
+    widths = {plan.step(step)[0]["input_ids"].shape[1] for step in range(60)}
+    assert len(widths) <= 8
+
+
+def test_collate_puts_rows_and_units_where_they_belong():
+    source = pack_rows([[5, 6], [7, 8, 9]], [1, 0])
+    target = pack_rows([[3]]).in_domain(1)
+    batch = collate([(source, np.array([1, 0])), (target, np.array([0]))], width=4, pad_id=99)
+    assert batch["input_ids"].tolist() == [[7, 8, 9, 99], [5, 6, 99, 99], [3, 99, 99, 99]]
+    assert batch["attention_mask"].sum(1).tolist() == [3, 2, 1]
+    assert batch["labels"].tolist() == [0, 1, -100]
+    assert batch["domains"].tolist() == [0, 0, 1]
+    assert batch["unit_rows"].tolist() == [0, 1, 2]
+
+
+def test_concatenated_sources_keep_rows_labels_and_domains():
+    joined = concatenate(
+        [pack_rows([[1, 2], [3]], [0, 1]), pack_rows([[4, 5, 6]], [1]).in_domain(1)]
+    )
+    assert len(joined) == 3
+    assert joined.lengths.tolist() == [2, 1, 3]
+    assert joined.ids[joined.offsets[2] : joined.offsets[3]].tolist() == [4, 5, 6]
+    assert joined.labels.tolist() == [0, 1, 1]
+    assert joined.domains.tolist() == [0, 0, 1]
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 5])
+def test_widths_waste_least(most):
+    """Against trying every choice of widths."""
+    from itertools import combinations
+
+    lengths = np.random.default_rng(0).integers(1, 60, 200)
+    candidates = sorted({-(-int(length) // 8) * 8 for length in lengths})
+
+    def waste(widths):
+        return sum(min(w for w in widths if w >= length) - length for length in lengths)
+
+    best = min(
+        waste(chosen)
+        for chosen in combinations(candidates, min(most, len(candidates)))
+        if chosen[-1] == candidates[-1]
+    )
+    widths = choose_widths(lengths, most)
+    assert len(widths) <= most
+    assert waste(widths.tolist()) == best
+
+
+def test_a_stream_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="at least one row"):
+        RowStream(0, seed=0, salt=1)

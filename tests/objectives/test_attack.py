@@ -1,0 +1,317 @@
+"""Perturbations of the embeddings: fgm, pgd, vat, and accuracy under attack."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from nlp_adapt.errors import ConfigError
+from nlp_adapt.evaluation_attack import attack
+from nlp_adapt.modeling.perturbation import (
+    embed,
+    fgm_perturbation,
+    in_ball,
+    loss_gradient,
+    on_sphere,
+    perturbed,
+    pgd_perturbation,
+    row_norms,
+    without_dropout,
+)
+from nlp_adapt.objectives import build_objective
+from nlp_adapt.objectives.consistency import divergence
+from tests.objectives.tiny import make_batch, make_model, make_rows, make_setup, make_view
+from tests.objectives.toy import train_on_toy
+
+EPSILON = 0.05
+
+
+def cross_entropy_of(model, batch, rows):
+    def loss():
+        logits = model(batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+        return F.cross_entropy(logits[:rows], batch["labels"][:rows], reduction="sum")
+
+    return loss
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta"])
+def test_zero_perturbation_changes_nothing_and_positions_stay(kind):
+    model = make_model(kind).eval()
+    batch = make_batch()
+    inputs = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
+    with torch.no_grad():
+        clean = model(**inputs).logits
+        with perturbed(model, torch.zeros_like(embed(model, batch))):
+            assert torch.equal(model(**inputs).logits, clean)
+        with perturbed(model, 0.3 * torch.randn_like(embed(model, batch))):
+            assert not torch.allclose(model(**inputs).logits, clean)
+        assert torch.equal(model(**inputs).logits, clean)
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta"])
+def test_perturbing_equals_changing_the_embedding_of_one_token(kind):
+    model = make_model(kind).eval()
+    ids = torch.tensor(
+        [[2, 7, 9, 11, 3]]
+    )  # every token once, so its row of the matrix stands for it
+    batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    move = torch.zeros(1, 5, 32)
+    move[0, 2] = torch.randn(32)
+    with torch.no_grad():
+        with perturbed(model, move):
+            seen = model(**batch).logits
+        model.get_input_embeddings().weight[9] += move[0, 2]
+        torch.testing.assert_close(seen, model(**batch).logits)
+
+
+def test_gradient_equals_finite_differences_and_leaves_parameters_alone():
+    model = make_model().double().eval()
+    batch = make_batch()
+    loss = cross_entropy_of(model, batch, 4)
+    at = 0.01 * torch.randn(7, 16, 32, dtype=torch.float64)
+    gradient = loss_gradient(model, at, loss)
+    direction = torch.randn_like(at)
+    with torch.no_grad():
+        values = []
+        for step in (1e-4, -1e-4):
+            with perturbed(model, at + step * direction):
+                values.append(loss())
+    numeric = (values[0] - values[1]) / 2e-4
+    assert float((gradient * direction).sum()) == pytest.approx(float(numeric), rel=1e-3)
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_fgm_has_the_norm_epsilon_spares_padding_and_raises_the_loss():
+    model = make_model().eval()
+    batch = make_batch()
+    loss = cross_entropy_of(model, batch, 4)
+    found = fgm_perturbation(model, batch, loss, EPSILON)
+    norms = row_norms(embed(model, batch)).flatten()
+    torch.testing.assert_close(found.flatten(1).norm(dim=1)[:4], EPSILON * norms[:4])
+    assert found[4:].abs().max() == 0  # these rows have no label, so no gradient
+    assert found[batch["attention_mask"] == 0].abs().max() == 0
+    with torch.no_grad():
+        clean = loss()
+        with perturbed(model, found):
+            raised = loss()
+        with perturbed(model, -found):
+            lowered = loss()
+    assert lowered < clean < raised
+
+
+def test_pgd_stays_in_the_ball_and_is_at_least_as_bad_as_fgm():
+    model = make_model().eval()
+    batch = make_batch()
+    loss = cross_entropy_of(model, batch, 4)
+    several = pgd_perturbation(model, batch, loss, 0.3, 6, 0.4)
+    once = fgm_perturbation(model, batch, loss, 0.3)
+    radius = 0.3 * row_norms(embed(model, batch)).flatten()
+    assert (several.flatten(1).norm(dim=1) <= radius * 1.0001).all()
+    with torch.no_grad(), perturbed(model, once):
+        worst_once = loss()
+    with torch.no_grad(), perturbed(model, several):
+        assert loss() >= worst_once
+    one = pgd_perturbation(model, batch, loss, 0.3, 1, 1.0)
+    torch.testing.assert_close(one, once)
+
+
+def test_projections_handle_zero_tiny_and_non_finite_rows():
+    mask = torch.ones(4, 2)
+    direction = torch.tensor([[0.0, 0.0], [1e-30, 0.0], [float("nan"), 1.0], [3.0, 4.0]])
+    direction = direction.unsqueeze(-1)
+    radius = torch.full((4, 1, 1), 2.0)
+    placed = on_sphere(direction, mask, radius)
+    assert torch.isfinite(placed).all()
+    torch.testing.assert_close(row_norms(placed).flatten(), torch.tensor([0.0, 2.0, 2.0, 2.0]))
+    torch.testing.assert_close(
+        in_ball(direction[3:], radius[3:]).flatten(), torch.tensor([1.2, 1.6])
+    )
+    assert torch.equal(in_ball(0.1 * direction[3:], radius[3:]), 0.1 * direction[3:])
+
+
+def test_dropout_is_off_inside_and_each_module_gets_its_mode_back():
+    model = make_model()
+    model.train()
+    model.bert.encoder.layer[0].eval()
+    modes = [module.training for module in model.modules()]
+    with without_dropout(model):
+        assert not any(module.training for module in model.modules())
+    assert [module.training for module in model.modules()] == modes
+
+
+@pytest.mark.parametrize("name", ["fgm", "pgd"])
+@pytest.mark.parametrize("token_level", [False, True])
+def test_adversarial_loss_and_gradients_equal_a_rewrite(name, token_level):
+    model = make_model(token_level=token_level, dropout=0.0)
+    batch = make_batch(token_level)
+    options = {"epsilon": EPSILON} | ({"steps": 2, "step_size": 0.7} if name == "pgd" else {})
+    objective = build_objective(name, options, make_setup(model, token_level))
+    twin = copy.deepcopy(model)
+    value = objective(make_view(model, batch))[name]
+    value.backward()
+
+    rows = 4
+    ids, mask = batch["input_ids"][:rows], batch["attention_mask"][:rows]
+    embedded = twin.get_input_embeddings()(ids)
+    radius = EPSILON * (embedded.detach() * mask.unsqueeze(-1)).flatten(1).norm(dim=1).view(
+        -1, 1, 1
+    )
+
+    def total(delta):
+        logits = twin(
+            inputs_embeds=twin.get_input_embeddings()(ids) + delta, attention_mask=mask
+        ).logits
+        if token_level:
+            units = batch["source_units"]
+            logits = logits.reshape(-1, 2)[batch["unit_positions"][:units]]
+        known = batch["labels"][: len(logits)]
+        return -sum(row.log_softmax(-1)[label] for row, label in zip(logits, known, strict=True))
+
+    delta = torch.zeros_like(embedded)
+    for _ in range(2 if name == "pgd" else 1):
+        delta = delta.detach().requires_grad_()
+        (slope,) = torch.autograd.grad(total(delta), delta)
+        slope = slope * mask.unsqueeze(-1)
+        size = radius * (0.7 if name == "pgd" else 1.0)
+        delta = delta + size * slope / slope.flatten(1).norm(dim=1).view(-1, 1, 1)
+        length = delta.flatten(1).norm(dim=1).view(-1, 1, 1)
+        delta = torch.where(length > radius, delta * radius / length, delta)
+    expected = total(delta.detach()) / batch["source_labelled"]
+    expected.backward()
+    torch.testing.assert_close(value, expected, rtol=1e-4, atol=1e-5)
+    for (key, mine), theirs in zip(model.named_parameters(), twin.parameters(), strict=True):
+        if theirs.grad is not None:
+            torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-3, atol=1e-5, msg=key)
+
+
+@pytest.mark.parametrize("domains", ["both", "target", "source"])
+def test_vat_equals_a_rewrite_and_exceeds_a_random_direction(domains):
+    model = make_model(dropout=0.3)
+    batch = make_batch()
+    options = {"domains": domains, "epsilon": 0.1, "xi": 0.01, "steps": 2}
+    objective = build_objective("vat", options, make_setup(model))
+    assert objective.needs_source == (domains != "target")
+    torch.manual_seed(2)
+    value = objective(make_view(model, batch))["vat"]
+    assert model.training
+
+    twin = copy.deepcopy(model).eval()
+    rows = {"both": slice(0, 7), "target": slice(4, 7), "source": slice(0, 4)}[domains]
+    ids, mask = batch["input_ids"][rows], batch["attention_mask"][rows]
+    embedded = twin.get_input_embeddings()(ids).detach()
+    norms = (embedded * mask.unsqueeze(-1)).flatten(1).norm(dim=1).view(-1, 1, 1)
+    clean = twin(ids, attention_mask=mask).logits.detach().softmax(-1)
+
+    def unit(values):
+        values = values * mask.unsqueeze(-1)
+        return values / values.flatten(1).norm(dim=1).view(-1, 1, 1)
+
+    def local(delta):
+        logits = twin(inputs_embeds=embedded + delta, attention_mask=mask).logits
+        return (clean * (clean.log() - logits.log_softmax(-1))).sum(-1)
+
+    def averaged(values):
+        if domains != "both":
+            return values.mean()
+        return 0.5 * (values[:4].mean() + values[4:].mean())
+
+    torch.manual_seed(2)
+    start = direction = unit(torch.randn_like(embedded))
+    for _ in range(2):
+        at = (0.01 * norms * direction).requires_grad_()
+        (slope,) = torch.autograd.grad(local(at).sum(), at)
+        direction = unit(slope)
+    torch.testing.assert_close(
+        value, averaged(local(0.1 * norms * direction)), rtol=1e-2, atol=1e-5
+    )
+    assert value > averaged(local(0.1 * norms * start))
+
+
+def test_kl_is_zero_for_equal_predictions_and_finite_for_impossible_classes():
+    logs = torch.tensor([[0.0, -torch.inf], [-0.5, -1.0]]).log_softmax(-1)
+    assert divergence(logs, logs.clone(), "kl")[1] == 0
+    assert torch.isfinite(divergence(logs, torch.full((2, 2), 0.5).log(), "kl")).all()
+
+
+@pytest.mark.parametrize("name", ["fgm", "pgd", "vat"])
+@pytest.mark.parametrize(("source", "target"), [(4, 0), (0, 3)])
+def test_empty_sides_are_zero_not_nan(name, source, target):
+    model = make_model(token_level=True)
+    objective = build_objective(name, {}, make_setup(model, True))
+    value = objective(make_view(model, make_batch(True, source, target)))[name]
+    value.backward()
+    assert torch.isfinite(value)
+    assert (value.item() == 0.0) == (name != "vat" and source == 0)
+
+
+@pytest.mark.parametrize("name", ["fgm", "pgd", "vat"])
+def test_bfloat16_autocast_gives_float32_losses(name):
+    model = make_model()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        value = build_objective(name, {}, make_setup(model))(make_view(model, make_batch()))[name]
+    assert value.dtype == torch.float32
+    assert value > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("fgm", {"epsilon": 0.0}),
+        ("pgd", {"steps": 0}),
+        ("pgd", {"step_size": -1.0}),
+        ("vat", {"xi": 0.0}),
+        ("vat", {"steps": 0}),
+    ],
+)
+def test_bad_options_name_the_key(name, options):
+    (key,) = options
+    with pytest.raises(ConfigError, match=rf"{name}\.{key}"):
+        build_objective(name, options, make_setup(make_model()))
+
+
+@pytest.mark.parametrize("token_level", [False, True])
+def test_accuracy_under_attack(token_level):
+    model = make_model(token_level=token_level)
+    model.train()
+    rows = make_rows(token_level, rows=9)
+    with torch.no_grad(), without_dropout(model):  # labels that the model gets right
+        labels = []
+        for index in range(len(rows)):
+            ids = torch.tensor(
+                rows.ids[rows.offsets[index] : rows.offsets[index + 1]].astype(np.int64)
+            )
+            logits = model(ids[None]).logits[0]
+            labels.append(logits[1:-1].argmax(-1) if token_level else logits.argmax(-1)[None])
+    rows.labels[:] = torch.cat(labels).numpy()
+    weak = attack(model, rows, kind="fgm", epsilon=1e-6, tokens=64)
+    assert weak["accuracy"] == weak["accuracy_under_attack"] == 1.0
+    assert weak["units"] == rows.units
+    strong = attack(model, rows, kind="pgd", epsilon=2.0, tokens=64)
+    assert strong["accuracy"] == 1.0
+    assert strong["accuracy_under_attack"] < 0.7
+    assert strong["flipped"] == pytest.approx(1.0 - strong["accuracy_under_attack"])
+    assert strong["loss_under_attack"] > strong["loss"]
+    assert model.training
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_attack_refuses_what_it_cannot_do():
+    model, rows = make_model(), make_rows()
+    with pytest.raises(ConfigError, match="must be one of fgm, pgd"):
+        attack(model, rows, kind="textfooler")
+    with pytest.raises(ConfigError, match="epsilon"):
+        attack(model, rows, epsilon=0.0)
+    with pytest.raises(ConfigError, match="no row has a label"):
+        attack(model, rows.without_labels())
+
+
+def test_vat_helps_on_the_shifted_toy_domain():
+    plain = np.mean([train_on_toy({"task": {}}, seed, steps=100) for seed in range(2)])
+    options = {"domains": "target", "epsilon": 0.25, "xi": 0.02, "weight": 2.0}
+    both = {"task": {}, "vat": options}
+    helped = np.mean([train_on_toy(both, seed, steps=100) for seed in range(2)])
+    assert helped > plain + 0.03

@@ -1,0 +1,207 @@
+"""The table and its conclusions: what results.json holds, said plainly."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nlp_adapt.metrics import classification_metrics, span_metrics
+from nlp_adapt.reporting.comparison import compare, conclusions, macro_f1_variance
+from nlp_adapt.reporting.table import comparison_rows, metric_rows, render, span_rows, type_rows
+
+NAMES = ["negative", "positive"]
+
+
+def metrics_of(matrix: list[list[int]]) -> dict[str, Any]:
+    pairs = [
+        (i, j) for i, row in enumerate(matrix) for j, count in enumerate(row) for _ in range(count)
+    ]
+    labels, predictions = zip(*pairs, strict=True)
+    return classification_metrics(list(labels), list(predictions), NAMES)
+
+
+def run(before: list[list[int]], after: list[list[int]]) -> dict[str, Any]:
+    source = metrics_of([[450, 50], [50, 450]])
+    return {
+        "task": "sequence-classification",
+        "method": "dann",
+        "model": "roberta-base",
+        "seed": 42,
+        "labels": NAMES,
+        "source": {"name": "films", "rows": {"train": 4000, "test": 1000}},
+        "target": {"name": "tweets", "rows": {"train": 3000, "test": 1000}},
+        "source_only": {"source": source, "target": metrics_of(before)},
+        "adapted": {"source": source, "target": metrics_of(after)},
+    }
+
+
+WORSE = run([[400, 100], [100, 400]], [[300, 200], [200, 300]])
+BETTER = run([[300, 200], [200, 300]], [[400, 100], [100, 400]])
+SAME = run([[400, 100], [100, 400]], [[405, 95], [100, 400]])
+
+
+def test_rows_hold_percentages_and_signed_points() -> None:
+    header, before, after, difference = comparison_rows(WORSE)
+    assert header[1:] == [
+        "source accuracy",
+        "source macro-F1",
+        "target accuracy",
+        "target macro-F1",
+    ]
+    assert before == ["source-only", "90.0", "90.0", "80.0", "80.0"]
+    assert after == ["dann", "90.0", "90.0", "60.0", "60.0"]
+    assert difference == ["difference", "0.0", "0.0", "-20.0", "-20.0"]
+
+
+def test_gains_carry_a_plus() -> None:
+    assert comparison_rows(BETTER)[-1][-1] == "+20.0"
+
+
+def test_a_loss_is_called_worse() -> None:
+    sentence, gap = conclusions(WORSE)
+    assert sentence.startswith("dann is 20.0 macro-F1 points worse than doing nothing on tweets")
+    assert "source_only/model" in sentence
+    assert gap == "The source-only model loses 10.0 macro-F1 points from films to tweets."
+
+
+def test_a_gain_is_called_better() -> None:
+    assert "20.0 macro-F1 points better than doing nothing" in conclusions(BETTER)[0]
+
+
+def test_noise_is_called_no_clear_difference() -> None:
+    comparison = compare(SAME, "target")
+    assert comparison is not None
+    assert comparison.verdict == "no clear difference"
+    assert conclusions(SAME)[0].startswith("No clear difference: dann is 0.5 macro-F1 points above")
+
+
+def test_equal_scores() -> None:
+    same = run([[400, 100], [100, 400]], [[400, 100], [100, 400]])
+    assert conclusions(same)[0] == "dann and the source-only model score the same on tweets."
+
+
+def test_interval_grows_as_the_test_set_shrinks() -> None:
+    large, small = (
+        compare(WORSE, "target"),
+        compare(run([[4, 1], [1, 4]], [[3, 2], [2, 3]]), "target"),
+    )
+    assert large is not None
+    assert small is not None
+    assert small.half_width == pytest.approx(10 * (large.half_width or math.nan))
+    assert (large.verdict, small.verdict) == ("worse", "no clear difference")
+
+
+def test_variance_of_macro_f1_agrees_with_resampling() -> None:
+    matrix = np.array([[200, 100, 5], [60, 326, 20], [3, 9, 50]])
+    rng = np.random.default_rng(0)
+    total = matrix.sum()
+    draws = rng.multinomial(total, matrix.ravel() / total, size=4000).reshape(-1, 3, 3)
+    hits = np.diagonal(draws, axis1=1, axis2=2)
+    macro = (2 * hits / (draws.sum(1) + draws.sum(2))).mean(1)
+    assert math.sqrt(macro_f1_variance(matrix.tolist())) == pytest.approx(macro.std(), rel=0.05)
+
+
+def test_variance_leaves_out_classes_that_never_occur() -> None:
+    two = [[40, 10], [5, 45]]
+    three = [[40, 10, 0], [5, 45, 0], [0, 0, 0]]
+    assert macro_f1_variance(three) == pytest.approx(macro_f1_variance(two))
+    assert macro_f1_variance([[0, 0], [0, 0]]) == 0.0
+
+
+def test_unlabelled_target_is_said_to_be_unknown() -> None:
+    results = copy.deepcopy(WORSE)
+    for model in ("source_only", "adapted"):
+        results[model]["target"] = None
+    assert comparison_rows(results)[-1] == ["difference", "0.0", "0.0", "-", "-"]
+    (sentence,) = conclusions(results)
+    assert "quality there is unknown" in sentence
+    assert "better" not in render(results)
+
+
+def test_without_a_twin_there_is_no_verdict() -> None:
+    results = {**WORSE, "source_only": None}
+    assert [row[0] for row in comparison_rows(results)] == ["%", "dann"]
+    assert conclusions(results) == [
+        "No source-only twin was trained, so there is nothing to compare with."
+    ]
+
+
+def test_source_only_runs_are_not_compared_with_themselves() -> None:
+    results = {**WORSE, "method": "source_only", "source_only": None}
+    assert comparison_rows(results)[1][0] == "source-only"
+    assert "no adaptation" in conclusions(results)[0]
+
+
+def test_a_run_without_target() -> None:
+    results = copy.deepcopy({**WORSE, "target": None, "method": "source_only"})
+    for model in ("source_only", "adapted"):
+        results[model]["target"] = None
+    assert "films" in render(results)
+
+
+def test_no_gap_to_close() -> None:
+    results = run([[480, 20], [20, 480]], [[480, 20], [20, 480]])
+    assert conclusions(results)[1].endswith("there is no gap to close.")
+
+
+def test_columns_line_up() -> None:
+    table = render(WORSE).split("\n\n")[1].splitlines()
+    assert len({len(line) for line in table}) == 1
+    assert table[0].startswith("%")
+
+
+def span_run() -> dict[str, Any]:
+    truth = [["B-PER", "I-PER", "O", "B-LOC"], ["B-LOC", "O"]]
+    found = [["B-PER", "I-PER", "O", "O"], ["B-LOC", "O"]]
+    return {
+        **WORSE,
+        "task": "token-classification",
+        "source_only": {"source": None, "target": span_metrics(truth, found)},
+        "adapted": {"source": None, "target": span_metrics(truth, truth)},
+    }
+
+
+def test_entities_have_span_scores_and_a_table_by_type() -> None:
+    results = span_run()
+    header, before, after, _ = comparison_rows(results)
+    assert header[1:4] == ["source span F1", "source precision", "source recall"]
+    assert before[1:] == ["-", "-", "-", "80.0", "100.0", "66.7"]
+    assert after[4:] == ["100.0", "100.0", "100.0"]
+    assert type_rows(results) == [
+        ["F1 on target, %", "spans", "source-only", "dann", "difference"],
+        ["LOC", "2", "66.7", "100.0", "+33.3"],
+        ["PER", "1", "100.0", "100.0", "0.0"],
+    ]
+    assert "LOC" in render(results)
+
+
+def test_the_report_shows_each_type_on_both_domains() -> None:
+    results = span_run()
+    results["adapted"]["source"] = results["source_only"]["source"] = results["adapted"]["target"]
+    names = [f"{model} {score}" for model in ("source-only", "dann") for score in ("P", "R", "F1")]
+    assert span_rows(results, "target") == [
+        ["on target, %", "spans", *names, "F1 difference"],
+        ["LOC", "2", "100.0", "50.0", "66.7", "100.0", "100.0", "100.0", "+33.3"],
+        ["PER", "1", "100.0", "100.0", "100.0", "100.0", "100.0", "100.0", "0.0"],
+    ]
+    report = render(results)
+    assert "on source, %" in report
+    assert "on target, %" in report
+    del results["source_only"]
+    assert span_rows(results, "source")[1] == ["LOC", "2", "100.0", "100.0", "100.0"]
+
+
+def test_span_conclusions_have_no_interval() -> None:
+    sentence = conclusions(span_run())[0]
+    assert sentence == "dann is 20.0 span F1 points better than doing nothing on tweets."
+
+
+def test_metrics_of_one_model() -> None:
+    text = metric_rows("sequence-classification", WORSE["adapted"]["target"])
+    assert "macro-F1   60.0" in text
+    assert any(line.split() == ["positive", "60.0", "60.0", "60.0", "500"]
+               for line in text.splitlines())  # fmt: skip

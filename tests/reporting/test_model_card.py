@@ -1,0 +1,156 @@
+"""The model card: valid metadata, no way to inject markup, nothing private."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from huggingface_hub import ModelCard
+
+from nlp_adapt.config import Recipe
+from nlp_adapt.errors import RunError
+from nlp_adapt.recipe import dump_recipe
+from nlp_adapt.reporting.model_card import build_card, escape, looks_like_hub_id, write_card
+
+HOSTILE = "a\n---\nlicense: mit\n# <script>alert(1)</script> | `x` [click](http://evil.example)"
+
+
+@pytest.fixture
+def results() -> dict[str, Any]:
+    scores = {"accuracy": 0.8123456, "macro_f1": 0.79, "confusion_matrix": [[40, 10], [8, 42]]}
+    return {
+        "task": "sequence-classification",
+        "method": "dann",
+        "model": "roberta-base",
+        "seed": 42,
+        "labels": ["negative", "positive"],
+        "source": {"name": "films", "rows": {"train": 90, "test": 100}},
+        "target": {"name": "tweets", "rows": {"train": 80, "test": 100}},
+        "source_only": {"source": scores, "target": scores},
+        "adapted": {"source": scores, "target": {**scores, "macro_f1": 0.75}},
+        "versions": {"nlp_adapt": "0.1.0", "torch": "2.13.0"},
+    }
+
+
+def test_metadata_is_in_the_hubs_format(results: dict[str, Any]) -> None:
+    data = ModelCard(build_card(results, {})).data
+    assert data.library_name == "transformers"
+    assert data.pipeline_tag == "text-classification"
+    assert data.base_model == "roberta-base"
+    assert "domain-adaptation" in data.tags
+    first = data.eval_results[0]
+    assert (first.dataset_name, first.metric_type) == ("tweets (target domain)", "accuracy")
+    assert first.metric_value == 0.8123
+    assert {result.metric_name for result in data.eval_results} == {"Accuracy", "Macro F1"}
+
+
+def test_the_card_compares_both_models(results: dict[str, Any]) -> None:
+    card = build_card(results, {"method": "dann", "seed": 42})
+    assert "| source-only | 81.2 | 79.0 | 81.2 | 79.0 |" in card
+    assert "| difference | 0.0 | 0.0 | 0.0 | -4.0 |" in card
+    assert "No clear difference" in card
+    assert 'pipeline("text-classification"' in card
+    assert "**tweets**" in card
+
+
+def test_the_recipe_can_be_run_again(results: dict[str, Any], tmp_path: Path) -> None:
+    recipe = Recipe(source="films.csv", seed=7, output_dir=str(tmp_path), lambda_max=0.3)
+    block = build_card(results, recipe.to_dict()).split("```yaml\n")[1].split("\n```")[0]
+    shown = yaml.safe_load(block)
+    assert shown == {
+        "method": "dann",
+        "lambda_max": 0.3,
+        "seed": 7,
+        "model": "builtin:minilm-l6",
+        "source": "films.csv",
+    }
+    assert Recipe(**shown).seed == 7
+
+
+@pytest.mark.parametrize("place", ["source", "target", "label", "method"])
+def test_names_cannot_inject_markup(results: dict[str, Any], place: str) -> None:
+    if place == "label":
+        results["labels"] = ["negative", HOSTILE]
+    elif place == "method":
+        results["method"] = HOSTILE
+    else:
+        results[place]["name"] = HOSTILE
+    text = build_card(results, {"label_map": {HOSTILE: HOSTILE}, "source": "```\n<script>"})
+    card = ModelCard(text)
+    assert "license" not in card.data.to_dict()
+    outside_code = "".join(card.text.split("```")[::2])
+    assert "<script>" not in outside_code.split("## Recipe")[0]
+    assert "\n# <" not in outside_code
+    assert "](http" not in outside_code.split("## Recipe")[0].replace("\\]", "")
+    for line in card.text.splitlines():
+        if line.startswith("| source-only"):
+            assert line.count(" | ") == 4
+
+
+def test_the_recipe_block_cannot_be_closed_from_inside(results: dict[str, Any]) -> None:
+    card = build_card(results, {"source": "x\n```\n<script>\n```"})
+    recipe = card.split("## Recipe")[1]
+    fence = recipe.strip().split("yaml")[0]
+    assert set(fence) == {"`"}
+    assert recipe.count(fence) == 2 or len(fence) > 3
+    assert recipe.split(fence)[1].count("<script>") == recipe.count("<script>")
+
+
+def test_nothing_private_is_shown(results: dict[str, Any]) -> None:
+    token = "hf_" + "abcdefghijklmnopqrstuvwxyz"
+    results["target"]["name"] = token
+    results["model"] = "/home/someone/secret/model"
+    recipe = {
+        "source": ["/home/someone/secret/films.csv", "~/tweets.csv"],
+        "output_dir": "/home/someone/runs",
+        "hub_model_id": "someone/model",
+        "text_column": token,
+    }
+    card = build_card(results, recipe)
+    for private in (token, "/home/someone", "hub_model_id"):
+        assert private not in card
+    assert "films.csv" in card
+
+
+def test_local_models_are_no_base_model(
+    results: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("my-model").mkdir()
+    for name in ("my-model", "builtin:minilm-l6", "/a/b", "../x", "a/b/c", "./x"):
+        assert not looks_like_hub_id(name)
+        results["model"] = name
+        assert "base_model" not in ModelCard(build_card(results, {})).data.to_dict()
+    assert looks_like_hub_id("roberta-base")
+    assert looks_like_hub_id("me/my.model_2")
+
+
+def test_a_run_without_scores(results: dict[str, Any]) -> None:
+    results["adapted"] = {"source": None, "target": None}
+    results["source_only"] = None
+    card = build_card(results, {})
+    assert "unknown" in card
+    assert ModelCard(card).data.eval_results is None
+
+
+def test_write_card_reads_the_run(results: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    dump_recipe(Recipe(source="films.csv"), tmp_path / "recipe.yaml")
+    path = write_card(tmp_path)
+    assert path == tmp_path / "model" / "README.md"
+    assert "films.csv" in path.read_text(encoding="utf-8")
+
+
+def test_write_card_needs_a_finished_run(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"results\.json"):
+        write_card(tmp_path)
+
+
+def test_escape_keeps_words_readable() -> None:
+    assert escape("films, 2024 (new)") == "films, 2024 (new)"
+    assert escape("a\x00b\u202ec") == "abc"
+    assert escape("*x*_y_") == r"\*x\*\_y\_"
