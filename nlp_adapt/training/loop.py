@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -98,7 +99,10 @@ class StageLoop:
     def fast_forward_schedule(self, steps: int) -> None:
         """Bring the learning rates to where they stand after `steps` applied steps."""
         self.scheduler.last_epoch = steps - 1
-        self.scheduler.step()
+        with warnings.catch_warnings():
+            # The optimizer's steps were taken before the interruption, which torch cannot know.
+            warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
+            self.scheduler.step()
 
     def release(self) -> None:
         """Let Accelerate forget this stage's model and optimizer, so that the next can follow."""

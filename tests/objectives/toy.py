@@ -219,7 +219,7 @@ def _train(
     built = {name: build_objective(name, own, setup) for name, own in objectives.items()}
     adapted = AdaptationModel(model, UnitReader(model), built).train()
     trained = [parameter for parameter in adapted.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.Adam(trained, lr=5e-3, betas=(0.9, 0.99))
+    optimizer = torch.optim.Adam(trained, lr=5e-3, betas=(0.9, 0.99), fused=True)
     for step in range(steps):
         progress = Progress(step, steps)
         optimizer.zero_grad()
