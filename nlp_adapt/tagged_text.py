@@ -58,6 +58,24 @@ class TaggedText:
         """The entities, from left to right."""
         return [self._entity(first, end) for first, end in self._runs()]
 
+    def to_dict(self) -> dict[str, Any]:
+        """`text`, `tokens`, `tags` and `entities`, JSON-ready.
+
+        An entity has `type`, `text`, `score`, and `start` and `end`, which count the characters
+        (code points) of `text`, the end excluded.
+        """
+        entities = [
+            {
+                "type": entity.type,
+                "text": self.text[entity.start : entity.end],
+                "start": entity.start,
+                "end": entity.end,
+                "score": round(entity.score, 6),
+            }
+            for entity in self.entities
+        ]
+        return {"text": self.text, "tokens": self.words, "tags": self.tags, "entities": entities}
+
     def _runs(self) -> Iterator[tuple[int, int]]:
         first = None
         for index, tag in enumerate([*self.tags, OUTSIDE]):

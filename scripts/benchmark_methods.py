@@ -243,8 +243,8 @@ def _cell(values: list[float]) -> str:
 
 
 if __name__ == "__main__":
-    quiet_libraries()
     try:
-        main()
+        with quiet_libraries(debug=False):
+            main()
     except AdaptationError as error:
         sys.exit(f"benchmark_methods: {error}")

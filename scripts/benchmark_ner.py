@@ -13,6 +13,7 @@ stopped. A source-only model sees no target, so one is trained for a seed and sc
 from __future__ import annotations
 
 import argparse
+import functools
 import hashlib
 import json
 import os
@@ -25,8 +26,10 @@ from typing import Any
 
 from nlp_adapt import AdaptationError, AdaptationTrainer, Recipe, load_recipe
 from nlp_adapt.cli.console import quiet_libraries
+from nlp_adapt.data.domain import Domain
+from nlp_adapt.data.loading import load_domain
 from nlp_adapt.inference import Predictor
-from nlp_adapt.training.recipe_domains import source_of, target_of
+from nlp_adapt.training.recipe_domains import target_of
 
 TEST_FILES = {
     "reddit": "reddit.test",
@@ -35,6 +38,7 @@ TEST_FILES = {
     "youtube": "youtube.dev",
 }
 SOURCE = "news"
+TASK = "token-classification"
 SOURCE_ONLY = "source_only"
 # What a line of results is not compared by: these differ between runs or between machines.
 NOT_SETTINGS = ("method", "seed", "output_dir", "source", "target", "target_test", "disable_tqdm")
@@ -78,7 +82,7 @@ def recipe_for(args: argparse.Namespace, method: str, seed: int, target: str) ->
     overrides = dict(item.split("=", 1) for item in args.set)
     recipe = load_recipe(args.config, {**overrides, "method": method, "seed": seed})
     recipe.options = {name: own for name, own in recipe.options.items() if name == method}
-    recipe.task = "token-classification"
+    recipe.task = TASK
     recipe.compare_source_only = False
     recipe.eval_strategy = recipe.save_strategy = "no"
     recipe.source = str(args.data / "ner_plo" / "conll2003" / SOURCE)
@@ -95,7 +99,7 @@ def train_and_score(args: argparse.Namespace, recipe: Recipe, targets: list[str]
     """Train one model and score it on the test rows of every target."""
     with tempfile.TemporaryDirectory() as folder:
         recipe.output_dir = str(Path(folder) / "run")
-        source = source_of(recipe)
+        source = load_source(recipe.source)
         target = None if recipe.method == SOURCE_ONLY else target_of(recipe)
         trainer = AdaptationTrainer(
             model=recipe.model, args=recipe.adaptation_config(), source=source, target=target
@@ -107,8 +111,8 @@ def train_and_score(args: argparse.Namespace, recipe: Recipe, targets: list[str]
     adapted = results["adapted"]
     runs = []
     for name in targets:
-        recipe.target_test = test_file(args, name)
-        rows = target_of(recipe).with_labels(trainer.task.label_names).test
+        domain = load_test(test_file(args, name)).with_labels(trainer.task.label_names)
+        (rows,) = domain.splits.values()
         encoded = trainer.task.encode(rows, predictor.tokenizer, predictor.max_length)
         metrics = trainer.task.metrics(predictor.logits(encoded), encoded, rows)
         runs.append(
@@ -128,6 +132,18 @@ def train_and_score(args: argparse.Namespace, recipe: Recipe, targets: list[str]
             }
         )
     return runs
+
+
+@functools.cache
+def load_source(reference: str) -> Domain:
+    """The tagged news, read once for all runs."""
+    return load_domain(reference, task=TASK)
+
+
+@functools.cache
+def load_test(reference: str) -> Domain:
+    """A target's tagged rows, which one file holds."""
+    return load_domain(reference, task=TASK, test_fraction=0.0)
 
 
 def settings_of(recipe: Recipe) -> str:
@@ -187,13 +203,13 @@ REPORT = """\
 # Cross-domain NER: news to WNUT-17
 
 Strict span F1 in percent on each test source of WNUT-17, for models trained on CoNLL-2003 news with
-PER, LOC and ORG; mean ± standard deviation over {seeds} seeds. Adapted models also saw raw text of
+PER, LOC and ORG; mean ± standard deviation over the seeds 1 to {seeds}. Adapted models also saw raw text of
 the one target they are scored on, and no tag of it. `news` is the source's own test set, averaged
 over all of a method's models. Encoder: `{model}`.
 
 {f1}
 
-Difference to source-only in points, seed by seed:
+Points above (+) or below (-) the source-only model of the same seed; mean ± standard deviation:
 
 {differences}
 

@@ -169,21 +169,20 @@ def _owners(
     stops: np.ndarray,
     first_windows: np.ndarray,
 ) -> np.ndarray:
-    """`[words]` the window in which each word has most context on its poorer side.
+    """`[words]` the window in which each word, all its pieces, has most context on both sides.
 
-    A sentence's own edge is no loss of context. On a tie the earlier window owns the word.
+    What counts is the poorer side, and on a tie the earlier window. The edges of the sentence need
+    no rule of their own: a word near one is nearer still to the edge of the next window.
     """
     sentence = np.searchsorted(offsets, firsts, side="right") - 1
     owners = first_windows[sentence]
     counts = np.diff(first_windows)
     for word in np.flatnonzero(counts[sentence] > 1):
         first, last = firsts[word], lasts[word]
-        begin, end = offsets[sentence[word]], offsets[sentence[word] + 1]
         windows = np.arange(*first_windows[sentence[word] : sentence[word] + 2])
         windows = windows[(starts[windows] <= first) & (first < stops[windows])]
-        left = np.where(starts[windows] == begin, end, first - starts[windows])
-        right = np.where(stops[windows] == end, end, stops[windows] - 1 - last)
-        owners[word] = windows[np.argmax(np.minimum(left, right))]
+        context = np.minimum(first - starts[windows], stops[windows] - 1 - last)
+        owners[word] = windows[np.argmax(context)]
     return owners
 
 

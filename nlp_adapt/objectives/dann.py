@@ -117,7 +117,8 @@ def domain_loss(
     loss = 0.5 * (source.mean(losses[:split]) + target.mean(losses[split:]))
     with torch.no_grad():
         hits = (logits.argmax(-1) == domains).float()
-        accuracy = 0.5 * (hits[:split].mean() + hits[split:].mean())
+        sides = (hits[:split], hits[split:])
+        accuracy = sum((side.sum() / max(len(side), 1) for side in sides), hits.new_zeros(())) / 2
         log_probabilities = logits.log_softmax(-1)
-        entropy = -(log_probabilities.exp() * log_probabilities).sum(-1).mean()
+        entropy = -(log_probabilities.exp() * log_probabilities).sum() / max(len(hits), 1)
     return loss, {"accuracy": accuracy, "entropy": entropy}

@@ -14,7 +14,7 @@ from torch import Tensor
 from nlp_adapt.modeling.discriminator import DomainDiscriminator
 from nlp_adapt.modeling.outputs import IGNORED_LABEL
 from nlp_adapt.objectives.base import Objective, ObjectiveConfig, Setup, StepView
-from nlp_adapt.objectives.views import encoder_of, source_rows
+from nlp_adapt.objectives.views import last_hidden_state, source_rows
 
 
 class DomainDistinguish(Objective):
@@ -40,9 +40,7 @@ class DomainDistinguish(Objective):
         """`domain_distinguish`; measurement `domain_distinguish/accuracy`, balanced."""
         batch = view.batch
         rows, split = batch["input_ids"].shape[0], source_rows(batch)
-        hidden = encoder_of(view.task_model)(
-            input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]
-        )[0]
+        hidden = last_hidden_state(view.task_model, batch["input_ids"], batch["attention_mask"])
         logits = self.classifier(hidden[:, 0])
         # A row's domain is that of its units; a row without units is left out.
         domains = torch.full((rows,), IGNORED_LABEL, device=logits.device)

@@ -19,7 +19,7 @@ from nlp_adapt.modeling.mlm_head import build_mlm_head
 from nlp_adapt.modeling.outputs import IGNORED_LABEL
 from nlp_adapt.modeling.word_pieces import WordPieces
 from nlp_adapt.objectives.base import Objective, ObjectiveConfig, Setup, StepView
-from nlp_adapt.objectives.views import encoder_of, select_side, source_rows
+from nlp_adapt.objectives.views import last_hidden_state, select_side, source_rows
 
 # Masked positions are padded to a multiple of this: free shapes are slow on CPU.
 POSITIONS_STEP = 64
@@ -71,7 +71,7 @@ class Mlm(Objective):
         corrupted, chosen = mask_tokens(
             ids, mask, self.pieces, self.mask_id, self.config.mask_rate, self.config.whole_words
         )
-        hidden = encoder_of(view.task_model)(input_ids=corrupted, attention_mask=mask)[0]
+        hidden = last_hidden_state(view.task_model, corrupted, mask)
         positions, labels = padded_positions(chosen, ids)
         task_model: Any = view.task_model
         embeddings = task_model.get_input_embeddings().weight

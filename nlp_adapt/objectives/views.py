@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from torch import Tensor
+
 
 def source_rows(batch: dict[str, Any]) -> int:
     """How many rows at the start of the batch are of the source.
@@ -42,3 +44,17 @@ def encoder_of(task_model: Any) -> Any:
     """The bare encoder of a task model, also inside a PEFT wrapper (its adapters stay active)."""
     unwrap = getattr(task_model, "get_base_model", None)
     return (unwrap() if unwrap is not None else task_model).base_model
+
+
+def last_hidden_state(task_model: Any, ids: Tensor, mask: Tensor) -> Tensor:
+    """Token states `[rows, width, hidden]` of the bare encoder.
+
+    Args:
+        task_model: The task model.
+        ids: `[rows, width]` token ids.
+        mask: `[rows, width]` attention mask.
+    """
+    outputs = encoder_of(task_model)(input_ids=ids, attention_mask=mask)
+    pooled = getattr(outputs, "pooler_output", None)
+    # A pooler that nothing reads would be an idle parameter, which stalls DDP.
+    return outputs[0] if pooled is None else outputs[0] + 0.0 * pooled.sum()

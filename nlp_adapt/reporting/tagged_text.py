@@ -29,10 +29,7 @@ def conll_lines(texts: Iterable[TaggedText]) -> Iterator[str]:
 def jsonl_lines(
     texts: Iterable[TaggedText], columns: Mapping[str, Sequence[Any]] | None = None
 ) -> Iterator[str]:
-    """One object a text: `text`, `tokens`, `tags` and `entities`.
-
-    An entity has `type`, `text`, `score`, and `start` and `end`, which count the characters (code
-    points) of `text`, the end excluded.
+    """One object a text: what `TaggedText.to_dict` gives.
 
     Args:
         texts: The tagged texts.
@@ -41,27 +38,15 @@ def jsonl_lines(
     """
     kept = {name: values for name, values in (columns or {}).items() if name not in _INPUTS}
     for number, text in enumerate(texts):
+        predicted = text.to_dict()
         record = {name: values[number] for name, values in kept.items()}
-        record.update(text=text.text, tokens=text.words)
-        for name, value in (("tags", text.tags), ("entities", _records(text))):
+        record.update({name: predicted.pop(name) for name in _INPUTS})
+        for name, value in predicted.items():
             record[f"predicted_{name}" if name in kept else name] = value
         yield json.dumps(record, ensure_ascii=False, default=str) + "\n"
 
 
 _INPUTS = ("text", "tokens")
-
-
-def _records(text: TaggedText) -> list[dict[str, Any]]:
-    return [
-        {
-            "type": entity.type,
-            "text": text.text[entity.start : entity.end],
-            "start": entity.start,
-            "end": entity.end,
-            "score": round(entity.score, 6),
-        }
-        for entity in text.entities
-    ]
 
 
 def html_lines(texts: Iterable[TaggedText]) -> Iterator[str]:

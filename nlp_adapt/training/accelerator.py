@@ -29,6 +29,11 @@ def make_accelerator(config: AdaptationConfig) -> Any:
     return accelerator
 
 
+def precision_of(accelerator: Any) -> str:
+    """`fp32`, `bf16` or `fp16`: what the forward pass runs in."""
+    return "fp32" if accelerator.mixed_precision == "no" else str(accelerator.mixed_precision)
+
+
 def _flat(values: dict[str, Any]) -> dict[str, Any]:
     """What trackers accept as hyperparameters."""
     return {

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 import nlp_adapt
+from nlp_adapt.training.accelerator import precision_of
 
 LIBRARIES = (
     "torch",
@@ -24,7 +25,6 @@ LIBRARIES = (
 
 def describe_run(trainer: Any, accelerator: Any) -> dict[str, Any]:
     """Everything known before training: what is trained on what, where and with which versions."""
-    mixed = accelerator.mixed_precision
     data = trainer.data
     return {
         "format": 1,
@@ -33,7 +33,7 @@ def describe_run(trainer: Any, accelerator: Any) -> dict[str, Any]:
         "model": trainer.model_name,
         "seed": trainer.args.seed,
         "labels": list(trainer.task.label_names),
-        "precision": "fp32" if mixed == "no" else mixed,
+        "precision": precision_of(accelerator),
         "main_metric": trainer.task.main_metric,
         "source": _describe_domain(trainer.source, data, "source"),
         "target": _describe_domain(trainer.target, data, "target"),

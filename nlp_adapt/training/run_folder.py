@@ -8,6 +8,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from safetensors.torch import save_file
+from torch import Tensor
+
 from nlp_adapt.errors import RunError
 from nlp_adapt.training.checkpoint import sync
 
@@ -86,6 +89,16 @@ def write_json(path: Path, value: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     staged = path.with_name(f".{path.name}.staged")
     staged.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    sync(staged)
+    os.replace(staged, path)
+
+
+def save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+    """Write tensors as safetensors, so that the file is either the old or the new one, whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staged = path.with_name(f".{path.name}.staged")
+    # Clones part tensors that share memory, which safetensors refuses.
+    save_file({key: value.detach().cpu().clone() for key, value in tensors.items()}, staged)
     sync(staged)
     os.replace(staged, path)
 

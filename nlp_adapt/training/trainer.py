@@ -8,21 +8,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from nlp_adapt.config import AdaptationConfig, Recipe
 from nlp_adapt.data.domain import Domain
 from nlp_adapt.errors import ConfigError, RunError
-from nlp_adapt.inference import Predictor, predict_logits
+from nlp_adapt.inference import Predictor
 from nlp_adapt.methods import METHODS, Stage, stages_for
 from nlp_adapt.modeling.backbone import load_task_model, load_tokenizer, longest_input
 from nlp_adapt.recipe import dump_recipe
-from nlp_adapt.training.accelerator import make_accelerator
+from nlp_adapt.training.accelerator import make_accelerator, precision_of
 from nlp_adapt.training.checkpoint import Checkpoint, CheckpointFolder
 from nlp_adapt.training.log import RunLog
 from nlp_adapt.training.results import describe_run, difference
-from nlp_adapt.training.run_data import EvaluationSet, RunData, make_task, prepare_data
-from nlp_adapt.training.run_folder import RunFolder, save_folder, write_json
+from nlp_adapt.training.run_data import RunData, make_task, prepare_data
+from nlp_adapt.training.run_folder import RunFolder, save_folder, save_tensors, write_json
+from nlp_adapt.training.scoring import Scorer
 from nlp_adapt.training.stages import StagedTraining, needs_target
 
 SOURCE_ONLY = "source_only"
@@ -160,13 +159,18 @@ class AdaptationTrainer:
             )
         return self._data
 
+    @property
+    def _scorer(self) -> Scorer:
+        return Scorer(
+            self.task,
+            self.data,
+            pad_id=self.processing_class.pad_token_id or 0,
+            batch_size=self.args.per_device_eval_batch_size,
+        )
+
     def evaluate(self) -> dict[str, Any]:
         """Score the current model on the labelled test rows of both domains, in float32."""
-        model = self._require_model()
-        return {
-            "source": self._score(model, self.data.evaluation.get("source_test")),
-            "target": self._score(model, self.data.evaluation.get("target_test")),
-        }
+        return self._scorer.tests(self._require_model())
 
     def predict(self, texts: Sequence[str]) -> list[dict[str, Any]]:
         """`label`, `score` and `scores` for each text."""
@@ -229,7 +233,7 @@ class AdaptationTrainer:
             outside=self.task.outside,
             log=log,
             checkpoints=checkpoints if accelerator.is_main_process else None,
-            evaluate=lambda model: self._validate(model, accelerator),
+            evaluate=lambda model: self._scorer.validation(model, precision_of(accelerator)),
         )
         training.run(stages, checkpoint)
         seconds = time.perf_counter() - started
@@ -255,36 +259,6 @@ class AdaptationTrainer:
             self.args.attn_implementation,
         )
 
-    def _validate(self, model: Any, accelerator: Any) -> dict[str, float]:
-        """Source validation scores during training, in the run's precision."""
-        rows = self.data.evaluation.get("source_validation")
-        if rows is None:
-            return {}
-        precision = accelerator.mixed_precision
-        logits = self._logits(model, rows, "fp32" if precision == "no" else precision, accelerator)
-        metrics = self.task.metrics(logits, rows.encoded, rows.dataset)
-        return {
-            f"source_validation/{key}": value
-            for key, value in metrics.items()
-            if isinstance(value, float)
-        }
-
-    def _score(self, model: Any, rows: EvaluationSet | None) -> dict[str, Any] | None:
-        if rows is None:
-            return None
-        return self.task.metrics(self._logits(model, rows, "fp32"), rows.encoded, rows.dataset)
-
-    def _logits(
-        self, model: Any, rows: EvaluationSet, precision: str, accelerator: Any = None
-    ) -> np.ndarray:
-        return predict_logits(
-            model,
-            rows.encoded,
-            pad_id=self.processing_class.pad_token_id or 0,
-            batch_size=self.args.per_device_eval_batch_size,
-            precision=precision,
-        )
-
     def _save_plain(self, model: Any, path: Path) -> None:
         def write(folder: Path) -> None:
             model.save_pretrained(folder)
@@ -294,15 +268,12 @@ class AdaptationTrainer:
 
     def _save_run(self, results: dict[str, Any]) -> None:
         """Write the discriminators, results and card; the models are saved already."""
-        from safetensors.torch import save_file
-
         tensors = {
-            f"{name}.{key}": value.detach().cpu().contiguous().clone()
+            f"{name}.{key}": value
             for name, objective in self.objectives.items()
             for key, value in objective.state_dict().items()
         }
-        self.folder.adaptation.mkdir(exist_ok=True)
-        save_file(tensors, self.folder.adaptation / "objectives.safetensors")
+        save_tensors(self.folder.adaptation / "objectives.safetensors", tensors)
         write_json(self.folder.results, results)
         self.create_model_card()
 

@@ -196,6 +196,12 @@ def test_a_word_belongs_to_the_window_that_shows_most_of_its_surroundings() -> N
     assert rows.positions.tolist() == [1, 2, 3, 4, 5, 6, 3, 4, 5, 6, 3, 4, 5, 6, 7, 8]
 
 
+def test_a_word_of_several_pieces_belongs_where_it_is_whole() -> None:
+    # The same windows; word 5 is pieces 5 to 7, which end the first one.
+    rows = encode_words([["a"] * 5 + ["abc"] + ["a"] * 8], tokenizer_of("wordpiece"), 10)
+    assert rows.words[rows.unit_offsets[1]] == 5
+
+
 def test_a_word_longer_than_a_window_is_read_at_its_first_piece() -> None:
     tokenizer = tokenizer_of("byte-level")
     rows = encode_words([["a", "b" * 50, "c"]], tokenizer, 10)

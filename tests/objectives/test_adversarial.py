@@ -32,9 +32,7 @@ def gradients(loss, *tensors):
 
 def assert_gradients(loss, reference, tensors, factor=1.0):
     """`loss` has `factor` times the gradients of `reference`."""
-    for mine, theirs in zip(
-        gradients(loss, *tensors), gradients(reference, *tensors), strict=True
-    ):
+    for mine, theirs in zip(gradients(loss, *tensors), gradients(reference, *tensors), strict=True):
         torch.testing.assert_close(mine, factor * theirs, rtol=1e-4, atol=1e-7)
         assert theirs.abs().sum() > 0
 
@@ -176,8 +174,13 @@ def test_wasserstein_equals_its_formulas(weighted):
     assert gradients(terms["wasserstein_critic"], *encoder) == (None, None)
     assert set(gradients(terms["wasserstein"], *parameters)) == {None}
     weights = torch.ones(7) / 7 if source.weights is None else source.weights / source.weights.sum()
-    expected = [STRENGTH * w * critic_slope(parameters, x) for w, x in zip(weights, source.features, strict=True)]
-    torch.testing.assert_close(gradients(terms["wasserstein"], source.features)[0], torch.stack(expected))
+    expected = [
+        STRENGTH * w * critic_slope(parameters, x)
+        for w, x in zip(weights, source.features, strict=True)
+    ]
+    torch.testing.assert_close(
+        gradients(terms["wasserstein"], source.features)[0], torch.stack(expected)
+    )
 
 
 def critic_slope(parameters, x):
@@ -315,9 +318,7 @@ def test_prior_aware_adversaries_weight_the_source_by_class(name, weighted):
         + domain_loss_by_loop(objective, target, 1, joined, factors)
     )
     torch.testing.assert_close(terms[name], reference)
-    assert_gradients(
-        terms[name], reference, [source.features, target.features], factor=-STRENGTH
-    )
+    assert_gradients(terms[name], reference, [source.features, target.features], factor=-STRENGTH)
     assert_gradients(terms[name], reference, list(objective.discriminator.parameters()))
     shift = 0.5 * sum(abs(float(w) - 1.0) / 3 for w in by_class)
     assert float(terms[f"{name}/prior_shift"]) == pytest.approx(shift, abs=1e-5)

@@ -44,7 +44,9 @@ def mean_kernel(source, target, kernels, bandwidth):
 
     def kernel(x, y):
         distance = (x - y).square().sum()
-        values = [torch.exp(-distance / (middle * 2.0 ** (i - kernels // 2))) for i in range(kernels)]
+        values = [
+            torch.exp(-distance / (middle * 2.0 ** (i - kernels // 2))) for i in range(kernels)
+        ]
         return sum(values) / kernels
 
     return kernel
@@ -52,9 +54,15 @@ def mean_kernel(source, target, kernels, bandwidth):
 
 def kernel_distance(kernel, xs, a, ys, b):
     """`|sum a k(x, .) - sum b k(y, .)|^2` by double sums."""
-    within_x = sum(p * q * kernel(x, z) for p, x in zip(a, xs, strict=True) for q, z in zip(a, xs, strict=True))
-    within_y = sum(p * q * kernel(y, z) for p, y in zip(b, ys, strict=True) for q, z in zip(b, ys, strict=True))
-    across = sum(p * q * kernel(x, y) for p, x in zip(a, xs, strict=True) for q, y in zip(b, ys, strict=True))
+    within_x = sum(
+        p * q * kernel(x, z) for p, x in zip(a, xs, strict=True) for q, z in zip(a, xs, strict=True)
+    )
+    within_y = sum(
+        p * q * kernel(y, z) for p, y in zip(b, ys, strict=True) for q, z in zip(b, ys, strict=True)
+    )
+    across = sum(
+        p * q * kernel(x, y) for p, x in zip(a, xs, strict=True) for q, y in zip(b, ys, strict=True)
+    )
     return within_x + within_y - 2.0 * across
 
 
@@ -140,7 +148,7 @@ def test_lmmd_equals_class_by_class_distances(weighted):
             for w, label in zip(weights(source), source.labels.tolist(), strict=True)
         ]
         theirs = [
-            w * float(p[klass])
+            w * p[klass].item()
             for w, p in zip(weights(target), target.logits.softmax(-1), strict=True)
         ]
         distances.append(

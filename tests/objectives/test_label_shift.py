@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nlp_adapt.modeling.outputs import Progress
 from nlp_adapt.objectives import Setup, build_objective
 from nlp_adapt.objectives.label_shift import (
     bbse_weights,
@@ -17,7 +18,6 @@ from nlp_adapt.objectives.label_shift import (
     importance_weights,
     joint_distribution,
 )
-from nlp_adapt.modeling.outputs import Progress
 from tests.objectives.toy import make_outputs
 
 CLASSES = 4

@@ -199,6 +199,16 @@ def test_stage_lowers_its_loss_without_touching_the_task_head(name):
 
 
 @pytest.mark.parametrize("name", ["mlm", "domain_distinguish"])
+def test_no_parameter_outside_the_task_head_is_idle(name):
+    model = make_model()
+    objective = build_objective(name, {}, make_setup(model))
+    objective(make_view(model, make_batch()))[name].backward()
+    parameters = [*model.named_parameters(), *objective.named_parameters()]
+    idle = [key for key, parameter in parameters if parameter.grad is None]
+    assert idle == ["classifier.weight", "classifier.bias"]
+
+
+@pytest.mark.parametrize("name", ["mlm", "domain_distinguish"])
 @pytest.mark.parametrize(("source", "target"), [(4, 0), (0, 3)])
 def test_empty_sides_are_zero_not_nan(name, source, target):
     model = make_model()
@@ -249,3 +259,15 @@ def test_bad_options_name_the_key():
     with pytest.raises(ConfigError, match="mask token"):
         build_objective("mlm", {}, setup)
     assert fresh_mlm_head(model).bias.shape == (VOCAB,)
+
+
+def test_adapters_take_part_where_the_task_model_is_wrapped_by_peft():
+    from peft import LoraConfig, get_peft_model
+
+    wrapped = get_peft_model(make_model(), LoraConfig(task_type="SEQ_CLS", r=2))
+    objective = build_objective("mlm", {}, make_setup(wrapped))
+    objective(make_view(wrapped, make_batch()))["mlm"].backward()
+    trained = [name for name, p in wrapped.named_parameters() if p.grad is not None]
+    assert trained
+    assert all("lora_" in name for name in trained)
+    assert wrapped.get_input_embeddings().weight.grad is None

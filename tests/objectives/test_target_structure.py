@@ -45,7 +45,7 @@ def test_mcc_equals_confusion_by_loop(weighted):
     loss = objective.losses(source, target, NOW)["mcc"]
     predictions = [soft(logits, 2.0) for logits in target.logits]
     trust = [
-        w * (1.0 + math.exp(-float(entropy_of(p))))
+        w * (1.0 + math.exp(-entropy_of(p).item()))
         for w, p in zip(shares(target), predictions, strict=True)
     ]
     off_diagonal = 0.0
@@ -86,7 +86,9 @@ def test_information_maximisation_follows_the_source_under_its_own_weights():
     predictions = [soft(logits) for logits in target.logits]
     weighed = list(zip(shares(target), predictions, strict=True))
     mean = sum(w * p for w, p in weighed)
-    reference = sum(w * entropy_of(p) for w, p in weighed) + 2.0 * (mean * (mean / prior).log()).sum()
+    reference = (
+        sum(w * entropy_of(p) for w, p in weighed) + 2.0 * (mean * (mean / prior).log()).sum()
+    )
     assert_same(terms["information_maximisation"], reference, target)
     saved = objective.eval().state_dict()["source_frequencies"].clone()
     objective.losses(replace(source, weights=None), target, NOW)
@@ -99,7 +101,8 @@ def test_entropy_is_a_mean_over_the_whole_step(weighted):
     target = replace(target, count=10.0)  # half of the step's units are in other micro-batches
     loss = build_objective("entropy", {}, SETUP).losses(source, target, NOW)["entropy"]
     reference = 0.5 * sum(
-        w * entropy_of(soft(logits)) for w, logits in zip(shares(target), target.logits, strict=True)
+        w * entropy_of(soft(logits))
+        for w, logits in zip(shares(target), target.logits, strict=True)
     )
     assert_same(loss, reference, target)
 

@@ -12,7 +12,24 @@ from nlp_adapt.modeling.units import UnitReader
 from nlp_adapt.objectives import Setup, StepView
 
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-WORDS = ["film", "plot", "actor", "good", "bad", "fine", "dull", "phone", "screen", "battery", "cheap", "solid", "was", "is", "the", "a"]
+WORDS = [
+    "film",
+    "plot",
+    "actor",
+    "good",
+    "bad",
+    "fine",
+    "dull",
+    "phone",
+    "screen",
+    "battery",
+    "cheap",
+    "solid",
+    "was",
+    "is",
+    "the",
+    "a",
+]
 VOCABULARY = [*SPECIALS, *WORDS, "##s", "##ly", "##ness"]
 SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
          "intermediate_size": 48, "max_position_embeddings": 40}  # fmt: skip

@@ -14,7 +14,7 @@ from tests.training.test_encoders import trainer_for
 OPTIONS = {"save_strategy": "steps", "save_steps": 2, "max_steps": 5, "discriminator_dropout": 0.3}
 
 
-class Interrupted(Exception):
+class InterruptedRunError(Exception):
     """Stands for a crash."""
 
 
@@ -25,7 +25,7 @@ def crash_after(monkeypatch, steps):
 
     def apply(self):
         if not left[0]:
-            raise Interrupted
+            raise InterruptedRunError
         left[0] -= 1
         return original(self)
 
@@ -46,7 +46,7 @@ def test_resumed_run_ends_with_the_same_bits(tmp_path, monkeypatch, crashes):
     for number, steps in enumerate(crashes):
         with monkeypatch.context() as patch:
             crash_after(patch, steps)
-            with pytest.raises(Interrupted):
+            with pytest.raises(InterruptedRunError):
                 trainer_for(broken, **OPTIONS, resume=number > 0).train()
     results = trainer_for(broken, **OPTIONS, resume=True).train()
     for name, value in weights(whole).items():
@@ -63,7 +63,7 @@ def test_stages_resume_where_they_stopped(tmp_path, monkeypatch):
     trainer_for(whole, **options).train()
     with monkeypatch.context() as patch:
         crash_after(patch, 4)
-        with pytest.raises(Interrupted):
+        with pytest.raises(InterruptedRunError):
             trainer_for(broken, **options).train()
     trainer_for(broken, **options, resume=True).train()
     for name, value in weights(whole).items():

@@ -1,0 +1,163 @@
+"""What holds for every objective: safe on odd batches, float32 inside, checked options, presets."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from nlp_adapt.config import TASKS, AdaptationConfig
+from nlp_adapt.errors import ConfigError
+from nlp_adapt.methods import METHODS, stages_for
+from nlp_adapt.modeling.outputs import Progress
+from nlp_adapt.objectives import OBJECTIVES, Objective, Setup, build_objective
+from tests.objectives.toy import make_outputs
+
+# Objectives that read units alone; the others take their own view of the text.
+ON_UNITS = [name for name, kind in OBJECTIVES.items() if kind.losses is not Objective.losses]
+BATCHES = {
+    "empty target": {"target_units": 0},
+    "empty source": {"source_units": 0},
+    "both empty": {"source_units": 0, "target_units": 0},
+    "single units": {"source_units": 1, "target_units": 1},
+    "no labels": {"ignored": 7},
+    "one unit, weighted": {"source_units": 4, "target_units": 1, "weighted": True},
+    "many sentences": {"source_units": 40, "target_units": 30, "weighted": True},
+}
+
+
+def build(name, **setup):
+    torch.manual_seed(0)
+    task_model = nn.Linear(6, 3)
+    own = {"features": 6, "num_labels": 3, "task_model": task_model, **setup}
+    return build_objective(name, {}, Setup(**own)).train()
+
+
+def loss_of(terms):
+    return sum(value for name, value in terms.items() if "/" not in name)
+
+
+def test_the_families_are_complete():
+    adversarial = {"dann", "cdan", "wasserstein", "mdd", "adda", "iw_dann", "iw_cdan"}
+    discrepancy = {"mmd", "coral", "cmd", "lmmd"}
+    structure = {"mcc", "information_maximisation", "entropy"}
+    assert {"task"} | adversarial | discrepancy | structure <= set(ON_UNITS) & set(METHODS) | {
+        "task"
+    }
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+@pytest.mark.parametrize("name", ON_UNITS)
+def test_losses_and_gradients_are_finite_on_odd_batches(name, batch):
+    objective = build(name)
+    source, target = make_outputs(3, **BATCHES[batch])
+    terms = objective.losses(source, target, Progress(5, 10))
+    loss = loss_of(terms)
+    assert loss.shape == ()
+    assert loss.isfinite()
+    loss.backward()
+    leaves = [source.features, source.logits, target.features, target.logits]
+    for leaf in [*leaves, *objective.parameters()]:
+        assert leaf.grad is None or leaf.grad.isfinite().all()
+    for buffer in objective.buffers():
+        assert buffer.isfinite().all()
+    for key, value in terms.items():
+        # The accuracy of a discriminator over no units is undefined.
+        assert value.isfinite() or key.endswith(("/accuracy", "/entropy"))
+
+
+@pytest.mark.parametrize("name", ON_UNITS)
+def test_every_parameter_is_in_the_graph_on_an_empty_side(name):
+    """Otherwise a process with such a batch would make the others wait for its gradients."""
+    for side in ("source_units", "target_units"):
+        objective = build(name)
+        source, target = make_outputs(3, **{side: 0})
+        loss_of(objective.losses(source, target, Progress(5, 10))).backward()
+        for key, parameter in objective.named_parameters():
+            assert parameter.grad is not None or not parameter.requires_grad, key
+
+
+@pytest.mark.parametrize("name", ON_UNITS)
+def test_losses_are_computed_in_float32_under_autocast(name):
+    exact = [leaf.to(torch.bfloat16).float() for leaf in leaves_of(make_outputs(4))]
+    source, target = make_outputs(4, dtype=torch.bfloat16)
+    losses = []
+    for low in (True, False):
+        objective = build(name, label_counts=torch.ones(3))
+        if not low:
+            source = replace(source, features=exact[0], logits=exact[1])
+            target = replace(target, features=exact[2], logits=exact[3])
+        torch.manual_seed(1)
+        with torch.autocast("cpu", torch.bfloat16, enabled=low):
+            losses.append(loss_of(objective.losses(source, target, Progress(5, 10))))
+    assert losses[0].dtype == torch.float32
+    torch.testing.assert_close(losses[0], losses[1], rtol=1e-5, atol=1e-7)
+
+
+def leaves_of(outputs):
+    return [leaf for side in outputs for leaf in (side.features, side.logits)]
+
+
+@pytest.mark.parametrize("name", ON_UNITS)
+def test_state_is_restored_exactly(name):
+    objective = build(name).eval()
+    copy = build_objective(
+        name, {}, Setup(features=6, num_labels=3, task_model=nn.Linear(6, 3))
+    ).eval()
+    copy.load_state_dict(objective.state_dict())
+    source, target = make_outputs(5)
+    losses = []
+    for one in (objective, copy):
+        torch.manual_seed(1)
+        losses.append(loss_of(one.losses(source, target, Progress(5, 10))))
+    assert torch.equal(*losses)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("mmd", {"kernels": 0}),
+        ("lmmd", {"max_units": 0}),
+        ("mmd", {"bandwidth": "mode"}),
+        ("cmd", {"moments": 0}),
+        ("cmd", {"bound": "relu"}),
+        ("mcc", {"temperature": 0.0}),
+        ("adda", {"temperature": -1.0}),
+        ("cdan", {"random_dim": 0}),
+        ("iw_cdan", {"random_dim": 0}),
+        ("iw_cdan", {"momentum": 1.0}),
+        ("iw_dann", {"estimator": "guess"}),
+        ("iw_dann", {"max_weight": 0.5}),
+        ("wasserstein", {"critic_steps": -1}),
+        ("wasserstein", {"critic_learning_rate": 0.0}),
+        ("mdd", {"margin": 0.0}),
+        ("information_maximisation", {"prior": "target"}),
+        ("information_maximisation", {"marginal_weight": -1.0}),
+    ],
+)
+def test_options_out_of_range_are_refused_by_name(name, options):
+    setup = Setup(features=6, num_labels=3, task_model=nn.Linear(6, 3))
+    with pytest.raises(ConfigError, match=next(iter(options))):
+        build_objective(name, options, setup)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_preset_has_stages_of_known_objectives(name):
+    method = METHODS[name]
+    assert set(method.tasks) <= set(TASKS)
+    assert method.tasks
+    for task in method.tasks:
+        for length in ({"num_train_epochs": 3.0}, {"max_steps": 90}):
+            stages = stages_for(AdaptationConfig(task=task, method=name, **length))
+            for stage in stages:
+                for objective, options in stage.objectives.items():
+                    OBJECTIVES[objective].read_options(objective, options)
+            assert any("task" in stage.objectives for stage in stages)
+
+
+def test_adda_learns_the_task_first_and_within_the_same_budget():
+    stages = stages_for(AdaptationConfig(method="adda", num_train_epochs=3.0))
+    assert [list(stage.objectives) for stage in stages] == [["task"], ["adda"]]
+    assert sum(stage.epochs for stage in stages) == 3.0
