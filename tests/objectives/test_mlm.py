@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 
 import pytest
 import torch
@@ -266,7 +267,8 @@ def test_adapters_take_part_where_the_task_model_is_wrapped_by_peft():
 
     wrapped = get_peft_model(make_model(), LoraConfig(task_type="SEQ_CLS", r=2))
     objective = build_objective("mlm", {}, make_setup(wrapped))
-    objective(make_view(wrapped, make_batch()))["mlm"].backward()
+    view = dataclasses.replace(make_view(make_model(), make_batch()), task_model=wrapped)
+    objective(view)["mlm"].backward()
     trained = [name for name, p in wrapped.named_parameters() if p.grad is not None]
     assert trained
     assert all("lora_" in name for name in trained)
