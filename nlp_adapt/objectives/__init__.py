@@ -53,7 +53,29 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "vat": Vat,
 }
 
-__all__ = ["OBJECTIVES", "Objective", "ObjectiveConfig", "Setup", "StepView", "build_objective"]
+__all__ = [
+    "OBJECTIVES",
+    "Objective",
+    "ObjectiveConfig",
+    "Setup",
+    "StepView",
+    "build_objective",
+    "objective_class",
+]
+
+
+def objective_class(name: str) -> type[Objective]:
+    """The class of the objective `name`.
+
+    Raises:
+        ConfigError: If there is none.
+    """
+    if name not in OBJECTIVES:
+        known = sorted(OBJECTIVES)
+        raise ConfigError(
+            f"unknown objective '{name}'{nearest(name, known)} (there are {', '.join(known)})"
+        )
+    return OBJECTIVES[name]
 
 
 def build_objective(name: str, options: dict[str, object], setup: Setup) -> Objective:
@@ -62,10 +84,5 @@ def build_objective(name: str, options: dict[str, object], setup: Setup) -> Obje
     Raises:
         ConfigError: If the name or an option is unknown, or a value has the wrong type.
     """
-    if name not in OBJECTIVES:
-        known = sorted(OBJECTIVES)
-        raise ConfigError(
-            f"unknown objective '{name}'{nearest(name, known)} (there are {', '.join(known)})"
-        )
-    kind = OBJECTIVES[name]
+    kind = objective_class(name)
     return kind(kind.read_options(name, options), setup)

@@ -24,6 +24,10 @@ from nlp_adapt.errors import ConfigError
 from nlp_adapt.modeling.outputs import DomainOutput, Progress
 from nlp_adapt.recipe import coerce
 
+SOURCE_SIDE = frozenset({"source"})
+TARGET_SIDE = frozenset({"target"})
+BOTH_SIDES = SOURCE_SIDE | TARGET_SIDE
+
 
 @dataclass(kw_only=True)
 class ObjectiveConfig:
@@ -94,16 +98,14 @@ class Objective(nn.Module):
 
     Attributes:
         config_class: Dataclass of the objective's options.
-        needs_source: Whether it reads source rows.
-        needs_target: Whether it reads target rows.
+        reads: The sides of a batch that it reads, unless an option says otherwise (see `sides`).
         trains_task_head: Whether gradients reach the task head.
         summary: One line for `nlp-adapt methods`.
         paper: Reference.
     """
 
     config_class: ClassVar[type[ObjectiveConfig]] = ObjectiveConfig
-    needs_source: ClassVar[bool] = True
-    needs_target: ClassVar[bool] = True
+    reads: ClassVar[frozenset[str]] = BOTH_SIDES
     trains_task_head: ClassVar[bool] = False
     summary: ClassVar[str] = ""
     paper: ClassVar[str] = ""
@@ -112,6 +114,14 @@ class Objective(nn.Module):
         super().__init__()
         self.config = config
         self.setup_defaults = setup.defaults
+
+    @classmethod
+    def sides(cls, config: ObjectiveConfig) -> frozenset[str]:
+        """The sides that it reads with these options: the option `domains` decides where it is."""
+        domains = getattr(config, "domains", None)
+        if domains is None:
+            return cls.reads
+        return BOTH_SIDES if domains == "both" else frozenset({domains})
 
     @classmethod
     def read_options(cls, name: str, options: Mapping[str, object]) -> ObjectiveConfig:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from nlp_adapt.config import option
 from nlp_adapt.modeling.outputs import DomainOutput, Progress
-from nlp_adapt.objectives.base import Objective, ObjectiveConfig
+from nlp_adapt.objectives.base import TARGET_SIDE, Objective, ObjectiveConfig
 from nlp_adapt.objectives.statistics import entropy, full_precision
 
 
@@ -31,7 +31,7 @@ class Entropy(Objective):
     """
 
     config_class: ClassVar = EntropyConfig
-    needs_source: ClassVar[bool] = False
+    reads: ClassVar[frozenset[str]] = TARGET_SIDE
     trains_task_head: ClassVar[bool] = True
     summary: ClassVar[str] = "certain predictions on the target"
     paper: ClassVar[str] = "Grandvalet and Bengio 2004, NeurIPS"

@@ -15,7 +15,7 @@ from nlp_adapt.config import option
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.modeling.outputs import IGNORED_LABEL, DomainOutput
 from nlp_adapt.modeling.perturbation import fgm_perturbation, perturbed
-from nlp_adapt.objectives.base import Objective, ObjectiveConfig, Setup, StepView
+from nlp_adapt.objectives.base import SOURCE_SIDE, Objective, ObjectiveConfig, Setup, StepView
 from nlp_adapt.objectives.views import select_side
 
 
@@ -34,7 +34,7 @@ class Fgm(Objective):
     """
 
     config_class: ClassVar = FgmConfig
-    needs_target: ClassVar[bool] = False
+    reads: ClassVar[frozenset[str]] = SOURCE_SIDE
     trains_task_head: ClassVar[bool] = True
     summary: ClassVar[str] = "task loss under the worst small step on the embeddings"
     paper: ClassVar[str] = "Miyato et al. 2017, ICLR"

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nlp_adapt.config import option
 from nlp_adapt.modeling.outputs import DomainOutput, Progress
-from nlp_adapt.objectives.base import Objective, ObjectiveConfig
+from nlp_adapt.objectives.base import TARGET_SIDE, Objective, ObjectiveConfig
 from nlp_adapt.objectives.checks import require_positive
 from nlp_adapt.objectives.statistics import entropy, full_precision, shares, zero
 
@@ -37,7 +37,7 @@ class Mcc(Objective):
     """
 
     config_class: ClassVar = MccConfig
-    needs_source: ClassVar[bool] = False
+    reads: ClassVar[frozenset[str]] = TARGET_SIDE
     trains_task_head: ClassVar[bool] = True
     summary: ClassVar[str] = "confuse no pair of classes on the target"
     paper: ClassVar[str] = "Jin et al. 2020, ECCV"

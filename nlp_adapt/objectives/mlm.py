@@ -52,10 +52,6 @@ class Mlm(Objective):
             raise ConfigError(f"mlm.mask_rate is {config.mask_rate}, but must lie between 0 and 1.")
         if getattr(setup.tokenizer, "mask_token_id", None) is None:
             raise ConfigError("mlm: the tokenizer has no mask token; choose another method.")
-        # Of this instance: which sides the loop puts into the batch.
-        vars(self).update(
-            needs_source=config.domains != "target", needs_target=config.domains != "source"
-        )
         self.mask_id = int(setup.tokenizer.mask_token_id)
         self.pieces = WordPieces(setup.tokenizer)
         self.head = build_mlm_head(setup.task_model)

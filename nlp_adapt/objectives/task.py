@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nlp_adapt.config import option
 from nlp_adapt.modeling.outputs import IGNORED_LABEL, DomainOutput, Progress
-from nlp_adapt.objectives.base import Objective, ObjectiveConfig
+from nlp_adapt.objectives.base import SOURCE_SIDE, Objective, ObjectiveConfig
 
 
 @dataclass(kw_only=True)
@@ -27,7 +27,7 @@ class TaskLoss(Objective):
     """Mean cross-entropy over labelled source units; exactly zero where there are none."""
 
     config_class: ClassVar = TaskLossConfig
-    needs_target: ClassVar[bool] = False
+    reads: ClassVar[frozenset[str]] = SOURCE_SIDE
     trains_task_head: ClassVar[bool] = True
     summary: ClassVar[str] = "cross-entropy on the labelled source rows"
 

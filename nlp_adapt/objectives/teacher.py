@@ -19,7 +19,7 @@ from nlp_adapt.config import option
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.modeling.outputs import DomainOutput, Progress
 from nlp_adapt.modeling.units import MODEL_INPUTS
-from nlp_adapt.objectives.base import Objective, ObjectiveConfig, Setup, StepView
+from nlp_adapt.objectives.base import TARGET_SIDE, Objective, ObjectiveConfig, Setup, StepView
 from nlp_adapt.objectives.views import select_side
 
 RAMP_SHARPNESS = -5.0
@@ -94,7 +94,7 @@ class TeacherObjective(Objective):
     """
 
     config_class: ClassVar = TeacherConfig
-    needs_source: ClassVar[bool] = False
+    reads: ClassVar[frozenset[str]] = TARGET_SIDE
     trains_task_head: ClassVar[bool] = True
     name: ClassVar[str] = ""
 

@@ -55,10 +55,6 @@ class Vat(Objective):
         for name in ("epsilon", "xi", "steps"):
             if not getattr(config, name) > 0:
                 raise ConfigError(f"vat.{name} is {getattr(config, name)}, but must be above 0.")
-        # Of this instance: which sides the loop puts into the batch.
-        vars(self).update(
-            needs_source=config.domains != "target", needs_target=config.domains != "source"
-        )
 
     def forward(self, view: StepView) -> dict[str, Tensor]:
         """`vat`."""

@@ -13,16 +13,23 @@ def make_accelerator(config: AdaptationConfig) -> Any:
 
     Gradient accumulation and batches are the loop's own, so Accelerate is told of neither.
     """
+    import torch
     from accelerate import Accelerator, PartialState
     from accelerate.state import AcceleratorState
 
-    precision = choose_precision(config.resolved_precision, PartialState().device)
+    # Without an accelerator Accelerate must be told so: it would otherwise start each process of a
+    # launcher on its own, all of them training the same model into one folder.
+    cpu = not (torch.cuda.is_available() or torch.backends.mps.is_available())
+    precision = choose_precision(config.resolved_precision, PartialState(cpu=cpu).device)
     mixed = "no" if precision == "fp32" else precision
     if AcceleratorState._shared_state and AcceleratorState().mixed_precision != mixed:
         # The state is one per process; a second run in it may ask for another precision.
         AcceleratorState._reset_state()
     accelerator = Accelerator(
-        mixed_precision=mixed, log_with=config.report_to or None, project_dir=config.output_dir
+        cpu=cpu,
+        mixed_precision=mixed,
+        log_with=config.report_to or None,
+        project_dir=config.output_dir,
     )
     if config.report_to:
         accelerator.init_trackers("nlp_adapt", config=_flat(config.to_dict()))

@@ -13,11 +13,10 @@ import torch
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.data.pairing import PairedBatches
 from nlp_adapt.data.preprocessing import EncodedRows
-from nlp_adapt.errors import ConfigError
 from nlp_adapt.methods import Stage
 from nlp_adapt.modeling.backbone import freeze
 from nlp_adapt.modeling.units import UnitReader
-from nlp_adapt.objectives import OBJECTIVES, Objective, Setup, build_objective
+from nlp_adapt.objectives import Objective, Setup, build_objective, objective_class
 from nlp_adapt.training.adaptation_model import AdaptationModel
 from nlp_adapt.training.checkpoint import (
     Checkpoint,
@@ -156,15 +155,12 @@ class StagedTraining:
     def _batches(self, model: AdaptationModel, steps: int, seed: int) -> PairedBatches:
         """Paired batches of the sides that the stage's objectives read."""
         wanted = {
-            "source": any(objective.needs_source for objective in model.objectives.values()),
-            "target": any(objective.needs_target for objective in model.objectives.values()),
+            side
+            for objective in model.objectives.values()
+            for side in objective.sides(objective.config)
         }
-        for side, needed in wanted.items():
-            if needed and side not in self.rows:
-                names = ", ".join(model.objectives)
-                raise ConfigError(f"the objectives {names} need a {side} domain: set `{side}`.")
         return PairedBatches(
-            {side: self.rows[side] for side, needed in wanted.items() if needed},
+            {side: rows for side, rows in self.rows.items() if side in wanted},
             total_steps=steps,
             batch_size=self.config.per_device_train_batch_size,
             pad_id=self.tokenizer.pad_token_id or 0,
@@ -214,9 +210,16 @@ class StagedTraining:
 
 
 def needs_target(stages: list[Stage]) -> bool:
-    """Whether any objective of any stage reads target rows."""
-    names = {name for stage in stages for name in stage.objectives}
-    return any(OBJECTIVES[name].needs_target for name in names if name in OBJECTIVES)
+    """Whether any objective of any stage reads target rows.
+
+    Raises:
+        ConfigError: If an objective or one of its options is unknown.
+    """
+    return any(
+        "target" in objective_class(name).sides(objective_class(name).read_options(name, options))
+        for stage in stages
+        for name, options in stage.objectives.items()
+    )
 
 
 def _freeze_head(task_model: Any) -> None:

@@ -67,7 +67,7 @@ class AdaptationTrainer:
         self.stages = stages_for(args)
         self.source = _as_domain(source, args.task)
         self.target = None if target is None else _as_domain(target, args.task)
-        if self.target is None and needs_target(self.stages):
+        if needs_target(self.stages) and self.target is None:
             raise ConfigError(f"method '{args.method}' needs a target domain: set `target`.")
         self.task = make_task(args, self.source, self.target)
         self.folder = RunFolder(args.output_dir)

@@ -193,7 +193,8 @@ def test_vat_equals_a_rewrite_and_exceeds_a_random_direction(domains):
     batch = make_batch()
     options = {"domains": domains, "epsilon": 0.1, "xi": 0.01, "steps": 2}
     objective = build_objective("vat", options, make_setup(model))
-    assert objective.needs_source == (domains != "target")
+    both = {"source", "target"}
+    assert objective.sides(objective.config) == (both if domains == "both" else {domains})
     torch.manual_seed(2)
     value = objective(make_view(model, batch))["vat"]
     assert model.training

@@ -132,8 +132,8 @@ def test_loss_and_gradients_equal_a_rewrite_over_all_positions(domains, token_le
     model = make_model(token_level=token_level, dropout=0.0)
     batch = make_batch(token_level)
     objective = build_objective("mlm", {"domains": domains, "mask_rate": 0.4}, make_setup(model))
-    assert objective.needs_source == (domains != "target")
-    assert objective.needs_target == (domains != "source")
+    both = {"source", "target"}
+    assert objective.sides(objective.config) == (both if domains == "both" else {domains})
     torch.manual_seed(3)
     terms = objective(make_view(model, batch))
     terms["mlm"].backward()
