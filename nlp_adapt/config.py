@@ -13,11 +13,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from nlp_adapt.errors import ConfigError
+from nlp_adapt.privacy import holds_secret
 
 TASKS = ("sequence-classification", "token-classification")
 DOMAIN_FEATURES = ("classifier", "first", "mean", "max")
+DOMAIN_WORDS = ("all", "balanced", "entities")
 LAMBDA_SCHEDULES = ("sigmoid", "linear", "constant")
+LORA_TYPES = ("lora", "rslora", "dora", "ia3")
 STRATEGIES = ("no", "steps", "epoch")
+DOCTOR_MODES = ("refuse", "report", "off")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
@@ -78,7 +82,36 @@ class AdaptationConfig:
     warmup_steps: float = option(0.1, "learning-rate warm-up: steps, or a share of them below 1")
     max_grad_norm: float = option(1.0, "gradient clipping; 0 turns it off")
     label_smoothing_factor: float = option(0.0, "label smoothing of the task loss")
-    freeze: str = option("none", "parts that do not train: none, embeddings, or all (the encoder)")
+    freeze: str | int = option(
+        "none",
+        "what does not train: none, embeddings, a number k (embeddings and the lower k layers), "
+        "or all (the encoder)",
+    )
+    cache_features: bool = option(
+        True, "with frozen lower layers: compute their output once, keep it on disk, train from it"
+    )
+    gradual_unfreezing: bool = option(
+        False, "train the heads first, then one layer more at a time from the top"
+    )
+    layer_decay: float = option(
+        1.0, "factor of the learning rate from each layer to the one below it"
+    )
+
+    # LoRA
+    lora: bool = option(False, "train small adapters and the head instead of the whole encoder")
+    lora_type: str = option("lora", "kind of adapter", LORA_TYPES)
+    lora_r: int = option(8, "rank of the adapters")
+    lora_alpha: float | None = option(None, "scale of the adapters; default: 2 x lora_r")
+    lora_dropout: float = option(0.05, "dropout in the adapters")
+    lora_targets: str | list[str] = option(
+        "all", "adapted linear maps: all of the layers, their attention, or names of modules"
+    )
+    lora_learning_rate: float | None = option(
+        None, "learning rate of the adapters; default: 10 x learning_rate, at most 1e-3"
+    )
+    merge_lora: bool = option(
+        False, "save a plain model with the adapters merged in, not an adapter folder"
+    )
 
     # Adversary
     domain_features: str = option(
@@ -86,6 +119,12 @@ class AdaptationConfig:
         "what discriminators read: what the classifier reads, or the first token, mean or max of "
         "the last hidden state",
         DOMAIN_FEATURES,
+    )
+    domain_words: str = option(
+        "all",
+        "token tasks: words that alignment terms count: all alike, entities and others in balance, "
+        "or entities",
+        DOMAIN_WORDS,
     )
     lambda_max: float = option(1.0, "final strength of the gradient reversal")
     lambda_schedule: str = option("sigmoid", "how lambda grows over a stage", LAMBDA_SCHEDULES)
@@ -104,12 +143,23 @@ class AdaptationConfig:
     validation_fraction: float = option(
         0.1, "share of the source's training rows kept for validation when it brings none"
     )
+    data_doctor: str = option(
+        "refuse",
+        "look at both domains before training: refuse to train on serious findings, report them, "
+        "or off",
+        DOCTOR_MODES,
+    )
 
     # Machine
     precision: str = option("auto", "number format of the forward pass", PRECISIONS)
     bf16: bool = option(False, "the same as --precision bf16")
     fp16: bool = option(False, "the same as --precision fp16")
     attn_implementation: str | None = option(None, "sdpa or eager; default: the model's own choice")
+    gradient_checkpointing: bool = option(
+        False, "recompute activations in the backward pass: less memory, more time"
+    )
+    torch_compile: bool = option(False, "compile the encoder with torch.compile")
+    ddp_timeout: int = option(1800, "seconds a process waits for the others before it gives up")
     seed: int = option(42, "seed of every random choice")
 
     # Evaluation, logging, saving
@@ -118,6 +168,13 @@ class AdaptationConfig:
     logging_steps: int = option(10, "steps between lines in log.jsonl")
     save_strategy: str = option("steps", "when to save a checkpoint to resume from", STRATEGIES)
     save_steps: int = option(500, "steps between checkpoints with save_strategy steps")
+    load_best_model_at_end: bool = option(
+        False, "end with the weights that metric_for_best_model liked best, not with the last ones"
+    )
+    metric_for_best_model: str = option(
+        "label_free",
+        "label-free score that decides: label_free, information_maximisation or source_risk",
+    )
     save_total_limit: int = option(2, "checkpoints kept")
     report_to: list[str] = option(
         [], "trackers, through Accelerate: tensorboard, wandb, trackio, ..."
@@ -125,11 +182,20 @@ class AdaptationConfig:
     disable_tqdm: bool = option(False, "no progress bar")
     overwrite: bool = option(False, "replace a run that is already in output_dir")
     resume: bool = option(False, "continue the run in output_dir from its last valid checkpoint")
+    allow_inexact_resume: bool = option(
+        False, "resume even where state is missing or the run has changed, and record it"
+    )
 
     # Hub
     push_to_hub: bool = option(False, "push the model to the Hub when training ends")
-    hub_model_id: str | None = option(None, "repository to push to, such as me/my-model")
+    hub_model_id: str | None = option(
+        None, "repository to push to, such as me/my-model; default: the name of output_dir"
+    )
     hub_private_repo: bool = option(False, "create the repository as private")
+    hub_license: str | None = option(None, "license of the model for its card, such as apache-2.0")
+    hub_language: list[str] = option(
+        [], "languages of the text for the model card, as codes such as en"
+    )
 
     def __post_init__(self) -> None:
         _check(self)
@@ -161,6 +227,9 @@ class Recipe(AdaptationConfig):
     label_column: str | None = option(None, "column that holds the label (or the tags)")
     label_map: dict[str, str] = option({}, "raw label -> label name, or `ignore`, in either domain")
     repair_tags: bool = option(False, "repair ill-formed tag sequences instead of refusing them")
+    quarantine: int = option(
+        0, "unreadable lines of a file to set aside at most, instead of refusing the file"
+    )
 
     def adaptation_config(self) -> AdaptationConfig:
         """The options alone, without model and data."""
@@ -187,12 +256,15 @@ def _check(config: AdaptationConfig) -> None:
         _require(config, name, at_least=1)
     for name in ("gradient_accumulation_steps", "logging_steps", "eval_steps", "save_steps"):
         _require(config, name, at_least=1)
+    _require(config, "ddp_timeout", at_least=1)
     for name in ("learning_rate", "weight_decay", "warmup_steps", "max_grad_norm", "lambda_max"):
         _require(config, name, at_least=0)
-    for name in ("label_smoothing_factor", "source_warmup", "discriminator_dropout"):
+    for name in ("label_smoothing_factor", "source_warmup", "discriminator_dropout", "lora_dropout"):
         _require(config, name, at_least=0, below=1)
     _require(config, "validation_fraction", at_least=0, below=0.9)
     _require(config, "save_total_limit", at_least=1)
+    _require(config, "lora_r", at_least=1)
+    _check_parts(config)
     if not 1 <= config.discriminator_layers <= 4:
         raise ConfigError("discriminator_layers must be 1 to 4.")
     if config.max_steps <= 0 and config.num_train_epochs <= 0:
@@ -201,6 +273,30 @@ def _check(config: AdaptationConfig) -> None:
         raise ConfigError("bf16 and fp16 exclude each other: set one of them.")
     if config.overwrite and config.resume:
         raise ConfigError("overwrite and resume exclude each other: set one of them.")
+    for code in config.hub_language:
+        if not (code.isalpha() and code.islower() and 2 <= len(code) <= 3):
+            raise ConfigError(f"hub_language: '{code}' is no language code such as en or deu.")
+    for key, value in config.to_dict().items():
+        if holds_secret(value):  # a run writes its options down
+            raise ConfigError(
+                f"{key} holds an access token or a login: take it out, and log in with "
+                "`hf auth login` or HF_TOKEN instead."
+            )
+
+
+def _check_parts(config: AdaptationConfig) -> None:
+    """Options that say which parts train, and how fast."""
+    if not 0 < config.layer_decay <= 1:
+        raise ConfigError(f"layer_decay is {config.layer_decay}, but must be above 0, at most 1.")
+    if config.freeze not in ("none", "embeddings", "all") and not str(config.freeze).isdecimal():
+        raise ConfigError(
+            f"freeze is '{config.freeze}', but must be none, embeddings, all or a number of layers."
+        )
+    if config.freeze == "all" and (config.lora or config.gradual_unfreezing):
+        other = "lora" if config.lora else "gradual_unfreezing"
+        raise ConfigError(f"freeze: all leaves nothing to {other}: set one of them.")
+    if config.merge_lora and not config.lora:
+        raise ConfigError("merge_lora needs lora: set both, or neither.")
 
 
 def _require(

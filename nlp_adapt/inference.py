@@ -19,7 +19,14 @@ from nlp_adapt.data.preprocessing import (
     width_for,
 )
 from nlp_adapt.errors import ModelError
-from nlp_adapt.modeling.backbone import load_tokenizer, longest_input, resolve_model
+from nlp_adapt.modeling.backbone import (
+    adapter_base,
+    is_adapter_folder,
+    load_task_model,
+    load_tokenizer,
+    longest_input,
+    resolve_model,
+)
 from nlp_adapt.modeling.units import MODEL_INPUTS
 from nlp_adapt.tasks import TASKS, Task
 
@@ -116,11 +123,19 @@ class Predictor:
         )
 
     def predict(self, texts: Sequence[str]) -> list[dict[str, Any]]:
-        """`label`, `score` and `scores` by label name for each text, in order."""
+        """Predictions for each text, in order.
+
+        Sentence tasks give `label`, `score` and `scores` by label name; token tasks give the words
+        with their tags, and the entities with character offsets.
+        """
         from datasets import Dataset
 
         if len(texts) == 0:
             return []
+        if self.task.units_are_words:
+            from nlp_adapt.tagged_text import tag_texts
+
+            return [tagged.to_dict() for tagged in tag_texts(self, texts)]
         dataset = Dataset.from_dict({"text": list(texts)})
         rows = self.task.encode(dataset, self.tokenizer, self.max_length)
         logits = self.logits(rows)
@@ -142,8 +157,16 @@ def load_predictor(
     precision: str = "fp32",
     batch_size: int = 64,
     device: str | None = None,
+    base_only: bool = False,
 ) -> Predictor:
     """Open a saved model, a run folder or a Hub id for prediction.
+
+    Args:
+        model: Model folder, adapter folder, run folder or Hub id.
+        precision: Number format of the forward pass.
+        batch_size: Rows per batch.
+        device: Where it runs; default: a GPU if there is one.
+        base_only: Of a folder of adapters, open the base model with its task head alone.
 
     Raises:
         ModelError: If it cannot be loaded or is not a classification model.
@@ -154,7 +177,7 @@ def load_predictor(
     name = str(folder / "model") if (folder / "model" / "config.json").is_file() else str(model)
     path = resolve_model(name)
     try:
-        config = transformers.AutoConfig.from_pretrained(path)
+        config = transformers.AutoConfig.from_pretrained(path, trust_remote_code=False)
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(f"{model}: cannot be opened as a model ({reason})") from error
@@ -164,7 +187,8 @@ def load_predictor(
         raise ModelError(f"{model}: is not a classification model; train one first.")
     label_names = [config.id2label[index] for index in range(config.num_labels)]
     task = TASKS[kind](label_names)
-    loaded = getattr(transformers, task.auto_class).from_pretrained(path, dtype=torch.float32)
+    weights = adapter_base(Path(path)) if base_only and is_adapter_folder(path) else path
+    loaded = load_task_model(weights, task.auto_class, label_names)
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     tokenizer = load_tokenizer(name, words=task.units_are_words)

@@ -34,6 +34,8 @@ class EncodedRows:
             classification; words that no unit names vanished in tokenisation.
         domains: `[rows]` domain index of each row.
         total_words: Words in the data set, vanished ones included.
+        states: `[tokens, size]` what the model's upper layers read of each token, where its lower
+            layers are frozen: float32, or the bits of bfloat16 as uint16.
     """
 
     ids: np.ndarray
@@ -44,6 +46,7 @@ class EncodedRows:
     words: np.ndarray | None = None
     domains: np.ndarray | None = None
     total_words: int = 0
+    states: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -66,6 +69,25 @@ class EncodedRows:
     def without_labels(self) -> EncodedRows:
         """The same rows with every label set to -100."""
         return replace(self, labels=np.full_like(self.labels, IGNORED_LABEL))
+
+    def select(self, chosen: np.ndarray) -> EncodedRows:
+        """The rows `chosen`, in that order; words are numbered anew."""
+
+        def gather(values: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+            parts = [values[offsets[row] : offsets[row + 1]] for row in chosen]
+            return np.concatenate(parts) if parts else values[:0]
+
+        units = gather(np.arange(self.units), self.unit_offsets)
+        return EncodedRows(
+            ids=gather(self.ids, self.offsets),
+            offsets=np.concatenate([[0], np.cumsum(self.lengths[chosen])]),
+            labels=self.labels[units],
+            unit_offsets=np.concatenate([[0], np.cumsum(self.unit_counts[chosen])]),
+            positions=None if self.positions is None else self.positions[units],
+            words=None if self.words is None else np.arange(len(units)),
+            domains=None if self.domains is None else self.domains[chosen],
+            total_words=0 if self.words is None else len(units),
+        )
 
     def in_domain(self, index: int) -> EncodedRows:
         """The same rows, marked as domain `index`."""
@@ -130,7 +152,7 @@ def collate(
     Returns:
         `input_ids` and `attention_mask` `[rows, width]`, and per unit: `labels`, `unit_rows`
         (batch row), `domains` and, in token classification, `unit_positions` (flat index into
-        `rows * width`).
+        `rows * width`). Where rows have states, also `trunk_states` `[rows, width, size]`.
     """
     total = sum(len(chosen) for _, chosen in parts)
     input_ids = np.full((total, width), pad_id, dtype=np.int64)
@@ -159,7 +181,24 @@ def collate(
     }
     if any(rows.positions is not None for rows, _ in parts):
         batch["unit_positions"] = _join(positions)
+    if any(rows.states is not None for rows, _ in parts):
+        batch["trunk_states"] = _collate_states(parts, total, width)
     return batch
+
+
+def _collate_states(
+    parts: Sequence[tuple[EncodedRows, np.ndarray]], total: int, width: int
+) -> np.ndarray:
+    """`[rows, width, size]` states of the chosen rows, zero in padding."""
+    every = [rows.states for rows, _ in parts if rows.states is not None]
+    states = np.zeros((total, width, every[0].shape[1]), dtype=every[0].dtype)
+    row = 0
+    for (rows, chosen), kept in zip(parts, every, strict=True):
+        for index in chosen:
+            start, stop = rows.offsets[index], rows.offsets[index + 1]
+            states[row, : stop - start] = kept[start:stop]
+            row += 1
+    return states
 
 
 def choose_widths(lengths: np.ndarray, most: int = MAX_WIDTHS) -> np.ndarray:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from nlp_adapt.modeling.features import FeatureTap, pool_tokens
@@ -20,9 +19,9 @@ class UnitReader:
         task_model: An `AutoModelFor*` classification model.
         domain_features: `classifier` (what the classifier reads) or, for sentences, the `first`
             token, `mean` or `max` of the last hidden state.
-        outside: Index of the label `O` in token classification. Alignment terms then give the
-            words that look like entities and the others equal mass in each domain, since most
-            words are `O` and would drown what matters.
+        outside: Index of the label `O` in token classification.
+        domain_words: How much each word counts in alignment terms, in token classification: see
+            `word_weights`.
     """
 
     def __init__(
@@ -30,9 +29,11 @@ class UnitReader:
         task_model: nn.Module,
         domain_features: str = "classifier",
         outside: int | None = None,
+        domain_words: str = "all",
     ) -> None:
         self.domain_features = domain_features
         self.outside = outside
+        self.domain_words = domain_words
         self._tap = FeatureTap(task_model) if domain_features == "classifier" else None
 
     def width(self, task_model: Any) -> int:
@@ -56,17 +57,23 @@ class UnitReader:
             logits = logits.flatten(0, 1).index_select(0, chosen)
             features = features.flatten(0, 1).index_select(0, chosen)
         split = batch["source_units"]
+        weights = None
+        if self.outside is not None:
+            weights = word_weights(logits.detach(), self.outside, self.domain_words)
         return (
-            self._side(batch, features, logits, slice(0, split), "source"),
-            self._side(batch, features, logits, slice(split, None), "target"),
+            self._side(batch, features, logits, weights, slice(0, split), "source"),
+            self._side(batch, features, logits, weights, slice(split, None), "target"),
         )
 
     def _side(
-        self, batch: dict[str, Any], features: Tensor, logits: Tensor, part: slice, name: str
+        self,
+        batch: dict[str, Any],
+        features: Tensor,
+        logits: Tensor,
+        weights: Tensor | None,
+        part: slice,
+        name: str,
     ) -> DomainOutput:
-        weights = None
-        if self.outside is not None:
-            weights = entity_balance(logits[part].detach(), self.outside)
         return DomainOutput(
             features=features[part],
             logits=logits[part],
@@ -75,19 +82,30 @@ class UnitReader:
             domains=batch["domains"][part],
             count=batch[f"{name}_count"],
             labelled=batch[f"{name}_labelled"],
-            weights=weights,
+            weights=None if weights is None else weights[part],
         )
 
 
-def entity_balance(logits: Tensor, outside: int) -> Tensor:
-    """Weights `[units]`, mean 1, that give likely entities and other words half the mass each.
+def word_weights(logits: Tensor, outside: int, how: str) -> Tensor | None:
+    """How much each word of a batch counts in alignment terms.
 
-    Both domains use the model's own predictions, so that the weighting itself cannot tell the
-    domains apart.
+    `all` counts every word alike. `balanced` counts the words outside of entities down by one
+    factor, the same in both domains, so that over the batch they weigh as much as the entities.
+    `entities` counts a word by its probability of being in one. What is an entity is the model's own
+    prediction in both domains, so that the weighting cannot tell them apart.
+
+    Args:
+        logits: `[units, classes]` of both domains, detached.
+        outside: Index of the label `O`.
+        how: `all`, `balanced` or `entities`.
+
+    Returns:
+        Weights `[units]` with mean 1, or None for equal ones.
     """
-    if logits.shape[0] == 0:
-        return logits.new_zeros(0, dtype=torch.float32)
+    if how == "all" or logits.shape[0] == 0:
+        return None
     entity = 1.0 - logits.float().softmax(-1)[:, outside]
     other = 1.0 - entity
-    share = entity / entity.sum().clamp_min(1e-6) + other / other.sum().clamp_min(1e-6)
-    return share * (len(share) / share.sum())
+    factor = entity.sum() / other.sum().clamp_min(1e-6) if how == "balanced" else 0.0
+    weights = entity + factor * other
+    return weights / weights.mean().clamp_min(1e-12)

@@ -40,6 +40,9 @@ class Task(ABC):
     def encode(self, dataset: Any, tokenizer: Any, max_length: int) -> EncodedRows:
         """Tokenise a canonical `datasets.Dataset`; labels are matched by name where present."""
 
+    def remember(self, dataset: Any) -> None:
+        """Note what the labelled training rows hold, where metrics tell old from new."""
+
     @abstractmethod
     def metrics(self, logits: np.ndarray, encoded: EncodedRows, dataset: Any) -> dict[str, Any]:
         """Score the logits `[units, classes]` of a labelled data set; plain Python values."""

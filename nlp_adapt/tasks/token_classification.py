@@ -64,7 +64,7 @@ class TokenClassification(Task):
             labels = np.where(raw >= 0, known[raw.clip(0)], IGNORED_LABEL)
         return encode_words(dataset["tokens"][:], tokenizer, max_length, labels)
 
-    def remember_entities(self, dataset: Any) -> None:
+    def remember(self, dataset: Any) -> None:
         """Note the entities of the training rows: `metrics` then scores new ones apart."""
         from nlp_adapt.metrics import entity_surfaces
 

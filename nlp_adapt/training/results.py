@@ -78,7 +78,7 @@ def difference(results: dict[str, Any], metric: str) -> dict[str, float] | None:
 def _describe_domain(domain: Any, data: Any, side: str) -> dict[str, Any] | None:
     if domain is None:
         return None
-    rows = {"train": len(data.train[side])} if side in data.train else {}
+    rows = {"train": data.train_texts[side]} if side in data.train_texts else {}
     for name, held in data.evaluation.items():
         if name.startswith(side):
             rows[name.removeprefix(f"{side}_")] = len(held.dataset)

@@ -15,6 +15,8 @@ from nlp_adapt.data.preprocessing import EncodedRows
 from nlp_adapt.data.splits import split_by_hash
 from nlp_adapt.tasks import TASKS, Task
 
+SAMPLE_ROWS = 1000
+
 
 @dataclass(frozen=True)
 class EvaluationSet:
@@ -33,12 +35,16 @@ class RunData:
         train: Rows to train on by side: `source` with labels, `target` without, if there is one.
         evaluation: Labelled rows by name: `source_validation`, `source_test`, `target_test`.
         max_length: Longest row in tokens.
+        train_texts: How many texts each side trains on; a long one may be several rows.
+        target_sample: Some of the target's training rows, unlabelled, for label-free scores.
     """
 
     task: Task
     train: Mapping[str, EncodedRows]
     evaluation: Mapping[str, EvaluationSet]
     max_length: int
+    train_texts: Mapping[str, int]
+    target_sample: EncodedRows | None = None
 
 
 def label_space(source: Domain, target: Domain | None) -> tuple[str, ...]:
@@ -70,9 +76,12 @@ def prepare_data(
     source = hold_out_validation(source.with_labels(task.label_names), config)
     train_rows = shuffled_head(source.train, config.max_source_rows, config.seed)
     train = {"source": task.encode(train_rows, tokenizer, max_length)}
+    texts = {"source": len(train_rows)}
+    task.remember(train_rows)
     evaluation = {"source_validation": source.validation, "source_test": source.test}
     if target is not None:
         text = shuffled_head(target.without_labels(), config.max_target_rows, config.seed)
+        texts["target"] = len(text)
         encoded = task.encode(text, tokenizer, max_length).without_labels()
         train["target"] = encoded.in_domain(1)
         evaluation["target_test"] = target.with_labels(task.label_names).test
@@ -85,7 +94,14 @@ def prepare_data(
             if dataset is not None and len(dataset)
         },
         max_length=max_length,
+        train_texts=texts,
+        target_sample=_sample(train["target"], config.seed) if "target" in train else None,
     )
+
+
+def _sample(rows: EncodedRows, seed: int) -> EncodedRows:
+    order = np.random.default_rng([seed, 8]).permutation(len(rows))
+    return rows.select(np.sort(order[:SAMPLE_ROWS]))
 
 
 def hold_out_validation(source: Domain, config: AdaptationConfig) -> Domain:

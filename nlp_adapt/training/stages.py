@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.data.pairing import PairedBatches
 from nlp_adapt.data.preprocessing import EncodedRows
 from nlp_adapt.methods import Stage
-from nlp_adapt.modeling.backbone import freeze
+from nlp_adapt.modeling.freezing import freeze, freeze_head
 from nlp_adapt.modeling.units import UnitReader
 from nlp_adapt.objectives import Objective, Setup, build_objective, objective_class
 from nlp_adapt.training.adaptation_model import AdaptationModel
@@ -22,12 +23,22 @@ from nlp_adapt.training.checkpoint import (
     Checkpoint,
     CheckpointFolder,
     load_optimizer,
-    load_random,
     optimizer_tensors,
-    random_tensors,
 )
+from nlp_adapt.training.continuing import continue_objective
+from nlp_adapt.training.ledger import SampleLedger
 from nlp_adapt.training.log import RunLog
 from nlp_adapt.training.loop import StageLoop
+from nlp_adapt.training.processes import from_every_process
+from nlp_adapt.training.random_state import (
+    by_process,
+    load_random,
+    of_process,
+    random_tensors,
+    seed_process,
+)
+from nlp_adapt.training.signals import StopRequest
+from nlp_adapt.training.unfreezing import GradualUnfreezing
 
 
 @dataclass
@@ -45,7 +56,12 @@ class StagedTraining:
         outside: Index of the label `O`, in token classification.
         log: Where measurements go.
         checkpoints: Where to save; None on all but the main process.
-        evaluate: Called with the task model at each evaluation; returns numbers to log.
+        evaluate: Called with the task model and the run's step at each evaluation; returns numbers
+            to log.
+        stop: Says whether the run was asked to stop; it then saves and raises `RunStopped`.
+        fingerprint: What a run that continues this one must share with it.
+        ledger: Running hash of the rows used.
+        saved_objectives: States of objectives that an earlier run ended with, to continue from.
     """
 
     name: str
@@ -58,13 +74,19 @@ class StagedTraining:
     outside: int | None
     log: RunLog
     checkpoints: CheckpointFolder | None
-    evaluate: Callable[[Any], dict[str, float]] = lambda model: {}
+    evaluate: Callable[[Any, int], dict[str, float]] = lambda model, step: {}
+    stop: StopRequest = field(default_factory=StopRequest)
+    fingerprint: dict[str, str] = field(default_factory=dict)
+    ledger: SampleLedger = field(default_factory=SampleLedger)
+    saved_objectives: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
     objectives: dict[str, Objective] = field(default_factory=dict)
     steps: int = 0
+    unfreezing_stage: int = 0
 
     def run(self, stages: list[Stage], resume: Checkpoint | None = None) -> None:
         """Go through the stages in order, from a checkpoint if there is one."""
         lengths = self.stage_steps(stages)
+        self.unfreezing_stage = first_task_stage(stages)
         first = resume.position["stage"] if resume else 0
         self.steps = sum(lengths[:first])
         for number in range(first, len(stages)):
@@ -109,11 +131,20 @@ class StagedTraining:
             log=self.log,
         )
         loop.on_step = lambda step: self._after_step(number, loop)
+        loop.on_attempt = lambda attempt, rows: self.ledger.add(number, attempt, rows)
+        loop.stop_wanted = lambda: self.stop.received is not None
+        seed_process(self.config.seed, number, self.accelerator.process_index)
+        if self.config.gradual_unfreezing and number == self.unfreezing_stage:
+            loop.unfreezing = GradualUnfreezing(
+                model.task_model, steps, distributed=self.accelerator.num_processes > 1
+            )
         if resume is not None:
             self._restore(loop, resume)
         label = self.title if number == 0 else f"{self.title} (stage {number + 1})"
         self.log.start_stage(label, steps, done=loop.step, model=self.name, stage=number + 1)
         loop.run()
+        if loop.unfreezing is not None:
+            loop.unfreezing.finish()
         self.log.end_stage()
         self.task_model = model.task_model
         self.objectives.update(model.objectives.items())
@@ -121,8 +152,15 @@ class StagedTraining:
 
     def _build(self, stage: Stage) -> AdaptationModel:
         """The stage's module: objectives that an earlier stage trained go on where it left off."""
-        freeze(self.task_model, stage.freeze or self.config.freeze)
-        reader = UnitReader(self.task_model, self.config.domain_features, self.outside)
+        frozen = freeze(
+            self.task_model, self.config.freeze if stage.freeze is None else stage.freeze
+        )
+        reader = UnitReader(
+            self.task_model,
+            self.config.domain_features,
+            self.outside,
+            self.config.domain_words,
+        )
         setup = self._setup(reader)
         objectives = {}
         for name, options in stage.objectives.items():
@@ -130,10 +168,12 @@ class StagedTraining:
             earlier = self.objectives.get(name)
             if earlier is not None:
                 objective.load_state_dict(earlier.state_dict())
+            else:
+                continue_objective(objective, self.saved_objectives.get(name))
             objectives[name] = objective
         if not any(objective.trains_task_head for objective in objectives.values()):
-            _freeze_head(self.task_model)
-        return AdaptationModel(self.task_model, reader, objectives)
+            freeze_head(self.task_model)
+        return AdaptationModel(self.task_model, reader, objectives, frozen)
 
     def _setup(self, reader: UnitReader) -> Setup:
         labels = self.rows["source"].labels
@@ -174,37 +214,56 @@ class StagedTraining:
         self.steps += 1
         epoch_steps = max(1, math.ceil(len(self.rows["source"]) / self.global_batch))
         if _due(self.config.eval_strategy, self.config.eval_steps, epoch_steps, loop):
-            scores = self.evaluate(loop.model.task_model)
+            scores = self.evaluate(loop.model.task_model, self.log.total_steps)
             if scores:
                 self.log.write(step=loop.step, **scores)
         if _due(self.config.save_strategy, self.config.save_steps, epoch_steps, loop):
             self._save(number, loop)
+        if loop.stopping:
+            self._save(number, loop)
+            raise self.stop.stopped(self.log.total_steps)
         return False
 
     def _save(self, number: int, loop: StageLoop) -> None:
+        random = by_process(from_every_process(self.accelerator, random_tensors()))
         if self.checkpoints is not None:
+            scaler = self.accelerator.scaler
             position = {
                 "model": self.name,
                 "stage": number,
                 "step": loop.step,
                 "skipped": loop.skipped,
+                "skipped_in_a_row": loop.skipped_in_a_row,
                 "run_step": self.log.total_steps,
+                "ledger": self.ledger.value,
+                "processes": self.accelerator.num_processes,
+                "scaler": None if scaler is None else scaler.state_dict(),
+                "fingerprint": self.fingerprint,
             }
             tensors = {
                 "model": dict(loop.model.state_dict()),
                 "optimizer": optimizer_tensors(loop.plain_optimizer),
-                "random": random_tensors(),
+                "random": random,
             }
             self.checkpoints.save(self.log.total_steps, position, tensors)
         self.accelerator.wait_for_everyone()
 
     def _restore(self, loop: StageLoop, checkpoint: Checkpoint) -> None:
-        position = checkpoint.position
-        loop.model.load_state_dict(checkpoint.tensors["model"])
-        load_optimizer(loop.plain_optimizer, checkpoint.tensors["optimizer"])
-        load_random(checkpoint.tensors["random"])
+        position, tensors = checkpoint.position, checkpoint.tensors
+        process, processes = self.accelerator.process_index, self.accelerator.num_processes
+        loop.model.load_state_dict(tensors["model"])
+        if "optimizer" in tensors:
+            load_optimizer(loop.plain_optimizer, tensors["optimizer"])
+        if "random" in tensors and position["processes"] == processes:
+            load_random(of_process(tensors["random"], process))
+        else:
+            seed_process(self.config.seed, position["stage"], process, position["run_step"])
+        if position["scaler"] and self.accelerator.scaler is not None:
+            self.accelerator.scaler.load_state_dict(position["scaler"])
         loop.step, loop.skipped = position["step"], position["skipped"]
+        loop.skipped_in_a_row = position["skipped_in_a_row"]
         loop.fast_forward_schedule(position["step"])
+        self.ledger.value = position["ledger"]
         self.steps += position["step"]
         self.log.total_steps = position["run_step"]
 
@@ -222,12 +281,12 @@ def needs_target(stages: list[Stage]) -> bool:
     )
 
 
-def _freeze_head(task_model: Any) -> None:
-    """A stage without a task term leaves the head alone: idle parameters would stall DDP."""
-    encoder = {id(parameter) for parameter in task_model.base_model.parameters()}
-    for parameter in task_model.parameters():
-        if id(parameter) not in encoder:
-            parameter.requires_grad_(False)
+def first_task_stage(stages: list[Stage]) -> int:
+    """The first stage that trains the task head, in which gradual unfreezing takes place."""
+    for number, stage in enumerate(stages):
+        if any(objective_class(name).trains_task_head for name in stage.objectives):
+            return number
+    return 0
 
 
 def _due(strategy: str, every: int, epoch_steps: int, loop: StageLoop) -> bool:

@@ -5,23 +5,31 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from nlp_adapt.config import AdaptationConfig, Recipe
 from nlp_adapt.data.domain import Domain
 from nlp_adapt.errors import ConfigError, RunError
+from nlp_adapt.hub import check_token
 from nlp_adapt.inference import Predictor
 from nlp_adapt.methods import METHODS, Stage, stages_for
 from nlp_adapt.modeling.backbone import load_task_model, load_tokenizer, longest_input
+from nlp_adapt.modeling.lora import add_adapters, has_adapters, save_task_model
 from nlp_adapt.recipe import dump_recipe
-from nlp_adapt.training.accelerator import make_accelerator, precision_of
+from nlp_adapt.training.accelerator import end_trackers, make_accelerator, precision_of
 from nlp_adapt.training.checkpoint import Checkpoint, CheckpointFolder
+from nlp_adapt.training.data_check import check_domains
+from nlp_adapt.training.fingerprint import fingerprint
+from nlp_adapt.training.lock import RunLock
 from nlp_adapt.training.log import RunLog
 from nlp_adapt.training.results import describe_run, difference
+from nlp_adapt.training.resume import start_or_resume
 from nlp_adapt.training.run_data import RunData, make_task, prepare_data
 from nlp_adapt.training.run_folder import RunFolder, save_folder, save_tensors, write_json
 from nlp_adapt.training.scoring import Scorer
+from nlp_adapt.training.selection import BestModel
 from nlp_adapt.training.stages import StagedTraining, needs_target
 
 SOURCE_ONLY = "source_only"
@@ -78,6 +86,9 @@ class AdaptationTrainer:
         self.objectives: dict[str, Any] = {}
         self.results: dict[str, Any] = {}
         self._recipe: AdaptationConfig = args
+        self._saved_objectives: dict[str, Any] = {}
+        self._fingerprint: dict[str, str] = {}
+        self._accelerator: Any = None
         self._data: RunData | None = None
 
     @classmethod
@@ -98,6 +109,34 @@ class AdaptationTrainer:
         trainer._recipe = recipe
         return trainer
 
+    @classmethod
+    def from_pretrained(
+        cls,
+        model: str | Path,
+        args: AdaptationConfig,
+        source: Domain | Any,
+        target: Domain | Any | None = None,
+        *,
+        revision: str | None = None,
+    ) -> AdaptationTrainer:
+        """A trainer that continues from a run folder, a model folder or a pushed model.
+
+        The model keeps its head and the order of its labels; discriminators and other objectives of
+        the same name and size go on where they ended. The twin starts from the same model.
+
+        Raises:
+            AdaptationError: If there is no such model, or it knows other labels than the data.
+        """
+        from nlp_adapt.training.continuing import open_saved
+
+        saved = open_saved(model, revision)
+        trainer = cls(str(saved.folder), args, source, target)
+        trainer.task = saved.task(args.task, trainer.task.label_names)
+        trainer.model_name = saved.name
+        trainer._given_model = saved.task_model(trainer.task, args.attn_implementation)
+        trainer._saved_objectives = dict(saved.objectives)
+        return trainer
+
     def train(self, resume_from_checkpoint: bool | None = None) -> dict[str, Any]:
         """Train the twin and the adapted model, evaluate both, save everything.
 
@@ -108,7 +147,28 @@ class AdaptationTrainer:
             The content of `results.json`.
         """
         resume = self.args.resume if resume_from_checkpoint is None else resume_from_checkpoint
+        if self.args.push_to_hub:
+            check_token()
         accelerator = make_accelerator(self.args)
+        with RunLock(self.folder.path) if accelerator.is_main_process else nullcontext():
+            self._accelerator = accelerator
+            try:
+                results = self._train(accelerator, resume)
+            finally:
+                self._accelerator = None
+            if self.args.push_to_hub and accelerator.is_main_process:
+                self.push_to_hub(self.args.hub_model_id)
+        return results
+
+    def _train(self, accelerator: Any, resume: bool) -> dict[str, Any]:
+        """The run itself, in every process, while the main one holds the folder."""
+        findings = check_domains(
+            self.args,
+            self.source,
+            self.target,
+            self.processing_class,
+            say=accelerator.is_main_process,
+        )
         if accelerator.is_main_process:
             self.folder.claim(overwrite=self.args.overwrite, resume=resume)
         accelerator.wait_for_everyone()
@@ -121,26 +181,37 @@ class AdaptationTrainer:
             show_bar=not self.args.disable_tqdm,
         )
         checkpoints = CheckpointFolder(self.folder.checkpoints, self.args.save_total_limit)
-        checkpoint = self._find_checkpoint(checkpoints) if resume else None
+        results = {**describe_run(self, accelerator), "findings": findings}
+        self._fingerprint = fingerprint(self, accelerator, results["fingerprints"])
+        checkpoint, results["resumed"] = start_or_resume(
+            self.folder,
+            checkpoints,
+            self._fingerprint,
+            accelerator,
+            resume=resume,
+            allow_inexact=self.args.allow_inexact_resume,
+        )
         if main:
             dump_recipe(self._recipe, self.folder.recipe)
-        results = describe_run(self, accelerator)
+        done = {name: self._finished(name) for name, _ in self._models_to_train() if resume}
+        finished = {name for name, scores in done.items() if scores}
+        if resume:
+            log.continue_from(finished, checkpoint.position if checkpoint else None)
         for name, stages in self._models_to_train():
-            done = self._finished(name) if resume else None
-            if done is not None:
-                results[name] = done
+            if name in finished:
+                results[name] = done[name]
+                log.total_steps += results[name]["steps"]
                 continue
             at = checkpoint if checkpoint and checkpoint.position["model"] == name else None
             results[name] = self._train_one(name, stages, accelerator, log, checkpoints, data, at)
         results["difference"] = difference(results, self.task.main_metric)
         self.results = results
         if main:
-            self._save_run(results)
+            write_json(self.folder.results, results)
+            self.create_model_card()
             checkpoints.remove()
         accelerator.wait_for_everyone()
-        accelerator.end_training()
-        if self.args.push_to_hub:
-            self.push_to_hub(self.args.hub_model_id)
+        end_trackers(accelerator)
         return results
 
     @property
@@ -166,6 +237,7 @@ class AdaptationTrainer:
             self.data,
             pad_id=self.processing_class.pad_token_id or 0,
             batch_size=self.args.per_device_eval_batch_size,
+            accelerator=self._accelerator,
         )
 
     def evaluate(self) -> dict[str, Any]:
@@ -199,7 +271,7 @@ class AdaptationTrainer:
 
         return push_run(
             self.folder.path,
-            repo_id or self.args.hub_model_id,
+            repo_id or self.args.hub_model_id or self.folder.path.resolve().name,
             private=options.pop("private", self.args.hub_private_repo),
             **options,
         )
@@ -222,6 +294,14 @@ class AdaptationTrainer:
     ) -> dict[str, Any]:
         """Train one model through its stages, score it and save it."""
         started = time.perf_counter()
+        best = self._best_model(name, accelerator)
+
+        def evaluate(model: Any, step: int) -> dict[str, float]:
+            scores = self._scorer.validation(model, precision_of(accelerator))
+            if best is not None:
+                best.consider(model, scores, step)
+            return scores
+
         training = StagedTraining(
             name=name,
             title=self.args.method if name == ADAPTED else name,
@@ -233,17 +313,41 @@ class AdaptationTrainer:
             outside=self.task.outside,
             log=log,
             checkpoints=checkpoints if accelerator.is_main_process else None,
-            evaluate=lambda model: self._scorer.validation(model, precision_of(accelerator)),
+            evaluate=evaluate,
+            fingerprint=self._fingerprint,
+            saved_objectives=self._saved_objectives,
         )
-        training.run(stages, checkpoint)
+        with training.stop:
+            training.run(stages, checkpoint)
+        accelerator.wait_for_everyone()
         seconds = time.perf_counter() - started
         self.model, self.objectives = training.task_model, training.objectives
-        scores = {**self.evaluate(), "steps": training.steps, "seconds": round(seconds, 2)}
+        chosen = best.restore(self.model) if best is not None else None
+        scores = {
+            **self.evaluate(),
+            "label_free": self._scorer.label_free(self.model),
+            "best": chosen,
+            "steps": training.steps,
+            "seconds": round(seconds, 2),
+            "ledger": training.ledger.value,
+        }
         if accelerator.is_main_process:
             path = self.folder.model if name == ADAPTED else self.folder.source_only
             self._save_plain(self.model, path)
+            if name == ADAPTED:
+                self._save_objectives()
             write_json(self.folder.scores(name), scores)
         return scores
+
+    def _best_model(self, name: str, accelerator: Any) -> BestModel | None:
+        """Where the best weights of the adapted model are kept, if the recipe asks for them.
+
+        The twin is not chosen by how it does on the target: doing nothing does not look there.
+        """
+        if not self.args.load_best_model_at_end or name != ADAPTED:
+            return None
+        metric = self.args.metric_for_best_model
+        return BestModel(self.folder.checkpoints, metric, keep=accelerator.is_main_process)
 
     def _fresh_model(self) -> Any:
         """A task model as pretrained, its new head drawn from the seed."""
@@ -251,31 +355,40 @@ class AdaptationTrainer:
 
         set_seed(self.args.seed)
         if self._given_model is not None:
-            return copy.deepcopy(self._given_model)
-        return load_task_model(
-            self.model_name,
-            self.task.auto_class,
-            list(self.task.label_names),
-            self.args.attn_implementation,
+            model = copy.deepcopy(self._given_model)
+        else:
+            model = load_task_model(
+                self.model_name,
+                self.task.auto_class,
+                list(self.task.label_names),
+                self.args.attn_implementation,
+            )
+        if not self.args.lora or has_adapters(model):
+            return model
+        return add_adapters(
+            model,
+            self.args.lora_type,
+            r=self.args.lora_r,
+            alpha=self.args.lora_alpha,
+            dropout=self.args.lora_dropout,
+            targets=self.args.lora_targets,
         )
 
     def _save_plain(self, model: Any, path: Path) -> None:
         def write(folder: Path) -> None:
-            model.save_pretrained(folder)
+            save_task_model(model, folder, merge=self.args.merge_lora)
             self.processing_class.save_pretrained(folder)
 
         save_folder(path, write)
 
-    def _save_run(self, results: dict[str, Any]) -> None:
-        """Write the discriminators, results and card; the models are saved already."""
+    def _save_objectives(self) -> None:
+        """Write the discriminators and whatever else the adapted model's objectives own."""
         tensors = {
             f"{name}.{key}": value
             for name, objective in self.objectives.items()
             for key, value in objective.state_dict().items()
         }
         save_tensors(self.folder.adaptation / "objectives.safetensors", tensors)
-        write_json(self.folder.results, results)
-        self.create_model_card()
 
     def _finished(self, name: str) -> dict[str, Any] | None:
         """Scores of a model that an interrupted run had already finished and saved."""
@@ -288,12 +401,6 @@ class AdaptationTrainer:
                 str(folder), self.task.auto_class, list(self.task.label_names)
             )
         return self.folder.read_scores(name)
-
-    def _find_checkpoint(self, checkpoints: CheckpointFolder) -> Checkpoint | None:
-        checkpoint, problems = checkpoints.latest()
-        if checkpoint is None and problems:
-            raise RunError(f"no checkpoint can be resumed from: {' '.join(problems)}")
-        return checkpoint
 
     def _require_model(self) -> Any:
         if self.model is None:

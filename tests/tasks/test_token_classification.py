@@ -104,7 +104,7 @@ def test_entities_of_the_training_rows_are_told_from_new_ones() -> None:
     rows = task.encode(dataset, tagger("bert")[1], 16)
     logits = logits_for(["B-PER", "O"])
     assert "novelty" not in task.metrics(logits, rows, dataset)
-    task.remember_entities(labelled([["Anna"]], [["B-PER"]]))
+    task.remember(labelled([["Anna"]], [["B-PER"]]))
     novelty = task.metrics(logits, rows, dataset)["novelty"]
     assert novelty["seen"]["recall"] == 1.0
     assert novelty["unseen"]["recall"] == 0.0

@@ -1,0 +1,81 @@
+"""The best weights by a label-free score: kept, restored, and chosen without target labels."""
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from nlp_adapt.data.preprocessing import pack_rows
+from nlp_adapt.errors import ConfigError
+from nlp_adapt.training import scoring
+from nlp_adapt.training.selection import BestModel
+from tests.training.test_encoders import trainer_for
+
+
+def linear(value):
+    model = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.constant_(model.weight, value)
+    return model
+
+
+def test_the_highest_score_is_kept(tmp_path):
+    best = BestModel(tmp_path, "label_free")
+    for step, score in enumerate([0.2, 0.9, 0.5, 0.9, 0.3]):
+        best.consider(linear(float(step)), {"label_free": score}, step)
+    model = linear(-1.0)
+    assert best.restore(model) == {"metric": "label_free", "score": 0.9, "step": 3}
+    assert model.weight.item() == 3.0
+    # A resumed run repeats evaluations from before its interruption: they change nothing.
+    assert not best.consider(linear(7.0), {"label_free": 1.0}, 2)
+    assert not best.consider(linear(7.0), {"source_risk": 1.0}, 9)
+    best.forget()
+    assert best.restore(model) is None
+
+
+def test_a_score_that_reads_target_labels_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="reads target labels"):
+        BestModel(tmp_path, "target_accuracy")
+
+
+def test_training_ends_with_the_best_weights(tmp_path, monkeypatch):
+    """The score falls with every evaluation, so the first evaluation must win."""
+    seen, first = [], {}
+    consider = BestModel.consider
+
+    def falling(predictions):
+        assert predictions.target_labels is None
+        seen.append(1)
+        return {"label_free": 1.0 / len(seen)}
+
+    def remember(self, model, scores, step):
+        if not first:
+            first.update({name: value.clone() for name, value in model.state_dict().items()})
+        return consider(self, model, scores, step)
+
+    monkeypatch.setattr(scoring, "score_all", falling)
+    monkeypatch.setattr(BestModel, "consider", remember)
+    trainer = trainer_for(
+        tmp_path,
+        load_best_model_at_end=True,
+        max_steps=3,
+        eval_strategy="steps",
+        eval_steps=1,
+        compare_source_only=False,
+        learning_rate=1e-2,
+        warmup_steps=0,
+    )
+    results = trainer.train()
+    assert results["adapted"]["best"] == {"metric": "label_free", "score": 1.0, "step": 1}
+    assert len(seen) == 4
+    saved = load_file(tmp_path / "run" / "model" / "model.safetensors")
+    for name, value in saved.items():
+        assert torch.equal(value, first[name]), name
+
+
+def test_selected_rows_are_the_rows():
+    rows = pack_rows([[1, 2], [3], [4, 5, 6]], [0, 1, 0])
+    chosen = rows.select(np.array([2, 0]))
+    assert chosen.ids.tolist() == [4, 5, 6, 1, 2]
+    assert chosen.lengths.tolist() == [3, 2]
+    assert chosen.labels.tolist() == [0, 0]
+    assert chosen.unit_offsets.tolist() == [0, 1, 2]

@@ -1,0 +1,66 @@
+"""Label-free scores: what they reward, and that target labels cannot choose a model."""
+
+import numpy as np
+import pytest
+
+from nlp_adapt.errors import ConfigError
+from nlp_adapt.validators import VALIDATORS, Predictions, score_all, selecting_validator
+
+
+def logits_for(classes, sharpness, size=2):
+    return sharpness * np.eye(size)[np.asarray(classes)].astype(np.float32)
+
+
+LABELS = np.array([0, 1] * 10)
+CERTAIN = logits_for(LABELS, 20)
+UNDECIDED = np.zeros((20, 2), dtype=np.float32)
+ONE_SIDED = logits_for(np.zeros(20, dtype=int), 20)
+
+
+def test_information_maximisation_wants_certain_and_diverse_predictions():
+    score = VALIDATORS["information_maximisation"].score
+    assert score(Predictions(target_logits=CERTAIN)) == pytest.approx(1.0, abs=1e-6)
+    assert score(Predictions(target_logits=UNDECIDED)) == pytest.approx(0.0, abs=1e-6)
+    assert score(Predictions(target_logits=ONE_SIDED)) == pytest.approx(0.0, abs=1e-6)
+    soft = np.log(np.array([[0.8, 0.2], [0.2, 0.8]]))
+    by_hand = (np.log(2) + 0.8 * np.log(0.8) + 0.2 * np.log(0.2)) / np.log(2)
+    assert score(Predictions(target_logits=soft)) == pytest.approx(by_hand)
+
+
+def test_source_risk_is_balanced_and_passes_over_unknown_labels():
+    labels = np.array([0] * 8 + [1, 1] + [-100])
+    always_zero = logits_for(np.zeros(11, dtype=int), 5)
+    predictions = Predictions(source_logits=always_zero, source_labels=labels)
+    assert VALIDATORS["source_risk"].score(predictions) == pytest.approx(0.5)
+
+
+def test_the_default_score_needs_both_domains_to_be_right():
+    def score(source, target):
+        predictions = Predictions(source, LABELS, target)
+        return VALIDATORS["label_free"].score(predictions)
+
+    best = score(CERTAIN, CERTAIN)
+    assert best == pytest.approx(1.0, abs=1e-6)
+    assert score(UNDECIDED, CERTAIN) < best
+    assert score(CERTAIN, ONE_SIDED) < best
+
+
+def test_scores_that_do_not_apply_are_left_out():
+    assert set(score_all(Predictions(CERTAIN, LABELS))) == {"source_risk"}
+    assert set(score_all(Predictions(target_logits=CERTAIN))) == {"information_maximisation"}
+    everything = score_all(Predictions(CERTAIN, LABELS, CERTAIN, LABELS))
+    assert "target_accuracy" not in everything
+    assert len(everything) == 3
+
+
+def test_target_labels_never_choose():
+    with pytest.raises(ConfigError, match="reads target labels"):
+        selecting_validator("target_accuracy")
+    with pytest.raises(ConfigError, match="did you mean 'source_risk'"):
+        selecting_validator("source_rist")
+    assert selecting_validator("label_free") is VALIDATORS["label_free"]
+
+
+def test_target_accuracy_reports():
+    predictions = Predictions(target_logits=ONE_SIDED, target_labels=LABELS)
+    assert VALIDATORS["target_accuracy"].score(predictions) == pytest.approx(0.5)
