@@ -109,6 +109,9 @@ class AdaptationConfig:
     lora_learning_rate: float | None = option(
         None, "learning rate of the adapters; default: 10 x learning_rate, at most 1e-3"
     )
+    teacher: str | None = option(
+        None, "model, run or ensemble that method distillation learns from"
+    )
     merge_lora: bool = option(
         False, "save a plain model with the adapters merged in, not an adapter folder"
     )
@@ -138,6 +141,12 @@ class AdaptationConfig:
 
     # Text
     max_length: int = option(128, "longest row in tokens; longer sentences are cut or windowed")
+    streaming: bool = option(
+        False, "read the target as it trains, in constant memory: shards of files, or a Hub id"
+    )
+    shuffle_buffer_size: int = option(
+        10_000, "rows of a streamed target that are shuffled together"
+    )
     max_source_rows: int | None = option(None, "use at most this many labelled source rows")
     max_target_rows: int | None = option(None, "use at most this many target training rows")
     validation_fraction: float = option(
@@ -257,9 +266,15 @@ def _check(config: AdaptationConfig) -> None:
     for name in ("gradient_accumulation_steps", "logging_steps", "eval_steps", "save_steps"):
         _require(config, name, at_least=1)
     _require(config, "ddp_timeout", at_least=1)
+    _require(config, "shuffle_buffer_size", at_least=1)
     for name in ("learning_rate", "weight_decay", "warmup_steps", "max_grad_norm", "lambda_max"):
         _require(config, name, at_least=0)
-    for name in ("label_smoothing_factor", "source_warmup", "discriminator_dropout", "lora_dropout"):
+    for name in (
+        "label_smoothing_factor",
+        "source_warmup",
+        "discriminator_dropout",
+        "lora_dropout",
+    ):
         _require(config, name, at_least=0, below=1)
     _require(config, "validation_fraction", at_least=0, below=0.9)
     _require(config, "save_total_limit", at_least=1)

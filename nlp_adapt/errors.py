@@ -23,3 +23,15 @@ class ModelError(AdaptationError):
 
 class RunError(AdaptationError):
     """An output folder, checkpoint or saved run cannot be used."""
+
+
+class RunStopped(AdaptationError):  # noqa: N818 (not a fault: a wish that was granted)
+    """A run was asked to stop by a signal, and has saved where it stands.
+
+    Attributes:
+        exit_code: 128 plus the signal's number: 130 after Ctrl-C, 143 after SIGTERM.
+    """
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signal_number

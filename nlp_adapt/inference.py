@@ -27,6 +27,8 @@ from nlp_adapt.modeling.backbone import (
     longest_input,
     resolve_model,
 )
+from nlp_adapt.modeling.features import FeatureTap, output_layer
+from nlp_adapt.modeling.hub_adapters import fetch_adapters
 from nlp_adapt.modeling.units import MODEL_INPUTS
 from nlp_adapt.tasks import TASKS, Task
 
@@ -42,12 +44,23 @@ def predict_logits(
     precision: str = "fp32",
     process: int = 0,
     processes: int = 1,
+    features: np.ndarray | None = None,
 ) -> np.ndarray:
     """Logits `[units, classes]` in float32, in the order of the rows' units.
 
     Rows are sorted by length and batched by a token budget, so that little is spent on padding.
     With several processes each fills its own share and leaves zeros elsewhere: the sum over
     processes is the whole.
+
+    Args:
+        task_model: A classification model.
+        rows: What to predict.
+        pad_id: Token id of padding.
+        batch_size: Rows per batch; longer rows come in smaller batches.
+        precision: Number format of the forward pass.
+        process: Number of this process.
+        processes: How many share the rows.
+        features: `[units, width]` to be filled with what the classifier reads of each unit.
     """
     logits = np.zeros((rows.units, task_model.config.num_labels), dtype=np.float32)
     widths = choose_widths(rows.lengths) if len(rows) else np.zeros(0)
@@ -55,6 +68,7 @@ def predict_logits(
     was_training = task_model.training
     task_model.eval()
     batches = budget_batches(rows, tokens=TOKENS_PER_BATCH, most_rows=4 * batch_size)
+    tap = None if features is None else FeatureTap(task_model)
     with torch.inference_mode(), autocast(device, precision):
         for number, chosen in enumerate(batches):
             if number % processes != process:
@@ -63,9 +77,12 @@ def predict_logits(
             batch = to_tensors(collate([(rows, chosen)], width=width, pad_id=pad_id), device)
             inputs = {name: batch[name] for name in MODEL_INPUTS if name in batch}
             output = task_model(**inputs).logits
-            if "unit_positions" in batch:
-                output = output.flatten(0, 1).index_select(0, batch["unit_positions"])
-            logits[_unit_indices(rows, chosen)] = output.float().cpu().numpy()
+            units = _unit_indices(rows, chosen)
+            logits[units] = _by_unit(output, batch).float().cpu().numpy()
+            if tap is not None and features is not None:
+                features[units] = _by_unit(tap.take(), batch).float().cpu().numpy()
+    if tap is not None:
+        tap.remove()
     task_model.train(was_training)
     return logits
 
@@ -122,23 +139,49 @@ class Predictor:
             precision=self.precision,
         )
 
+    def logits_and_features(self, rows: EncodedRows) -> tuple[np.ndarray, np.ndarray]:
+        """Logits `[units, classes]`, and what the classifier reads of each unit `[units, width]`."""
+        width = output_layer(self.task_model).in_features
+        features = np.zeros((rows.units, width), dtype=np.float32)
+        logits = predict_logits(
+            self.task_model,
+            rows,
+            pad_id=self.tokenizer.pad_token_id or 0,
+            batch_size=self.batch_size,
+            precision=self.precision,
+            features=features,
+        )
+        return logits, features
+
+    def predict_with_features(
+        self, texts: Sequence[str]
+    ) -> tuple[list[dict[str, Any]], np.ndarray]:
+        """The predictions of `predict` for sentence tasks, and the features `[texts, width]`."""
+        logits, features = self.logits_and_features(self._encode(texts))
+        return self._answers(logits), features
+
     def predict(self, texts: Sequence[str]) -> list[dict[str, Any]]:
         """Predictions for each text, in order.
 
         Sentence tasks give `label`, `score` and `scores` by label name; token tasks give the words
         with their tags, and the entities with character offsets.
         """
-        from datasets import Dataset
-
         if len(texts) == 0:
             return []
         if self.task.units_are_words:
             from nlp_adapt.tagged_text import tag_texts
 
             return [tagged.to_dict() for tagged in tag_texts(self, texts)]
+        return self._answers(self.logits(self._encode(texts)))
+
+    def _encode(self, texts: Sequence[str]) -> EncodedRows:
+        from datasets import Dataset
+
         dataset = Dataset.from_dict({"text": list(texts)})
-        rows = self.task.encode(dataset, self.tokenizer, self.max_length)
-        logits = self.logits(rows)
+        return self.task.encode(dataset, self.tokenizer, self.max_length)
+
+    def _answers(self, logits: np.ndarray) -> list[dict[str, Any]]:
+        """`label`, `score` and `scores` from logits `[texts, classes]`."""
         shifted = np.exp(logits - logits.max(-1, keepdims=True))
         scores = shifted / shifted.sum(-1, keepdims=True)
         return [
@@ -162,7 +205,7 @@ def load_predictor(
     """Open a saved model, a run folder or a Hub id for prediction.
 
     Args:
-        model: Model folder, adapter folder, run folder or Hub id.
+        model: Model folder, adapter folder, ensemble, run folder or Hub id.
         precision: Number format of the forward pass.
         batch_size: Rows per batch.
         device: Where it runs; default: a GPU if there is one.
@@ -173,9 +216,13 @@ def load_predictor(
     """
     import transformers
 
+    from nlp_adapt.ensembles import is_ensemble, load_ensemble
+
+    if is_ensemble(model):
+        return load_ensemble(model, precision=precision, batch_size=batch_size, device=device)
     folder = Path(model)
     name = str(folder / "model") if (folder / "model" / "config.json").is_file() else str(model)
-    path = resolve_model(name)
+    path = fetch_adapters(resolve_model(name))
     try:
         config = transformers.AutoConfig.from_pretrained(path, trust_remote_code=False)
     except (OSError, ValueError) as error:
@@ -197,6 +244,13 @@ def load_predictor(
 
         precision = choose_precision("auto", torch.device(device))
     return Predictor(loaded.to(device), tokenizer, task, precision=precision, batch_size=batch_size)
+
+
+def _by_unit(output: torch.Tensor, batch: dict[str, Any]) -> torch.Tensor:
+    """Rows of `output` for each unit: itself for texts, the units' positions for words."""
+    if "unit_positions" not in batch:
+        return output
+    return output.flatten(0, 1).index_select(0, batch["unit_positions"])
 
 
 def _unit_indices(rows: EncodedRows, chosen: np.ndarray) -> np.ndarray:

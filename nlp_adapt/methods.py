@@ -20,13 +20,15 @@ class Stage:
         steps: Length in optimizer steps, instead of epochs.
         learning_rate: Encoder learning rate, if not the recipe's.
         freeze: What does not train, if not the recipe's.
+        fit: Instead of training: a linear head fitted on frozen features, see `training.shallow`.
     """
 
     objectives: dict[str, dict[str, Any]]
     epochs: float | None = None
     steps: int | None = None
     learning_rate: float | None = None
-    freeze: str | None = None
+    freeze: str | int | None = None
+    fit: str | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,11 @@ def _source_stage_first(*names: str) -> Callable[[AdaptationConfig], list[Stage]
         ]
 
     return stages
+
+
+def _fit(name: str) -> Callable[[AdaptationConfig], list[Stage]]:
+    """No training: a linear head fitted on the features of the encoder as it is."""
+    return lambda config: [Stage({}, fit=name)]
 
 
 def _udalm(config: AdaptationConfig) -> list[Stage]:
@@ -184,6 +191,11 @@ METHODS: dict[str, Method] = {
         "Tarvainen & Valpola 2017, NeurIPS; Xie et al. 2020, NeurIPS",
         _source_stage_first("consistency"),
     ),
+    "distillation": Method(
+        "the predictions of a teacher (a model, run or ensemble) on the target's text",
+        "Hinton et al. 2015, arXiv:1503.02531",
+        lambda config: [Stage({"distillation": {}})],
+    ),
     "fgm": Method(
         "adversarial training: the task also under the worst small step on the embeddings",
         "Miyato et al. 2017, ICLR",
@@ -198,6 +210,26 @@ METHODS: dict[str, Method] = {
         "predictions in both domains stay the same under the worst small step",
         "Miyato et al. 2018, IEEE TPAMI 41(8)",
         _with_task("vat"),
+    ),
+    "logistic_regression": Method(
+        "no adaptation: logistic regression on the frozen encoder's features, in seconds",
+        "",
+        _fit("logistic_regression"),
+    ),
+    "shallow_coral": Method(
+        "logistic regression on source features given the target's covariance",
+        "Sun et al. 2016, AAAI",
+        _fit("coral"),
+    ),
+    "subspace_alignment": Method(
+        "logistic regression on principal axes of the source turned onto the target's",
+        "Fernando et al. 2013, ICCV",
+        _fit("subspace_alignment"),
+    ),
+    "optimal_transport": Method(
+        "logistic regression on source features carried onto the target (needs POT)",
+        "Courty et al. 2017, IEEE TPAMI 39(9)",
+        _fit("optimal_transport"),
     ),
 }
 
@@ -221,6 +253,10 @@ def stages_for(config: AdaptationConfig) -> list[Stage]:
                 f"options.{name}: the run has no objective '{name}'{nearest(name, sorted(used))} "
                 f"(it has {', '.join(sorted(used))})"
             )
+    if "distillation" in used and config.teacher is None:
+        raise ConfigError(
+            "distillation needs a teacher: set `teacher` to a model, run or ensemble."
+        )
     return [_with_options(stage, config.options) for stage in stages]
 
 
@@ -239,7 +275,7 @@ def get_method(name: str, task: str) -> Method:
 
 def _with_options(stage: Stage, options: dict[str, dict[str, Any]]) -> Stage:
     merged = {name: {**own, **options.get(name, {})} for name, own in stage.objectives.items()}
-    return Stage(merged, stage.epochs, stage.steps, stage.learning_rate, stage.freeze)
+    return replace(stage, objectives=merged)
 
 
 _STAGE_KEYS = {
@@ -247,7 +283,8 @@ _STAGE_KEYS = {
     "epochs": float | None,
     "steps": int | None,
     "learning_rate": float | None,
-    "freeze": str | None,
+    "freeze": str | int | None,
+    "fit": str | None,
 }
 
 
@@ -259,6 +296,10 @@ def _read_stage(number: int, raw: dict[str, Any]) -> Stage:
     for key in raw:
         if key not in _STAGE_KEYS:
             raise ConfigError(f"{where}: unknown key '{key}'{nearest(key, sorted(_STAGE_KEYS))}")
+    if "fit" in raw:
+        if len(raw) > 1:
+            raise ConfigError(f"{where}: a stage with `fit` has no other keys.")
+        return Stage({}, fit=coerce(f"{where}.fit", raw["fit"], str))
     objectives = raw.get("objectives")
     if isinstance(objectives, list):
         objectives = {name: {} for name in objectives}

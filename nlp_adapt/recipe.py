@@ -266,3 +266,11 @@ def _describe(options: tuple[Any, ...]) -> str:
             continue
         names.append("a list" if origin is list else "a mapping" if origin is dict else words[kind])
     return " or ".join(names)
+
+
+def inline_yaml(value: Any) -> str:
+    """A value on one line of YAML that `load_recipe` reads back unchanged."""
+    dumped = yaml.dump(
+        [value], Dumper=_RecipeDumper, default_flow_style=True, width=math.inf, allow_unicode=True
+    )
+    return dumped.strip().removeprefix("[").removesuffix("]")

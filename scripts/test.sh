@@ -10,4 +10,4 @@ export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} TOKENIZERS_PARALLELISM=false
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
 .venv/bin/mypy nlp_adapt
-.venv/bin/pytest -m "not slow and not distributed and not gpu" -n auto --maxprocesses 8 "$@"
+.venv/bin/pytest -m "not slow and not distributed and not crash and not gpu" -n auto --maxprocesses 8 "$@"

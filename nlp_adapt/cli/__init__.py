@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Sequence
 
 from nlp_adapt.cli import console
 from nlp_adapt.cli.parser import build_parser, parse
-from nlp_adapt.errors import AdaptationError
+from nlp_adapt.errors import AdaptationError, RunStopped
+from nlp_adapt.hub_errors import is_broken_line
+from nlp_adapt.privacy import redact
 
 USER_ERROR = 2
 INTERRUPTED = 130
+HUB_UNREACHABLE = (
+    "the connection to the Hub broke ({}): check the network, or set HF_HUB_OFFLINE=1 to use what "
+    "is in the local cache."
+)
 
 __all__ = ["build_parser", "main"]
 
@@ -23,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit code: 0, 2 after a mistake that the user can mend (one sentence on stderr), 130
-        after an interrupt, 1 after an error of the program itself.
+        after an interrupt and 143 after SIGTERM, 1 after an error of the program itself.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
@@ -34,10 +41,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             return int(stop.code or 0)
         with console.quiet_libraries(debug):
             return args.run(args)
+    except RunStopped as stopped:
+        print(f"nlp-adapt: {stopped}", file=sys.stderr)
+        return stopped.exit_code
     except AdaptationError as error:
         if debug:
             raise
-        print(f"nlp-adapt: error: {error}", file=sys.stderr)
+        print(f"nlp-adapt: error: {redact(str(error))}", file=sys.stderr)
         return USER_ERROR
     except KeyboardInterrupt:
         if debug:
@@ -46,4 +56,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except BrokenPipeError:  # the reader of our output has gone, as in `nlp-adapt methods | head`
         sys.stderr.close()
+        return 1
+    except Exception as error:
+        if not debug and "huggingface_hub" in sys.modules and is_broken_line(error):
+            reason = HUB_UNREACHABLE.format(type(error).__name__)
+            print(f"nlp-adapt: error: {reason}", file=sys.stderr)
+            return USER_ERROR
+        # A fault of the program: its traceback, in which no token may stand.
+        print(redact(traceback.format_exc()), file=sys.stderr)
         return 1

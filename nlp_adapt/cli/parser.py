@@ -7,14 +7,36 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import nlp_adapt
-from nlp_adapt.cli import evaluate, labels, methods, predict, train
+from nlp_adapt.cli import (
+    adapters,
+    doctor,
+    ensemble,
+    evaluate,
+    export,
+    init,
+    labels,
+    methods,
+    predict,
+    push,
+    replay,
+    train,
+    verify,
+)
 from nlp_adapt.config import nearest
 from nlp_adapt.errors import ConfigError
 
 COMMANDS = {
+    "init": init,
     "train": train,
     "evaluate": evaluate,
     "predict": predict,
+    "adapters": adapters,
+    "ensemble": ensemble,
+    "export": export,
+    "push": push,
+    "doctor": doctor,
+    "verify": verify,
+    "replay": replay,
     "labels": labels,
     "methods": methods,
 }

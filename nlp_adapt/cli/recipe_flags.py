@@ -16,6 +16,7 @@ SECTIONS = {
     "output_dir": "run",
     "num_train_epochs": "length of training",
     "learning_rate": "optimizer",
+    "lora": "LoRA",
     "domain_features": "adversary",
     "max_length": "text",
     "precision": "machine",

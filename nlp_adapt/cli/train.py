@@ -12,7 +12,7 @@ from typing import Any
 
 from nlp_adapt.cli import console
 from nlp_adapt.cli.recipe_flags import add_recipe_flags, recipe_overrides, take_dotted_flags
-from nlp_adapt.errors import ConfigError
+from nlp_adapt.errors import AdaptationError, ConfigError
 from nlp_adapt.recipe import load_recipe
 
 USAGE = "nlp-adapt train [--config RECIPE.yaml] [--KEY VALUE ...] [--json] [--debug]"
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
             "name the labelled domain: --source FILE, or `source: FILE` in the recipe."
         )
     with console.stdout_for_results(args.json):
-        results = _train(recipe)
+        results, failed_push = _train(recipe)
     if not console.is_main_process():
         return 0
     if args.json:
@@ -48,10 +48,20 @@ def run(args: argparse.Namespace) -> int:
         from nlp_adapt.reporting.table import render
 
         print(f"\n{render(results)}\n\nThe model is in {recipe.output_dir}/model.")
+    if failed_push is not None:
+        raise failed_push
     return 0
 
 
-def _train(recipe: Any) -> dict[str, Any]:
+def _train(recipe: Any) -> tuple[dict[str, Any], AdaptationError | None]:
+    """The results, and why the push failed that came after them, if it did."""
+    from nlp_adapt.hub import HubError
     from nlp_adapt.training.trainer import AdaptationTrainer
 
-    return AdaptationTrainer.from_recipe(recipe).train()
+    trainer = AdaptationTrainer.from_recipe(recipe)
+    try:
+        return trainer.train(), None
+    except HubError as error:
+        if not trainer.results:
+            raise
+        return trainer.results, error

@@ -1,21 +1,23 @@
-"""Writing a table with new columns, whole or not at all."""
+"""Writing rows as csv, tsv, jsonl or parquet, in parts that are joined at the end."""
 
 from __future__ import annotations
 
 import contextlib
 import csv
 import gzip
+import io
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from nlp_adapt.data.files import data_suffix
-from nlp_adapt.data.tables import Table
+from nlp_adapt.cli.parts import copy_all
 from nlp_adapt.errors import DataError, RunError
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
+Record = Mapping[str, Any]
 
 
 def check_output(out: Path, source: Path | None) -> None:
@@ -71,62 +73,107 @@ def open_text(path: Path, name: Path) -> TextIO:
     return path.open("w", encoding="utf-8", newline="")
 
 
-def write_table(out: Path, table: Table, added: Mapping[str, list[Any]]) -> None:
-    """Write the table's columns and then the `added` ones; the file appears when it is complete.
+@dataclass(frozen=True)
+class RowFormat:
+    """How rows are written.
 
-    Raises:
-        DataError: A value does not fit the format.
-        RunError: The file cannot be written.
+    Attributes:
+        suffix: `.csv`, `.tsv`, `.jsonl` or `.parquet`.
+        columns: The columns in order: the input's, then the new ones.
+        numbers: Which of them are numbers that this program adds.
+        texts: Which of them are texts that this program adds.
+        gzipped: Whether the whole is gzip'd.
+        features: The `datasets` types of the input's columns, where it has types.
     """
-    columns = {**table.columns, **added}
-    suffix = data_suffix(out)
-    with staged_output(out) as staged:
-        if suffix == ".parquet":
-            _write_parquet(staged, table, columns)
+
+    suffix: str
+    columns: Sequence[str]
+    numbers: Sequence[str] = ()
+    texts: Sequence[str] = ()
+    gzipped: bool = False
+    features: Mapping[str, Any] | None = None
+
+    def encode(self, records: Sequence[Record], rows: Sequence[str]) -> bytes:
+        """Some rows as a part of the output.
+
+        Args:
+            records: The values of each row by column.
+            rows: Where each row stood, for messages.
+
+        Raises:
+            DataError: A value does not fit the format.
+        """
+        if self.suffix == ".jsonl":
+            return b"".join(map(_json_line, records))
+        if self.suffix == ".parquet":
+            return self._parquet(records)
+        stream = io.StringIO(newline="")
+        writer = self._writer(stream)
+        for record, row in zip(records, rows, strict=True):
+            fields = [_field(record.get(name)) for name in self.columns]
+            if self.suffix == ".tsv" and any(m in field for field in fields for m in "\t\n\r"):
+                raise DataError(
+                    f"{row} holds a tab or a line break, which tsv cannot: write csv or jsonl."
+                )
+            writer.writerow(fields)
+        return stream.getvalue().encode("utf-8", "replace")
+
+    def merge(self, parts: list[Path], staged: Path) -> None:
+        """Join parts to the whole file."""
+        if self.suffix == ".parquet":
+            self._merge_parquet(parts, staged)
             return
-        with open_text(staged, out) as stream:
-            if suffix == ".jsonl":
-                _write_jsonl(stream, columns)
-            else:
-                _write_separated(stream, table, columns, tabs=suffix == ".tsv")
+        with gzip.open(staged, "wb") if self.gzipped else staged.open("wb") as file:
+            if self.suffix != ".jsonl":
+                header = io.StringIO(newline="")
+                self._writer(header).writerow(self.columns)
+                file.write(header.getvalue().encode("utf-8", "replace"))
+            copy_all(parts, file)
 
+    def _writer(self, stream: TextIO) -> Any:
+        delimiter = "\t" if self.suffix == ".tsv" else ","
+        return csv.writer(stream, delimiter=delimiter, lineterminator="\n")
 
-def _write_jsonl(stream: TextIO, columns: Mapping[str, Any]) -> None:
-    for row in _rows(columns):
-        record = dict(zip(columns, row, strict=True))
-        stream.write(json.dumps(record, ensure_ascii=False, default=str) + "\n")
+    def _parquet(self, records: Sequence[Record]) -> bytes:
+        from datasets import Dataset, Features, Value
 
+        features = None
+        if self.features is not None:
+            types = dict(self.features)
+            types |= {name: Value("float64") for name in self.numbers}
+            types |= {name: Value("string") for name in self.texts}
+            features = Features({name: types[name] for name in self.columns})
+        data = {name: [record.get(name) for record in records] for name in self.columns}
+        stream = io.BytesIO()
+        Dataset.from_dict(data, features).to_parquet(stream)
+        return stream.getvalue()
 
-def _write_separated(
-    stream: TextIO, table: Table, columns: Mapping[str, Any], *, tabs: bool
-) -> None:
-    writer = csv.writer(stream, delimiter="\t" if tabs else ",", lineterminator="\n")
-    writer.writerow(columns)
-    for index, row in enumerate(_rows(columns)):
-        fields = [_field(value) for value in row]
-        if tabs and any(mark in field for field in fields for mark in "\t\n\r"):
+    def _merge_parquet(self, parts: list[Path], staged: Path) -> None:
+        import pyarrow
+        from pyarrow import parquet
+
+        schemas = [parquet.read_schema(part) for part in parts]
+        if not schemas:
+            schemas = [pyarrow.schema([(name, pyarrow.string()) for name in self.columns])]
+        try:
+            schema = pyarrow.unify_schemas(schemas, promote_options="permissive")
+        except pyarrow.ArrowException as error:
+            reason = str(error).splitlines()[0].rstrip(".")
             raise DataError(
-                f"{table.locate(index)} holds a tab or a line break, which tsv cannot: "
-                "write csv or jsonl."
-            )
-        writer.writerow(fields)
+                f"a column holds values of several types, which parquet cannot ({reason}): "
+                "write jsonl."
+            ) from error
+        metadata = schemas[0].metadata if self.features is not None else None
+        with parquet.ParquetWriter(staged, schema.with_metadata(metadata)) as writer:
+            for part in parts:
+                writer.write_table(parquet.read_table(part).cast(writer.schema))
 
 
-def _write_parquet(path: Path, table: Table, columns: Mapping[str, Any]) -> None:
-    from datasets import Dataset, Features, Value
-
-    features = None
-    if table.features is not None:
-        features = Features({name: table.features[name] for name in table.columns})
-        for name in columns.keys() - table.columns.keys():
-            features[name] = Value("float64" if name.endswith("score") else "string")
-        features = Features({name: features[name] for name in columns})
-    data = {name: list(values) for name, values in columns.items()}
-    Dataset.from_dict(data, features).to_parquet(path)
-
-
-def _rows(columns: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
-    return zip(*columns.values(), strict=True)
+def _json_line(record: Record) -> bytes:
+    try:
+        return (json.dumps(record, ensure_ascii=False, default=str) + "\n").encode()
+    except UnicodeEncodeError:  # half a surrogate pair, which only an escape can keep
+        return (json.dumps(record, default=str) + "\n").encode()
 
 
 def _field(value: Any) -> str:

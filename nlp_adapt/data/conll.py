@@ -8,14 +8,14 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
+from nlp_adapt.data.quarantine import BadLines
 from nlp_adapt.data.tables import Table
-from nlp_adapt.errors import DataError
 
 _DOCUMENT_START = "-DOCSTART-"
 _TAG = re.compile(r"O|[BIELSU]-.+")
 
 
-def read_conll(path: Path, lines: Iterable[tuple[int, str]]) -> Table:
+def read_conll(path: Path, lines: Iterable[tuple[int, str]], bad: BadLines | None = None) -> Table:
     """Read one token a line, a blank line between sentences.
 
     Columns are separated by tabs or by spaces; the token comes first and its tag last. A file of
@@ -25,13 +25,15 @@ def read_conll(path: Path, lines: Iterable[tuple[int, str]]) -> Table:
     Args:
         path: Names the file in `rows` and in errors.
         lines: Line numbers and texts.
+        bad: Takes lines with more or fewer columns than the first; None refuses them.
 
     Returns:
         A table with the columns `tokens` and, unless the file has a single column, `tags`.
 
     Raises:
-        DataError: A line has more or fewer columns than the first; names file and line.
+        DataError: A line is refused; names file and line.
     """
+    bad = bad or BadLines(path)
     sentences: list[tuple[int, list[str], list[str]]] = []
     columns = None
     fresh = True
@@ -42,9 +44,10 @@ def read_conll(path: Path, lines: Iterable[tuple[int, str]]) -> Table:
         fields = _split_columns(line)
         columns = columns or len(fields)
         if len(fields) != columns:
-            raise DataError(
+            bad.add(
+                number,
                 f"{path}:{number} has {len(fields)} columns where the first line has {columns}: "
-                "each line needs a token first and its tag last, and a blank line ends a sentence."
+                "each line needs a token first and its tag last, and a blank line ends a sentence.",
             )
         if fresh:
             sentences.append((number, [], []))

@@ -129,15 +129,15 @@ def read_examples(table: Table, options: ReadOptions, unlabelled: bool = False) 
         named = options.label_column is not None
         classes = read_classes(table, label_column, options.label_map, named)
         examples.labels, examples.ordered_names, examples.notes = classes
-    return _drop(examples, table.short_name)
+    return _drop(examples, table.short_name, table.notes)
 
 
-def _drop(examples: Examples, name: str) -> Examples:
+def _drop(examples: Examples, name: str, notes: Sequence[str]) -> Examples:
     """Leave out rows without text and rows whose label is ignored, and say so."""
     empty = [not _has_text(text) for text in examples.texts]
     ignored = [label == IGNORE for label in examples.labels]
     kept = examples.where([not (e or i) for e, i in zip(empty, ignored, strict=True)])
-    kept.ordered_names, kept.notes = examples.ordered_names, examples.notes
+    kept.ordered_names, kept.notes = examples.ordered_names, [*notes, *examples.notes]
     if rows := [row for row, is_empty in zip(examples.rows, empty, strict=True) if is_empty]:
         listed = ", ".join(rows[:5]) + (", ..." if len(rows) > 5 else "")
         kept.notes.append(f"{len(rows)} empty rows of {name} were left out: {listed}.")

@@ -29,6 +29,7 @@ def load_domain(
     max_rows: int | None = None,
     seed: int = 42,
     repair_tags: bool = False,
+    quarantine: int = 0,
 ) -> Domain:
     """Read a domain from wherever it stands.
 
@@ -67,6 +68,8 @@ def load_domain(
         max_rows: Read at most so many rows of each file or split, drawn at random with `seed`.
         seed: Seed of that draw and of the test split.
         repair_tags: Repair ill-formed BIO tags instead of refusing them.
+        quarantine: Set aside up to so many unreadable lines of each file (not UTF-8, a NUL, too
+            many fields, broken JSON), with the rows they are part of; 0 refuses the first.
 
     Raises:
         DataError: Nothing to read, or rows that cannot be used; names the file and line.
@@ -82,7 +85,7 @@ def load_domain(
     mapping = {str(key): str(value) for key, value in (label_map or {}).items()}
     splits: dict[str, Examples] = {}
     notes: list[str] = []
-    sources = read_reference(reference, task, split)
+    sources = read_reference(reference, task, split, quarantine)
     for source in sources:
         options = ReadOptions(
             task=task,

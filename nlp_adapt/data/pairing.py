@@ -90,14 +90,28 @@ class PairedBatches:
         windows = max(1, -(-total_steps // WINDOW_STEPS))
         self._edges = np.linspace(0, total_steps, windows + 1).astype(np.int64)
         self._plan: tuple[int, dict[str, np.ndarray]] | None = None
+        self._labelled_cache: dict[str, np.ndarray] = {}
 
     def rows_of(self, step: int) -> dict[str, np.ndarray]:
         """The rows of the whole step, all processes together: `[global batch]` per side."""
-        window = int(np.searchsorted(self._edges, step, side="right")) - 1
+        window = self.window_of(step)
         if self._plan is None or self._plan[0] != window:
             self._plan = (window, self._plan_window(window))
         local = step - int(self._edges[window])
         return {name: plan[local] for name, plan in self._plan[1].items()}
+
+    def row_ids(self, step: int) -> dict[str, np.ndarray]:
+        """What tells the rows of a step from all others: `[global batch]` per side."""
+        return self.rows_of(step)
+
+    def window_of(self, step: int) -> int:
+        """The window of steps that are planned together with `step`."""
+        return int(np.searchsorted(self._edges, step, side="right")) - 1
+
+    def order_of(self, window: int) -> np.ndarray:
+        """The order in which a window's batches, sorted by length, are used."""
+        steps = int(self._edges[window + 1] - self._edges[window])
+        return np.random.default_rng([self.seed, 3, window]).permutation(steps)
 
     def step(self, step: int) -> list[dict[str, Any]]:
         """This process's collated micro-batches of a step, with the step's denominators."""
@@ -125,7 +139,7 @@ class PairedBatches:
     def _plan_window(self, window: int) -> dict[str, np.ndarray]:
         first, last = int(self._edges[window]), int(self._edges[window + 1])
         steps = last - first
-        order = np.random.default_rng([self.seed, 3, window]).permutation(steps)
+        order = self.order_of(window)
         plan = {}
         for name, stream in self._streams.items():
             rows = stream.take(first * self.global_batch, last * self.global_batch)
@@ -152,8 +166,6 @@ class PairedBatches:
 
     def _labelled(self, name: str) -> np.ndarray:
         """`[rows]` labelled units of each row of a side."""
-        if not hasattr(self, "_labelled_cache"):
-            self._labelled_cache: dict[str, np.ndarray] = {}
         if name not in self._labelled_cache:
             side = self.sides[name]
             known = np.concatenate([[0], np.cumsum(side.labels >= 0)])

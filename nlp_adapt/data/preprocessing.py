@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 IGNORED_LABEL = -100
-WIDTH_STEP = 8
-MAX_WIDTHS = 8
+WIDTH_STEP = 4
+MAX_WIDTHS = 12
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class EncodedRows:
         total_words: Words in the data set, vanished ones included.
         states: `[tokens, size]` what the model's upper layers read of each token, where its lower
             layers are frozen: float32, or the bits of bfloat16 as uint16.
+        teacher: `[units, classes]` float32 logits of a teacher, where a run distils one.
     """
 
     ids: np.ndarray
@@ -47,6 +48,7 @@ class EncodedRows:
     domains: np.ndarray | None = None
     total_words: int = 0
     states: np.ndarray | None = None
+    teacher: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -157,7 +159,7 @@ def collate(
     total = sum(len(chosen) for _, chosen in parts)
     input_ids = np.full((total, width), pad_id, dtype=np.int64)
     mask = np.zeros((total, width), dtype=np.int64)
-    labels, unit_rows, domains, positions = [], [], [], []
+    labels, unit_rows, domains, positions, teacher = [], [], [], [], []
     row = 0
     for rows, chosen in parts:
         for index in chosen:
@@ -169,6 +171,8 @@ def collate(
             unit_rows.append(np.full(last - first, row))
             domain = 0 if rows.domains is None else rows.domains[index]
             domains.append(np.full(last - first, domain))
+            if rows.teacher is not None:
+                teacher.append(rows.teacher[first:last])
             if rows.positions is not None:
                 positions.append(row * width + rows.positions[first:last].astype(np.int64))
             row += 1
@@ -181,6 +185,8 @@ def collate(
     }
     if any(rows.positions is not None for rows, _ in parts):
         batch["unit_positions"] = _join(positions)
+    if teacher and all(rows.teacher is not None for rows, _ in parts):
+        batch["teacher_logits"] = _join(teacher)
     if any(rows.states is not None for rows, _ in parts):
         batch["trunk_states"] = _collate_states(parts, total, width)
     return batch
@@ -202,7 +208,7 @@ def _collate_states(
 
 
 def choose_widths(lengths: np.ndarray, most: int = MAX_WIDTHS) -> np.ndarray:
-    """At most `most` padded widths, multiples of 8, that waste the fewest padding tokens.
+    """At most `most` padded widths, multiples of 4, that waste the fewest padding tokens.
 
     Few distinct shapes matter on CPU, where each new one compiles new kernels; exact dynamic
     programming over the histogram of lengths finds the best few.

@@ -49,7 +49,9 @@ class Source:
     notes: list[str] = field(default_factory=list)
 
 
-def read_reference(reference: Any, task: str, split: str | None = None) -> list[Source]:
+def read_reference(
+    reference: Any, task: str, split: str | None = None, quarantine: int = 0
+) -> list[Source]:
     """Find and read what a reference names; a list of references gives several sources.
 
     Raises:
@@ -58,9 +60,11 @@ def read_reference(reference: Any, task: str, split: str | None = None) -> list[
     if isinstance(reference, (list, tuple)) and not _is_rows(reference):
         if not reference:
             raise DataError("an empty list names no data.")
-        return [source for part in reference for source in read_reference(part, task, split)]
+        return [
+            source for part in reference for source in read_reference(part, task, split, quarantine)
+        ]
     if isinstance(reference, (str, Path)):
-        return [_read_named(str(reference).strip(), task, split)]
+        return [_read_named(str(reference).strip(), task, split, quarantine)]
     if isinstance(reference, (list, tuple)):
         rows = [f"rows:{i}" for i in range(len(reference))]
         return [Source("rows", {"train": [table_from_items(reference, rows, "the list of rows")]})]
@@ -93,23 +97,24 @@ def _has_splits(item: Any) -> bool:
 # References by name
 
 
-def _read_named(reference: str, task: str, split: str | None) -> Source:
+def _read_named(reference: str, task: str, split: str | None, quarantine: int) -> Source:
     if not reference:
         raise DataError("an empty reference names no data: give a file, a folder or a Hub id.")
     if reference.startswith(BUILTIN_PREFIX):
         name = reference.removeprefix(BUILTIN_PREFIX)
         files = builtin_files(name)
-        source = _from_files(files, name, reference, task, split)
+        source = _from_files(files, name, reference, task, split, quarantine)
         source.label_map = DEFAULT_LABEL_MAPS.get(name, {})
         return source
     path = Path(reference).expanduser()
     if path.is_dir():
-        return _read_folder(path, task, split)
+        return _read_folder(path, task, split, quarantine)
     if path.exists():
         name = path.name.removesuffix(".gz").rpartition(".")[0] or path.name
-        return Source(name, {"train": [read_file(path, task)]})
+        return Source(name, {"train": [read_file(path, task, quarantine)]})
     if path.parent.is_dir() and path.name and _files_with_prefix(path):
-        return _from_files(_files_with_prefix(path), path.name, reference, task, split)
+        found = _files_with_prefix(path)
+        return _from_files(found, path.name, reference, task, split, quarantine)
     if _looks_like_path(reference, path):
         raise DataError(f"{reference} does not exist{_nearest_file(path)}.")
     return _read_hub(reference, split)
@@ -157,7 +162,7 @@ def _split_files(folder: Path) -> dict[Path, tuple[str, str]]:
     return found
 
 
-def _read_folder(folder: Path, task: str, split: str | None) -> Source:
+def _read_folder(folder: Path, task: str, split: str | None, quarantine: int) -> Source:
     if (folder / "dataset_dict.json").exists() or (folder / "state.json").exists():
         from datasets import load_from_disk
 
@@ -180,11 +185,16 @@ def _read_folder(folder: Path, task: str, split: str | None) -> Source:
             f"({', '.join(prefix or 'without a prefix' for prefix in prefixes)}): "
             f"give one of them by its prefix, such as {choice}."
         )
-    return _from_files(list(named) or files, folder.name, str(folder), task, split)
+    return _from_files(list(named) or files, folder.name, str(folder), task, split, quarantine)
 
 
 def _from_files(
-    files: Iterable[Path], name: str, reference: str, task: str, split: str | None
+    files: Iterable[Path],
+    name: str,
+    reference: str,
+    task: str,
+    split: str | None,
+    quarantine: int,
 ) -> Source:
     splits: dict[str, list[Path]] = defaultdict(list)
     for file in files:
@@ -193,7 +203,10 @@ def _from_files(
     if split is not None:
         role = _choose_split(split, list(splits), reference)
         splits = defaultdict(list, {"train": splits[role]})
-    tables = {role: [read_file(file, task) for file in paths] for role, paths in splits.items()}
+    tables = {
+        role: [read_file(file, task, quarantine) for file in paths]
+        for role, paths in splits.items()
+    }
     used = {file for paths in splits.values() for file in paths}
     folder = next(iter(used)).parent
     prefix = f"{name}." if folder.name != name else ""

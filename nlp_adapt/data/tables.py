@@ -20,6 +20,7 @@ class Table:
         origin: What to call the table in a message.
         features: The `datasets` type of each column, where the table was a Dataset.
         line_per_token: True for CoNLL files, where the tokens of a row stand on successive lines.
+        notes: What the reader left out, in plain sentences.
     """
 
     columns: Mapping[str, Sequence[Any]]
@@ -27,6 +28,7 @@ class Table:
     origin: str
     features: Mapping[str, Any] | None = None
     line_per_token: bool = False
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.rows)

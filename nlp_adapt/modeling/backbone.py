@@ -1,16 +1,15 @@
-"""Loading pretrained encoders with a plain task head, and choosing what trains."""
+"""Loading pretrained encoders with a plain task head."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
-from nlp_adapt.errors import ConfigError, ModelError
-
-FREEZE_CHOICES = ("none", "embeddings", "all")
+from nlp_adapt.errors import ModelError
+from nlp_adapt.modeling.lora import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 
 
 def resolve_model(model: str) -> str:
@@ -40,9 +39,12 @@ def load_tokenizer(model: str, *, words: bool = False) -> Any:
     path = resolve_model(model)
     options: dict[str, Any] = {}
     try:
-        if words and AutoConfig.from_pretrained(path).model_type in _BYTE_LEVEL:
+        if (
+            words
+            and AutoConfig.from_pretrained(path, trust_remote_code=False).model_type in _BYTE_LEVEL
+        ):
             options["add_prefix_space"] = True
-        tokenizer = AutoTokenizer.from_pretrained(path, **options)
+        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False, **options)
     except (OSError, ValueError) as error:
         raise _cannot_load(model, "tokenizer", error) from error
     if not tokenizer.is_fast:
@@ -58,6 +60,8 @@ def load_task_model(
 ) -> Any:
     """An `AutoModelFor*` in float32 with a head for `label_names`.
 
+    A folder of adapters comes as the plain model, with the adapters merged in.
+
     Args:
         model: Hub id, folder or `builtin:` name.
         auto_class: Name of the transformers auto class.
@@ -69,6 +73,8 @@ def load_task_model(
     """
     import transformers
 
+    if is_adapter_folder(model):
+        return _load_adapter_folder(Path(model), auto_class, label_names, attn_implementation)
     kind = getattr(transformers, auto_class)
     options: dict[str, Any] = (
         {"attn_implementation": attn_implementation} if attn_implementation else {}
@@ -81,6 +87,7 @@ def load_task_model(
             label2id={name: index for index, name in enumerate(label_names)},
             dtype=torch.float32,
             use_safetensors=True,
+            trust_remote_code=False,
             ignore_mismatched_sizes=True,
             **options,
         )
@@ -88,19 +95,45 @@ def load_task_model(
         raise _cannot_load(model, "model", error) from error
 
 
-def freeze(model: Any, what: str) -> None:
-    """Stop parts of a task model from training: `none`, `embeddings`, or `all` of the encoder."""
-    if what not in FREEZE_CHOICES:
-        raise ConfigError(f"freeze is '{what}', but must be one of {', '.join(FREEZE_CHOICES)}.")
-    for parameter in model.parameters():
-        parameter.requires_grad_(True)
-    if what == "none":
-        return
-    frozen: nn.Module = model.base_model
-    if what == "embeddings":
-        frozen = getattr(model.base_model, "embeddings", None) or model.get_input_embeddings()
-    for parameter in frozen.parameters():
-        parameter.requires_grad_(False)
+def is_adapter_folder(model: str | Path) -> bool:
+    """Whether `model` is a local folder with PEFT adapters."""
+    return (Path(model) / ADAPTER_CONFIG).is_file()
+
+
+def adapter_base(folder: Path) -> str:
+    """The model that the adapters in `folder` were trained on.
+
+    Raises:
+        ModelError: If the folder does not say.
+    """
+    try:
+        values = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelError(f"{folder / ADAPTER_CONFIG}: not valid JSON ({error})") from error
+    base = values.get("base_model_name_or_path")
+    if not base:
+        raise ModelError(
+            f"{folder / ADAPTER_CONFIG}: base_model_name_or_path does not name the model that the "
+            "adapters belong to; write it there."
+        )
+    return str(base)
+
+
+def _load_adapter_folder(
+    folder: Path, auto_class: str, label_names: list[str], attn_implementation: str | None
+) -> Any:
+    from peft import PeftModel
+    from safetensors import SafetensorError
+
+    if not (folder / ADAPTER_WEIGHTS).is_file():  # PEFT would turn to a pickle
+        raise ModelError(
+            f"{folder}: holds no {ADAPTER_WEIGHTS}; weights in other formats are not read."
+        )
+    base = load_task_model(adapter_base(folder), auto_class, label_names, attn_implementation)
+    try:
+        return PeftModel.from_pretrained(base, str(folder)).merge_and_unload(safe_merge=True)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise _cannot_load(str(folder), "adapter", error) from error
 
 
 def longest_input(model: Any, tokenizer: Any) -> int:
@@ -120,6 +153,11 @@ _OFFSET_POSITIONS = {"roberta", "xlm-roberta", "camembert", "mpnet", "longformer
 def _cannot_load(model: str, part: str, error: Exception) -> ModelError:
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     lowered = str(error).lower()
+    if "custom code" in lowered:
+        return ModelError(
+            f"{model}: the {part} needs code of its own, and code that comes with a model is never "
+            "run; choose a model of a class that transformers has."
+        )
     if "connect" in lowered or "offline" in lowered or "couldn't reach" in lowered:
         return ModelError(
             f"{model}: the {part} is not in the local cache and the Hub cannot be reached; "

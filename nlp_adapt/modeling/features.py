@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from nlp_adapt.errors import ModelError
+from nlp_adapt.modeling.layers import encoder_of, plain_model
 
 
 class FeatureTap:
@@ -23,10 +27,22 @@ class FeatureTap:
     def __init__(self, model: nn.Module) -> None:
         self.layer = output_layer(model)
         self._seen: Tensor | None = None
-        self.layer.register_forward_pre_hook(self._record)
+        self._hook = self.layer.register_forward_pre_hook(self._record)
 
     def _record(self, module: nn.Module, arguments: tuple[Any, ...]) -> None:
         self._seen = arguments[0]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> FeatureTap:
+        """The tap of a copied model, without what was seen: that is part of a graph."""
+        copied = FeatureTap.__new__(FeatureTap)
+        memo[id(self)] = copied
+        copied.layer, copied._seen = copy.deepcopy(self.layer, memo), None
+        copied._hook = self._hook
+        return copied
+
+    def remove(self) -> None:
+        """Stop recording."""
+        self._hook.remove()
 
     def take(self) -> Tensor:
         """The features of the last forward pass, once."""
@@ -36,18 +52,31 @@ class FeatureTap:
         return seen
 
 
+@contextmanager
+def encoder_outputs(model: Any) -> Iterator[list[Tensor]]:
+    """Inside, the list that is given collects the last hidden states of each forward pass."""
+    seen: list[Tensor] = []
+    handle = encoder_of(model).register_forward_hook(
+        lambda module, arguments, outputs: seen.append(outputs[0])
+    )
+    try:
+        yield seen
+    finally:
+        handle.remove()
+
+
 def output_layer(model: Any) -> nn.Linear:
     """The linear layer that maps features to the model's labels."""
     num_labels = model.config.num_labels
-    base = getattr(model, "base_model", None)
-    inside = set(base.modules()) if base is not None and base is not model else set()
+    base = encoder_of(model)
+    inside = set(base.modules()) if base is not plain_model(model) else set()
     found = [
         module
-        for module in model.modules()
+        for name, module in model.named_modules()
         if isinstance(module, nn.Linear)
         and module.out_features == num_labels
         and module not in inside
-        and any(parameter.requires_grad for parameter in module.parameters())
+        and "original_module" not in name  # what PEFT keeps aside of a head that it trains
     ]
     if not found:
         raise ModelError(

@@ -78,7 +78,11 @@ def load_mlm_head(path: str, task_model: Any) -> MlmHead | None:
     logging.set_verbosity_error()
     try:
         model, loading = AutoModelForMaskedLM.from_pretrained(
-            path, dtype=torch.float32, use_safetensors=True, output_loading_info=True
+            path,
+            dtype=torch.float32,
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
         )
     except (OSError, ValueError):  # no such files any more, or no masked-LM class for this encoder
         return None

@@ -43,6 +43,7 @@ class DomainOutput:
             independent of how rows were dealt.
         labelled: The same for labelled units.
         weights: `[units]` relative weight of each unit in alignment terms, or None for equal ones.
+        teacher: `[units, classes]` logits of a teacher model, where the run distils one.
     """
 
     features: Tensor
@@ -53,6 +54,7 @@ class DomainOutput:
     count: float
     labelled: float
     weights: Tensor | None = None
+    teacher: Tensor | None = None
 
     def __len__(self) -> int:
         return self.features.shape[0]
@@ -95,4 +97,5 @@ class DomainOutput:
             count=float(len(rows)),
             labelled=0.0,
             weights=None,
+            teacher=None,
         )

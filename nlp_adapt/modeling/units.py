@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from nlp_adapt.modeling.features import FeatureTap, pool_tokens
+from nlp_adapt.modeling.features import FeatureTap, encoder_outputs, pool_tokens
 from nlp_adapt.modeling.outputs import DomainOutput
 
 MODEL_INPUTS = ("input_ids", "attention_mask", "inputs_embeds", "position_ids")
@@ -45,13 +45,13 @@ class UnitReader:
     ) -> tuple[DomainOutput, DomainOutput]:
         """One forward pass over `batch`; units of the source, then units of the target."""
         inputs = {name: batch[name] for name in MODEL_INPUTS if name in batch}
-        outputs = task_model(**inputs, output_hidden_states=self._tap is None)
-        logits = outputs.logits
         if self._tap is not None:
+            logits = task_model(**inputs).logits
             features = self._tap.take()
         else:
-            mask = batch["attention_mask"]
-            features = pool_tokens(outputs.hidden_states[-1], mask, self.domain_features)
+            with encoder_outputs(task_model) as seen:
+                logits = task_model(**inputs).logits
+            features = pool_tokens(seen[-1], batch["attention_mask"], self.domain_features)
         if "unit_positions" in batch:
             chosen = batch["unit_positions"]
             logits = logits.flatten(0, 1).index_select(0, chosen)
@@ -83,6 +83,7 @@ class UnitReader:
             count=batch[f"{name}_count"],
             labelled=batch[f"{name}_labelled"],
             weights=None if weights is None else weights[part],
+            teacher=batch["teacher_logits"][part] if "teacher_logits" in batch else None,
         )
 
 

@@ -11,6 +11,7 @@ from nlp_adapt.objectives.cmd import Cmd
 from nlp_adapt.objectives.consistency import Consistency
 from nlp_adapt.objectives.coral import Coral
 from nlp_adapt.objectives.dann import Dann
+from nlp_adapt.objectives.distillation import Distillation
 from nlp_adapt.objectives.domain_distinguish import DomainDistinguish
 from nlp_adapt.objectives.entropy import Entropy
 from nlp_adapt.objectives.fgm import Fgm
@@ -48,6 +49,7 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "domain_distinguish": DomainDistinguish,
     "self_training": SelfTraining,
     "consistency": Consistency,
+    "distillation": Distillation,
     "fgm": Fgm,
     "pgd": Pgd,
     "vat": Vat,

@@ -6,6 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
+from nlp_adapt.modeling.layers import encoder_of
+
 
 def source_rows(batch: dict[str, Any]) -> int:
     """How many rows at the start of the batch are of the source.
@@ -38,12 +40,6 @@ def select_side(batch: dict[str, Any], side: str) -> dict[str, Any]:
         selected["unit_positions"] = batch["unit_positions"][chosen] - first * width
     selected["source_units"] = units if side == "source" else 0
     return selected
-
-
-def encoder_of(task_model: Any) -> Any:
-    """The bare encoder of a task model, also inside a PEFT wrapper (its adapters stay active)."""
-    unwrap = getattr(task_model, "get_base_model", None)
-    return (unwrap() if unwrap is not None else task_model).base_model
 
 
 def last_hidden_state(task_model: Any, ids: Tensor, mask: Tensor) -> Tensor:

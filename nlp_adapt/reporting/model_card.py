@@ -6,42 +6,38 @@ through the Hub's own classes, which serialise it. No row of the data is shown.
 
 from __future__ import annotations
 
-import html
 import json
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from nlp_adapt.config import Recipe
-from nlp_adapt.errors import RunError
+from nlp_adapt.errors import AdaptationError, RunError
+from nlp_adapt.privacy import shareable
 from nlp_adapt.recipe import read_yaml
+from nlp_adapt.reporting.card_metadata import (
+    PIPELINES,
+    holds_adapters,
+    looks_like_hub_id,
+    metadata,
+)
 from nlp_adapt.reporting.comparison import conclusions, is_source_only
+from nlp_adapt.reporting.escaping import escape, fenced, markdown_table, one_line
 from nlp_adapt.reporting.table import comparison_rows, type_rows
 
-PIPELINES = {
-    "sequence-classification": "text-classification",
-    "token-classification": "token-classification",
-}
-# Key in the metrics, the Hub's name of the metric, and what the leaderboard shows.
-METRICS = {
-    "sequence-classification": (
-        ("accuracy", "accuracy", "Accuracy"),
-        ("macro_f1", "f1", "Macro F1"),
-    ),
-    "token-classification": (
-        ("f1", "f1", "Span F1"),
-        ("precision", "precision", "Precision"),
-        ("recall", "recall", "Recall"),
-    ),
-}
+__all__ = ["build_card", "escape", "looks_like_hub_id", "recipe_to_repeat", "write_card"]
+
+PLACE_OF_MODEL = "path/or/hub-id"
 # What a reader needs no copy of: where the files lay, and how the run was watched.
 _PRIVATE_KEYS = ("output_dir", "overwrite", "resume", "disable_tqdm", "report_to", "push_to_hub")
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
-_TOKEN = re.compile(r"hf_[A-Za-z0-9]{16,}")
-_MARKDOWN = re.compile(r"([\\`*_\[\]|~#!{}])")
+_LIMITS = """\
+The model knows the labels above and nothing else: it gives every {unit} one of them, also where \
+none fits. It was measured on the two domains above; expect other quality on other text, in other \
+languages and in later years, and measure on labelled rows of your own before you rely on it. It \
+has the biases of its pretraining, of the source's labels and of the target's text. Scores are \
+not calibrated on the target. It is no basis for decisions about people without a person's check."""
 
 
 def write_card(run_dir: str | Path) -> Path:
@@ -72,43 +68,33 @@ def build_card(results: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
     source = escape((results.get("source") or {}).get("name", "the source"))
     target = escape((results.get("target") or {}).get("name", ""))
     labels = ", ".join(escape(label) for label in results.get("labels", ()))
-    tables = [_markdown(comparison_rows(results))]
-    if types := type_rows(results):
-        tables.append(_markdown(types))
+    unit = "word" if results["task"] == "token-classification" else "text"
     sections = [
-        f"---\n{_metadata(results)}\n---",
+        f"---\n{metadata(results, recipe)}\n---",
         f"# {f'{source} to {target}' if target else source}: {escape(results['method'])}",
         _summary(results, source, target),
         f"Labels: {labels}.",
-        "## Results",
-        "Test rows of both domains, in percent; *source-only* is the same model trained with the "
-        "same seed and budget, without adaptation.",
-        *tables,
-        " ".join(escape(sentence) for sentence in conclusions(results)),
-        f"One run with seed {escape(results['seed'])}; other seeds give other numbers.",
         "## Use",
-        _fenced(_usage(results["task"]), "python"),
-        "## Limits",
-        "The model knows the labels above and nothing else, and was measured on the two domains "
-        "above. Expect other quality on other text, and measure before you rely on it.",
+        fenced(_usage(results, holds_adapters(recipe)), "python"),
+        *_results(results),
+        "## Training",
+        _training(results),
+        "## Intended use and limits",
+        f"It is meant for text like **{target or source}**: {_purpose(results['task'])}.",
+        _LIMITS.format(unit=unit),
         "## Recipe",
-        _fenced(_shown_recipe(recipe), "yaml"),
+        fenced(_shown_recipe(recipe), "yaml"),
+        "Saved as recipe.yaml, `nlp-adapt train --config recipe.yaml` repeats the run on the same "
+        "data.",
         _versions(results),
+        *_citations(results, recipe),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
-def escape(value: Any) -> str:
-    """One line of plain text that Markdown and HTML show as it is."""
-    line = " ".join(_redacted(str(value)).split())
-    line = "".join(character for character in line if character.isprintable())
-    line = _MARKDOWN.sub(r"\\\1", html.escape(line, quote=False))
-    return line.replace("://", "&#58;//")
-
-
-def looks_like_hub_id(name: str) -> bool:
-    """Whether `name` may be a Hub id: `model` or `owner/model`, and no folder of that name."""
-    return bool(_HUB_ID.fullmatch(name)) and ".." not in name and not Path(name).exists()
+def recipe_to_repeat(path: Path) -> str:
+    """The recipe at `path` as others may see it: without folders, tokens and private options."""
+    return _shown_recipe(read_yaml(path)) + "\n"
 
 
 def _summary(results: Mapping[str, Any], source: str, target: str) -> str:
@@ -118,100 +104,126 @@ def _summary(results: Mapping[str, Any], source: str, target: str) -> str:
         if target and not is_source_only(results)
         else ""
     )
-    model = escape(_without_folders(results["model"]))
+    model = escape(shareable(results["model"]))
     return f"Labels were learned in **{source}**{adapted}. It started from {model}."
 
 
-def _metadata(results: Mapping[str, Any]) -> str:
-    from huggingface_hub import ModelCardData
-
-    model = str(results["model"])
-    scores = _eval_results(results)
-    data = ModelCardData(
-        library_name="transformers",
-        pipeline_tag=PIPELINES[results["task"]],
-        base_model=model if looks_like_hub_id(model) else None,
-        tags=["domain-adaptation", "nlp-adapt", str(results["method"])],
-        metrics=list(dict.fromkeys(result.metric_type for result in scores)) or None,
-        model_name="adapted model" if scores else None,
-        eval_results=scores or None,
-    )
-    return _redacted(data.to_yaml())
-
-
-def _eval_results(results: Mapping[str, Any]) -> list[Any]:
-    from huggingface_hub import EvalResult
-
-    task = PIPELINES[results["task"]]
-    found = []
-    for domain in ("target", "source"):
-        scores = (results.get("adapted") or {}).get(domain)
-        if not scores:
-            continue
-        name = " ".join(str((results.get(domain) or {}).get("name", domain)).split())
-        found += [
-            EvalResult(
-                task_type=task,
-                dataset_type=re.sub(r"[^\w./]+", "-", name).strip("-") or domain,
-                dataset_name=f"{name} ({domain} domain)",
-                dataset_split="test",
-                metric_type=kind,
-                metric_name=shown,
-                metric_value=round(float(scores[key]), 4),
-            )
-            for key, kind, shown in METRICS[results["task"]]
-            if key in scores
-        ]
-    return found
+def _results(results: Mapping[str, Any]) -> list[str]:
+    tables = [markdown_table(comparison_rows(results))]
+    if types := type_rows(results):
+        tables.append(markdown_table(types))
+    if classes := _class_rows(results):
+        tables.append(markdown_table(classes))
+    return [
+        "## Results",
+        "Test rows of both domains, in percent; *source-only* is the same model trained with the "
+        "same seed and budget, without adaptation.",
+        *tables,
+        " ".join(escape(sentence) for sentence in conclusions(results)),
+        f"One run with seed {escape(results['seed'])}; other seeds give other numbers.",
+    ]
 
 
-def _usage(task: str) -> str:
+def _class_rows(results: Mapping[str, Any]) -> list[list[str]]:
+    """Precision, recall and F1 of each class on the target, or on the source without one."""
+    adapted = results.get("adapted") or {}
+    domain = "target" if adapted.get("target") else "source"
+    classes = (adapted.get(domain) or {}).get("per_class") or {}
+    rows = [[f"on {domain}, %", "precision", "recall", "F1", "rows"]]
+    for name, scores in classes.items():
+        percents = [f"{100 * scores[key]:.1f}" for key in ("precision", "recall", "f1")]
+        rows.append([name, *percents, f"{scores['support']:,}"])
+    return rows if classes else []
+
+
+def _usage(results: Mapping[str, Any], adapters: bool) -> str:
+    task = results["task"]
     options = ', aggregation_strategy="first"' if task == "token-classification" else ""
+    last = 'print(model("A sentence of the target domain."))'
+    if not adapters:
+        return (
+            "from transformers import pipeline\n\n"
+            f'model = pipeline("{PIPELINES[task]}", model="{PLACE_OF_MODEL}"{options})\n{last}'
+        )
+    kind = "TokenClassification" if task == "token-classification" else "SequenceClassification"
+    base = json.dumps(one_line(shareable(results["model"])))
     return (
-        "from transformers import pipeline\n\n"
-        f'model = pipeline("{PIPELINES[task]}", model="path/or/hub-id"{options})\n'
-        'print(model("A sentence of the target domain."))'
+        "from peft import PeftModel\n"
+        f"from transformers import AutoConfig, AutoModelFor{kind}, pipeline\n\n"
+        f'folder = "{PLACE_OF_MODEL}"\n'
+        "config = AutoConfig.from_pretrained(folder)\n"
+        f"base = AutoModelFor{kind}.from_pretrained({base}, config=config)\n"
+        "merged = PeftModel.from_pretrained(base, folder).merge_and_unload()\n"
+        f'model = pipeline("{PIPELINES[task]}", model=merged, tokenizer=folder{options})\n{last}'
     )
+
+
+def _purpose(task: str) -> str:
+    if task == "token-classification":
+        return "finding the entities named above in it"
+    return "sorting it into the labels above"
+
+
+def _training(results: Mapping[str, Any]) -> str:
+    """Rows, steps, seconds and machine."""
+    parts = []
+    for side in ("source", "target"):
+        rows = ((results.get(side) or {}).get("rows") or {}).get("train")
+        if rows:
+            kind = "labelled source" if side == "source" else "unlabelled target"
+            parts.append(f"{rows:,} {kind} rows")
+    text = f"Trained on {' and '.join(parts)}. " if parts else ""
+    costs = []
+    for key, name in (("adapted", "the adapted model"), ("source_only", "its source-only twin")):
+        cost = results.get(key) or {}
+        if "steps" in cost and "seconds" in cost:
+            costs.append(f"{name} took {cost['steps']:,} steps in {cost['seconds']:,.0f} seconds")
+    if costs:
+        text += f"{costs[0][0].upper()}{'; '.join(costs)[1:]}"
+        machine = results.get("machine") or {}
+        if machine.get("device"):
+            processes = machine.get("processes", 1)
+            text += f", on {escape(machine['device'])} with {escape(processes)} process"
+            text += "" if processes == 1 else "es"
+        text += f", in {escape(results['precision'])}." if results.get("precision") else "."
+    return text.strip()
+
+
+def _citations(results: Mapping[str, Any], recipe: Mapping[str, Any]) -> list[str]:
+    """The papers of the method and of each objective that the run used."""
+    from nlp_adapt.methods import METHODS, stages_for
+
+    papers: dict[str, str] = {}
+    method = METHODS.get(str(results["method"]))
+    if method is not None and method.paper:
+        papers[str(results["method"])] = method.paper
+    try:
+        from nlp_adapt.objectives import objective_class
+
+        known = {key: value for key, value in recipe.items() if key in Recipe.__dataclass_fields__}
+        for stage in stages_for(Recipe(**known)):
+            for name in stage.objectives:
+                papers.setdefault(name, objective_class(name).paper)
+    except (AdaptationError, TypeError):  # a recipe of another version: the method's paper remains
+        pass
+    cited = [f"- {escape(name)}: {escape(paper)}" for name, paper in papers.items() if paper]
+    return ["## References", "\n".join(cited)] if cited else []
 
 
 def _shown_recipe(recipe: Mapping[str, Any]) -> str:
     """The options that differ from their defaults, without folders of the user's machine."""
     defaults = Recipe().to_dict()
     shown = {
-        key: _without_folders(value)
+        key: shareable(value)
         for key, value in recipe.items()
         if key not in _PRIVATE_KEYS
         and not key.startswith("hub_")
         and (key in ("method", "seed", "model") or key not in defaults or value != defaults[key])
     }
-    return _redacted(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True).strip())
-
-
-def _without_folders(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_without_folders(item) for item in value]
-    if isinstance(value, str) and (Path(value).is_absolute() or value.startswith("~")):
-        return Path(value).name
-    return value
+    return yaml.safe_dump(shown, sort_keys=False, allow_unicode=True).strip()
 
 
 def _versions(results: Mapping[str, Any]) -> str:
     versions = results.get("versions") or {}
     listed = ", ".join(f"{escape(name)} {escape(number)}" for name, number in versions.items())
     return f"Made with {listed}." if listed else ""
-
-
-def _markdown(rows: Sequence[Sequence[str]]) -> str:
-    lines = ["| " + " | ".join(map(escape, row)) + " |" for row in rows]
-    lines.insert(1, "| --- |" + " ---: |" * (len(rows[0]) - 1))
-    return "\n".join(lines)
-
-
-def _fenced(text: str, language: str) -> str:
-    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return f"{fence}{language}\n{text}\n{fence}"
-
-
-def _redacted(text: str) -> str:
-    return _TOKEN.sub("hf_***", text)

@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+import atexit
+import os
+from datetime import timedelta
 from typing import Any
 
-from nlp_adapt.config import AdaptationConfig
+from nlp_adapt.config import AdaptationConfig, nearest
+from nlp_adapt.errors import ConfigError
 from nlp_adapt.training.precision import choose_precision
+from nlp_adapt.training.processes import from_main_process
+
+UNSUPPORTED = ("FSDP", "DEEPSPEED", "MEGATRON_LM")
 
 
 def make_accelerator(config: AdaptationConfig) -> Any:
-    """An Accelerator with the run's precision and trackers.
+    """An Accelerator with the run's precision and trackers, the same in every process.
 
     Gradient accumulation and batches are the loop's own, so Accelerate is told of neither.
     """
     import torch
-    from accelerate import Accelerator, PartialState
+    from accelerate import Accelerator, InitProcessGroupKwargs, PartialState
     from accelerate.state import AcceleratorState
 
     # Without an accelerator Accelerate must be told so: it would otherwise start each process of a
     # launcher on its own, all of them training the same model into one folder.
     cpu = not (torch.cuda.is_available() or torch.backends.mps.is_available())
-    precision = choose_precision(config.resolved_precision, PartialState(cpu=cpu).device)
+    timeout = timedelta(seconds=config.ddp_timeout)
+    launched = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    if launched and not PartialState._shared_state:
+        atexit.register(_part)
+    state = PartialState(cpu=cpu, **({"timeout": timeout} if launched else {}))
+    # `auto` may time the processor, on which processes could disagree.
+    precision = from_main_process(choose_precision(config.resolved_precision, state.device))
     mixed = "no" if precision == "fp32" else precision
     if AcceleratorState._shared_state and AcceleratorState().mixed_precision != mixed:
         # The state is one per process; a second run in it may ask for another precision.
@@ -28,12 +41,55 @@ def make_accelerator(config: AdaptationConfig) -> Any:
     accelerator = Accelerator(
         cpu=cpu,
         mixed_precision=mixed,
-        log_with=config.report_to or None,
+        log_with=_trackers(config.report_to) or None,
         project_dir=config.output_dir,
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=timeout)],
     )
+    kind = str(getattr(accelerator.distributed_type, "value", accelerator.distributed_type))
+    if kind in UNSUPPORTED:
+        raise ConfigError(
+            f"launched under {kind}, whose sharded weights checkpoints cannot hold: use DDP, as in "
+            "recipes/accelerate/multi_gpu.yaml."
+        )
     if config.report_to:
         accelerator.init_trackers("nlp_adapt", config=_flat(config.to_dict()))
     return accelerator
+
+
+def end_trackers(accelerator: Any) -> None:
+    """Let trackers write what they hold.
+
+    The processes stay connected, so that another run can follow; `Accelerator.end_training` would
+    part them.
+    """
+    for tracker in accelerator.trackers:
+        tracker.finish()
+    accelerator.wait_for_everyone()
+
+
+def _part() -> None:
+    """Leave the group of processes when the program ends."""
+    import torch
+
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+def _trackers(names: list[str]) -> list[Any]:
+    """The names, if Accelerate knows them and their libraries are here; it drops others silently."""
+    from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
+
+    known = sorted(LOGGER_TYPE_TO_CLASS)
+    available = {getattr(name, "value", name) for name in get_available_trackers()}
+    for name in names:
+        if name not in known:
+            raise ConfigError(
+                f"report_to: '{name}' is no tracker{nearest(name, known)} (there are "
+                f"{', '.join(known)})"
+            )
+        if name not in available:
+            raise ConfigError(f"report_to: {name} is not installed; install it with pip.")
+    return list(names)
 
 
 def precision_of(accelerator: Any) -> str:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from nlp_adapt.modeling.outputs import Progress
+from nlp_adapt.modeling.outputs import DomainOutput, Progress
 from nlp_adapt.modeling.units import UnitReader
 from nlp_adapt.objectives import Objective, StepView
+from nlp_adapt.training.feature_cache import CachedTrunk, restored
 
 
 class AdaptationModel(nn.Module):
@@ -20,15 +21,25 @@ class AdaptationModel(nn.Module):
         task_model: A plain `AutoModelFor*` classification model.
         reader: Reads units from its outputs.
         objectives: The stage's terms by name.
+        frozen: Parts of the task model that do not train as a whole. They run without dropout.
+
+    Attributes:
+        cached: The frozen lower layers and rows with their output, where they need not be run.
     """
 
     def __init__(
-        self, task_model: Any, reader: UnitReader, objectives: Mapping[str, Objective]
+        self,
+        task_model: Any,
+        reader: UnitReader,
+        objectives: Mapping[str, Objective],
+        frozen: Sequence[nn.Module] = (),
     ) -> None:
         super().__init__()
         self.task_model: Any = task_model
         self.objectives: Any = nn.ModuleDict(objectives)
-        self._reader = reader
+        self.reader = reader
+        self._frozen = tuple(frozen)
+        self.cached: CachedTrunk | None = None
 
     def forward(self, batch: dict[str, Any], progress: Progress) -> dict[str, Tensor]:
         """Terms of one micro-batch, and `loss`, their weighted sum.
@@ -37,10 +48,13 @@ class AdaptationModel(nn.Module):
             batch: A collated batch of `PairedBatches`, as tensors.
             progress: How far the stage has come.
         """
+        for part in self._frozen:
+            if part.training:  # an evaluation has put the model back into training mode
+                part.eval()
         view = StepView(
             batch=batch,
             progress=progress,
-            encode=lambda inputs: self._reader.read(self.task_model, inputs),
+            encode=self._read,
             task_model=self.task_model,
         )
         total: Tensor | float = 0.0
@@ -52,3 +66,10 @@ class AdaptationModel(nn.Module):
                 terms[name] = value.detach()
         terms["loss"] = torch.as_tensor(total)
         return terms
+
+    def _read(self, inputs: dict[str, Any]) -> tuple[DomainOutput, DomainOutput]:
+        """Units of both domains; the layers below cached states are not run."""
+        if self.cached is None:
+            return self.reader.read(self.task_model, inputs)
+        with self.cached.trunk.skipped(restored(inputs["trunk_states"])):
+            return self.reader.read(self.task_model, inputs)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -24,6 +25,7 @@ from nlp_adapt.errors import RunError
 
 MANIFEST = "manifest.json"
 STAGING = ".staging-"
+REPLACEABLE = frozenset({"optimizer.safetensors", "random.safetensors"})
 
 
 @dataclass(frozen=True)
@@ -69,10 +71,11 @@ class CheckpointFolder:
         """
         final = self.folder / f"step-{order:09d}"
         staging = self.folder / f"{STAGING}{final.name}"
+        if final.exists() and verify(final) is None:  # saved before a stop at this very step
+            return final
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            for leftover in self.folder.glob(f"{STAGING}*"):
-                shutil.rmtree(leftover)
+            self._remove_leftovers()
             staging.mkdir()
             for name, group in tensors.items():
                 unique = {
@@ -91,46 +94,88 @@ class CheckpointFolder:
                 shutil.rmtree(final)
             os.rename(staging, final)
             sync(self.folder)
-        except OSError as error:
+        except (OSError, SafetensorError) as error:
             shutil.rmtree(staging, ignore_errors=True)
+            reason = getattr(error, "strerror", None) or error
             raise RunError(
-                f"{final}: the checkpoint could not be written ({error.strerror or error}); "
+                f"{final}: the checkpoint could not be written ({reason}); "
                 "earlier checkpoints are intact: free some space and run again with resume."
             ) from error
         self._rotate()
         return final
 
-    def latest(self) -> tuple[Checkpoint | None, list[str]]:
-        """The newest checkpoint whose files match its manifest, and what was wrong with newer ones."""
+    def latest(self, *, inexact: bool = False) -> tuple[Checkpoint | None, list[str]]:
+        """The newest checkpoint whose files match its manifest, and what was wrong with newer ones.
+
+        Args:
+            inexact: If none is whole, take the newest that lacks nothing but the states of the
+                optimizer or of the random generators.
+        """
         problems: list[str] = []
-        for path in reversed(self._all()):
+        paths = list(reversed(self.paths()))
+        for path in paths:
             problem = verify(path)
             if problem is None:
                 return _read(path), problems
             problems.append(problem)
+        for path in paths if inexact else []:
+            if verify(path, without=REPLACEABLE) is None:
+                return _read(path), problems
         return None, problems
 
-    def remove(self) -> None:
-        """Delete all checkpoints, once a run has finished."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+    def newest_step(self) -> int:
+        """The run's step of the newest checkpoint, damaged or not; 0 if there is none."""
+        paths = self.paths()
+        return int(paths[-1].name.removeprefix("step-")) if paths else 0
 
-    def _all(self) -> list[Path]:
+    def remove(self) -> None:
+        """Delete all checkpoints, once a run has finished.
+
+        They are put out of sight first: half a checkpoint is never mistaken for a damaged one.
+        """
+        hidden = self.folder.with_name(f"{STAGING}{self.folder.name}")
+        shutil.rmtree(hidden, ignore_errors=True)
+        if self.folder.is_dir():
+            os.rename(self.folder, hidden)
+            shutil.rmtree(hidden, ignore_errors=True)
+
+    def read(self, name: str) -> tuple[Checkpoint | None, list[str]]:
+        """One checkpoint by its name, or what is wrong with it."""
+        problem = verify(self.folder / name)
+        return (None, [problem]) if problem else (_read(self.folder / name), [])
+
+    def paths(self) -> list[Path]:
+        """Every checkpoint, whole or not, first to last."""
         return sorted(self.folder.glob("step-*")) if self.folder.is_dir() else []
 
     def _rotate(self) -> None:
-        for path in self._all()[: -self.limit]:
+        for path in self.paths()[: -self.limit]:
             shutil.rmtree(path, ignore_errors=True)
 
+    def _remove_leftovers(self) -> None:
+        """Remove what a save that was cut short has left."""
+        for leftover in self.folder.glob(f"{STAGING}*"):
+            shutil.rmtree(leftover)
 
-def verify(path: Path) -> str | None:
-    """What is wrong with a checkpoint folder, in one sentence, or None."""
+
+def verify(path: Path, without: frozenset[str] = frozenset()) -> str | None:
+    """What is wrong with a checkpoint folder, in one sentence, or None.
+
+    Args:
+        path: The folder.
+        without: Files that may be missing.
+    """
     try:
         manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return f"{path / MANIFEST}: missing or unreadable, so the checkpoint is not complete."
     for name, expected in manifest.items():
+        if Path(name).name != name:
+            return f"{path / MANIFEST}: names a file outside of the checkpoint."
         file = path / name
         if not file.is_file():
+            if name in without:
+                continue
             return f"{file}: missing."
         if file.stat().st_size != expected["bytes"] or sha256(file) != expected["sha256"]:
             return f"{file}: damaged (its SHA-256 differs from the manifest)."
@@ -178,18 +223,3 @@ def load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor])
         number, name = key.split(".", 1)
         state.setdefault(int(number), {})[name] = value
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
-
-
-def random_tensors() -> dict[str, Tensor]:
-    """States of torch's random generators."""
-    states = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        states["cuda"] = torch.cuda.get_rng_state()
-    return states
-
-
-def load_random(states: dict[str, Tensor]) -> None:
-    """Put `random_tensors` back."""
-    torch.set_rng_state(states["cpu"])
-    if "cuda" in states and torch.cuda.is_available():
-        torch.cuda.set_rng_state(states["cuda"])

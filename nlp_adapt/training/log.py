@@ -10,6 +10,8 @@ from typing import Any
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from nlp_adapt.training.processes import from_every_process, mean_of_logs
+
 
 class RunLog:
     """Gathers measurements of steps and writes their means every few steps.
@@ -65,6 +67,33 @@ class RunLog:
         }
         self._accelerator.log(numbers, step=self.total_steps)
 
+    def continue_from(self, finished: set[str], position: dict[str, Any] | None) -> None:
+        """Drop the lines that a resumed run will write again, and one that was cut short.
+
+        Args:
+            finished: Models that are done.
+            position: The checkpoint that the run goes on from, if there is one.
+        """
+        if self._path is None or not self._path.is_file():
+            return
+        kept = []
+        for text in self._path.read_text(encoding="utf-8").splitlines():
+            try:
+                line = json.loads(text)
+            except ValueError:
+                break
+            place = (line.get("stage", 0) - 1, line.get("step", 0))
+            before = (
+                position is not None
+                and line.get("model") == position["model"]
+                and place <= (position["stage"], position["step"])
+            )
+            if before or line.get("model") in finished:
+                kept.append(text + "\n")
+        staged = self._path.with_name(f".{self._path.name}.staged")
+        staged.write_text("".join(kept), encoding="utf-8")
+        staged.replace(self._path)
+
     def end_stage(self) -> None:
         """Close the progress bar."""
         if self._bar is not None:
@@ -72,13 +101,13 @@ class RunLog:
 
     def _flush(self, step: int) -> None:
         seconds = time.perf_counter() - self._since
-        names = {name for terms in self._terms for name in terms}
-        means = {}
-        for name in sorted(names):
-            values = [float(terms[name]) for terms in self._terms if name in terms]
-            means[name] = sum(values) / len(values)
-        tokens = self._sums.pop("tokens", 0.0)
-        padded = self._sums.pop("padded", 0.0)
+        own = mean_of_logs([{k: float(v) for k, v in terms.items()} for terms in self._terms])
+        parts = from_every_process(self._accelerator, (own, self._sums))
+        means = mean_of_logs([part for part, _ in parts])
+        tokens = sum(sums.get("tokens", 0.0) for _, sums in parts)
+        padded = sum(sums.get("padded", 0.0) for _, sums in parts)
+        self._sums.pop("tokens", None)
+        self._sums.pop("padded", None)
         rates = {name: value / len(self._terms) for name, value in self._sums.items()}
         speed = tokens / max(seconds, 1e-9)
         self.write(
@@ -87,6 +116,7 @@ class RunLog:
             **rates,
             tokens_per_second=round(speed, 1),
             padding=round(1 - tokens / padded, 4) if padded else 0.0,
+            seconds_left=round(seconds / len(self._terms) * (self._bar.total - step), 3),
         )
         self._bar.set_postfix(_short(means, speed), refresh=False)
         self._reset()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections.abc import Callable
@@ -19,8 +20,28 @@ from nlp_adapt.modeling.outputs import Progress
 from nlp_adapt.training.adaptation_model import AdaptationModel
 from nlp_adapt.training.log import RunLog
 from nlp_adapt.training.optimization import build_optimizer, build_scheduler
+from nlp_adapt.training.processes import any_process
+from nlp_adapt.training.random_state import random_tensors
+from nlp_adapt.training.unfreezing import GradualUnfreezing
 
 MOST_SKIPPED_STEPS = 5
+
+
+@dataclass(frozen=True)
+class SkippedStep:
+    """A step whose gradients were not finite, with what it takes to run it again.
+
+    Attributes:
+        attempt: Steps tried before it, skipped ones included.
+        step: Steps applied before it.
+        terms: Mean losses and measurements over its micro-batches.
+        random: States of the random generators before its forward pass.
+    """
+
+    attempt: int
+    step: int
+    terms: dict[str, float]
+    random: dict[str, Tensor]
 
 
 @dataclass
@@ -39,6 +60,10 @@ class StageLoop:
         learning_rate: Encoder learning rate of this stage.
         log: Where measurements go.
         on_step: Called with the step number after each applied step; returns True to stop early.
+        on_attempt: Called with each attempt's number and the rows that its batches hold.
+        on_skip: Called with each skipped step.
+        stop_wanted: Whether this process was asked to stop.
+        unfreezing: Which layers train at which step, if not the same throughout.
     """
 
     accelerator: Any
@@ -48,10 +73,21 @@ class StageLoop:
     learning_rate: float
     log: RunLog
     on_step: Callable[[int], bool] = lambda step: False
+    on_attempt: Callable[[int, Any], None] = lambda attempt, rows: None
+    on_skip: Callable[[SkippedStep], None] = lambda skipped: None
+    stop_wanted: Callable[[], bool] = lambda: False
+    unfreezing: GradualUnfreezing | None = None
     step: int = 0
     skipped: int = 0
+    skipped_in_a_row: int = 0
+    stopping: bool = False
 
     def __post_init__(self) -> None:
+        from accelerate import DistributedDataParallelKwargs
+
+        # A stage without a task term may leave parts of the model idle, such as BERT's pooler.
+        idle = not any(o.trains_task_head for o in self.model.objectives.values())
+        self.accelerator.ddp_handler = DistributedDataParallelKwargs(find_unused_parameters=idle)
         optimizer = build_optimizer(self.model, self.config, self.learning_rate)
         self.scheduler = build_scheduler(optimizer, self.config, self.batches.total_steps)
         self.wrapped, self.optimizer = self.accelerator.prepare(self.model, optimizer)
@@ -63,33 +99,46 @@ class StageLoop:
             RunError: If several steps in a row give non-finite gradients.
         """
         self.wrapped.train()
-        skipped_in_a_row = 0
+        try:
+            while self.step < self.batches.total_steps and not self._run_step():
+                pass
+        except RuntimeError as error:
+            if self.accelerator.num_processes == 1 or not _is_lost_contact(error):
+                raise
+            reason = str(error).strip().splitlines()[0]
+            raise RunError(
+                f"process {self.accelerator.process_index} lost another process after step "
+                f"{self.step} ({reason}); see what the other one said, then run again with resume."
+            ) from error
+
+    def _run_step(self) -> bool:
+        """Try one step; True ends the stage early."""
+        started = time.perf_counter()
         attempt = self.step + self.skipped
-        while self.step < self.batches.total_steps:
-            started = time.perf_counter()
-            batches = self.batches.step(attempt % self.batches.total_steps)
-            data_seconds = time.perf_counter() - started
-            attempt += 1
-            terms = self._forward_backward(batches)
-            if not self._apply():
-                skipped_in_a_row += 1
-                self.skipped += 1
-                self._report_skip(terms, skipped_in_a_row)
-                continue
-            skipped_in_a_row = 0
-            self.step += 1
-            progress = self._progress()
-            for objective in self.model.objectives.values():
-                objective.after_step(self.model.task_model, progress)
-            self.log.step(
-                self.step,
-                terms,
-                tokens=sum(int(batch["attention_mask"].sum()) for batch in batches),
-                padded=sum(batch["attention_mask"].size for batch in batches),
-                data_seconds=data_seconds,
-            )
-            if self.on_step(self.step):
-                break
+        number = attempt % self.batches.total_steps
+        batches = self.batches.step(number)
+        self.on_attempt(attempt, self.batches.row_ids(number))
+        data_seconds = time.perf_counter() - started
+        random = random_tensors()
+        terms = self._forward_backward(batches)
+        if not self._apply():
+            self.skipped += 1
+            self.skipped_in_a_row += 1
+            self._report_skip(attempt, terms, random)
+            return False
+        self.skipped_in_a_row = 0
+        self.step += 1
+        progress = self._progress()
+        for objective in self.model.objectives.values():
+            objective.after_step(self.model.task_model, progress)
+        self.log.step(
+            self.step,
+            terms,
+            tokens=sum(int(batch["attention_mask"].sum()) for batch in batches),
+            padded=sum(batch["attention_mask"].size for batch in batches),
+            data_seconds=data_seconds,
+        )
+        return self.on_step(self.step)
 
     @property
     def plain_optimizer(self) -> torch.optim.Optimizer:
@@ -113,6 +162,8 @@ class StageLoop:
 
     def _forward_backward(self, batches: list[dict[str, Any]]) -> dict[str, Tensor]:
         progress = self._progress()
+        if self.unfreezing is not None:
+            self.unfreezing.before(self.step)
         totals: dict[str, Tensor] = {}
         for index, batch in enumerate(batches):
             last = index == len(batches) - 1
@@ -122,13 +173,18 @@ class StageLoop:
             for name, value in terms.items():
                 share = value.detach() / len(batches)
                 totals[name] = totals[name] + share if name in totals else share
+        if self.unfreezing is not None:
+            self.unfreezing.after_backward()
         return totals
 
     def _apply(self) -> bool:
         """Clip and step; False if the gradients are not finite, and then nothing has changed."""
         limit = self.config.max_grad_norm or float("inf")
         norm = self.accelerator.clip_grad_norm_(self.wrapped.parameters(), limit)
-        if self.accelerator.scaler is None and not bool(torch.isfinite(norm)):
+        broken = self.accelerator.scaler is None and not bool(torch.isfinite(norm))
+        # One message serves both questions: every process must skip, and stop, at the same step.
+        broken, self.stopping = any_process(self.accelerator, broken, self.stop_wanted())
+        if broken:
             self.optimizer.zero_grad()
             return False
         self.optimizer.step()
@@ -138,18 +194,29 @@ class StageLoop:
             self.scheduler.step()
         return applied
 
-    def _report_skip(self, terms: dict[str, Tensor], in_a_row: int) -> None:
-        losses = {name: float(value) for name, value in terms.items() if "/" not in name}
+    def _report_skip(
+        self, attempt: int, terms: dict[str, Tensor], random: dict[str, Tensor]
+    ) -> None:
+        numbers = {name: float(value) for name, value in terms.items()}
         bad = [
-            name for name, value in losses.items() if value != value or abs(value) == float("inf")
+            name for name, value in numbers.items() if "/" not in name and not math.isfinite(value)
         ]
         self.log.write(step=self.step, skipped=True, non_finite=bad)
-        if in_a_row >= MOST_SKIPPED_STEPS:
+        self.on_skip(SkippedStep(attempt, self.step, numbers, random))
+        if self.skipped_in_a_row >= MOST_SKIPPED_STEPS:
             named = f" ({', '.join(bad)} not finite)" if bad else ""
             raise RunError(
-                f"{in_a_row} steps in a row had non-finite gradients after step {self.step}{named}; "
-                "lower learning_rate, or set precision to fp32."
+                f"{self.skipped_in_a_row} steps in a row had non-finite gradients after step "
+                f"{self.step}{named}; lower learning_rate, or set precision to fp32."
             )
+
+
+def _is_lost_contact(error: RuntimeError) -> bool:
+    """Whether a collective failed because another process is gone or silent."""
+    text = str(error).lower()
+    return isinstance(error, torch.distributed.DistBackendError) or any(
+        word in text for word in ("gloo", "connection closed", "timed out", "timeout", "nccl")
+    )
 
 
 def _to_device(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:

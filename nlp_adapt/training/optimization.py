@@ -9,6 +9,8 @@ from torch import nn
 
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.errors import ConfigError
+from nlp_adapt.modeling.layers import encoder_of, layer_distances
+from nlp_adapt.modeling.lora import is_adapter_parameter
 from nlp_adapt.training.adaptation_model import AdaptationModel
 
 NORMS = (nn.LayerNorm, nn.RMSNorm)
@@ -19,18 +21,21 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """Trainable parameters by learning rate and weight decay.
 
-    The encoder trains at `learning_rate`, the task head at `head_learning_rate`, what objectives
-    own (discriminators, auxiliary heads) at `discriminator_learning_rate`. Biases and norms do not
+    The encoder trains at `learning_rate`, times `layer_decay` for each layer further from the top;
+    adapters at `lora_learning_rate`; the task head at `head_learning_rate`; what objectives own
+    (discriminators, auxiliary heads) at `discriminator_learning_rate`. Biases and norms do not
     decay.
+
+    Raises:
+        ConfigError: If `layer_decay` is set for layers that share their weights.
     """
-    head_rate = config.head_learning_rate
-    if head_rate is None:
-        head_rate = max(learning_rate, min(10 * learning_rate, 1e-3))
-    objective_rate = config.discriminator_learning_rate
+    faster = max(learning_rate, min(10 * learning_rate, 1e-3))
+    head_rate = _first_set(config.head_learning_rate, faster)
     rates = {
         "encoder": learning_rate,
+        "adapters": _first_set(config.lora_learning_rate, faster),
         "head": head_rate,
-        "objectives": head_rate if objective_rate is None else objective_rate,
+        "objectives": _first_set(config.discriminator_learning_rate, head_rate),
     }
     undecayed = {
         id(parameter)
@@ -38,25 +43,32 @@ def parameter_groups(
         if isinstance(module, NORMS)
         for parameter in module.parameters(recurse=False)
     }
-    encoder = {id(parameter) for parameter in model.task_model.base_model.parameters()}
+    encoder = {id(parameter) for parameter in encoder_of(model.task_model).parameters()}
     task = {id(parameter) for parameter in model.task_model.parameters()}
-    groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
+    distances = layer_distances(model.task_model) if config.layer_decay != 1.0 else {}
+    groups: dict[tuple[str, bool, int], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
         key = id(parameter)
         part = "encoder" if key in encoder else "head" if key in task else "objectives"
+        if is_adapter_parameter(name):
+            part = "adapters"
         decays = key not in undecayed and not name.endswith("bias")
-        groups.setdefault((part, decays), []).append(parameter)
+        groups.setdefault((part, decays, distances.get(key, 0)), []).append(parameter)
     return [
         {
             "params": parameters,
-            "lr": rates[part],
+            "lr": rates[part] * config.layer_decay**distance,
             "weight_decay": config.weight_decay if decays else 0.0,
             "name": part,
         }
-        for (part, decays), parameters in groups.items()
+        for (part, decays, distance), parameters in groups.items()
     ]
+
+
+def _first_set(value: float | None, otherwise: float) -> float:
+    return otherwise if value is None else value
 
 
 def build_optimizer(

@@ -9,6 +9,7 @@ from nlp_adapt.config import Recipe
 from nlp_adapt.data.domain import Domain
 from nlp_adapt.data.loading import load_domain
 from nlp_adapt.errors import ConfigError, DataError
+from nlp_adapt.training.streamed_target import open_stream, sample_domain
 
 
 def source_of(recipe: Recipe) -> Domain:
@@ -22,7 +23,18 @@ def target_of(recipe: Recipe) -> Domain | None:
     """The target, with `target_test` as its test rows where that is given."""
     if not recipe.target:
         return None
+    if recipe.streaming:
+        return _streamed(recipe)
     return _domain(recipe, recipe.target, recipe.target_test, "target_test")
+
+
+def _streamed(recipe: Recipe) -> Domain:
+    """A sample of a streamed target, with `target_test` as its test rows where that is given."""
+    domain = sample_domain(open_stream(recipe.target, recipe), recipe.task, str(recipe.target))
+    if not recipe.target_test:
+        return domain
+    held_out = _labelled(_load(recipe, recipe.target_test, test_fraction=0.0), "target_test")
+    return replace(domain, test=held_out.test)
 
 
 def _domain(recipe: Recipe, reference: Any, test: Any, test_key: str) -> Domain:
@@ -53,5 +65,6 @@ def _load(recipe: Recipe, reference: Any, **options: Any) -> Domain:
         label_column=recipe.label_column,
         label_map=recipe.label_map or None,
         repair_tags=recipe.repair_tags,
+        quarantine=recipe.quarantine,
         **options,
     )

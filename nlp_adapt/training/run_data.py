@@ -14,6 +14,7 @@ from nlp_adapt.data.labels import check_source, match_labels
 from nlp_adapt.data.preprocessing import EncodedRows
 from nlp_adapt.data.splits import split_by_hash
 from nlp_adapt.tasks import TASKS, Task
+from nlp_adapt.training.teacher_logits import load_teacher, with_teacher
 
 SAMPLE_ROWS = 1000
 
@@ -85,6 +86,10 @@ def prepare_data(
         encoded = task.encode(text, tokenizer, max_length).without_labels()
         train["target"] = encoded.in_domain(1)
         evaluation["target_test"] = target.with_labels(task.label_names).test
+        if config.teacher is not None:
+            teacher = load_teacher(config.teacher, task)
+            train["source"] = with_teacher(teacher, train["source"], train_rows, task)
+            train["target"] = with_teacher(teacher, train["target"], text, task)
     return RunData(
         task=task,
         train=train,

@@ -31,10 +31,12 @@ class RunFolder:
         self.recipe = self.path / "recipe.yaml"
         self.results = self.path / "results.json"
         self.log = self.path / "log.jsonl"
+        self.fingerprint = self.adaptation / "fingerprint.json"
+        self.black_box = self.path / "black_box"
 
     def _contents(self) -> list[Path]:
         names = (self.model, self.source_only.parent, self.adaptation, self.checkpoints)
-        return [*names, self.recipe, self.results, self.log]
+        return [*names, self.black_box, self.recipe, self.results, self.log]
 
     def holds_run(self) -> bool:
         """Whether an earlier run has left files here."""
@@ -78,7 +80,7 @@ class RunFolder:
             return
         self.check(overwrite=overwrite)
         for path in self._contents():
-            if path.is_dir():
+            if path.is_dir() and not path.is_symlink():  # a link goes, what it points to stays
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
@@ -109,6 +111,8 @@ def save_folder(path: Path, write: Any) -> None:
     shutil.rmtree(staged, ignore_errors=True)
     staged.mkdir(parents=True)
     write(staged)
+    for file in [*(file for file in staged.rglob("*") if file.is_file()), staged]:
+        sync(file)
     if path.exists():
         shutil.rmtree(path)
     os.rename(staged, path)

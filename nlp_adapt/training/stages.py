@@ -14,30 +14,26 @@ from torch import Tensor
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.data.pairing import PairedBatches
 from nlp_adapt.data.preprocessing import EncodedRows
+from nlp_adapt.data.streaming import StreamedBatches
 from nlp_adapt.methods import Stage
-from nlp_adapt.modeling.freezing import freeze, freeze_head
+from nlp_adapt.modeling.freezing import freeze, freeze_head, frozen_depth
 from nlp_adapt.modeling.units import UnitReader
 from nlp_adapt.objectives import Objective, Setup, build_objective, objective_class
+from nlp_adapt.training.accelerator import precision_of
 from nlp_adapt.training.adaptation_model import AdaptationModel
-from nlp_adapt.training.checkpoint import (
-    Checkpoint,
-    CheckpointFolder,
-    load_optimizer,
-    optimizer_tensors,
-)
+from nlp_adapt.training.checkpoint import Checkpoint, CheckpointFolder
 from nlp_adapt.training.continuing import continue_objective
+from nlp_adapt.training.encoder_modes import prepare_encoder
+from nlp_adapt.training.feature_cache import CachedTrunk, cached_trunk
 from nlp_adapt.training.ledger import SampleLedger
 from nlp_adapt.training.log import RunLog
 from nlp_adapt.training.loop import StageLoop
-from nlp_adapt.training.processes import from_every_process
-from nlp_adapt.training.random_state import (
-    by_process,
-    load_random,
-    of_process,
-    random_tensors,
-    seed_process,
-)
+from nlp_adapt.training.random_state import seed_process
+from nlp_adapt.training.saved_state import dump_skipped_step, restore_stage, save_stage
+from nlp_adapt.training.self_test import self_test
+from nlp_adapt.training.shallow import check_fit, fit_head
 from nlp_adapt.training.signals import StopRequest
+from nlp_adapt.training.streamed_target import TargetStream
 from nlp_adapt.training.unfreezing import GradualUnfreezing
 
 
@@ -61,6 +57,8 @@ class StagedTraining:
         stop: Says whether the run was asked to stop; it then saves and raises `RunStopped`.
         fingerprint: What a run that continues this one must share with it.
         ledger: Running hash of the rows used.
+        stream: The target as a stream; `rows` then hold a sample of it.
+        black_box: Where steps that are not finite go; None on all but the main process.
         saved_objectives: States of objectives that an earlier run ended with, to continue from.
     """
 
@@ -78,6 +76,8 @@ class StagedTraining:
     stop: StopRequest = field(default_factory=StopRequest)
     fingerprint: dict[str, str] = field(default_factory=dict)
     ledger: SampleLedger = field(default_factory=SampleLedger)
+    black_box: CheckpointFolder | None = None
+    stream: TargetStream | None = None
     saved_objectives: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
     objectives: dict[str, Objective] = field(default_factory=dict)
     steps: int = 0
@@ -102,11 +102,14 @@ class StagedTraining:
         lengths = []
         for stage in stages:
             epochs = self.config.num_train_epochs if stage.epochs is None else stage.epochs
-            lengths.append(stage.steps or max(1, math.ceil(epochs * per_epoch)))
-        if self.config.max_steps > 0:
+            trained = stage.steps or max(1, math.ceil(epochs * per_epoch))
+            lengths.append(0 if stage.fit is not None else trained)
+        if self.config.max_steps > 0 and any(lengths):
             edges = np.cumsum(lengths) / sum(lengths) * self.config.max_steps
             shared = np.diff(np.round(edges), prepend=0).astype(int)
-            lengths = [max(1, int(steps)) for steps in shared]
+            lengths = [
+                max(1, int(steps)) if own else 0 for steps, own in zip(shared, lengths, strict=True)
+            ]
         return lengths
 
     @property
@@ -120,8 +123,22 @@ class StagedTraining:
         )
 
     def _run_stage(self, number: int, stage: Stage, steps: int, resume: Checkpoint | None) -> None:
-        model = self._build(stage)
-        batches = self._batches(model, steps, self.config.seed + number)
+        if stage.fit is not None:
+            fit_head(
+                stage.fit,
+                self.task_model,
+                self.rows,
+                pad_id=self.tokenizer.pad_token_id or 0,
+                precision=precision_of(self.accelerator),
+                seed=self.config.seed,
+            )
+            self.log.start_stage(self.title, 0, model=self.name, stage=number + 1)
+            self.log.write(step=0, fit=stage.fit)
+            self.log.end_stage()
+            return
+        model = self.build_stage(stage)
+        prepare_encoder(model.task_model, self.config, stage.objectives)
+        batches = self.paired_batches(model, steps, self.config.seed + number)
         loop = StageLoop(
             accelerator=self.accelerator,
             model=model,
@@ -132,14 +149,21 @@ class StagedTraining:
         )
         loop.on_step = lambda step: self._after_step(number, loop)
         loop.on_attempt = lambda attempt, rows: self.ledger.add(number, attempt, rows)
+        loop.on_skip = lambda skipped: dump_skipped_step(self, number, loop, skipped)
         loop.stop_wanted = lambda: self.stop.received is not None
         seed_process(self.config.seed, number, self.accelerator.process_index)
+        if not self.config.torch_compile:
+            rows = self._sides_read(model)
+            self_test(model, rows, self.tokenizer.pad_token_id or 0, self.accelerator.device)
         if self.config.gradual_unfreezing and number == self.unfreezing_stage:
             loop.unfreezing = GradualUnfreezing(
                 model.task_model, steps, distributed=self.accelerator.num_processes > 1
             )
         if resume is not None:
-            self._restore(loop, resume)
+            restore_stage(self, loop, resume)
+        model.cached = self.cached_trunk(model, stage)
+        if model.cached is not None:
+            loop.batches = self.paired_batches(model, steps, self.config.seed + number)
         label = self.title if number == 0 else f"{self.title} (stage {number + 1})"
         self.log.start_stage(label, steps, done=loop.step, model=self.name, stage=number + 1)
         loop.run()
@@ -150,7 +174,7 @@ class StagedTraining:
         self.objectives.update(model.objectives.items())
         loop.release()
 
-    def _build(self, stage: Stage) -> AdaptationModel:
+    def build_stage(self, stage: Stage) -> AdaptationModel:
         """The stage's module: objectives that an earlier stage trained go on where it left off."""
         frozen = freeze(
             self.task_model, self.config.freeze if stage.freeze is None else stage.freeze
@@ -175,6 +199,23 @@ class StagedTraining:
             freeze_head(self.task_model)
         return AdaptationModel(self.task_model, reader, objectives, frozen)
 
+    def cached_trunk(self, model: AdaptationModel, stage: Stage) -> CachedTrunk | None:
+        """Rows with the output of frozen layers; asked for once the stage's weights are in place."""
+        what = self.config.freeze if stage.freeze is None else stage.freeze
+        depth = frozen_depth(self.task_model, what)
+        if not depth or not self.config.cache_features or self.config.torch_compile or self.stream:
+            return None
+        with self.accelerator.main_process_first():
+            return cached_trunk(
+                self.task_model,
+                depth,
+                self._sides_read(model),
+                model.reader,
+                model.objectives,
+                pad_id=self.tokenizer.pad_token_id or 0,
+                precision=precision_of(self.accelerator),
+            )
+
     def _setup(self, reader: UnitReader) -> Setup:
         labels = self.rows["source"].labels
         num_labels = self.task_model.config.num_labels
@@ -192,22 +233,49 @@ class StagedTraining:
             token_level=self.outside is not None,
         )
 
-    def _batches(self, model: AdaptationModel, steps: int, seed: int) -> PairedBatches:
-        """Paired batches of the sides that the stage's objectives read."""
+    def _sides_read(self, model: AdaptationModel) -> dict[str, EncodedRows]:
+        """Training rows of the sides that the stage's objectives read."""
         wanted = {
             side
             for objective in model.objectives.values()
             for side in objective.sides(objective.config)
         }
-        return PairedBatches(
-            {side: rows for side, rows in self.rows.items() if side in wanted},
+        return {side: rows for side, rows in self.rows.items() if side in wanted}
+
+    def paired_batches(
+        self,
+        model: AdaptationModel,
+        steps: int,
+        seed: int,
+        share: tuple[int, int] | None = None,
+    ) -> PairedBatches:
+        """Paired batches of the rows that the stage reads.
+
+        Args:
+            model: The stage's model.
+            steps: Its length.
+            seed: Seed of the row order.
+            share: Process and number of processes; default: those of the run.
+        """
+        process, processes = share or (
+            self.accelerator.process_index,
+            self.accelerator.num_processes,
+        )
+        sides = dict(self._sides_read(model) if model.cached is None else model.cached.rows)
+        kind: type[PairedBatches] = PairedBatches
+        extra: dict[str, Any] = {}
+        if self.stream is not None and "target" in sides:
+            kind, extra = StreamedBatches, self.stream.options(seed)
+        return kind(
+            sides,
+            **extra,
             total_steps=steps,
             batch_size=self.config.per_device_train_batch_size,
             pad_id=self.tokenizer.pad_token_id or 0,
             seed=seed,
             micro_batches=self.config.gradient_accumulation_steps,
-            processes=self.accelerator.num_processes,
-            process=self.accelerator.process_index,
+            processes=processes,
+            process=process,
         )
 
     def _after_step(self, number: int, loop: StageLoop) -> bool:
@@ -218,54 +286,11 @@ class StagedTraining:
             if scores:
                 self.log.write(step=loop.step, **scores)
         if _due(self.config.save_strategy, self.config.save_steps, epoch_steps, loop):
-            self._save(number, loop)
+            save_stage(self, number, loop)
         if loop.stopping:
-            self._save(number, loop)
+            save_stage(self, number, loop)
             raise self.stop.stopped(self.log.total_steps)
         return False
-
-    def _save(self, number: int, loop: StageLoop) -> None:
-        random = by_process(from_every_process(self.accelerator, random_tensors()))
-        if self.checkpoints is not None:
-            scaler = self.accelerator.scaler
-            position = {
-                "model": self.name,
-                "stage": number,
-                "step": loop.step,
-                "skipped": loop.skipped,
-                "skipped_in_a_row": loop.skipped_in_a_row,
-                "run_step": self.log.total_steps,
-                "ledger": self.ledger.value,
-                "processes": self.accelerator.num_processes,
-                "scaler": None if scaler is None else scaler.state_dict(),
-                "fingerprint": self.fingerprint,
-            }
-            tensors = {
-                "model": dict(loop.model.state_dict()),
-                "optimizer": optimizer_tensors(loop.plain_optimizer),
-                "random": random,
-            }
-            self.checkpoints.save(self.log.total_steps, position, tensors)
-        self.accelerator.wait_for_everyone()
-
-    def _restore(self, loop: StageLoop, checkpoint: Checkpoint) -> None:
-        position, tensors = checkpoint.position, checkpoint.tensors
-        process, processes = self.accelerator.process_index, self.accelerator.num_processes
-        loop.model.load_state_dict(tensors["model"])
-        if "optimizer" in tensors:
-            load_optimizer(loop.plain_optimizer, tensors["optimizer"])
-        if "random" in tensors and position["processes"] == processes:
-            load_random(of_process(tensors["random"], process))
-        else:
-            seed_process(self.config.seed, position["stage"], process, position["run_step"])
-        if position["scaler"] and self.accelerator.scaler is not None:
-            self.accelerator.scaler.load_state_dict(position["scaler"])
-        loop.step, loop.skipped = position["step"], position["skipped"]
-        loop.skipped_in_a_row = position["skipped_in_a_row"]
-        loop.fast_forward_schedule(position["step"])
-        self.ledger.value = position["ledger"]
-        self.steps += position["step"]
-        self.log.total_steps = position["run_step"]
 
 
 def needs_target(stages: list[Stage]) -> bool:
@@ -274,11 +299,14 @@ def needs_target(stages: list[Stage]) -> bool:
     Raises:
         ConfigError: If an objective or one of its options is unknown.
     """
+    for stage in stages:
+        if stage.fit is not None:
+            check_fit(stage.fit)
     return any(
         "target" in objective_class(name).sides(objective_class(name).read_options(name, options))
         for stage in stages
         for name, options in stage.objectives.items()
-    )
+    ) or any(stage.fit not in (None, "logistic_regression") for stage in stages)
 
 
 def first_task_stage(stages: list[Stage]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -11,17 +12,21 @@ from typing import Any
 
 from nlp_adapt.config import AdaptationConfig, Recipe
 from nlp_adapt.data.domain import Domain
+from nlp_adapt.data.streaming import TextStream
 from nlp_adapt.errors import ConfigError, RunError
 from nlp_adapt.hub import check_token
 from nlp_adapt.inference import Predictor
+from nlp_adapt.likeness import STATISTICS, measure_domains
 from nlp_adapt.methods import METHODS, Stage, stages_for
 from nlp_adapt.modeling.backbone import load_task_model, load_tokenizer, longest_input
 from nlp_adapt.modeling.lora import add_adapters, has_adapters, save_task_model
 from nlp_adapt.recipe import dump_recipe
 from nlp_adapt.training.accelerator import end_trackers, make_accelerator, precision_of
 from nlp_adapt.training.checkpoint import Checkpoint, CheckpointFolder
+from nlp_adapt.training.cost import describe, estimate, refuse_full_disk
 from nlp_adapt.training.data_check import check_domains
 from nlp_adapt.training.fingerprint import fingerprint
+from nlp_adapt.training.health import judge_adversary
 from nlp_adapt.training.lock import RunLock
 from nlp_adapt.training.log import RunLog
 from nlp_adapt.training.results import describe_run, difference
@@ -31,9 +36,16 @@ from nlp_adapt.training.run_folder import RunFolder, save_folder, save_tensors, 
 from nlp_adapt.training.scoring import Scorer
 from nlp_adapt.training.selection import BestModel
 from nlp_adapt.training.stages import StagedTraining, needs_target
+from nlp_adapt.training.streamed_target import (
+    TargetStream,
+    encode_with,
+    open_stream,
+    sample_domain,
+)
 
 SOURCE_ONLY = "source_only"
 ADAPTED = "adapted"
+BLACK_BOX_STEPS = 3
 
 
 class AdaptationTrainer:
@@ -50,7 +62,7 @@ class AdaptationTrainer:
         target: The domain to adapt to, or a reference; its labels are never trained on.
         processing_class: Tokenizer; default: the model's own.
 
-    Example:
+    Examples:
         >>> trainer = AdaptationTrainer(
         ...     model="roberta-base",
         ...     args=AdaptationConfig(output_dir="runs/mine", method="dann"),
@@ -74,6 +86,10 @@ class AdaptationTrainer:
         self._given_model = None if isinstance(model, str) else model
         self.stages = stages_for(args)
         self.source = _as_domain(source, args.task)
+        self.target_stream: TextStream | None = None
+        if args.streaming and target is not None and not isinstance(target, Domain):
+            self.target_stream = open_stream(target, args)
+            target = sample_domain(self.target_stream, args.task, str(target))
         self.target = None if target is None else _as_domain(target, args.task)
         if needs_target(self.stages) and self.target is None:
             raise ConfigError(f"method '{args.method}' needs a target domain: set `target`.")
@@ -89,6 +105,7 @@ class AdaptationTrainer:
         self._saved_objectives: dict[str, Any] = {}
         self._fingerprint: dict[str, str] = {}
         self._accelerator: Any = None
+        self._cost: dict[str, Any] = {}
         self._data: RunData | None = None
 
     @classmethod
@@ -107,6 +124,8 @@ class AdaptationTrainer:
             recipe.model, recipe.adaptation_config(), source_of(recipe), target_of(recipe)
         )
         trainer._recipe = recipe
+        if recipe.streaming and recipe.target:
+            trainer.target_stream = open_stream(recipe.target, recipe)
         return trainer
 
     @classmethod
@@ -182,6 +201,8 @@ class AdaptationTrainer:
         )
         checkpoints = CheckpointFolder(self.folder.checkpoints, self.args.save_total_limit)
         results = {**describe_run(self, accelerator), "findings": findings}
+        if self.target_stream is not None:
+            results["fingerprints"]["target_stream"] = self.target_stream.fingerprint()
         self._fingerprint = fingerprint(self, accelerator, results["fingerprints"])
         checkpoint, results["resumed"] = start_or_resume(
             self.folder,
@@ -204,6 +225,7 @@ class AdaptationTrainer:
                 continue
             at = checkpoint if checkpoint and checkpoint.position["model"] == name else None
             results[name] = self._train_one(name, stages, accelerator, log, checkpoints, data, at)
+        results["cost"] = self._cost
         results["difference"] = difference(results, self.task.main_metric)
         self.results = results
         if main:
@@ -279,7 +301,10 @@ class AdaptationTrainer:
     def _models_to_train(self) -> list[tuple[str, list[Stage]]]:
         models = [(ADAPTED, self.stages)]
         if self.args.compare_source_only:
-            models.insert(0, (SOURCE_ONLY, METHODS[SOURCE_ONLY].stages(self.args)))
+            # A head fitted in seconds is compared with one fitted in seconds.
+            shallow = all(stage.fit is not None for stage in self.stages)
+            twin = METHODS["logistic_regression" if shallow else SOURCE_ONLY]
+            models.insert(0, (SOURCE_ONLY, twin.stages(self.args)))
         return models
 
     def _train_one(
@@ -315,8 +340,13 @@ class AdaptationTrainer:
             checkpoints=checkpoints if accelerator.is_main_process else None,
             evaluate=evaluate,
             fingerprint=self._fingerprint,
+            stream=self._stream(data),
+            black_box=CheckpointFolder(self.folder.black_box, BLACK_BOX_STEPS)
+            if accelerator.is_main_process
+            else None,
             saved_objectives=self._saved_objectives,
         )
+        self._preview(training, accelerator)
         with training.stop:
             training.run(stages, checkpoint)
         accelerator.wait_for_everyone()
@@ -330,14 +360,36 @@ class AdaptationTrainer:
             "steps": training.steps,
             "seconds": round(seconds, 2),
             "ledger": training.ledger.value,
+            "adversary": {},
         }
         if accelerator.is_main_process:
+            scores["adversary"] = judge_adversary(self.folder.log, name, data.train)
             path = self.folder.model if name == ADAPTED else self.folder.source_only
             self._save_plain(self.model, path)
             if name == ADAPTED:
                 self._save_objectives()
+                self._save_domain_statistics(data)
             write_json(self.folder.scores(name), scores)
         return scores
+
+    def _stream(self, data: RunData) -> TargetStream | None:
+        if self.target_stream is None:
+            return None
+        encode = encode_with(self.task, self.processing_class, data.max_length)
+        return TargetStream(self.target_stream, encode, data.max_length)
+
+    def _preview(self, training: StagedTraining, accelerator: Any) -> None:
+        """Before the first step: say what the run costs, and refuse a disk that is too small."""
+        if self._cost:
+            return
+        steps = {name: sum(training.stage_steps(own)) for name, own in self._models_to_train()}
+        self._cost = estimate(
+            self.args, training.rows, steps, training.global_batch, training.task_model
+        )
+        if accelerator.is_main_process:
+            refuse_full_disk(self._cost, self.folder.path)
+            if not self.args.disable_tqdm:
+                print(describe(self._cost), file=sys.stderr)
 
     def _best_model(self, name: str, accelerator: Any) -> BestModel | None:
         """Where the best weights of the adapted model are kept, if the recipe asks for them.
@@ -389,6 +441,15 @@ class AdaptationTrainer:
             for key, value in objective.state_dict().items()
         }
         save_tensors(self.folder.adaptation / "objectives.safetensors", tensors)
+
+    def _save_domain_statistics(self, data: RunData) -> None:
+        """Write where the texts of both domains lie, for `nlp-adapt predict --domain-likeness`."""
+        if self.task.units_are_words:
+            return
+        predictor = Predictor(self.model, self.processing_class, self.task)
+        likeness = measure_domains(predictor, data.train, self.args.seed)
+        if likeness is not None:
+            likeness.save(self.folder.adaptation / STATISTICS)
 
     def _finished(self, name: str) -> dict[str, Any] | None:
         """Scores of a model that an interrupted run had already finished and saved."""

@@ -189,4 +189,4 @@ def test_predict_broken_standard_input(
 
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"text,id\na\n")))
     words = (toy_run, "-", "--input-format", "csv", "--out", tmp_path / "out.csv")
-    refused("predict", *words, says=["standard input:2", "2 "])
+    refused("predict", *words, says=["standard input:2", "names 2"])

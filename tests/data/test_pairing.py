@@ -108,7 +108,7 @@ def test_batches_hold_rows_of_like_length():
         padded += batch["attention_mask"].size
     assert 1 - tokens / padded < 0.2
     widths = {plan.step(step)[0]["input_ids"].shape[1] for step in range(60)}
-    assert len(widths) <= 8
+    assert len(widths) <= 12
 
 
 def test_collate_puts_rows_and_units_where_they_belong():
@@ -139,7 +139,7 @@ def test_widths_waste_least(most):
     from itertools import combinations
 
     lengths = np.random.default_rng(0).integers(1, 60, 200)
-    candidates = sorted({-(-int(length) // 8) * 8 for length in lengths})
+    candidates = sorted({-(-int(length) // 4) * 4 for length in lengths})
 
     def waste(widths):
         return sum(min(w for w in widths if w >= length) - length for length in lengths)

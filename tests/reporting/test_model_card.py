@@ -13,7 +13,9 @@ from huggingface_hub import ModelCard
 from nlp_adapt.config import Recipe
 from nlp_adapt.errors import RunError
 from nlp_adapt.recipe import dump_recipe
+from nlp_adapt.reporting.card_metadata import hub_datasets
 from nlp_adapt.reporting.model_card import build_card, escape, looks_like_hub_id, write_card
+from tests.hub.card_checker import metadata_errors
 
 HOSTILE = "a\n---\nlicense: mit\n# <script>alert(1)</script> | `x` [click](http://evil.example)"
 
@@ -56,6 +58,82 @@ def test_the_card_compares_both_models(results: dict[str, Any]) -> None:
     assert "**tweets**" in card
 
 
+def test_the_card_tells_costs_classes_and_papers(results: dict[str, Any]) -> None:
+    results["adapted"] |= {"steps": 1200, "seconds": 90.4}
+    results["adapted"]["target"]["per_class"] = {
+        "po|s": {"precision": 0.5, "recall": 0.25, "f1": 1 / 3, "support": 1000}
+    }
+    results["machine"] = {"device": "cpu", "processes": 2}
+    card = build_card(results, {"method": "dann", "options": {"dann": {"weight": 0.5}}})
+    assert "90 labelled source rows and 80 unlabelled target rows" in card
+    assert "1,200 steps in 90 seconds, on cpu with 2 processes" in card
+    assert r"| po\|s | 50.0 | 25.0 | 33.3 | 1,000 |" in card
+    assert "- dann: Ganin et al. 2016, JMLR 17(59)" in card
+    assert "Intended use and limits" in card
+
+
+def test_the_card_of_a_tagger(results: dict[str, Any]) -> None:
+    types = {"PER": {"f1": 0.5, "precision": 0.5, "recall": 0.5, "support": 7}}
+    scores = {"f1": 0.61, "precision": 0.7, "recall": 0.54, "per_type": types}
+    results |= {
+        "task": "token-classification",
+        "labels": ["O", "B-PER", "I-PER"],
+        "source_only": {"source": scores, "target": scores},
+        "adapted": {"source": scores, "target": scores},
+    }
+    card = build_card(results, {"task": "token-classification", "lora": True})
+    assert metadata_errors(card) == []
+    data = ModelCard(card).data
+    assert (data.pipeline_tag, data.library_name) == ("token-classification", "peft")
+    assert data.eval_results[0].metric_name == "Span F1"
+    assert 'AutoModelForTokenClassification.from_pretrained("roberta-base"' in card
+    assert 'aggregation_strategy="first"' in card
+    assert "| PER | 7 | 50.0 | 50.0 | 0.0 |" in card
+    assert "gives every word one of them" in card
+
+
+def test_every_objective_of_a_custom_run_is_cited(results: dict[str, Any]) -> None:
+    results["method"] = "custom"
+    stages = [{"objectives": ["mlm"]}, {"objectives": ["task", "cdan"]}]
+    card = build_card(results, {"stages": stages})
+    assert "- cdan: Long et al. 2018" in card
+    assert "## References" not in build_card(results, {"stages": [{"objectives": ["nothing"]}]})
+
+
+def test_license_and_language_are_those_of_the_recipe(results: dict[str, Any]) -> None:
+    card = build_card(results, {"hub_license": "mit", "hub_language": ["en", "de"]})
+    assert metadata_errors(card) == []
+    data = ModelCard(card).data
+    assert (data.license, data.language) == ("mit", ["en", "de"])
+    assert "hub_license" not in card
+
+
+@pytest.mark.parametrize(
+    ("reference", "expected"),
+    [
+        ("imdb", ["imdb"]),
+        ("me/reviews:en/train", ["me/reviews"]),
+        ("me/reviews/train", ["me/reviews"]),
+        ("imdb, me/reviews", ["imdb", "me/reviews"]),
+        ("builtin:snippets/movie", []),
+        ("reviews.csv", []),
+        ("data/reviews.csv.gz", []),
+        ("/home/me/reviews", []),
+        ("DataFrame", []),
+        ("list", []),
+        ("", []),
+    ],
+)
+def test_only_hub_data_sets_are_named_as_such(reference: str, expected: list[str]) -> None:
+    assert hub_datasets({"source": {"reference": reference}, "target": None}) == expected
+
+
+def test_a_local_folder_is_no_hub_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("reviews").mkdir()
+    assert hub_datasets({"source": {"reference": "reviews/books"}}) == []
+
+
 def test_the_recipe_can_be_run_again(results: dict[str, Any], tmp_path: Path) -> None:
     recipe = Recipe(source="films.csv", seed=7, output_dir=str(tmp_path), lambda_max=0.3)
     block = build_card(results, recipe.to_dict()).split("```yaml\n")[1].split("\n```")[0]
@@ -80,6 +158,7 @@ def test_names_cannot_inject_markup(results: dict[str, Any], place: str) -> None
         results[place]["name"] = HOSTILE
     text = build_card(results, {"label_map": {HOSTILE: HOSTILE}, "source": "```\n<script>"})
     card = ModelCard(text)
+    assert metadata_errors(text) == []
     assert "license" not in card.data.to_dict()
     outside_code = "".join(card.text.split("```")[::2])
     assert "<script>" not in outside_code.split("## Recipe")[0]
@@ -153,4 +232,5 @@ def test_write_card_needs_a_finished_run(tmp_path: Path) -> None:
 def test_escape_keeps_words_readable() -> None:
     assert escape("films, 2024 (new)") == "films, 2024 (new)"
     assert escape("a\x00b\u202ec") == "abc"
+    assert escape("mail me@x.example www.x.example") == "mail me&#64;x.example www&#46;x.example"
     assert escape("*x*_y_") == r"\*x\*\_y\_"

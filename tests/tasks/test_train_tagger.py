@@ -15,10 +15,11 @@ from tiny_taggers import FAMILIES, tagger
 from nlp_adapt.cli import main
 from nlp_adapt.data.preprocessing import collate, to_tensors
 from nlp_adapt.data.words import encode_words
-from nlp_adapt.modeling.units import UnitReader
+from nlp_adapt.modeling.units import UnitReader, word_weights
 
 PEOPLE = ("anna", "rex", "leo")
 PLACES = ("rome", "oslo", "lima")
+COUNTS = ("count", "labelled")
 
 
 def write_toy(path: Path, filler: tuple[str, ...], *, tagged: bool = True) -> str:
@@ -41,7 +42,16 @@ def run_folder(tiny_model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -
     test = write_toy(folder / "gold.conll", ("lol", "omg", "via"))
     words = ["train", "--task", "token-classification", "--model", str(tiny_model_dir)]
     words += ["--source", source, "--target", text, "--target-test", test]
-    words += ["--max-steps", "12", "--per-device-train-batch-size", "8", "--learning-rate", "3e-3"]
+    words += [
+        "--max-steps",
+        "20",
+        "--lambda-max",
+        "0.1",
+        "--per-device-train-batch-size",
+        "8",
+        "--learning-rate",
+        "3e-3",
+    ]
     words += ["--precision", "fp32", "--max-length", "12", "--disable-tqdm"]
     words += ["--output-dir", str(folder / "run")]
     assert main(words) == 0
@@ -103,4 +113,33 @@ def test_objectives_see_first_pieces_and_nothing_else(family: str) -> None:
     assert len(source) == 2
     assert len(target) == units[1]
     assert target.rows.tolist() == [1] * len(target)
-    assert float(source.weights.mean()) == pytest.approx(1.0)
+
+
+def test_word_weights_treat_both_domains_alike():
+    """Three likely entities among eight words; the same rule for every word of the batch."""
+    entity = torch.tensor([0.9, 0.1, 0.1, 0.1, 0.8, 0.7, 0.2, 0.1])
+    logits = torch.stack([(1 - entity).log(), (entity / 2).log(), (entity / 2).log()], dim=1)
+    assert word_weights(logits, 0, "all") is None
+    balanced = word_weights(logits, 0, "balanced")
+    by_hand = entity + (1 - entity) * entity.sum() / (1 - entity).sum()
+    torch.testing.assert_close(balanced, by_hand / by_hand.mean())
+    torch.testing.assert_close(
+        word_weights(logits, 0, "entities"), entity / entity.mean(), atol=1e-6, rtol=1e-5
+    )
+    for how in ("balanced", "entities"):
+        assert word_weights(logits, 0, how).mean().item() == pytest.approx(1.0)
+        assert word_weights(logits[:0], 0, how) is None
+
+
+def test_a_run_can_weigh_its_words() -> None:
+    """The option reaches what objectives see."""
+    model, tokenizer = tagger("bert")
+    rows = encode_words([["anna", "b"], ["c", "rex", "d"]], tokenizer, 32)
+    parts = [(rows, np.array([0])), (rows, np.array([1]))]
+    batch = to_tensors(collate(parts, width=16, pad_id=tokenizer.pad_token_id))
+    counts = {f"{side}_{kind}": 1.0 for side in ("source", "target") for kind in COUNTS}
+    batch.update(counts, source_units=2)
+    source, target = UnitReader(model, outside=0, domain_words="balanced").read(model, batch)
+    assert source.weights is not None
+    both = torch.cat([source.weights, target.weights])
+    assert both.mean().item() == pytest.approx(1.0, abs=1e-5)

@@ -1,0 +1,147 @@
+"""An output file that is written in parts, so that an interrupted command can go on.
+
+Beside `out.csv` a folder `.out.csv.parts` holds a file for each chunk of rows that is done. The
+same command with the same input and options finds them and does the rest; then they are joined,
+and the output appears at once and whole.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from nlp_adapt.errors import RunError
+
+KEY = "key.json"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The finished parts of an output file.
+
+    Args:
+        out: The output file.
+    """
+
+    out: Path
+
+    @property
+    def folder(self) -> Path:
+        """Where they lie."""
+        return self.out.with_name(f".{self.out.name}.parts")
+
+    @property
+    def rejected(self) -> Path:
+        """Where rows go that were set aside."""
+        return self.out.with_name(f"{self.out.name}.rejected.jsonl")
+
+    def open(self, key: Mapping[str, Any]) -> int:
+        """Make the folder ready and count the parts that are done already.
+
+        Args:
+            key: What the parts depend on; those of another key are thrown away.
+        """
+        wanted = json.dumps(key, sort_keys=True, indent=1)
+        with self._plain_errors():
+            path = self.folder / KEY
+            if not path.is_file() or path.read_text(encoding="utf-8") != wanted:
+                shutil.rmtree(self.folder, ignore_errors=True)
+                self.folder.mkdir()
+                path.write_text(wanted, encoding="utf-8")
+            return sum(1 for _ in self.folder.glob("*.done"))
+
+    def is_done(self, number: int) -> bool:
+        """Whether part `number` is whole."""
+        return self._file(number, "done").is_file()
+
+    def write(
+        self, number: int, data: bytes, rejected: list[dict[str, Any]], summary: Mapping[str, Any]
+    ) -> None:
+        """Write part `number`; it counts once its summary is in place."""
+        lines = "".join(json.dumps(row, ensure_ascii=True, default=str) + "\n" for row in rejected)
+        with self._plain_errors():
+            self._write(self._file(number, "data"), data)
+            if rejected:
+                self._write(self._file(number, "rejected"), lines.encode())
+            staged = self._file(number, "staged")
+            self._write(staged, json.dumps(summary).encode())
+            os.replace(staged, self._file(number, "done"))
+
+    def summaries(self) -> Iterator[dict[str, Any]]:
+        """What was written with each part, in order."""
+        for path in sorted(self.folder.glob("*.done")):
+            yield json.loads(path.read_text(encoding="utf-8"))
+
+    def first_rejected(self) -> str | None:
+        """The first row that was set aside, and why."""
+        for path in sorted(self.folder.glob("*.rejected")):
+            row = json.loads(path.read_text(encoding="utf-8").splitlines()[0])
+            return f"{row['row']}: {row['reason']}"
+        return None
+
+    def discard(self) -> None:
+        """Remove all parts."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def join(self, merge: Callable[[list[Path], Path], None]) -> None:
+        """Make the output from all parts with `merge(parts, staged output)`, then remove them."""
+        staged = self.folder / "joined"
+        with self._plain_errors():
+            merge(sorted(self.folder.glob("*.data")), staged)
+            self._join_rejected()
+            os.replace(staged, self.out)
+            shutil.rmtree(self.folder)
+
+    def _join_rejected(self) -> None:
+        """Replace what an earlier command has set aside."""
+        parts = sorted(self.folder.glob("*.rejected"))
+        if not parts:
+            self.rejected.unlink(missing_ok=True)
+            return
+        staged = self.folder / "rejected"
+        with staged.open("wb") as file:
+            copy_all(parts, file)
+        os.replace(staged, self.rejected)
+
+    def _file(self, number: int, kind: str) -> Path:
+        return self.folder / f"{number:09d}.{kind}"
+
+    @staticmethod
+    def _write(path: Path, data: bytes) -> None:
+        with path.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _plain_errors(self) -> _PlainErrors:
+        return _PlainErrors(self.out)
+
+
+@dataclass(frozen=True)
+class _PlainErrors:
+    """Says in one sentence why the output cannot be written."""
+
+    out: Path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, OSError):
+            raise RunError(
+                f"--out {self.out}: cannot be written ({error.strerror or error}); what is done is "
+                "kept: run the same command again to go on."
+            ) from error
+
+
+def copy_all(parts: list[Path], file: BinaryIO | gzip.GzipFile) -> None:
+    """Append the content of each part to an open file."""
+    for path in parts:
+        with path.open("rb") as part:
+            shutil.copyfileobj(part, file)

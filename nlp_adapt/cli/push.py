@@ -1,0 +1,46 @@
+"""Push a finished run to the Hub.
+
+One commit holds the plain model with its tokenizer and card, and under adaptation/ the
+discriminators, results and recipe. Log in first with `hf auth login`, or set HF_TOKEN.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from nlp_adapt.cli import console
+
+HELP = "push a finished run to the Hub"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `nlp-adapt push`."""
+    parser.add_argument("run_folder", metavar="RUN", help="folder of a finished run")
+    parser.add_argument("--repo", required=True, help="repository, such as me/my-model")
+    parser.add_argument("--private", action="store_true", help="create it as private")
+    parser.add_argument("--create_pr", action="store_true", help="open a pull request")
+    parser.add_argument("--revision", help="branch to commit to (main)")
+    parser.add_argument(
+        "--commit_message", default="Add adapted model", help="first line of the commit"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Push, then say where it is."""
+    from nlp_adapt.hub import push_run
+
+    with console.stdout_for_results(args.json):
+        url = push_run(
+            args.run_folder,
+            args.repo,
+            private=args.private,
+            revision=args.revision,
+            create_pr=args.create_pr,
+            commit_message=args.commit_message,
+        )
+    if args.json:
+        console.print_json({"repo": args.repo, "url": url})
+    else:
+        print(f"Pushed {args.run_folder} to {url}")
+    return 0

@@ -1,0 +1,112 @@
+"""A domain as the doctor reads it: plain lists, made once and read by every check."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from nlp_adapt.data.domain import Domain
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Some rows of a domain.
+
+    Attributes:
+        texts: Each row's text; the words joined by spaces in token classification.
+        places: Where each row stands, as "file:line".
+        labels: Each row's class name (or tags); None where the rows are unlabelled.
+        case_matters: Whether texts that differ in case alone are different; tags depend on it.
+    """
+
+    texts: Sequence[str]
+    places: Sequence[str]
+    labels: Sequence[Any] | None = None
+    case_matters: bool = False
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @cached_property
+    def keys(self) -> list[str]:
+        """Texts without spacing (and case), by which rows count as the same."""
+        texts = self.texts if self.case_matters else (text.casefold() for text in self.texts)
+        return [" ".join(text.split()) for text in texts]
+
+    @cached_property
+    def key_set(self) -> frozenset[str]:
+        """The distinct keys."""
+        return frozenset(self.keys)
+
+    def sample(self, most: int) -> Rows:
+        """At most `most` rows, evenly spaced, so that the answer is the same each time."""
+        if len(self) <= most:
+            return self
+        chosen = [index * len(self) // most for index in range(most)]
+        return Rows(
+            [self.texts[i] for i in chosen],
+            [self.places[i] for i in chosen],
+            None if self.labels is None else [self.labels[i] for i in chosen],
+            self.case_matters,
+        )
+
+
+class DomainView:
+    """One domain's rows by their part in a run.
+
+    Args:
+        domain: The domain.
+        side: `source` or `target`.
+    """
+
+    def __init__(self, domain: Domain, side: str) -> None:
+        self.domain = domain
+        self.side = side
+        self.splits = {name: _rows(domain, dataset) for name, dataset in domain.splits.items()}
+
+    def join(self, *names: str) -> Rows:
+        """The rows of several splits, those that exist, one after the other."""
+        parts = [self.splits[name] for name in names if name in self.splits]
+        if len(parts) == 1:
+            return parts[0]
+        labelled = bool(parts) and all(part.labels is not None for part in parts)
+        return Rows(
+            [text for part in parts for text in part.texts],
+            [place for part in parts for place in part.places],
+            [label for part in parts for label in part.labels or ()] if labelled else None,
+            _is_tagging(self.domain),
+        )
+
+    @cached_property
+    def training(self) -> Rows:
+        """What adaptation reads: training and unlabelled rows."""
+        return self.join("train", "unlabelled")
+
+    @cached_property
+    def labelled(self) -> Rows:
+        """All rows with labels."""
+        return self.join("train", "validation", "test")
+
+    @cached_property
+    def everything(self) -> Rows:
+        """All rows."""
+        return self.join(*self.splits)
+
+
+def _rows(domain: Domain, dataset: Any) -> Rows:
+    texts = dataset[domain.text_column][:]
+    if _is_tagging(domain):
+        texts = [" ".join(words) for words in texts]
+    places = dataset["row"][:]
+    if domain.label_column not in dataset.column_names:
+        return Rows(texts, places, case_matters=_is_tagging(domain))
+    names = domain.label_names or ()
+    raw = dataset[domain.label_column][:]
+    labels = [tuple(i) if isinstance(i, list) else names[i] for i in raw]
+    return Rows(texts, places, labels, _is_tagging(domain))
+
+
+def _is_tagging(domain: Domain) -> bool:
+    return domain.text_column == "tokens"

@@ -1,0 +1,214 @@
+"""Low-rank and (IA)3 adapters through PEFT, on every architecture.
+
+Adapters are injected into the task model in place, which stays the plain transformers class: what
+reads its encoder, its head or its embeddings need not know of them. They are written in PEFT's own
+format, so that `PeftModel.from_pretrained(base, folder)` opens them.
+
+Hu et al. 2022, "LoRA", ICLR; Kalajdzievski 2023, "rsLoRA", arXiv:2312.03732; Liu et al. 2024,
+"DoRA", ICML; Liu et al. 2022, "(IA)3", NeurIPS.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from nlp_adapt.config import LORA_TYPES
+from nlp_adapt.errors import ConfigError, ModelError
+from nlp_adapt.modeling.layers import encoder_layers, head_modules, plain_model
+
+ADAPTER = "default"
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+_ATTENTION = re.compile(r"att(n|ention)")
+_KEYS_AND_VALUES = re.compile(r"(?:^|[._])(key|value|k|v|k_lin|v_lin|key_proj|value_proj|Wqkv)$")
+
+
+def add_adapters(
+    task_model: Any,
+    kind: str = "lora",
+    *,
+    r: int = 8,
+    alpha: float | None = None,
+    dropout: float = 0.05,
+    targets: str | list[str] = "all",
+) -> Any:
+    """Put trainable adapters into a task model; the rest of its encoder stops training.
+
+    Args:
+        task_model: An `AutoModelFor*` classification model; changed in place.
+        kind: `lora`, `rslora`, `dora` or `ia3`.
+        r: Rank; (IA)3 has none.
+        alpha: Scale of the update; default: `2 * r`.
+        dropout: Dropout before the low-rank product; (IA)3 has none.
+        targets: `all` linear maps of the layers, those of the `attention` alone, or names of
+            modules as PEFT's `target_modules` takes them. (IA)3 has its own choice for the first
+            two: keys, values and the second map of the feed-forward part.
+
+    Returns:
+        The same model.
+
+    Raises:
+        ConfigError: If no module has such a name.
+    """
+    from peft import inject_adapter_in_model
+
+    config = _adapter_config(task_model, kind, r, alpha, dropout, targets)
+    try:
+        inject_adapter_in_model(config, task_model, ADAPTER)
+    except ValueError as error:
+        raise ConfigError(f"lora_targets: {str(error).splitlines()[0]}") from error
+    for module in head_modules(task_model).values():
+        module.requires_grad_(True)
+    return task_model
+
+
+def is_adapter_parameter(name: str) -> bool:
+    """Whether a parameter's name is one of an adapter's."""
+    return "lora_" in name or "ia3_" in name
+
+
+def has_adapters(task_model: Any) -> bool:
+    """Whether a model holds adapters, injected or in a PEFT wrapper."""
+    return any(is_adapter_parameter(name) for name, _ in task_model.named_parameters())
+
+
+def merged(task_model: Any) -> Any:
+    """A copy of the plain model with its adapters multiplied into the weights.
+
+    Raises:
+        ModelError: If an adapter holds numbers that are not finite.
+    """
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    model = copy.deepcopy(plain_model(task_model))
+    adapted = [(n, m) for n, m in model.named_modules() if isinstance(m, BaseTunerLayer)]
+    for name, module in adapted:
+        try:
+            module.merge(safe_merge=True)
+        except ValueError as error:
+            raise ModelError(f"the adapter of {name} cannot be merged ({error})") from error
+        parent, _, child = name.rpartition(".")
+        setattr(model.get_submodule(parent), child, module.get_base_layer())
+    if hasattr(model, "peft_config"):
+        del model.peft_config
+    return model.requires_grad_(True)
+
+
+def save_task_model(task_model: Any, folder: Path, *, merge: bool = False) -> None:
+    """Write a task model: plain, or its adapters as a PEFT folder.
+
+    Args:
+        task_model: A classification model, with or without injected adapters.
+        folder: Where to.
+        merge: Multiply adapters into the weights, so that the result is a plain model.
+    """
+    if hasattr(task_model, "get_base_model"):  # a PEFT wrapper that the caller made
+        plain = task_model.merge_and_unload() if merge else task_model
+        plain.save_pretrained(folder)
+    elif not has_adapters(task_model):
+        task_model.save_pretrained(folder)
+    elif merge:
+        merged(task_model).save_pretrained(folder)
+    else:
+        _save_adapters(task_model, folder)
+
+
+def _save_adapters(task_model: Any, folder: Path) -> None:
+    """Write PEFT's two files, and the task model's configuration for its label names."""
+    from peft import get_peft_model_state_dict
+    from safetensors.torch import save_file
+
+    tensors = get_peft_model_state_dict(
+        task_model, adapter_name=ADAPTER, save_embedding_layers=False
+    )
+    state = task_model.state_dict()
+    heads = head_modules(task_model)
+    inside = {id(value) for head in heads.values() for value in head.parameters()}
+    names = [name for name, value in task_model.named_parameters() if id(value) in inside]
+    tensors.update((name, state[name]) for name in names)
+    config = copy.deepcopy(task_model.peft_config[ADAPTER])
+    tagger = "TokenClassification" in type(task_model).__name__
+    config.task_type = "TOKEN_CLS" if tagger else "SEQ_CLS"
+    config.modules_to_save = sorted(heads)
+    config.base_model_name_or_path = getattr(task_model.config, "_name_or_path", "") or None
+    config.inference_mode = True
+    folder.mkdir(parents=True, exist_ok=True)
+    config.save_pretrained(str(folder))
+    save_file(
+        {
+            f"base_model.model.{name}": value.detach().cpu().contiguous().clone()
+            for name, value in tensors.items()
+        },
+        folder / ADAPTER_WEIGHTS,
+        metadata={"format": "pt"},
+    )
+    written = copy.deepcopy(task_model.config)
+    written.architectures = [type(task_model).__name__]
+    written.save_pretrained(folder)
+
+
+def _adapter_config(
+    task_model: Any,
+    kind: str,
+    r: int,
+    alpha: float | None,
+    dropout: float,
+    targets: str | list[str],
+) -> Any:
+    from peft import IA3Config, LoraConfig
+
+    if kind not in LORA_TYPES:
+        raise ConfigError(f"lora_type is '{kind}', but must be one of {', '.join(LORA_TYPES)}.")
+    if isinstance(targets, str) and targets not in ("all", "attention"):
+        targets = [targets]
+    if kind == "ia3":
+        chosen, feedforward = _ia3_targets(task_model, targets)
+        return IA3Config(target_modules=chosen, feedforward_modules=feedforward)
+    scale: Any = 2 * r if alpha is None else alpha
+    return LoraConfig(
+        r=r,
+        lora_alpha=scale,
+        lora_dropout=dropout,
+        use_rslora=kind == "rslora",
+        use_dora=kind == "dora",
+        target_modules=targets
+        if isinstance(targets, list)
+        else _pattern(task_model, linear_maps(task_model, targets)),
+    )
+
+
+def linear_maps(task_model: Any, which: str = "all") -> list[str]:
+    """Names of the linear maps inside one layer: `all`, or the `attention`'s."""
+    first = encoder_layers(task_model)[0]
+    names = [name for name, part in first.named_modules() if isinstance(part, nn.Linear)]
+    return [name for name in names if which == "all" or _ATTENTION.search(name)]
+
+
+def _ia3_targets(task_model: Any, targets: str | list[str]) -> tuple[Any, Any]:
+    """(IA)3 scales keys and values, and the input of the second feed-forward map."""
+    first = encoder_layers(task_model)[0]
+    names = linear_maps(task_model)
+    widths = {name: first.get_submodule(name) for name in names}
+    hidden = plain_model(task_model).config.hidden_size
+    down = [
+        name
+        for name, part in widths.items()
+        if part.out_features == hidden and part.in_features != hidden
+    ]
+    if isinstance(targets, list):
+        return targets, [name for name in targets if any(one.endswith(name) for one in down)]
+    keys = [name for name in names if _KEYS_AND_VALUES.search(name)]
+    return _pattern(task_model, keys + down), _pattern(task_model, down)
+
+
+def _pattern(task_model: Any, names: list[str]) -> str:
+    """A regular expression for these modules in every layer, which PEFT matches in full."""
+    layers = encoder_layers(task_model)
+    prefix = next(name for name, part in plain_model(task_model).named_modules() if part is layers)
+    listed = "|".join(re.escape(name) for name in names)
+    return rf"{re.escape(prefix)}\.\d+\.(?:{listed})"

@@ -1,0 +1,71 @@
+"""Learning from a teacher's predictions, as for a smaller encoder or in place of an ensemble.
+
+Hinton et al. 2015, "Distilling the Knowledge in a Neural Network", arXiv:1503.02531.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from nlp_adapt.config import option
+from nlp_adapt.errors import ConfigError
+from nlp_adapt.modeling.outputs import DomainOutput, Progress
+from nlp_adapt.objectives.base import TARGET_SIDE, Objective, ObjectiveConfig, Setup
+
+
+@dataclass(kw_only=True)
+class DistillationConfig(ObjectiveConfig):
+    """Options of distillation."""
+
+    domains: str = option("target", "whose text to learn from", ("target", "source", "both"))
+    temperature: float = option(2.0, "softening of both models' predictions")
+
+
+class Distillation(Objective):
+    """`T^2 * KL(teacher || student)` of predictions softened by `T`, averaged within each domain.
+
+    The teacher's logits are computed once, before training, with its own tokenizer: it may be of
+    another architecture, and an ensemble. They come with the rows (`DomainOutput.teacher`).
+    """
+
+    config_class: ClassVar = DistillationConfig
+    reads: ClassVar[frozenset[str]] = TARGET_SIDE
+    trains_task_head: ClassVar[bool] = True
+    summary: ClassVar[str] = "agree with a teacher's predictions"
+    paper: ClassVar[str] = "Hinton et al. 2015, arXiv:1503.02531"
+
+    def __init__(self, config: DistillationConfig, setup: Setup) -> None:
+        super().__init__(config, setup)
+        if not config.temperature > 0:
+            raise ConfigError(
+                f"distillation.temperature is {config.temperature}, but must be above 0."
+            )
+
+    def losses(
+        self, source: DomainOutput, target: DomainOutput, progress: Progress
+    ) -> dict[str, Tensor]:
+        """`distillation`; measurement `distillation/agreement`, of the likeliest classes."""
+        sides = [side for side in (source, target) if len(side) and side.teacher is not None]
+        losses, hits = [], []
+        for side in sides:
+            losses.append(self._divergence(side))
+            assert side.teacher is not None
+            same = side.logits.detach().argmax(-1) == side.teacher.argmax(-1)
+            hits.append(side.mean(same.float()))
+        if not sides:
+            return {"distillation": 0.0 * (source.logits.sum() + target.logits.sum())}
+        return {
+            "distillation": torch.stack(losses).mean(),
+            "distillation/agreement": torch.stack(hits).mean(),
+        }
+
+    def _divergence(self, side: DomainOutput) -> Tensor:
+        assert side.teacher is not None
+        temperature = self.config.temperature
+        student = (side.logits.float() / temperature).log_softmax(-1)
+        teacher = (side.teacher.float() / temperature).log_softmax(-1)
+        return temperature**2 * side.mean((teacher.exp() * (teacher - student)).sum(-1))

@@ -1,0 +1,101 @@
+"""The metadata of a model card, through the Hub's own classes, which serialise it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nlp_adapt.privacy import redact
+from nlp_adapt.reporting.escaping import one_line
+
+PIPELINES = {
+    "sequence-classification": "text-classification",
+    "token-classification": "token-classification",
+}
+# Key in the metrics, the Hub's name of the metric, and what the leaderboard shows.
+METRICS = {
+    "sequence-classification": (
+        ("accuracy", "accuracy", "Accuracy"),
+        ("macro_f1", "f1", "Macro F1"),
+    ),
+    "token-classification": (
+        ("f1", "f1", "Span F1"),
+        ("precision", "precision", "Precision"),
+        ("recall", "recall", "Recall"),
+    ),
+}
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_FILE = re.compile(r"\.(csv|tsv|jsonl?|parquet|txt|conll|bio|iob|arrow|gz)\b", re.IGNORECASE)
+_PYTHON_OBJECTS = {"list", "tuple", "dict", "Dataset", "DatasetDict", "DataFrame", "Domain"}
+
+
+def metadata(results: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
+    """The YAML block of the card, without its fences."""
+    from huggingface_hub import ModelCardData
+
+    model = str(results["model"])
+    method = re.sub(r"[^a-z0-9]+", "-", str(results["method"]).lower()).strip("-")[:40]
+    scores = _eval_results(results)
+    data = ModelCardData(
+        library_name="peft" if holds_adapters(recipe) else "transformers",
+        pipeline_tag=PIPELINES[results["task"]],
+        base_model=model if looks_like_hub_id(model) else None,
+        datasets=hub_datasets(results) or None,
+        language=recipe.get("hub_language") or None,
+        license=recipe.get("hub_license") or None,
+        tags=list(dict.fromkeys(tag for tag in ("domain-adaptation", "nlp-adapt", method) if tag)),
+        metrics=list(dict.fromkeys(result.metric_type for result in scores)) or None,
+        model_name="adapted model" if scores else None,
+        eval_results=scores or None,
+    )
+    return redact(data.to_yaml())
+
+
+def holds_adapters(recipe: Mapping[str, Any]) -> bool:
+    """Whether the model is saved as PEFT adapters on its base model."""
+    return bool(recipe.get("lora")) and not recipe.get("merge_lora")
+
+
+def looks_like_hub_id(name: str) -> bool:
+    """Whether `name` may be a Hub id: `model` or `owner/model`, and no folder of that name."""
+    return bool(_HUB_ID.fullmatch(name)) and ".." not in name and not Path(name).exists()
+
+
+def hub_datasets(results: Mapping[str, Any]) -> list[str]:
+    """The Hub data sets among the domains of a run: files and built-in domains have no id."""
+    found = []
+    for side in ("source", "target"):
+        for reference in str((results.get(side) or {}).get("reference", "")).split(", "):
+            name = "/".join(reference.partition(":")[0].split("/")[:2])
+            local = name in _PYTHON_OBJECTS or Path(name.partition("/")[0]).exists()
+            if name != "builtin" and not local and not _FILE.search(reference):
+                found += [name] if looks_like_hub_id(name) else []
+    return list(dict.fromkeys(found))
+
+
+def _eval_results(results: Mapping[str, Any]) -> list[Any]:
+    from huggingface_hub import EvalResult
+
+    task = PIPELINES[results["task"]]
+    found = []
+    for domain in ("target", "source"):
+        scores = (results.get("adapted") or {}).get(domain)
+        if not scores:
+            continue
+        name = one_line((results.get(domain) or {}).get("name", domain))
+        found += [
+            EvalResult(
+                task_type=task,
+                dataset_type=re.sub(r"[^A-Za-z0-9_.]+", "-", name).strip("-.") or domain,
+                dataset_name=f"{name} ({domain} domain)",
+                dataset_split="test",
+                metric_type=kind,
+                metric_name=shown,
+                metric_value=round(float(scores[key]), 4),
+            )
+            for key, kind, shown in METRICS[results["task"]]
+            if key in scores
+        ]
+    return found

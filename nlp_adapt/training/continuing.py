@@ -1,0 +1,121 @@
+"""Opening what an earlier run saved or pushed, so that training can continue from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from nlp_adapt.data.labels import label_key
+from nlp_adapt.errors import ModelError
+from nlp_adapt.modeling.backbone import load_task_model
+from nlp_adapt.tasks import TASKS, Task
+
+OBJECTIVES = "objectives.safetensors"
+_NEEDED = ("*.json", "*.safetensors", "*.txt", "*.model", f"adaptation/{OBJECTIVES}")
+
+
+@dataclass(frozen=True)
+class SavedRun:
+    """A trained model and the state of the objectives that it was trained with.
+
+    Attributes:
+        name: What the user called it.
+        folder: The plain model.
+        objectives: Tensors by objective and name; empty where none were saved.
+    """
+
+    name: str
+    folder: Path
+    objectives: Mapping[str, Mapping[str, Tensor]]
+
+    def task(self, name: str, label_names: Sequence[str]) -> Task:
+        """The task with the labels in the model's own order, whatever order the data has.
+
+        Raises:
+            ModelError: If the model was trained for other labels.
+        """
+        from transformers import AutoConfig
+
+        config = AutoConfig.from_pretrained(self.folder)
+        known = [config.id2label[index] for index in range(config.num_labels)]
+        if sorted(map(label_key, known)) != sorted(map(label_key, label_names)):
+            raise ModelError(
+                f"{self.name}: knows the labels {', '.join(known)}, but the data has "
+                f"{', '.join(label_names)}; rename them with label_map, or start from the encoder."
+            )
+        return TASKS[name](known)
+
+    def task_model(self, task: Task, attn_implementation: str | None = None) -> Any:
+        """The model in float32; adapters come merged into it."""
+        names = list(task.label_names)
+        return load_task_model(str(self.folder), task.auto_class, names, attn_implementation)
+
+
+def open_saved(model: str | Path, revision: str | None = None) -> SavedRun:
+    """Open a run folder, a model folder or a Hub repository that a run was pushed to.
+
+    Raises:
+        ModelError: If there is no trained model.
+    """
+    path = Path(model).expanduser()
+    if not path.is_dir():
+        path = _download(str(model), revision)
+    folder = path / "model" if (path / "model" / "config.json").is_file() else path
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"{model}: holds no trained model (a model folder has config.json).")
+    return SavedRun(str(model), folder, _read_objectives(path / "adaptation" / OBJECTIVES))
+
+
+def continue_objective(objective: nn.Module, state: Mapping[str, Tensor] | None) -> bool:
+    """Load a saved state into an objective of the same build; leave another one as it is.
+
+    Returns:
+        Whether it was loaded.
+    """
+    own = objective.state_dict()
+    if not state or {name: value.shape for name, value in own.items()} != {
+        name: value.shape for name, value in state.items()
+    }:
+        return False
+    objective.load_state_dict(dict(state))
+    return True
+
+
+def _download(repo_id: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    try:
+        return Path(snapshot_download(repo_id, revision=revision, allow_patterns=list(_NEEDED)))
+    except HFValidationError:
+        raise ModelError(f"{repo_id}: is neither a folder nor the name of a repository.") from None
+    except HfHubHTTPError as error:
+        raise ModelError(
+            f"{repo_id}: is neither a folder here nor a repository that you may read; check the "
+            "spelling, or log in with `hf auth login` if it is private."
+        ) from error
+    except OSError as error:
+        raise ModelError(
+            f"{repo_id}: is not in the local cache and the Hub cannot be reached; check the "
+            "network, or name a local folder."
+        ) from error
+
+
+def _read_objectives(path: Path) -> dict[str, dict[str, Tensor]]:
+    if not path.is_file():
+        return {}
+    try:
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"{path}: cannot be read ({error}); delete it to start anew.") from error
+    objectives: dict[str, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        name, _, rest = key.partition(".")
+        objectives.setdefault(name, {})[rest] = value
+    return objectives

@@ -1,0 +1,106 @@
+"""What a run will cost, said before it starts: rows, tokens, steps, memory and disk."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nlp_adapt.config import AdaptationConfig
+from nlp_adapt.data.preprocessing import EncodedRows
+from nlp_adapt.errors import RunError
+
+FLOAT_BYTES = 4
+ADAM_MOMENTS = 2
+# Tokenizers, logs and results, for which the estimate need not be exact.
+OTHER_BYTES = 32 * 1024**2
+
+
+def estimate(
+    config: AdaptationConfig,
+    rows: Mapping[str, EncodedRows],
+    steps: Mapping[str, int],
+    global_batch: int,
+    task_model: Any,
+) -> dict[str, Any]:
+    """Sizes of a run.
+
+    Args:
+        config: Its options.
+        rows: Training rows by side.
+        steps: Optimizer steps of each model that is trained.
+        global_batch: Rows per side in a step, over all processes.
+        task_model: The model, for its size.
+
+    Returns:
+        `rows` and `tokens` by side (one pass), `steps` by model, `tokens_to_train` over the run,
+        `parameters`, `trained_parameters`, `memory_bytes` for weights, gradients and the optimizer
+        without activations, and `disk_bytes` for checkpoints and models.
+    """
+    parameters = sum(p.numel() for p in task_model.parameters())
+    trained = sum(p.numel() for p in task_model.parameters() if p.requires_grad)
+    tokens = {side: int(encoded.lengths.sum()) for side, encoded in rows.items()}
+    mean = {side: tokens[side] / max(1, len(rows[side])) for side in rows}
+    per_step = {
+        name: global_batch * sum(mean[side] for side in rows if _reads(name, side))
+        for name in steps
+    }
+    checkpoint = FLOAT_BYTES * (parameters + ADAM_MOMENTS * trained)
+    # A new checkpoint is written before the oldest goes.
+    kept = 0 if config.save_strategy == "no" else config.save_total_limit + 1
+    disk = kept * checkpoint + len(steps) * FLOAT_BYTES * parameters + OTHER_BYTES
+    return {
+        "rows": {side: len(encoded) for side, encoded in rows.items()},
+        "tokens": tokens,
+        "steps": dict(steps),
+        "tokens_to_train": int(sum(count * per_step[name] for name, count in steps.items())),
+        "parameters": parameters,
+        "trained_parameters": trained,
+        "memory_bytes": FLOAT_BYTES * (parameters + (1 + ADAM_MOMENTS) * trained),
+        "disk_bytes": disk,
+    }
+
+
+def _reads(model: str, side: str) -> bool:
+    """The source-only twin reads the source alone."""
+    return side == "source" or model != "source_only"
+
+
+def refuse_full_disk(cost: dict[str, Any], folder: Path) -> None:
+    """Stop before the first step where the disk cannot hold the run.
+
+    Raises:
+        RunError: With what is needed and what is free.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < cost["disk_bytes"]:
+        raise RunError(
+            f"output_dir {folder}: the run needs about {_size(cost['disk_bytes'])} for checkpoints "
+            f"and models, but {_size(free)} are free; free some, lower save_total_limit, or choose "
+            "another folder."
+        )
+
+
+def describe(cost: dict[str, Any]) -> str:
+    """The estimate in two lines."""
+    rows = ", ".join(
+        f"{count:,} {side} rows ({cost['tokens'][side]:,} tokens)"
+        for side, count in cost["rows"].items()
+    )
+    steps = " + ".join(f"{count:,}" for count in cost["steps"].values())
+    return (
+        f"{rows}; {steps} steps, about {cost['tokens_to_train']:,} tokens in all.\n"
+        f"{cost['parameters']:,} parameters ({cost['trained_parameters']:,} train): "
+        f"{_size(cost['memory_bytes'])} of memory beside activations, up to "
+        f"{_size(cost['disk_bytes'])} of disk."
+    )
+
+
+def _size(count: float) -> str:
+    """Bytes as people say them."""
+    for unit in ("bytes", "KB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"

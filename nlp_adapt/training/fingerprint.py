@@ -1,0 +1,89 @@
+"""What a run must share with the one it continues, and a readable difference where it does not."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import platform
+from typing import Any
+
+import torch
+
+from nlp_adapt.config import AdaptationConfig
+from nlp_adapt.training.accelerator import precision_of
+
+# Options that change nothing about the weights a run ends with.
+FREE_OPTIONS = frozenset(
+    {
+        *("output_dir", "compare_source_only", "per_device_eval_batch_size", "logging_steps"),
+        *("save_strategy", "save_steps", "save_total_limit", "report_to", "disable_tqdm"),
+        *("overwrite", "resume", "allow_inexact_resume", "ddp_timeout", "push_to_hub"),
+        *("hub_model_id", "hub_private_repo", "data_doctor"),
+        # The product of these with the number of processes, the global batch, is compared instead.
+        *("per_device_train_batch_size", "gradient_accumulation_steps"),
+        # Resolved values are compared instead.
+        *("precision", "bf16", "fp16"),
+    }
+)
+# Where these differ the run can go on, but its last bits may differ.
+SOFT = ("machine.", "versions.")
+
+
+def fingerprint(trainer: Any, accelerator: Any, data_hashes: dict[str, str]) -> dict[str, str]:
+    """Names and values of everything that decides the weights a run ends with.
+
+    Args:
+        trainer: The `AdaptationTrainer`.
+        accelerator: The `accelerate.Accelerator` of the run.
+        data_hashes: `Domain.fingerprint` of each side.
+    """
+    config: AdaptationConfig = trainer.args
+    rows = config.per_device_train_batch_size * config.gradient_accumulation_steps
+    parts = {
+        "model": trainer.model_name,
+        "labels": ", ".join(trainer.task.label_names),
+        "tokenizer": tokenizer_hash(trainer.processing_class),
+        "rows per step and domain": str(rows * accelerator.num_processes),
+        "precision": precision_of(accelerator),
+        "machine.processes": str(accelerator.num_processes),
+        "machine.threads": str(torch.get_num_threads()),
+        "machine.device": accelerator.device.type,
+        "machine.platform": platform.machine(),
+        "versions.torch": torch.__version__,
+    }
+    for side, value in data_hashes.items():
+        parts[f"data of the {side}"] = value
+    for field in dataclasses.fields(AdaptationConfig):
+        if field.name not in FREE_OPTIONS:
+            parts[f"option {field.name}"] = repr(getattr(config, field.name))
+    return parts
+
+
+def tokenizer_hash(tokenizer: Any) -> str:
+    """SHA-256 of a fast tokenizer, without the padding and truncation it was last called with."""
+    state = json.loads(tokenizer.backend_tokenizer.to_str())
+    state.pop("padding", None)
+    state.pop("truncation", None)
+    text = json.dumps(state, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def differences(before: dict[str, str], now: dict[str, str]) -> tuple[list[str], list[str]]:
+    """Lines that say what differs: what forbids an exact resume, and what may change last bits."""
+    hard: list[str] = []
+    soft: list[str] = []
+    for name in sorted({*before, *now}):
+        old, new = before.get(name), now.get(name)
+        if old == new:
+            continue
+        line = f"{name}: was {_short(old)}, is {_short(new)}"
+        (soft if name.startswith(SOFT) else hard).append(line)
+    return hard, soft
+
+
+def _short(value: str | None) -> str:
+    if value is None:
+        return "not there"
+    is_hash = len(value) == 64 and all(letter in "0123456789abcdef" for letter in value)
+    return value[:12] if is_hash else value

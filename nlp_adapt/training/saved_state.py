@@ -1,0 +1,118 @@
+"""What is saved of a stage: everything that its next step depends on."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+
+from nlp_adapt.data.streaming import StreamedBatches
+from nlp_adapt.errors import RunError
+from nlp_adapt.training.accelerator import precision_of
+from nlp_adapt.training.checkpoint import Checkpoint, load_optimizer, optimizer_tensors
+from nlp_adapt.training.loop import SkippedStep, StageLoop
+from nlp_adapt.training.processes import from_every_process
+from nlp_adapt.training.random_state import (
+    by_process,
+    load_random,
+    of_process,
+    random_tensors,
+    seed_process,
+)
+
+LOGGER = logging.getLogger("nlp_adapt")
+
+
+def save_stage(training: Any, number: int, loop: StageLoop) -> None:
+    """Save a checkpoint of stage `number`; called by every process, written by the main one.
+
+    Args:
+        training: The `StagedTraining`.
+        number: Index of the stage.
+        loop: Its loop.
+    """
+    accelerator = training.accelerator
+    random = by_process(from_every_process(accelerator, random_tensors()))
+    if training.checkpoints is not None:
+        scaler = accelerator.scaler
+        position = {
+            "model": training.name,
+            "stage": number,
+            "step": loop.step,
+            "skipped": loop.skipped,
+            "skipped_in_a_row": loop.skipped_in_a_row,
+            "run_step": training.log.total_steps,
+            "ledger": training.ledger.value,
+            "processes": accelerator.num_processes,
+            "scaler": None if scaler is None else scaler.state_dict(),
+            "fingerprint": training.fingerprint,
+            "stream": None,
+        }
+        if isinstance(loop.batches, StreamedBatches):
+            attempt = loop.step + loop.skipped
+            position["stream"] = loop.batches.stream_state(attempt % loop.batches.total_steps)
+        tensors = {
+            "model": dict(loop.model.state_dict()),
+            "optimizer": optimizer_tensors(loop.plain_optimizer),
+            "random": random,
+        }
+        training.checkpoints.save(training.log.total_steps, position, tensors)
+    accelerator.wait_for_everyone()
+
+
+def restore_stage(training: Any, loop: StageLoop, checkpoint: Checkpoint) -> None:
+    """Put a stage back to where `save_stage` found it.
+
+    Without the random state, or with another number of processes, the generators are seeded anew.
+    """
+    position, tensors = checkpoint.position, checkpoint.tensors
+    accelerator = training.accelerator
+    process = accelerator.process_index
+    loop.model.load_state_dict(tensors["model"])
+    if "optimizer" in tensors:
+        load_optimizer(loop.plain_optimizer, tensors["optimizer"])
+    if "random" in tensors and position["processes"] == accelerator.num_processes:
+        load_random(of_process(tensors["random"], process))
+    else:
+        seed_process(training.config.seed, position["stage"], process, position["run_step"])
+    if position["scaler"] and accelerator.scaler is not None:
+        accelerator.scaler.load_state_dict(position["scaler"])
+    loop.step, loop.skipped = position["step"], position["skipped"]
+    loop.skipped_in_a_row = position["skipped_in_a_row"]
+    loop.fast_forward_schedule(position["step"])
+    if isinstance(loop.batches, StreamedBatches) and position["stream"]:
+        loop.batches.seek(position["stream"])
+    training.ledger.value = position["ledger"]
+    training.steps += position["step"]
+    training.log.total_steps = position["run_step"]
+
+
+def dump_skipped_step(training: Any, number: int, loop: StageLoop, skipped: SkippedStep) -> None:
+    """Put what a non-finite step needs to be run again into the black box.
+
+    A step that is skipped has changed no weight, so that they are saved as they are now; the states
+    of the random generators are those of before its forward pass.
+    """
+    random = by_process(from_every_process(training.accelerator, skipped.random))
+    if training.black_box is not None:
+        rows = loop.batches.row_ids(skipped.attempt % loop.batches.total_steps)
+        position = {
+            "model": training.name,
+            "stage": number,
+            "step": skipped.step,
+            "attempt": skipped.attempt,
+            "total_steps": loop.batches.total_steps,
+            "processes": training.accelerator.num_processes,
+            "precision": precision_of(training.accelerator),
+            # JSON has no number for these
+            "terms": {name: repr(value) for name, value in skipped.terms.items()},
+            "rows": {side: np.asarray(chosen).tolist() for side, chosen in rows.items()},
+        }
+        order = training.log.total_steps + loop.skipped
+        model = dict(loop.model.state_dict())
+        try:
+            training.black_box.save(order, position, {"model": model, "random": random})
+        except RunError as error:  # no reason to end a run that goes on well
+            LOGGER.warning("a step that was not finite could not be kept: %s", error)
+    training.accelerator.wait_for_everyone()

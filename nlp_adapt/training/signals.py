@@ -1,0 +1,52 @@
+"""SIGTERM and Ctrl-C: finish the step, save, and leave with an exit code of their own."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+from nlp_adapt.errors import RunStopped
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class StopRequest:
+    """Notes a request to stop while it is entered as a context.
+
+    The first signal sets `received`; a second one acts as it did before, so that an impatient
+    Ctrl-C still ends the program at once. Off the main thread, where Python cannot install
+    handlers, nothing is noted.
+    """
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> StopRequest:
+        if threading.current_thread() is threading.main_thread():
+            for number in STOP_SIGNALS:
+                self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._restore()
+
+    def stopped(self, steps: int) -> RunStopped:
+        """What to raise once the run has saved after `steps` steps."""
+        number = self.received or int(signal.SIGTERM)
+        name = signal.Signals(number).name
+        return RunStopped(
+            f"stopped by {name} after step {steps}, and saved: run again with resume to go on.",
+            number,
+        )
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.received = number
+        self._restore()
+
+    def _restore(self) -> None:
+        while self._before:
+            number, handler = self._before.popitem()
+            signal.signal(number, handler)

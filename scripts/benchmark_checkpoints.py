@@ -1,0 +1,97 @@
+"""What checkpoints cost: the share of training time that saving takes.
+
+    .venv/bin/python scripts/benchmark_checkpoints.py --steps 600
+
+Trains one model with the default interval between checkpoints, times each save inside the run, and
+relates the time of all saves to that of the steps. Prints a table in Markdown; the exit code is 1
+where the share is over 3 %.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from typing import Any
+
+LIMIT = 0.03
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="builtin:minilm-l6", help="encoder")
+    parser.add_argument("--source", default="builtin:snippets/movie", help="labelled domain")
+    parser.add_argument("--target", default="builtin:snippets/tweets", help="target domain")
+    parser.add_argument("--steps", type=int, default=1050, help="training steps")
+    parser.add_argument("--save_steps", type=int, help="steps between checkpoints (the default's)")
+    parser.add_argument("--batch", type=int, default=32, help="rows per domain and step")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        return report(args, *run(args, folder))
+
+
+def run(args: argparse.Namespace, folder: str) -> tuple[list[float], list[float], int]:
+    """Seconds of each step and of each save, and bytes of a checkpoint."""
+    from nlp_adapt.config import Recipe
+    from nlp_adapt.training import loop, stages
+    from nlp_adapt.training.trainer import AdaptationTrainer
+
+    saves: list[float] = []
+    steps: list[float] = []
+    sizes: list[int] = []
+    save_stage, run_step = stages.save_stage, loop.StageLoop._run_step
+
+    def timed_save(training: Any, *rest: Any) -> None:
+        started = time.perf_counter()
+        save_stage(training, *rest)
+        saves.append(time.perf_counter() - started)
+        newest = training.checkpoints.paths()[-1]
+        sizes.append(sum(file.stat().st_size for file in newest.iterdir()))
+
+    def timed_step(self: Any) -> bool:
+        before, started = len(saves), time.perf_counter()
+        stop = run_step(self)
+        steps.append(time.perf_counter() - started - sum(saves[before:]))
+        return stop
+
+    stages.save_stage = timed_save
+    loop.StageLoop._run_step = timed_step
+    recipe = Recipe(
+        model=args.model,
+        source=args.source,
+        target=args.target,
+        output_dir=folder,
+        max_steps=args.steps,
+        per_device_train_batch_size=args.batch,
+        compare_source_only=False,
+        eval_strategy="no",
+        data_doctor="off",
+        disable_tqdm=True,
+    )
+    if args.save_steps:
+        recipe.save_steps = args.save_steps
+    args.save_steps = recipe.save_steps
+    AdaptationTrainer.from_recipe(recipe).train()
+    return steps, saves, sizes[-1] if sizes else 0
+
+
+def report(args: argparse.Namespace, steps: list[float], saves: list[float], size: int) -> int:
+    """Print the table; 1 where saving takes more than the limit."""
+    if not saves:
+        raise SystemExit(f"no checkpoint in {args.steps} steps: raise --steps.")
+    # Steps between checkpoints over their time and a save's, so that the last odd steps do not count.
+    step, save = statistics.mean(steps), statistics.mean(saves)
+    share = save / (args.save_steps * step + save)
+    print(f"{args.model}; {args.batch} rows per domain; {len(steps)} steps.\n")
+    print("| Measurement | Value |\n| --- | --- |")
+    print(f"| a step | {step * 1e3:.1f} ms |")
+    print(f"| a checkpoint | {save * 1e3:.0f} ms, {size / 1e6:.0f} MB |")
+    print(f"| steps between checkpoints | {args.save_steps} |")
+    print(f"| share of training time | {share:.2%} |")
+    return int(share > LIMIT)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

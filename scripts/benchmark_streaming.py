@@ -1,0 +1,196 @@
+"""Memory and speed of a streamed target: a generated corpus, read and trained on.
+
+    .venv/bin/python scripts/benchmark_streaming.py --rows 2000000 --steps 300
+
+Three measurements, each in a process of its own:
+
+1. every row of the corpus goes through the batches of a run once (read, shuffled, tokenised,
+   padded), while resident memory is watched;
+2. training with the target streamed;
+3. training with the target in memory.
+
+Prints a table in Markdown; the exit code is 1 where memory is not flat within 10 %, or streaming
+is more than 5 % slower.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+FLAT = 0.10
+SLOWER = 0.05
+SHARDS = 8
+BATCH = 32
+WORDS = ("the", "film", "phone", "was", "not", "very", "good", "bad", "plot", "screen", "so")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, default=2_000_000, help="rows of the target")
+    parser.add_argument("--steps", type=int, default=300, help="training steps to time")
+    parser.add_argument("--repeats", type=int, default=3, help="timed runs of each kind")
+    parser.add_argument("--model", default="builtin:minilm-l6", help="encoder")
+    parser.add_argument("--work", help="folder for the corpus and runs (default: a temporary one)")
+    parser.add_argument("--only", choices=("read", "streamed", "memory"), help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.only:
+        worker = {"read": read_all, "streamed": train, "memory": train}[args.only]
+        print(json.dumps(worker(args)))
+        return 0
+    with tempfile.TemporaryDirectory() as temporary:
+        args.work = args.work or temporary
+        write_corpus(Path(args.work), args.rows)
+        read = measure(args, "read")
+        # Alternating, so that a machine that slows down slows both.
+        timed = [(measure(args, "streamed"), measure(args, "memory")) for _ in range(args.repeats)]
+    return report(args, read, timed)
+
+
+def write_corpus(folder: Path, rows: int) -> None:
+    """A labelled source, and target shards of unequal length, half of them gzip'd."""
+    generator = random.Random(0)
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def text() -> str:
+        return " ".join(generator.choices(WORDS, k=generator.randint(5, 30)))
+
+    with (folder / "source.csv").open("w") as file:
+        file.write("text,label\n")
+        file.writelines(f"{text()},{'good' if i % 2 else 'bad'}\n" for i in range(4000))
+    target = folder / "target"
+    target.mkdir(exist_ok=True)
+    weights = [1 + number for number in range(SHARDS)]
+    left = rows
+    for number, weight in enumerate(weights):
+        count = left if number == SHARDS - 1 else rows * weight // sum(weights)
+        left -= count
+        path = target / f"{number}.jsonl{'.gz' if number % 2 else ''}"
+        with gzip.open(path, "wt", compresslevel=1) if number % 2 else path.open("w") as file:
+            file.writelines(json.dumps({"text": text()}) + "\n" for _ in range(count))
+
+
+def measure(args: argparse.Namespace, kind: str) -> dict[str, float]:
+    """Run one measurement in a process of its own."""
+    options = ["--rows", args.rows, "--steps", args.steps, "--model", args.model]
+    command = [sys.executable, __file__, "--only", kind, "--work", args.work, *options]
+    done = subprocess.run(list(map(str, command)), check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def resident() -> float:
+    """Resident memory of this process in MB."""
+    import os
+
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def read_all(args: argparse.Namespace) -> dict[str, float]:
+    """Every target row once through the batches, without a model."""
+    from nlp_adapt.data.streaming import StreamedBatches, TextStream, find_shards
+    from nlp_adapt.modeling.backbone import load_tokenizer
+    from nlp_adapt.tasks import TASKS
+    from nlp_adapt.training.streamed_target import encode_with
+
+    kind = "sequence-classification"
+    task = TASKS[kind](("bad", "good"))
+    encode = encode_with(task, load_tokenizer(args.model), 64)
+    stream = TextStream(find_shards(Path(args.work) / "target", kind), task=kind)
+    sample = encode(stream.with_seed(1).take(1000))
+    steps = args.rows // BATCH
+    batches = StreamedBatches(
+        {"target": sample},
+        stream=stream,
+        encode=encode,
+        max_length=64,
+        total_steps=steps,
+        batch_size=BATCH,
+        pad_id=0,
+        seed=0,
+    )
+    seen, started = [], time.perf_counter()
+    for step in range(steps):
+        batches.step(step)
+        if step % max(1, steps // 200) == 0:
+            seen.append(resident())
+    seconds = time.perf_counter() - started
+    tenth = len(seen) // 10
+    # Python and the tokenizer take their working memory in the first tenth.
+    return {
+        "start": statistics.mean(seen[tenth : 2 * tenth]),
+        "end": statistics.mean(seen[-tenth:]),
+        "most": max(seen[tenth:]),
+        "rows_per_second": steps * BATCH / seconds,
+    }
+
+
+def train(args: argparse.Namespace) -> dict[str, float]:
+    """Train for some steps; tokens a second over all but the first lines of the log."""
+    from nlp_adapt.config import Recipe
+    from nlp_adapt.training.trainer import AdaptationTrainer
+
+    work = Path(args.work)
+    recipe = Recipe(
+        model=args.model,
+        source=str(work / "source.csv"),
+        target=str(work / "target"),
+        output_dir=str(work / "run"),
+        streaming=args.only == "streamed",
+        max_steps=args.steps,
+        per_device_train_batch_size=BATCH,
+        max_length=64,
+        compare_source_only=False,
+        eval_strategy="no",
+        save_strategy="no",
+        data_doctor="off",
+        disable_tqdm=True,
+        overwrite=True,
+    )
+    AdaptationTrainer.from_recipe(recipe).train()
+    lines = [json.loads(line) for line in (work / "run" / "log.jsonl").open()]
+    speeds = [line["tokens_per_second"] for line in lines if "tokens_per_second" in line]
+    waits = [line["data_seconds"] for line in lines if "data_seconds" in line]
+    return {
+        "tokens_per_second": statistics.mean(speeds[len(speeds) // 10 :]),
+        "data_seconds": statistics.mean(waits),
+        "resident": resident(),
+    }
+
+
+def report(args: argparse.Namespace, read: dict[str, float], timed: list) -> int:
+    """Print the table; 1 where a limit is passed."""
+    growth = read["end"] / read["start"] - 1
+    ratios = [one["tokens_per_second"] / other["tokens_per_second"] for one, other in timed]
+    ratio = statistics.median(ratios)
+    streamed = statistics.median(one["tokens_per_second"] for one, _ in timed)
+    memory = statistics.median(other["tokens_per_second"] for _, other in timed)
+    print(f"Target of {args.rows:,} rows in {SHARDS} shards; {args.model}; {args.steps} steps.\n")
+    print("| Measurement | Value |\n| --- | --- |")
+    print(f"| resident memory after a tenth of the rows | {read['start']:.0f} MB |")
+    print(f"| resident memory at the end | {read['end']:.0f} MB ({growth:+.1%}) |")
+    print(f"| most | {read['most']:.0f} MB |")
+    print(f"| rows read, tokenised and padded a second | {read['rows_per_second']:,.0f} |")
+    print(f"| training, streamed | {streamed:,.0f} tokens/s |")
+    print(f"| training, in memory | {memory:,.0f} tokens/s |")
+    print(f"| streamed / in memory | {ratio:.3f} (each pair: {_listed(ratios)}) |")
+    print(f"| waiting for data, streamed | {timed[0][0]['data_seconds'] * 1e3:.2f} ms a step |")
+    print(f"| resident memory, streamed run | {timed[0][0]['resident']:.0f} MB |")
+    print(f"| resident memory, in-memory run | {timed[0][1]['resident']:.0f} MB |")
+    return int(growth > FLAT or ratio < 1 - SLOWER)
+
+
+def _listed(values: list[float]) -> str:
+    return ", ".join(f"{value:.3f}" for value in values)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

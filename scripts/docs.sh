@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Builds the documentation site into site/; `bash scripts/docs.sh --serve` shows it while you edit.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source scripts/environment.sh
+
+prepare docs
+export NO_MKDOCS_2_WARNING=1
+if [ "${1:-}" = "--serve" ]; then
+  exec .venv/bin/python -m mkdocs serve
+fi
+.venv/bin/python -m mkdocs build --strict --clean
+echo "The site is in site/index.html."

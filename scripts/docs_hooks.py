@@ -1,0 +1,98 @@
+"""Fills the pages of the documentation with what the code says: methods, options, commands.
+
+A line `{{ methods: dann, cdan }}` becomes a table of these methods and the options of each;
+`{{ options }}` every key of a recipe; `{{ commands }}` the help of every command. So nothing is
+written down twice, and an unknown name fails the build.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable
+from typing import Any
+
+_MARKER = re.compile(r"^\{\{ (\w+)(?:: ([\w, ]+))? \}\}$", re.MULTILINE)
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Called by mkdocs for each page before it is rendered."""
+    return _MARKER.sub(lambda match: _FILLERS[match[1]](match[2] or ""), markdown)
+
+
+def _methods(names: str) -> str:
+    from nlp_adapt.cli.methods import describe_methods
+
+    described = describe_methods()
+    parts = ["| Method | What it does | Paper |\n| --- | --- | --- |"]
+    for name in names.split(", "):
+        method = described[name]
+        parts[0] += f"\n| `{name}` | {_cell(method['summary'])} | {_cell(method['paper'])} |"
+    listed: set[str] = {"task"}
+    for name in names.split(", "):
+        for objective, options in described[name]["options"].items():
+            if objective not in listed:
+                listed.add(objective)
+                parts.append(f'??? note "Options of `{objective}`"\n\n{_indent(_table(options))}')
+    return "\n\n".join(parts)
+
+
+def _table(options: list[dict[str, Any]]) -> str:
+    rows = ["| Option | Default | Meaning |", "| --- | --- | --- |"]
+    for option in options:
+        default = "" if option["default"] is None else f"`{option['default']}`"
+        choices = f": {', '.join(map(str, option['choices']))}" if option["choices"] else ""
+        rows.append(f"| `{option['name']}` | {default} | {_cell(option['help'] + choices)} |")
+    return "\n".join(rows)
+
+
+def _options(_: str) -> str:
+    from nlp_adapt.cli.recipe_flags import SECTIONS
+    from nlp_adapt.config import Recipe
+
+    parts: list[str] = []
+    rows: list[dict[str, Any]] = []
+    title = "run"
+    for field in [*dataclasses.fields(Recipe), None]:
+        if field is None or field.name in SECTIONS:
+            if rows:
+                parts.append(f"## {title[0].upper()}{title[1:]}\n\n{_table(rows)}")
+            rows = []
+        if field is not None:
+            title = SECTIONS.get(field.name, title)
+            default = None if field.default is dataclasses.MISSING else field.default
+            rows.append({"name": field.name, "default": default, **field.metadata})
+    return "\n\n".join(parts)
+
+
+def _commands(_: str) -> str:
+    from nlp_adapt.cli.parser import COMMANDS, build_parser
+
+    parser = build_parser()
+    commands = next(action for action in parser._actions if action.choices is not None)
+    assert commands.choices is not None
+    parts = []
+    for name in COMMANDS:
+        text = commands.choices[name].format_help().rstrip()  # type: ignore[index]
+        if name in ("train", "doctor"):  # their flags are the recipe's keys
+            text = text.partition("\nmodel and data:")[0].rstrip()
+            text += "\n\nEvery recipe option is a flag of this command: see Recipe options."
+        parts.append(f"## nlp-adapt {name}\n\n```text\n{text}\n```")
+    return "\n\n".join(parts)
+
+
+def _cell(text: str) -> str:
+    for written, shown in (("|", "\\|"), ("<", "&lt;"), ("{", "&#123;"), ("}", "&#125;")):
+        text = text.replace(written, shown)  # no tags and no attribute lists
+    return text
+
+
+def _indent(text: str) -> str:
+    return "\n".join(f"    {line}" for line in text.split("\n"))
+
+
+_FILLERS: dict[str, Callable[[str], str]] = {
+    "methods": _methods,
+    "options": _options,
+    "commands": _commands,
+}

@@ -1,0 +1,97 @@
+"""Reading rows in chunks: the same rows as reading whole, in constant memory."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nlp_adapt.data.chunks import RowFile
+from nlp_adapt.data.files import read_file
+from nlp_adapt.errors import DataError
+
+TASK = "sequence-classification"
+ROWS = [
+    {"id": "1", "text": 'a "quoted", text'},
+    {"id": "2", "text": ""},
+    {"id": "3", "text": "über 👍"},
+    {"id": "4", "text": "last"},
+]
+
+
+def written(folder: Path, suffix: str) -> Path:
+    path = folder / f"rows{suffix}"
+    if suffix == ".parquet":
+        from datasets import Dataset
+
+        Dataset.from_list(ROWS).to_parquet(path)
+        return path
+    opened = gzip.open(path, "wt", newline="") if suffix.endswith(".gz") else path.open("w")  # noqa: SIM115
+    with opened as file:
+        if ".csv" in suffix:
+            writer = csv.DictWriter(file, ["id", "text"], delimiter=";" if "eu" in suffix else ",")
+            writer.writeheader()
+            writer.writerows(ROWS)
+        elif ".tsv" in suffix:
+            file.write("id\ttext\n" + "".join(f"{r['id']}\t{r['text']}\n" for r in ROWS))
+        elif suffix == ".json":
+            json.dump(ROWS, file)
+        elif suffix == ".txt":
+            file.writelines(f"{row['text']}\n" for row in ROWS)
+        else:
+            file.writelines(json.dumps(row) + "\n" for row in ROWS)
+    return path
+
+
+@pytest.mark.parametrize(
+    "suffix",
+    [".csv", ".eu.csv", ".csv.gz", ".tsv", ".jsonl", ".jsonl.gz", ".json", ".txt", ".parquet"],
+)
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_chunks_are_the_rows_of_the_whole(tmp_path: Path, suffix: str, size: int) -> None:
+    rows = RowFile(written(tmp_path, suffix), TASK)
+    whole = read_file(rows.path, TASK)
+    chunks = list(rows.chunks(size))
+    assert all(len(chunk) <= size for chunk in chunks)
+    assert rows.columns() == list(whole.columns)
+    assert [row for chunk in chunks for row in chunk.rows] == list(whole.rows)
+    records = [record for chunk in chunks for record in chunk.records]
+    for name, values in whole.columns.items():
+        assert [record[name] for record in records] == list(values)
+
+
+def test_a_column_that_comes_late_in_jsonl_is_known(tmp_path: Path) -> None:
+    path = tmp_path / "in.jsonl"
+    path.write_text('{"text": "a"}\n{"text": "b", "late": 1}\n')
+    assert RowFile(path, TASK).columns() == ["text", "late"]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".txt"])
+def test_memory_stays_constant(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"in{suffix}"
+    line: Any = {".csv": "x" * 2000, ".txt": "x" * 2000, ".jsonl": json.dumps({"text": "x" * 2000})}
+    with path.open("w") as file:
+        file.write("text\n" if suffix == ".csv" else "")
+        file.writelines(line[suffix] + "\n" for _ in range(8000))
+    rows = RowFile(path, TASK)
+    tracemalloc.start()
+    try:
+        count = sum(len(chunk) for chunk in rows.chunks(50))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert count == 8000
+    assert peak < path.stat().st_size / 3
+
+
+@pytest.mark.parametrize(
+    ("name", "says"), [("missing.csv", "does not exist"), ("in.xlsx", "unknown format")]
+)
+def test_files_that_are_not_there(tmp_path: Path, name: str, says: str) -> None:
+    with pytest.raises(DataError, match=says):
+        list(RowFile(tmp_path / name, TASK).chunks(2))

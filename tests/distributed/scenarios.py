@@ -1,0 +1,153 @@
+"""Short runs that one process and two processes must end alike.
+
+As a program it goes through all of them: `torchrun --standalone --nproc_per_node 2 -m
+tests.distributed.scenarios FOLDER`.
+"""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+from accelerate import PartialState
+
+from nlp_adapt.data.domain import make_dataset
+from nlp_adapt.errors import RunStopped
+from nlp_adapt.tasks import TASKS
+from nlp_adapt.training import loop as loop_module
+from nlp_adapt.training.accelerator import make_accelerator
+from nlp_adapt.training.run_data import EvaluationSet
+from nlp_adapt.training.scoring import Scorer
+from tests.training.test_encoders import NAMES, trainer_for
+from tests.training.tiny import WORDS, tiny_model, tiny_tokenizer
+
+# Rows of a step over all processes and micro-batches, for each domain.
+GLOBAL_BATCH = 8
+SHARED = {
+    "max_steps": 3,
+    "discriminator_dropout": 0.0,
+    "max_grad_norm": 0.5,
+    "lambda_schedule": "constant",
+    "eval_strategy": "steps",
+    "eval_steps": 2,
+    "data_doctor": "off",
+}
+MASKS = {"objectives": {"mlm": {}, "domain_distinguish": {}}, "steps": 2}
+RUNS = {
+    "dann": {},
+    "cdan_accumulating": {"method": "cdan", "gradient_accumulation_steps": 2},
+    "critic_alone": {"stages": [{"objectives": ["dann"], "steps": 2}], "max_steps": -1},
+    "masks_first": {"stages": [MASKS, {"objectives": ["task"], "steps": 2}], "max_steps": -1},
+    "entity_free_mean": {"domain_features": "mean", "lambda_max": 0.0},
+}
+EVALUATION_ROWS = (1, 7, 97)
+
+
+def run(folder, name, processes):
+    """Train one of `RUNS` into `folder/name`."""
+    options = {**SHARED, "compare_source_only": name == "dann", **RUNS[name]}
+    shares = processes * options.get("gradient_accumulation_steps", 1)
+    batch = {"per_device_train_batch_size": GLOBAL_BATCH // shares}
+    return trainer_for(folder / name, **options, **batch).train()
+
+
+def evaluation_scores():
+    """Metrics of a random model on few and odd numbers of rows."""
+    accelerator = make_accelerator(trainer_for(Path("unused")).args)
+    task = TASKS["sequence-classification"](NAMES)
+    scores = {}
+    for count in EVALUATION_ROWS:
+        generator = np.random.default_rng(count)
+        texts = [" ".join(generator.choice(WORDS, generator.integers(1, 30))) for _ in range(count)]
+        labels = generator.integers(0, 2, count).tolist()
+        dataset = make_dataset(task.name, texts, [str(i) for i in range(count)], labels, NAMES)
+        rows = EvaluationSet(dataset, task.encode(dataset, tiny_tokenizer(), 64))
+        data = SimpleNamespace(evaluation={"source_test": rows})
+        scorer = Scorer(task, data, pad_id=0, batch_size=1, accelerator=accelerator)
+        scores[str(count)] = scorer.tests(tiny_model())["source"]
+    return scores
+
+
+def skip_where_one_process_breaks(folder):
+    """A gradient that only process 1 sees as broken: both must skip the step."""
+    original = loop_module.StageLoop._forward_backward
+    calls = []
+
+    def poison(self, batches):
+        terms = original(self, batches)
+        calls.append(1)
+        if len(calls) == 2 and self.accelerator.process_index == 1:
+            next(self.wrapped.parameters()).grad.fill_(float("nan"))
+        return terms
+
+    loop_module.StageLoop._forward_backward = poison
+    try:
+        trainer = trainer_for(folder / "skip", **SHARED, compare_source_only=False)
+        trainer.train()
+    finally:
+        loop_module.StageLoop._forward_backward = original
+    return {"calls": len(calls), "sum": float(sum(p.sum() for p in trainer.model.parameters()))}
+
+
+def stop_where_one_process_is_told(folder):
+    """SIGTERM to process 1 alone after two steps: both save and stop; then the run goes on."""
+    options = {**SHARED, "compare_source_only": False, "discriminator_dropout": 0.3}
+    trainer_for(folder / "whole", **options).train()
+    original = loop_module.StageLoop._forward_backward
+
+    def signalled(self, batches):
+        if self.step == 1 and self.accelerator.process_index == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return original(self, batches)
+
+    loop_module.StageLoop._forward_backward = signalled
+    try:
+        trainer_for(folder / "stopped", **options).train()
+        code = None
+    except RunStopped as stopped:
+        code = stopped.exit_code
+    finally:
+        loop_module.StageLoop._forward_backward = original
+    saved = [path.name for path in (folder / "stopped" / "run" / "checkpoints").iterdir()]
+    trainer_for(folder / "stopped", **options, resume=True).train()
+    return {"code": code, "saved": saved}
+
+
+def stopped_early(folder, processes, stop_at=None, resume=False):
+    """A run without dropout that may be told to stop after a step."""
+    original = loop_module.StageLoop._forward_backward
+
+    def signalled(self, batches):
+        if self.step == stop_at and self.accelerator.process_index == 0:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return original(self, batches)
+
+    loop_module.StageLoop._forward_backward = signalled
+    options = {**SHARED, "max_steps": 4, "compare_source_only": False, "resume": resume}
+    batch = {"per_device_train_batch_size": GLOBAL_BATCH // processes}
+    try:
+        return trainer_for(folder, **options, **batch).train()
+    except RunStopped:
+        return None
+    finally:
+        loop_module.StageLoop._forward_backward = original
+
+
+def main(folder):
+    """Every scenario; each process writes what it has seen."""
+    torch.set_num_threads(1)
+    found = {"results": {name: run(folder, name, 2) for name in RUNS}}
+    found["evaluation"] = evaluation_scores()
+    found["skip"] = skip_where_one_process_breaks(folder)
+    found["stop"] = stop_where_one_process_is_told(folder)
+    stopped_early(folder / "stopped_early", 2, stop_at=1)
+    rank = PartialState().process_index
+    (folder / f"process{rank}.json").write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,138 @@
+"""The documentation says what the code does: its blocks run, its names exist, its links lead on."""
+
+import dataclasses
+import importlib.util
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from nlp_adapt.cli import main
+from nlp_adapt.cli.parser import COMMANDS
+from nlp_adapt.config import Recipe
+from nlp_adapt.methods import METHODS
+from nlp_adapt.objectives import OBJECTIVES
+from tests.conftest import SOURCE_WORDS, TARGET_WORDS
+from tests.recipes.test_recipes import conll
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = sorted(path for path in DOCS.rglob("*.md") if "benchmarks" not in path.parts)
+RUNNING = [
+    "tutorials/sentiment.md",
+    "tutorials/ner.md",
+    "how-to/python.md",
+    "how-to/objective.md",
+]
+_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page, *languages):
+    return [text for language, text in _BLOCK.findall(page) if language in languages]
+
+
+@pytest.fixture(scope="module")
+def hooks():
+    spec = importlib.util.spec_from_file_location("docs_hooks", ROOT / "scripts" / "docs_hooks.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def stand_ins(tmp_path, tiny_model_dir, toy_source_csv, toy_target_jsonl):
+    """What takes the place of the built-in model and domains, which would be fetched."""
+    (tmp_path / "news.conll").write_text(conll(SOURCE_WORDS))
+    (tmp_path / "posts.conll").write_text(conll(TARGET_WORDS))
+    return {
+        "builtin:minilm-l6": str(tiny_model_dir),
+        "builtin:snippets/movie": str(toy_source_csv),
+        "builtin:snippets/tweets": str(toy_target_jsonl),
+        "builtin:ner/news": str(tmp_path / "news.conll"),
+        "builtin:ner/tweets": str(tmp_path / "posts.conll"),
+    }
+
+
+@pytest.mark.parametrize("name", RUNNING)
+def test_every_block_of_a_page_runs_in_turn(name, stand_ins, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for shipped in (ROOT / "recipes").glob("*/*.yaml"):
+        copy = tmp_path / "recipes" / shipped.parent.name / shipped.name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_text(replaced(shipped.read_text(), stand_ins))
+    before = dict(OBJECTIVES)
+    names: dict[str, object] = {"__name__": "page"}
+    ran = 0
+    try:
+        for language, text in _BLOCK.findall((DOCS / name).read_text()):
+            text = replaced(text, stand_ins)
+            if language == "python":
+                exec(compile(text, name, "exec"), names)
+            elif language == "bash":
+                for line in text.strip().split("\n"):
+                    program, *words = shlex.split(line)
+                    assert program == "nlp-adapt"
+                    assert main(words) == 0, line
+            ran += language in ("python", "bash")
+    finally:
+        OBJECTIVES.clear()
+        OBJECTIVES.update(before)
+    assert ran >= 2
+
+
+def replaced(text, stand_ins):
+    for name, path in stand_ins.items():
+        text = text.replace(name, path)
+    return text
+
+
+def test_every_method_stands_on_one_page_of_its_family():
+    marker = re.compile(r"^\{\{ methods: ([\w, ]+) \}\}$", re.MULTILINE)
+    listed = {"index": [], "families": ["source_only"]}
+    for path in (DOCS / "methods").glob("*.md"):
+        found = [name for line in marker.findall(path.read_text()) for name in line.split(", ")]
+        listed["index" if path.stem == "index" else "families"] += found
+    for names in listed.values():
+        assert sorted(names) == sorted(METHODS)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(DOCS)))
+def test_markers_are_filled_and_links_lead_to_pages(path, hooks):
+    page = hooks.on_page_markdown(path.read_text())
+    assert not re.search(r"^\{\{", page, re.MULTILINE)
+    for target in re.findall(r"\]\(([^)#]+)", page):
+        assert (path.parent / target).exists(), target
+    nav = (ROOT / "mkdocs.yml").read_text()
+    assert str(path.relative_to(DOCS)) in nav
+
+
+def test_commands_and_options_that_pages_name_exist():
+    keys = {field.name for field in dataclasses.fields(Recipe)}
+    for kind in OBJECTIVES.values():
+        keys |= {field.name for field in dataclasses.fields(kind.config_class)}
+    keys |= {*OBJECTIVES, "objectives", "epochs", "steps"}
+    for path in PAGES:
+        text = path.read_text()
+        for name in re.findall(r"nlp-adapt (\w+) ", text):
+            assert name in COMMANDS, (path, name)
+        for name in re.findall(r"`([a-z]\w+): [^`]*`", text):
+            assert name in keys, (path, name)
+        for block in blocks(text, "yaml"):
+            for name in re.findall(r"^(\w+):", block, re.MULTILINE):
+                assert name in keys, (path, name)
+
+
+def test_the_reference_lists_every_option_and_command(hooks):
+    options = hooks.on_page_markdown("{{ options }}")
+    commands = hooks.on_page_markdown("{{ commands }}")
+    for field in dataclasses.fields(Recipe):
+        assert f"| `{field.name}` |" in options
+    for name in COMMANDS:
+        assert f"## nlp-adapt {name}\n" in commands
+
+
+@pytest.mark.parametrize("name", ["wasserstien", "dann, nothing"])
+def test_an_unknown_method_fails_the_build(hooks, name):
+    with pytest.raises(KeyError):
+        hooks.on_page_markdown(f"{{{{ methods: {name} }}}}")

@@ -1,0 +1,46 @@
+"""The real Hub client in a process of its own: runs what it reads, a JSON line each.
+
+A line is `{"args": [...]}`, a command line, or `{"code": "..."}`, a program whose `answer` comes
+back. Libraries read HF_ENDPOINT when they are imported, so one process serves one Hub.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import sys
+import traceback
+from typing import Any
+
+
+def answer_to(request: dict[str, Any]) -> dict[str, Any]:
+    out, err = io.StringIO(), io.StringIO()
+    result: dict[str, Any] = {"code": 0, "answer": None}
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        if "args" in request:
+            from nlp_adapt.cli import main
+
+            result["code"] = main(request["args"])
+        else:
+            scope: dict[str, Any] = {}
+            try:
+                exec(request["program"], scope)
+                result["answer"] = scope.get("answer")
+            except Exception:
+                traceback.print_exc()
+                result["code"] = 1
+    return {**result, "out": out.getvalue(), "err": err.getvalue()}
+
+
+def serve() -> None:
+    lines, answers = sys.stdin, sys.stdout
+    import nlp_adapt.hub
+
+    nlp_adapt.hub.DEFAULT_RETRY = nlp_adapt.hub.Retry(attempts=4, first_wait=0.01, longest_wait=2.0)
+    for line in lines:
+        print(json.dumps(answer_to(json.loads(line))), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    serve()

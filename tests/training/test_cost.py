@@ -1,0 +1,116 @@
+"""What a run will cost, before it starts; and where its measurements go."""
+
+import json
+from collections import namedtuple
+
+import pytest
+from accelerate.tracking import GeneralTracker
+
+from nlp_adapt.errors import RunError
+from nlp_adapt.training import accelerator as accelerator_module
+from nlp_adapt.training import cost as cost_module
+from tests.training.test_encoders import trainer_for
+
+OPTIONS = {"data_doctor": "off"}
+
+
+def test_the_estimate_counts_what_the_run_then_does(tmp_path):
+    trainer = trainer_for(tmp_path, **OPTIONS, max_steps=3)
+    results = trainer.train()
+    cost = results["cost"]
+    data = trainer.data.train
+    assert cost["rows"] == {side: len(rows) for side, rows in data.items()}
+    assert cost["tokens"] == {side: int(rows.lengths.sum()) for side, rows in data.items()}
+    assert cost["steps"] == {"source_only": 3, "adapted": 3}
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").open()]
+    assert [line["seconds_left"] == 0 for line in lines if "loss" in line] == [
+        False,
+        False,
+        True,
+    ] * 2
+    assert all(line["data_seconds"] >= 0 for line in lines if "loss" in line)
+    # Every toy text has five tokens: 4 rows a step of one domain, then of two.
+    assert cost["tokens_to_train"] == 3 * 4 * 5 + 3 * 4 * 10
+    parameters = sum(p.numel() for p in trainer.model.parameters())
+    assert cost["parameters"] == cost["trained_parameters"] == parameters
+
+
+def test_the_disk_estimate_covers_what_is_written(tmp_path):
+    options = {**OPTIONS, "save_strategy": "steps", "save_steps": 1, "save_total_limit": 3}
+    most = [0]
+    from nlp_adapt.training.checkpoint import CheckpointFolder
+
+    original = CheckpointFolder._rotate
+
+    def measured(self):
+        run = self.folder.parent
+        sizes = [path.stat().st_size for path in run.rglob("*") if path.is_file()]
+        most[0] = max(most[0], sum(sizes))
+        original(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CheckpointFolder, "_rotate", measured)
+        results = trainer_for(tmp_path, **options, max_steps=5).train()
+    needed = results["cost"]["disk_bytes"] - cost_module.OTHER_BYTES
+    assert 0.6 * needed < most[0] < results["cost"]["disk_bytes"]
+
+
+def test_a_disk_that_is_too_small_is_refused_before_the_first_step(tmp_path, monkeypatch):
+    usage = namedtuple("usage", "total used free")(10**9, 10**9 - 1000, 1000)
+    monkeypatch.setattr(cost_module.shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(RunError, match=r"needs about [\d.]+ MB .*but 1 KB are free"):
+        trainer_for(tmp_path, **OPTIONS).train()
+    assert not (tmp_path / "run" / "log.jsonl").exists()
+    assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+def test_the_preview_is_printed_with_the_progress_bar_alone(tmp_path, capsys):
+    trainer_for(tmp_path, **OPTIONS, compare_source_only=False).train()
+    assert "parameters" not in capsys.readouterr().err
+    trainer_for(
+        tmp_path, **{**OPTIONS, "disable_tqdm": False}, compare_source_only=False, overwrite=True
+    ).train()
+    assert "24 target rows (120 tokens); 2 steps, about 80 tokens" in capsys.readouterr().err
+
+
+class Recorder(GeneralTracker):
+    """A tracker that keeps what it is given."""
+
+    name = "recorder"
+    requires_logging_directory = False
+    tracker = None
+
+    def __init__(self):
+        self.hyperparameters, self.lines, self.finished = {}, [], False
+        super().__init__()
+
+    def store_init_configuration(self, values):
+        self.hyperparameters = values
+
+    def log(self, values, step=None, **options):
+        self.lines.append((step, values))
+
+    def finish(self):
+        self.finished = True
+
+
+def test_trackers_get_the_options_and_every_line(tmp_path, monkeypatch):
+    recorder = Recorder()
+    monkeypatch.setattr(accelerator_module, "_trackers", lambda names: [recorder for _ in names])
+    trainer_for(tmp_path, **OPTIONS, report_to=["recorder"], compare_source_only=False).train()
+    assert recorder.hyperparameters["method"] == "dann"
+    assert recorder.finished
+    losses = [
+        (step, values["adapted/loss"])
+        for step, values in recorder.lines
+        if "adapted/loss" in values
+    ]
+    assert [step for step, _ in losses] == [1, 2]
+    assert any("adapted/source_validation/accuracy" in values for _, values in recorder.lines)
+
+
+def test_an_unknown_tracker_is_named(tmp_path):
+    from nlp_adapt.errors import ConfigError
+
+    with pytest.raises(ConfigError, match="report_to: 'tensorboad'"):
+        trainer_for(tmp_path, **OPTIONS, report_to=["tensorboad"]).train()

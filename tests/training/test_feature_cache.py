@@ -1,0 +1,185 @@
+"""Training from cached states gives what running the frozen layers gives."""
+
+import json
+import logging
+
+import numpy as np
+import pytest
+import torch
+
+from nlp_adapt.config import AdaptationConfig
+from nlp_adapt.data.domain import Domain, make_dataset
+from nlp_adapt.data.state_cache import cache_key, cached_states
+from nlp_adapt.modeling import trunk as trunk_module
+from nlp_adapt.training import feature_cache
+from nlp_adapt.training.trainer import AdaptationTrainer
+from tests.training.test_encoders import trainer_for
+from tests.training.test_resume import InterruptedRunError, crash_after, weights
+from tests.training.tiny import ARCHITECTURES, tiny_model, tiny_tokenizer
+
+SEPARATE = sorted(set(ARCHITECTURES) - {"albert"})
+OPTIONS = {"compare_source_only": False, "max_steps": 4, "discriminator_dropout": 0.0}
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("NLP_ADAPT_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "states"
+
+
+def assert_same_training(tmp_path, cache, atol=1e-5, **options):
+    for name, cached in (("plain", False), ("cached", True)):
+        trainer_for(tmp_path / name, cache_features=cached, **{**OPTIONS, **options}).train()
+        assert bool(list(cache.glob("*.states"))) is cached
+    for name, value in weights(tmp_path / "plain").items():
+        found = weights(tmp_path / "cached")[name]
+        torch.testing.assert_close(found, value, atol=atol, rtol=0, msg=name)
+
+
+@pytest.mark.parametrize("architecture", SEPARATE)
+@pytest.mark.parametrize("freeze", [1, "all"])
+def test_weights_equal_those_of_the_uncached_path(tmp_path, cache, architecture, freeze):
+    assert_same_training(tmp_path, cache, architecture=architecture, freeze=freeze)
+
+
+@pytest.mark.parametrize(("view", "freeze"), [("first", "all"), ("mean", "all"), ("max", 2)])
+def test_every_view_of_the_tokens(tmp_path, cache, view, freeze):
+    assert_same_training(tmp_path, cache, freeze=freeze, domain_features=view)
+
+
+@pytest.mark.parametrize("options", [{"lora": True, "freeze": 1}, {"method": "cdan", "freeze": 2},
+                                     {"method": "iw_dann", "freeze": "all"}])  # fmt: skip
+def test_other_methods_and_adapters(tmp_path, cache, options):
+    if "lora" not in options:
+        assert_same_training(tmp_path, cache, **options)
+        return
+    for name, cached in (("plain", False), ("cached", True)):
+        trainer = trainer_for(
+            tmp_path / name, cache_features=cached, lora_dropout=0.0, **OPTIONS, **options
+        )
+        trainer.train()
+        if not cached:
+            wanted = trainer.model.state_dict()
+    for key, value in trainer.model.state_dict().items():
+        torch.testing.assert_close(value, wanted[key], atol=1e-5, rtol=0)
+    assert list(cache.glob("*.states"))
+
+
+def test_taggers(tmp_path, cache):
+    texts = [[f"word{i % 9}", f"word{i % 5 + 20}"][: 1 + i % 2] for i in range(16)]
+    tags = [[i % 3, (i + 1) % 3][: 1 + i % 2] for i in range(16)]
+    places = [f"a:{i}" for i in range(16)]
+    rows = make_dataset("token-classification", texts, places, tags, ("O", "B-X", "I-X"))
+    source = Domain("a", "token-classification", train=rows)
+    target = Domain("b", "token-classification", unlabelled=rows.remove_columns("labels"))
+    for name, cached in (("plain", False), ("cached", True)):
+        config = AdaptationConfig(
+            output_dir=str(tmp_path / name / "run"), task="token-classification", freeze="all",
+            cache_features=cached, data_doctor="off", precision="fp32", disable_tqdm=True,
+            per_device_train_batch_size=4, **OPTIONS,
+        )  # fmt: skip
+        model = tiny_model("bert", "TokenClassification", labels=3)
+        trainer = AdaptationTrainer(
+            model, config, source, target, processing_class=tiny_tokenizer()
+        )
+        trainer.train()
+    assert list(cache.glob("*.states"))
+    for name, value in weights(tmp_path / "plain").items():
+        torch.testing.assert_close(weights(tmp_path / "cached")[name], value, atol=1e-5, rtol=0)
+
+
+def test_no_token_passes_a_frozen_layer_twice(tmp_path, cache, monkeypatch):
+    calls = []
+    original = trunk_module.Trunk.states
+    monkeypatch.setattr(
+        trunk_module.Trunk, "states",
+        lambda self, inputs: calls.append(len(inputs["input_ids"])) or original(self, inputs),
+    )  # fmt: skip
+    first = trainer_for(tmp_path / "one", freeze=1, **{**OPTIONS, "compare_source_only": True})
+    first.train()
+    sizes = {len(rows) for rows in first.data.train.values()}
+    # Each stage probes a few rows; the twin and the adapted model then share the source's states.
+    filled = [count for count in calls if count > feature_cache.PROBE_ROWS]
+    assert set(filled) == sizes
+    assert len(filled) == 2
+    calls.clear()
+    again = trainer_for(tmp_path / "two", freeze=1, method="coral", **OPTIONS)
+    again.train()
+    assert [count for count in calls if count > feature_cache.PROBE_ROWS] == []
+
+
+def test_bfloat16_states_are_half_the_size_and_close(tmp_path, cache):
+    assert_same_training(tmp_path, cache, atol=2e-2, freeze=1, precision="bf16")
+    assert {json.loads(path.read_text())["dtype"] for path in cache.glob("*.json")} == {"uint16"}
+
+
+def test_a_damaged_cache_is_made_anew(tmp_path, cache, caplog):
+    trainer_for(tmp_path / "one", freeze=1, **OPTIONS).train()
+    for path in cache.glob("*.states"):
+        content = bytearray(path.read_bytes())
+        content[17] ^= 64
+        path.write_bytes(content)
+    with caplog.at_level(logging.WARNING):
+        trainer_for(tmp_path / "two", freeze=1, **OPTIONS).train()
+    assert sum("checksum differs" in line for line in caplog.messages) == 2
+    for name, value in weights(tmp_path / "one").items():
+        assert torch.equal(value, weights(tmp_path / "two")[name]), name
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"architecture": "albert", "freeze": "all"}, "layers of albert cannot"),
+        ({"method": "vat", "freeze": 1}, "vat reads the text itself"),
+    ],
+)
+def test_what_cannot_be_cached_trains_all_the_same(tmp_path, cache, caplog, options, reason):
+    with caplog.at_level(logging.WARNING):
+        trainer_for(tmp_path, **OPTIONS, **options).train()
+    (line,) = [line for line in caplog.messages if "no cache" in line]
+    assert reason in line
+    assert not cache.exists()
+
+
+def test_a_full_or_readonly_disk_is_no_obstacle(tmp_path, cache, caplog, monkeypatch):
+    monkeypatch.setattr(feature_cache, "has_room", lambda folder, needed: False)
+    trainer_for(tmp_path / "one", freeze=1, **OPTIONS).train()
+    assert "more than half of the free disk" in caplog.text
+    monkeypatch.undo()
+    monkeypatch.setenv("NLP_ADAPT_CACHE", str(tmp_path / "file"))
+    (tmp_path / "file").write_text("")
+    trainer_for(tmp_path / "two", freeze=1, **OPTIONS).train()
+    assert "cannot be written" in caplog.text
+
+
+def test_a_stage_that_freezes_what_an_earlier_one_trained_resumes(tmp_path, monkeypatch):
+    stages = [{"objectives": ["task"], "steps": 2},
+              {"objectives": ["task", "dann"], "steps": 3, "freeze": 1}]  # fmt: skip
+    options = {**OPTIONS, "stages": stages, "max_steps": -1, "save_steps": 1}
+    trainer_for(tmp_path / "whole", **options).train()
+    with monkeypatch.context() as patch:
+        crash_after(patch, 4)
+        with pytest.raises(InterruptedRunError):
+            trainer_for(tmp_path / "broken", **options).train()
+    trainer_for(tmp_path / "broken", **options, resume=True).train()
+    for name, value in weights(tmp_path / "whole").items():
+        assert torch.equal(value, weights(tmp_path / "broken")[name]), name
+
+
+def test_keys_and_files(tmp_path):
+    assert cache_key("ab", "c") != cache_key("a", "bc")
+    assert cache_key(np.arange(3)) == cache_key(np.arange(3))
+    made = []
+
+    def fill(array):
+        made.append(1)
+        array[:] = 2.0
+
+    for _ in range(2):
+        states = cached_states(tmp_path, "key", (4, 3), "float32", fill)
+        assert (states == 2.0).all()
+    assert made == [1]
+    assert not states.flags.writeable
+    with pytest.raises(ZeroDivisionError):
+        cached_states(tmp_path, "other", (4, 3), "float32", lambda array: 1 / 0)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["key.json", "key.states"]

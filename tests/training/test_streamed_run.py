@@ -1,0 +1,105 @@
+"""A run whose target is streamed: it stops, goes on exactly, and notices other shards."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from nlp_adapt.config import AdaptationConfig
+from nlp_adapt.training.trainer import AdaptationTrainer
+from tests.faults.test_interrupted import signal_at
+from tests.training.test_encoders import toy_domain
+from tests.training.tiny import WORDS, tiny_model, tiny_tokenizer
+
+STEPS = 40
+
+
+@pytest.fixture
+def shards(tmp_path):
+    folder = tmp_path / "shards"
+    folder.mkdir()
+    for number, size in enumerate((90, 3, 41)):
+        lines = [f"{WORDS[(7 * number + i) % 90]} {WORDS[i % 31]}" for i in range(size)]
+        (folder / f"{number}.txt").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def trainer_for(folder, shards, **options):
+    args = AdaptationConfig(
+        output_dir=str(folder),
+        streaming=True,
+        shuffle_buffer_size=16,
+        precision="fp32",
+        max_steps=STEPS,
+        per_device_train_batch_size=4,
+        compare_source_only=False,
+        disable_tqdm=True,
+        data_doctor="off",
+        **options,
+    )
+    return AdaptationTrainer(
+        tiny_model(),
+        args,
+        toy_domain("reviews", 30),
+        str(shards),
+        processing_class=tiny_tokenizer(),
+    )
+
+
+def weights(folder):
+    return load_file(folder / "model" / "model.safetensors")
+
+
+@pytest.mark.parametrize("step", [STEPS // 2 - 1, STEPS - 2])
+def test_a_stopped_run_goes_on_exactly(tmp_path, shards, monkeypatch, step):
+    from nlp_adapt.errors import RunStopped
+
+    whole = trainer_for(tmp_path / "whole", shards).train()
+    with monkeypatch.context() as patch:
+        signal_at(patch, step)
+        with pytest.raises(RunStopped):
+            trainer_for(tmp_path / "stopped", shards).train()
+    resumed = trainer_for(tmp_path / "stopped", shards, resume=True).train()
+    assert resumed["resumed"] == {"step": step + 1, "exact": True, "notes": []}
+    assert resumed["adapted"]["ledger"] == whole["adapted"]["ledger"]
+    for name, value in weights(tmp_path / "whole").items():
+        assert torch.equal(value, weights(tmp_path / "stopped")[name]), name
+
+
+def test_other_shards_are_refused_on_resume(tmp_path, shards, monkeypatch):
+    from nlp_adapt.errors import RunError, RunStopped
+
+    with monkeypatch.context() as patch:
+        signal_at(patch, 1)
+        with pytest.raises(RunStopped):
+            trainer_for(tmp_path / "run", shards).train()
+    (shards / "3.txt").write_text("word1 word2\n")
+    with pytest.raises(RunError, match="data of the target_stream: was"):
+        trainer_for(tmp_path / "run", shards, resume=True).train()
+
+
+def test_the_command_line_streams_and_evaluates(
+    tmp_path, run_cli, tiny_model_dir, toy_source_csv, toy_target_jsonl
+):
+    code, out, err = run_cli(
+        *("train", "--model", tiny_model_dir, "--source", toy_source_csv, "--streaming"),
+        *("--target", toy_target_jsonl, "--target_test", toy_target_jsonl, "--max_steps", 3),
+        *("--output_dir", tmp_path / "run", "--precision", "fp32", "--json", "--method", "udalm"),
+    )
+    assert code == 0, err
+    results = json.loads(out)
+    assert 0 <= results["adapted"]["target"]["accuracy"] <= 1
+    assert len(results["fingerprints"]["target_stream"]) == 64
+
+
+def test_a_stream_that_cannot_be_read_is_one_sentence(
+    tmp_path, run_cli, tiny_model_dir, toy_source_csv
+):
+    code, _, err = run_cli(
+        *("train", "--model", tiny_model_dir, "--source", toy_source_csv, "--streaming"),
+        *("--target", tmp_path / "none.jsonl", "--output_dir", tmp_path / "run"),
+    )
+    assert code == 2
+    assert "none.jsonl does not exist" in err
+    assert len(err.strip().splitlines()) == 1
