@@ -40,7 +40,7 @@ class Task(ABC):
     def encode(self, dataset: Any, tokenizer: Any, max_length: int) -> EncodedRows:
         """Tokenise a canonical `datasets.Dataset`; labels are matched by name where present."""
 
-    def remember(self, dataset: Any) -> None:
+    def remember(self, dataset: Any) -> None:  # noqa: B027 - most tasks have nothing to note
         """Note what the labelled training rows hold, where metrics tell old from new."""
 
     @abstractmethod
