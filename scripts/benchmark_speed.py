@@ -154,7 +154,7 @@ class Bench:
         meter = Meter(self.accelerator)
         training = StagedTraining(
             name="adapted", title="", accelerator=self.accelerator, config=trainer.args,
-            task_model=trainer._fresh_model().to(self.device),
+            task_model=trainer.fresh_model().to(self.device),
             tokenizer=trainer.processing_class, rows=trainer.data.train, outside=None, log=meter,
             checkpoints=None,
         )  # fmt: skip
@@ -204,7 +204,7 @@ class Bench:
 
     def plain_dann(self) -> Callable[[], tuple[float, float]]:
         """What a first implementation does: no mixed precision, no lengths, one pass a domain."""
-        model = self.trainer._fresh_model().to(self.device).train()
+        model = self.trainer.fresh_model().to(self.device).train()
         discriminator = DomainDiscriminator(int(model.config.hidden_size)).to(self.device)
         optimizer = torch.optim.AdamW(
             [*model.parameters(), *discriminator.parameters()], lr=5e-5, fused=False
@@ -245,7 +245,7 @@ class Bench:
 
     def frozen_layers(self) -> str:
         """Steps with nothing, half and all of the encoder frozen, with and without the cache."""
-        depth = len(encoder_layers(self.trainer._fresh_model()))
+        depth = len(encoder_layers(self.trainer.fresh_model()))
         courses = {"freeze: none": self.course()}
         for what in (depth // 2, "all"):
             courses[f"freeze: {what}, run at each step"] = self.course(
@@ -307,7 +307,7 @@ class Bench:
 
         pool = [*self.source.splits["train"]["text"], *self.target.without_labels()["text"]]
         texts = [pool[index % len(pool)] for index in range(self.args.texts)]
-        model = self.trainer._fresh_model().eval()
+        model = self.trainer.fresh_model().eval()
         tokenizer = self.trainer.processing_class
         ours = Predictor(
             copy.deepcopy(model).to(self.device), tokenizer, self.trainer.task,

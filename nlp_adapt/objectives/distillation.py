@@ -15,6 +15,7 @@ from nlp_adapt.config import option
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.modeling.outputs import DomainOutput, Progress
 from nlp_adapt.objectives.base import TARGET_SIDE, Objective, ObjectiveConfig, Setup
+from nlp_adapt.objectives.statistics import zero
 
 
 @dataclass(kw_only=True)
@@ -57,7 +58,7 @@ class Distillation(Objective):
             same = side.logits.detach().argmax(-1) == side.teacher.argmax(-1)
             hits.append(side.mean(same.float()))
         if not sides:
-            return {"distillation": 0.0 * (source.logits.sum() + target.logits.sum())}
+            return {"distillation": zero(source, target)}
         return {
             "distillation": torch.stack(losses).mean(),
             "distillation/agreement": torch.stack(hits).mean(),

@@ -38,7 +38,7 @@ def _as_float32(output: DomainOutput) -> DomainOutput:
 
 def zero(*outputs: DomainOutput) -> Tensor:
     """A zero that is still part of the graph, for a statistic that has no units."""
-    total = sum(output.features.sum() + output.logits.sum() for output in outputs)
+    total = sum(o.features.float().sum() + o.logits.float().sum() for o in outputs)
     return torch.as_tensor(total) * 0.0
 
 

@@ -29,7 +29,7 @@ def describe_run(trainer: Any, accelerator: Any) -> dict[str, Any]:
     return {
         "format": 1,
         "task": trainer.args.task,
-        "method": trainer.args.method if trainer.args.stages is None else "custom",
+        "method": trainer.method_name,
         "model": trainer.model_name,
         "seed": trainer.args.seed,
         "labels": list(trainer.task.label_names),

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import sys
-import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -16,36 +14,20 @@ from nlp_adapt.data.streaming import TextStream
 from nlp_adapt.errors import ConfigError, RunError
 from nlp_adapt.hub import check_token
 from nlp_adapt.inference import Predictor
-from nlp_adapt.likeness import STATISTICS, measure_domains
-from nlp_adapt.methods import METHODS, Stage, stages_for
+from nlp_adapt.methods import stages_for
 from nlp_adapt.modeling.backbone import load_task_model, load_tokenizer, longest_input
 from nlp_adapt.modeling.lora import add_adapters, has_adapters, save_task_model
-from nlp_adapt.recipe import dump_recipe
-from nlp_adapt.training.accelerator import end_trackers, make_accelerator, precision_of
-from nlp_adapt.training.checkpoint import Checkpoint, CheckpointFolder
-from nlp_adapt.training.cost import describe, estimate, refuse_full_disk
-from nlp_adapt.training.data_check import check_domains
-from nlp_adapt.training.fingerprint import fingerprint
-from nlp_adapt.training.health import judge_adversary
+from nlp_adapt.training.accelerator import make_accelerator
 from nlp_adapt.training.lock import RunLock
-from nlp_adapt.training.log import RunLog
-from nlp_adapt.training.results import describe_run, difference
-from nlp_adapt.training.resume import start_or_resume
+from nlp_adapt.training.run import Run
 from nlp_adapt.training.run_data import RunData, make_task, prepare_data
-from nlp_adapt.training.run_folder import RunFolder, save_folder, save_tensors, write_json
+from nlp_adapt.training.run_folder import RunFolder, save_folder
 from nlp_adapt.training.scoring import Scorer
-from nlp_adapt.training.selection import BestModel
-from nlp_adapt.training.stages import StagedTraining, needs_target
+from nlp_adapt.training.stages import needs_target
 from nlp_adapt.training.streamed_target import (
-    TargetStream,
-    encode_with,
     open_stream,
     sample_domain,
 )
-
-SOURCE_ONLY = "source_only"
-ADAPTED = "adapted"
-BLACK_BOX_STEPS = 3
 
 
 class AdaptationTrainer:
@@ -101,11 +83,9 @@ class AdaptationTrainer:
         self.model: Any = None
         self.objectives: dict[str, Any] = {}
         self.results: dict[str, Any] = {}
-        self._recipe: AdaptationConfig = args
-        self._saved_objectives: dict[str, Any] = {}
-        self._fingerprint: dict[str, str] = {}
+        self.recipe: AdaptationConfig = args
+        self.saved_objectives: dict[str, Any] = {}
         self._accelerator: Any = None
-        self._cost: dict[str, Any] = {}
         self._data: RunData | None = None
 
     @classmethod
@@ -123,7 +103,7 @@ class AdaptationTrainer:
         trainer = cls(
             recipe.model, recipe.adaptation_config(), source_of(recipe), target_of(recipe)
         )
-        trainer._recipe = recipe
+        trainer.recipe = recipe
         if recipe.streaming and recipe.target:
             trainer.target_stream = open_stream(recipe.target, recipe)
         return trainer
@@ -153,7 +133,7 @@ class AdaptationTrainer:
         trainer.task = saved.task(args.task, trainer.task.label_names)
         trainer.model_name = saved.name
         trainer._given_model = saved.task_model(trainer.task, args.attn_implementation)
-        trainer._saved_objectives = dict(saved.objectives)
+        trainer.saved_objectives = dict(saved.objectives)
         return trainer
 
     def train(self, resume_from_checkpoint: bool | None = None) -> dict[str, Any]:
@@ -172,75 +152,18 @@ class AdaptationTrainer:
         with RunLock(self.folder.path) if accelerator.is_main_process else nullcontext():
             self._accelerator = accelerator
             try:
-                results = self._train(accelerator, resume)
+                results = Run(self, accelerator).execute(resume)
             finally:
                 self._accelerator = None
             if self.args.push_to_hub and accelerator.is_main_process:
                 self.push_to_hub(self.args.hub_model_id)
         return results
 
-    def _train(self, accelerator: Any, resume: bool) -> dict[str, Any]:
-        """The run itself, in every process, while the main one holds the folder."""
-        findings = check_domains(
-            self.args,
-            self.source,
-            self.target,
-            self.processing_class,
-            say=accelerator.is_main_process,
-        )
-        if accelerator.is_main_process:
-            self.folder.claim(overwrite=self.args.overwrite, resume=resume)
-        accelerator.wait_for_everyone()
-        data = self.data
-        main = accelerator.is_main_process
-        log = RunLog(
-            self.folder.log if main else None,
-            accelerator,
-            self.args.logging_steps,
-            show_bar=not self.args.disable_tqdm,
-        )
-        checkpoints = CheckpointFolder(self.folder.checkpoints, self.args.save_total_limit)
-        results = {**describe_run(self, accelerator), "findings": findings}
-        if self.target_stream is not None:
-            results["fingerprints"]["target_stream"] = self.target_stream.fingerprint()
-        self._fingerprint = fingerprint(self, accelerator, results["fingerprints"])
-        checkpoint, results["resumed"] = start_or_resume(
-            self.folder,
-            checkpoints,
-            self._fingerprint,
-            accelerator,
-            resume=resume,
-            allow_inexact=self.args.allow_inexact_resume,
-        )
-        if main:
-            dump_recipe(self._recipe, self.folder.recipe)
-        done = {name: self._finished(name) for name, _ in self._models_to_train() if resume}
-        finished = {name for name, scores in done.items() if scores}
-        if resume:
-            log.continue_from(finished, checkpoint.position if checkpoint else None)
-        for name, stages in self._models_to_train():
-            if name in finished:
-                results[name] = done[name]
-                log.total_steps += results[name]["steps"]
-                continue
-            at = checkpoint if checkpoint and checkpoint.position["model"] == name else None
-            results[name] = self._train_one(name, stages, accelerator, log, checkpoints, data, at)
-        results["cost"] = self._cost
-        results["difference"] = difference(results, self.task.main_metric)
-        self.results = results
-        if main:
-            write_json(self.folder.results, results)
-            self.create_model_card()
-            checkpoints.remove()
-        accelerator.wait_for_everyone()
-        end_trackers(accelerator)
-        return results
-
     @property
     def data(self) -> RunData:
         """The run's tokenised data, made on first use."""
         if self._data is None:
-            model = self._fresh_model()
+            model = self.fresh_model()
             limit = longest_input(model, self.processing_class)
             self._data = prepare_data(
                 self.args,
@@ -253,7 +176,8 @@ class AdaptationTrainer:
         return self._data
 
     @property
-    def _scorer(self) -> Scorer:
+    def scorer(self) -> Scorer:
+        """Scores models on the run's labelled rows."""
         return Scorer(
             self.task,
             self.data,
@@ -262,9 +186,14 @@ class AdaptationTrainer:
             accelerator=self._accelerator,
         )
 
+    @property
+    def method_name(self) -> str:
+        """The method, or `custom` where the recipe spells out its own stages."""
+        return self.args.method if self.args.stages is None else "custom"
+
     def evaluate(self) -> dict[str, Any]:
         """Score the current model on the labelled test rows of both domains, in float32."""
-        return self._scorer.tests(self._require_model())
+        return self.scorer.tests(self._require_model())
 
     def predict(self, texts: Sequence[str]) -> list[dict[str, Any]]:
         """`label`, `score` and `scores` for each text."""
@@ -298,110 +227,7 @@ class AdaptationTrainer:
             **options,
         )
 
-    def _models_to_train(self) -> list[tuple[str, list[Stage]]]:
-        models = [(ADAPTED, self.stages)]
-        if self.args.compare_source_only:
-            # A head fitted in seconds is compared with one fitted in seconds.
-            shallow = all(stage.fit is not None for stage in self.stages)
-            twin = METHODS["logistic_regression" if shallow else SOURCE_ONLY]
-            models.insert(0, (SOURCE_ONLY, twin.stages(self.args)))
-        return models
-
-    def _train_one(
-        self,
-        name: str,
-        stages: list[Stage],
-        accelerator: Any,
-        log: RunLog,
-        checkpoints: CheckpointFolder,
-        data: RunData,
-        checkpoint: Checkpoint | None,
-    ) -> dict[str, Any]:
-        """Train one model through its stages, score it and save it."""
-        started = time.perf_counter()
-        best = self._best_model(name, accelerator)
-
-        def evaluate(model: Any, step: int) -> dict[str, float]:
-            scores = self._scorer.validation(model, precision_of(accelerator))
-            if best is not None:
-                best.consider(model, scores, step)
-            return scores
-
-        training = StagedTraining(
-            name=name,
-            title=self.args.method if name == ADAPTED else name,
-            accelerator=accelerator,
-            config=self.args,
-            task_model=self._fresh_model().to(accelerator.device),
-            tokenizer=self.processing_class,
-            rows=data.train,
-            outside=self.task.outside,
-            log=log,
-            checkpoints=checkpoints if accelerator.is_main_process else None,
-            evaluate=evaluate,
-            fingerprint=self._fingerprint,
-            stream=self._stream(data),
-            black_box=CheckpointFolder(self.folder.black_box, BLACK_BOX_STEPS)
-            if accelerator.is_main_process
-            else None,
-            saved_objectives=self._saved_objectives,
-        )
-        self._preview(training, accelerator)
-        with training.stop:
-            training.run(stages, checkpoint)
-        accelerator.wait_for_everyone()
-        seconds = time.perf_counter() - started
-        self.model, self.objectives = training.task_model, training.objectives
-        chosen = best.restore(self.model) if best is not None else None
-        scores = {
-            **self.evaluate(),
-            "label_free": self._scorer.label_free(self.model),
-            "best": chosen,
-            "steps": training.steps,
-            "seconds": round(seconds, 2),
-            "ledger": training.ledger.value,
-            "adversary": {},
-        }
-        if accelerator.is_main_process:
-            scores["adversary"] = judge_adversary(self.folder.log, name, data.train)
-            path = self.folder.model if name == ADAPTED else self.folder.source_only
-            self._save_plain(self.model, path)
-            if name == ADAPTED:
-                self._save_objectives()
-                self._save_domain_statistics(data)
-            write_json(self.folder.scores(name), scores)
-        return scores
-
-    def _stream(self, data: RunData) -> TargetStream | None:
-        if self.target_stream is None:
-            return None
-        encode = encode_with(self.task, self.processing_class, data.max_length)
-        return TargetStream(self.target_stream, encode, data.max_length)
-
-    def _preview(self, training: StagedTraining, accelerator: Any) -> None:
-        """Before the first step: say what the run costs, and refuse a disk that is too small."""
-        if self._cost:
-            return
-        steps = {name: sum(training.stage_steps(own)) for name, own in self._models_to_train()}
-        self._cost = estimate(
-            self.args, training.rows, steps, training.global_batch, training.task_model
-        )
-        if accelerator.is_main_process:
-            refuse_full_disk(self._cost, self.folder.path)
-            if not self.args.disable_tqdm:
-                print(describe(self._cost), file=sys.stderr)
-
-    def _best_model(self, name: str, accelerator: Any) -> BestModel | None:
-        """Where the best weights of the adapted model are kept, if the recipe asks for them.
-
-        The twin is not chosen by how it does on the target: doing nothing does not look there.
-        """
-        if not self.args.load_best_model_at_end or name != ADAPTED:
-            return None
-        metric = self.args.metric_for_best_model
-        return BestModel(self.folder.checkpoints, metric, keep=accelerator.is_main_process)
-
-    def _fresh_model(self) -> Any:
+    def fresh_model(self) -> Any:
         """A task model as pretrained, its new head drawn from the seed."""
         from transformers import set_seed
 
@@ -432,36 +258,6 @@ class AdaptationTrainer:
             self.processing_class.save_pretrained(folder)
 
         save_folder(path, write)
-
-    def _save_objectives(self) -> None:
-        """Write the discriminators and whatever else the adapted model's objectives own."""
-        tensors = {
-            f"{name}.{key}": value
-            for name, objective in self.objectives.items()
-            for key, value in objective.state_dict().items()
-        }
-        save_tensors(self.folder.adaptation / "objectives.safetensors", tensors)
-
-    def _save_domain_statistics(self, data: RunData) -> None:
-        """Write where the texts of both domains lie, for `nlp-adapt predict --domain-likeness`."""
-        if self.task.units_are_words:
-            return
-        predictor = Predictor(self.model, self.processing_class, self.task)
-        likeness = measure_domains(predictor, data.train, self.args.seed)
-        if likeness is not None:
-            likeness.save(self.folder.adaptation / STATISTICS)
-
-    def _finished(self, name: str) -> dict[str, Any] | None:
-        """Scores of a model that an interrupted run had already finished and saved."""
-        path = self.folder.scores(name)
-        folder = self.folder.model if name == ADAPTED else self.folder.source_only
-        if not path.is_file() or not (folder / "config.json").is_file():
-            return None
-        if name == ADAPTED:
-            self.model = load_task_model(
-                str(folder), self.task.auto_class, list(self.task.label_names)
-            )
-        return self.folder.read_scores(name)
 
     def _require_model(self) -> Any:
         if self.model is None:

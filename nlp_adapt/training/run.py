@@ -1,0 +1,240 @@
+"""One execution of a trainer: every model of the run trained, scored and saved."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from nlp_adapt.inference import Predictor
+from nlp_adapt.likeness import STATISTICS, measure_domains
+from nlp_adapt.methods import METHODS, Stage
+from nlp_adapt.modeling.backbone import load_task_model
+from nlp_adapt.recipe import dump_recipe
+from nlp_adapt.training.accelerator import end_trackers, precision_of
+from nlp_adapt.training.checkpoint import Checkpoint, CheckpointFolder
+from nlp_adapt.training.cost import describe, estimate, refuse_full_disk
+from nlp_adapt.training.data_check import check_domains
+from nlp_adapt.training.fingerprint import fingerprint
+from nlp_adapt.training.health import judge_adversary
+from nlp_adapt.training.log import RunLog
+from nlp_adapt.training.results import describe_run, difference
+from nlp_adapt.training.resume import start_or_resume
+from nlp_adapt.training.run_folder import save_tensors, write_json
+from nlp_adapt.training.selection import BestModel
+from nlp_adapt.training.stages import StagedTraining
+from nlp_adapt.training.streamed_target import TargetStream, encode_with
+
+if TYPE_CHECKING:
+    from nlp_adapt.training.trainer import AdaptationTrainer
+
+SOURCE_ONLY = "source_only"
+ADAPTED = "adapted"
+BLACK_BOX_STEPS = 3
+
+
+class Run:
+    """Trains the source-only twin and the adapted model of a trainer, in every process alike.
+
+    Args:
+        trainer: What is trained on what; its model and objectives become those of the run.
+        accelerator: The `accelerate.Accelerator` of the run.
+    """
+
+    def __init__(self, trainer: AdaptationTrainer, accelerator: Any) -> None:
+        self.trainer = trainer
+        self.accelerator = accelerator
+        self.args = trainer.args
+        self.task = trainer.task
+        self.folder = trainer.folder
+        self.tokenizer = trainer.processing_class
+        self.main = accelerator.is_main_process
+        self.cost: dict[str, Any] = {}
+        self.fingerprint: dict[str, str] = {}
+        self.checkpoints = CheckpointFolder(self.folder.checkpoints, self.args.save_total_limit)
+
+    def execute(self, resume: bool) -> dict[str, Any]:
+        """Go through the run, from its last checkpoint if asked; returns `results.json`."""
+        findings = check_domains(
+            self.args,
+            self.trainer.source,
+            self.trainer.target,
+            self.tokenizer,
+            say=self.main,
+        )
+        if self.main:
+            self.folder.claim(overwrite=self.args.overwrite, resume=resume)
+        self.accelerator.wait_for_everyone()
+        log = RunLog(
+            self.folder.log if self.main else None,
+            self.accelerator,
+            self.args.logging_steps,
+            show_bar=not self.args.disable_tqdm,
+        )
+        results = {**describe_run(self.trainer, self.accelerator), "findings": findings}
+        if self.trainer.target_stream is not None:
+            results["fingerprints"]["target_stream"] = self.trainer.target_stream.fingerprint()
+        self.fingerprint = fingerprint(self.trainer, self.accelerator, results["fingerprints"])
+        checkpoint, results["resumed"] = start_or_resume(
+            self.folder,
+            self.checkpoints,
+            self.fingerprint,
+            self.accelerator,
+            resume=resume,
+            allow_inexact=self.args.allow_inexact_resume,
+        )
+        if self.main:
+            dump_recipe(self.trainer.recipe, self.folder.recipe)
+        done = {name: self._finished(name) for name, _ in self._models_to_train() if resume}
+        finished = {name for name, scores in done.items() if scores}
+        if resume:
+            log.continue_from(finished, checkpoint.position if checkpoint else None)
+        for name, stages in self._models_to_train():
+            if name in finished:
+                results[name] = done[name]
+                log.total_steps += results[name]["steps"]
+                continue
+            at = checkpoint if checkpoint and checkpoint.position["model"] == name else None
+            results[name] = self._train_one(name, stages, log, at)
+        results["cost"] = self.cost
+        results["difference"] = difference(results, self.task.main_metric)
+        self.trainer.results = results
+        if self.main:
+            write_json(self.folder.results, results)
+            self.trainer.create_model_card()
+            self.checkpoints.remove()
+        self.accelerator.wait_for_everyone()
+        end_trackers(self.accelerator)
+        return results
+
+    def _models_to_train(self) -> list[tuple[str, list[Stage]]]:
+        models = [(ADAPTED, self.trainer.stages)]
+        if self.args.compare_source_only:
+            # A head fitted in seconds is compared with one fitted in seconds.
+            shallow = all(stage.fit is not None for stage in self.trainer.stages)
+            twin = METHODS["logistic_regression" if shallow else SOURCE_ONLY]
+            models.insert(0, (SOURCE_ONLY, twin.stages(self.args)))
+        return models
+
+    def _train_one(
+        self,
+        name: str,
+        stages: list[Stage],
+        log: RunLog,
+        checkpoint: Checkpoint | None,
+    ) -> dict[str, Any]:
+        """Train one model through its stages, score it and save it."""
+        started = time.perf_counter()
+        best = self._best_model(name)
+
+        def evaluate(model: Any, step: int) -> dict[str, float]:
+            scores = self.trainer.scorer.validation(model, precision_of(self.accelerator))
+            if best is not None:
+                best.consider(model, scores, step)
+            return scores
+
+        training = StagedTraining(
+            name=name,
+            title=self.trainer.method_name if name == ADAPTED else name,
+            accelerator=self.accelerator,
+            config=self.args,
+            task_model=self.trainer.fresh_model().to(self.accelerator.device),
+            tokenizer=self.tokenizer,
+            rows=self.trainer.data.train,
+            outside=self.task.outside,
+            log=log,
+            checkpoints=self.checkpoints if self.main else None,
+            evaluate=evaluate,
+            fingerprint=self.fingerprint,
+            stream=self._stream(),
+            black_box=CheckpointFolder(self.folder.black_box, BLACK_BOX_STEPS)
+            if self.main
+            else None,
+            saved_objectives=self.trainer.saved_objectives,
+        )
+        self._preview(training)
+        with training.stop:
+            training.run(stages, checkpoint)
+        self.accelerator.wait_for_everyone()
+        seconds = time.perf_counter() - started
+        model = training.task_model
+        self.trainer.model, self.trainer.objectives = model, training.objectives
+        chosen = best.restore(model) if best is not None else None
+        scores = {
+            **self.trainer.evaluate(),
+            "label_free": self.trainer.scorer.label_free(model),
+            "best": chosen,
+            "steps": training.steps,
+            "seconds": round(seconds, 2),
+            "ledger": training.ledger.value,
+            "adversary": {},
+        }
+        if self.main:
+            scores["adversary"] = judge_adversary(self.folder.log, name, self.trainer.data.train)
+            path = self.folder.model if name == ADAPTED else self.folder.source_only
+            self.trainer.save_model(path)
+            if name == ADAPTED:
+                self._save_objectives()
+                self._save_domain_statistics()
+            write_json(self.folder.scores(name), scores)
+        return scores
+
+    def _stream(self) -> TargetStream | None:
+        if self.trainer.target_stream is None:
+            return None
+        limit = self.trainer.data.max_length
+        encode = encode_with(self.task, self.tokenizer, limit)
+        return TargetStream(self.trainer.target_stream, encode, limit)
+
+    def _preview(self, training: StagedTraining) -> None:
+        """Before the first step: say what the run costs, and refuse a disk that is too small."""
+        if self.cost:
+            return
+        steps = {name: sum(training.stage_steps(own)) for name, own in self._models_to_train()}
+        self.cost = estimate(
+            self.args, training.rows, steps, training.global_batch, training.task_model
+        )
+        if self.main:
+            refuse_full_disk(self.cost, self.folder.path)
+            if not self.args.disable_tqdm:
+                print(describe(self.cost), file=sys.stderr)
+
+    def _best_model(self, name: str) -> BestModel | None:
+        """Where the best weights of the adapted model are kept, if the recipe asks for them.
+
+        The twin is not chosen by how it does on the target: doing nothing does not look there.
+        """
+        if not self.args.load_best_model_at_end or name != ADAPTED:
+            return None
+        metric = self.args.metric_for_best_model
+        return BestModel(self.folder.checkpoints, metric, keep=self.main)
+
+    def _save_objectives(self) -> None:
+        """Write the discriminators and whatever else the adapted model's objectives own."""
+        tensors = {
+            f"{name}.{key}": value
+            for name, objective in self.trainer.objectives.items()
+            for key, value in objective.state_dict().items()
+        }
+        save_tensors(self.folder.adaptation / "objectives.safetensors", tensors)
+
+    def _save_domain_statistics(self) -> None:
+        """Write where the texts of both domains lie, for `nlp-adapt predict --domain-likeness`."""
+        if self.task.units_are_words:
+            return
+        predictor = Predictor(self.trainer.model, self.tokenizer, self.task)
+        likeness = measure_domains(predictor, self.trainer.data.train, self.args.seed)
+        if likeness is not None:
+            likeness.save(self.folder.adaptation / STATISTICS)
+
+    def _finished(self, name: str) -> dict[str, Any] | None:
+        """Scores of a model that an interrupted run had already finished and saved."""
+        path = self.folder.scores(name)
+        folder = self.folder.model if name == ADAPTED else self.folder.source_only
+        if not path.is_file() or not (folder / "config.json").is_file():
+            return None
+        if name == ADAPTED:
+            self.trainer.model = load_task_model(
+                str(folder), self.task.auto_class, list(self.task.label_names)
+            )
+        return self.folder.read_scores(name)
