@@ -318,6 +318,8 @@ def _require(
     config: AdaptationConfig, name: str, at_least: float, below: float | None = None
 ) -> None:
     value = getattr(config, name)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ConfigError(f"{name} is {value!r}, but must be a number.")
     if value < at_least or (below is not None and value >= below):
         limits = f"at least {at_least}" + (f" and below {below}" if below is not None else "")
         raise ConfigError(f"{name} is {value}, but must be {limits}.")

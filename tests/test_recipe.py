@@ -198,3 +198,8 @@ def test_adaptation_config_is_the_recipe_without_model_and_data() -> None:
     config = Recipe(seed=3, source="a.csv").adaptation_config()
     assert type(config) is AdaptationConfig
     assert config.seed == 3
+
+
+def test_a_number_given_as_text_from_python_is_one_sentence() -> None:
+    with pytest.raises(ConfigError, match=r"learning_rate is '2e-5', but must be a number"):
+        AdaptationConfig(learning_rate="2e-5")  # type: ignore[arg-type]
