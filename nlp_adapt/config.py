@@ -119,8 +119,8 @@ class AdaptationConfig:
     # Adversary
     domain_features: str = option(
         "classifier",
-        "what discriminators read: what the classifier reads, or the first token, mean or max of "
-        "the last hidden state",
+        "what discriminators read: what the classifier reads (best when measured), or the first "
+        "token, mean or max of the last hidden state",
         DOMAIN_FEATURES,
     )
     domain_words: str = option(
