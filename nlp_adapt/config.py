@@ -17,7 +17,7 @@ from nlp_adapt.privacy import holds_secret
 
 TASKS = ("sequence-classification", "token-classification")
 DOMAIN_FEATURES = ("classifier", "first", "mean", "max")
-DOMAIN_WORDS = ("all", "balanced", "entities")
+DOMAIN_WORDS = ("all", "balanced", "subsampled", "entities")
 LAMBDA_SCHEDULES = ("sigmoid", "linear", "constant")
 LORA_TYPES = ("lora", "rslora", "dora", "ia3")
 STRATEGIES = ("no", "steps", "epoch")
@@ -125,8 +125,8 @@ class AdaptationConfig:
     )
     domain_words: str = option(
         "all",
-        "token tasks: words that alignment terms count: all alike, entities and others in balance, "
-        "or entities",
+        "token tasks: words that alignment terms count: all alike, entities and others in balance (by "
+        "weight, or by drawing some of the others), or entities alone",
         DOMAIN_WORDS,
     )
     lambda_max: float = option(1.0, "final strength of the gradient reversal")

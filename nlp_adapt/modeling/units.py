@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from nlp_adapt.modeling.features import FeatureTap, encoder_outputs, pool_tokens
@@ -92,13 +93,15 @@ def word_weights(logits: Tensor, outside: int, how: str) -> Tensor | None:
 
     `all` counts every word alike. `balanced` counts the words outside of entities down by one
     factor, the same in both domains, so that over the batch they weigh as much as the entities.
+    `subsampled` draws as many of them as that, in expectation, and leaves out the rest: the same
+    balance, with more noise.
     `entities` counts a word by its probability of being in one. What is an entity is the model's own
     prediction in both domains, so that the weighting cannot tell them apart.
 
     Args:
         logits: `[units, classes]` of both domains, detached.
         outside: Index of the label `O`.
-        how: `all`, `balanced` or `entities`.
+        how: `all`, `balanced`, `subsampled` or `entities`.
 
     Returns:
         Weights `[units]` with mean 1, or None for equal ones.
@@ -107,6 +110,13 @@ def word_weights(logits: Tensor, outside: int, how: str) -> Tensor | None:
         return None
     entity = 1.0 - logits.float().softmax(-1)[:, outside]
     other = 1.0 - entity
-    factor = entity.sum() / other.sum().clamp_min(1e-6) if how == "balanced" else 0.0
-    weights = entity + factor * other
+    factor = entity.sum() / other.sum().clamp_min(1e-6)
+    if how == "entities":
+        weights = entity
+    elif how == "balanced":
+        weights = entity + factor * other
+    else:
+        outside_words = entity < 0.5
+        kept = torch.rand_like(entity) < factor
+        weights = (~outside_words | kept).float()
     return weights / weights.mean().clamp_min(1e-12)

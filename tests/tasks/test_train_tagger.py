@@ -131,6 +131,19 @@ def test_word_weights_treat_both_domains_alike():
         assert word_weights(logits[:0], 0, how) is None
 
 
+def test_subsampling_keeps_entities_and_as_many_other_words():
+    torch.manual_seed(0)
+    entity = torch.cat([torch.full((200,), 0.999), torch.full((3800,), 0.001)])
+    logits = torch.stack([(1 - entity).log(), entity.log()], dim=1)
+    weights = word_weights(logits, 0, "subsampled")
+    assert (weights[:200] > 0).all()
+    kept = int((weights[200:] > 0).sum())
+    assert 150 < kept < 260  # about as many as entities; all 3,800 without the draw
+    assert weights.mean().item() == pytest.approx(1.0, abs=1e-5)
+    again = word_weights(logits, 0, "subsampled")
+    assert not torch.equal(weights, again)  # another draw at each step
+
+
 def test_a_run_can_weigh_its_words() -> None:
     """The option reaches what objectives see."""
     model, tokenizer = tagger("bert")
