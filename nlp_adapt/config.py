@@ -20,6 +20,8 @@ DOMAIN_FEATURES = ("classifier", "first", "mean", "max")
 DOMAIN_WORDS = ("all", "balanced", "subsampled", "entities")
 LAMBDA_SCHEDULES = ("sigmoid", "linear", "constant")
 LORA_TYPES = ("lora", "rslora", "dora", "ia3")
+SOURCE_WEIGHTS = ("equal", "distance")
+ROW_EDITS = ("delete", "mask", "replace", "swap", "infill", "domain_terms")
 STRATEGIES = ("no", "steps", "epoch")
 DOCTOR_MODES = ("refuse", "report", "off")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
@@ -82,6 +84,11 @@ class AdaptationConfig:
     warmup_steps: float = option(0.1, "learning-rate warm-up: steps, or a share of them below 1")
     max_grad_norm: float = option(1.0, "gradient clipping; 0 turns it off")
     label_smoothing_factor: float = option(0.0, "label smoothing of the task loss")
+    ema_decay: float = option(
+        0.0,
+        "score and save a running average of the weights, not the last ones: how much of it stays in "
+        "each step, such as 0.99; 0 turns it off",
+    )
     freeze: str | int = option(
         "none",
         "what does not train: none, embeddings, a number k (embeddings and the lower k layers), "
@@ -139,6 +146,17 @@ class AdaptationConfig:
     discriminator_layers: int = option(2, "linear layers in a discriminator, 1 to 4")
     discriminator_dropout: float = option(0.1, "dropout inside a discriminator")
 
+    # Several domains
+    source_weights: str = option(
+        "equal",
+        "how much each of several sources counts: all the same, or more the nearer its features are "
+        "to the target's",
+        SOURCE_WEIGHTS,
+    )
+    few_shot_share: float = option(
+        0.25, "with target_few_shot: labelled target rows in a batch, as a share of the source's"
+    )
+
     # Text
     max_length: int = option(128, "longest row in tokens; longer sentences are cut or windowed")
     streaming: bool = option(
@@ -147,8 +165,8 @@ class AdaptationConfig:
     shuffle_buffer_size: int = option(
         10_000, "rows of a streamed target that are shuffled together"
     )
-    max_source_rows: int | None = option(None, "use at most this many labelled source rows")
-    max_target_rows: int | None = option(None, "use at most this many target training rows")
+    max_source_rows: int | None = option(None, "use at most this many labelled rows of each source")
+    max_target_rows: int | None = option(None, "use at most this many training rows of each target")
     validation_fraction: float = option(
         0.1, "share of the source's training rows kept for validation when it brings none"
     )
@@ -157,6 +175,22 @@ class AdaptationConfig:
         "look at both domains before training: refuse to train on serious findings, report them, "
         "or off",
         DOCTOR_MODES,
+    )
+
+    # Augmentation
+    augment: str = option(
+        "none",
+        "train the adapted model also on edited copies of the labelled source rows: how they are "
+        "edited",
+        ("none", *ROW_EDITS),
+    )
+    augment_copies: int = option(1, "edited copies of each source row")
+    augment_rate: float = option(
+        0.15,
+        "share of the words of a copy that are edited; with domain_terms, of the source's terms",
+    )
+    augment_model: str | None = option(
+        None, "masked language model that infill asks; default: the run's own encoder"
     )
 
     # Machine
@@ -177,12 +211,20 @@ class AdaptationConfig:
     logging_steps: int = option(10, "steps between lines in log.jsonl")
     save_strategy: str = option("steps", "when to save a checkpoint to resume from", STRATEGIES)
     save_steps: int = option(500, "steps between checkpoints with save_strategy steps")
-    load_best_model_at_end: bool = option(
-        False, "end with the weights that metric_for_best_model liked best, not with the last ones"
+    load_best_model_at_end: bool | None = option(
+        None,
+        "end with the weights that metric_for_best_model liked best, not with the last ones; "
+        "default: as the method says, which auto does and no other",
     )
     metric_for_best_model: str = option(
         "label_free",
-        "label-free score that decides: label_free, information_maximisation or source_risk",
+        "label-free score that decides: label_free, estimated_accuracy, information_maximisation "
+        "or source_risk",
+    )
+    fall_back: bool = option(
+        False,
+        "export the source-only twin instead where signs that need no target labels speak against "
+        "the adapted model",
     )
     save_total_limit: int = option(2, "checkpoints kept")
     report_to: list[str] = option(
@@ -230,8 +272,23 @@ class Recipe(AdaptationConfig):
     target: str | list[str] | None = option(
         None, "domain to adapt to; labels in it are not trained on"
     )
-    source_test: str | list[str] | None = option(None, "labelled source rows to evaluate on")
-    target_test: str | list[str] | None = option(None, "labelled target rows, only ever evaluated")
+    sources: list[str] | dict[str, str | list[str]] | None = option(
+        None, "several labelled domains, instead of source: a list, or names with their references"
+    )
+    targets: list[str] | dict[str, str | list[str]] | None = option(
+        None, "several domains to adapt to, instead of target: a list, or names with references"
+    )
+    source_test: str | list[str] | dict[str, str | list[str]] | None = option(
+        None, "labelled source rows to evaluate on; with sources, by name"
+    )
+    target_test: str | list[str] | dict[str, str | list[str]] | None = option(
+        None, "labelled target rows, only ever evaluated; with targets, by name"
+    )
+    target_few_shot: int | str | list[str] | dict[str, int | str | list[str]] | None = option(
+        None,
+        "labelled target rows to train on: a file, or how many to draw of each class (how many "
+        "sentences, for words) from the target's training rows; with targets, by name",
+    )
     text_column: str | None = option(None, "column that holds the text (or the words)")
     label_column: str | None = option(None, "column that holds the label (or the tags)")
     label_map: dict[str, str] = option({}, "raw label -> label name, or `ignore`, in either domain")
@@ -239,6 +296,14 @@ class Recipe(AdaptationConfig):
     quarantine: int = option(
         0, "unreadable lines of a file to set aside at most, instead of refusing the file"
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for side in ("source", "target"):
+            if getattr(self, side) and getattr(self, f"{side}s"):
+                raise ConfigError(
+                    f"{side} and {side}s exclude each other: name one domain, or several."
+                )
 
     def adaptation_config(self) -> AdaptationConfig:
         """The options alone, without model and data."""
@@ -271,6 +336,7 @@ def _check(config: AdaptationConfig) -> None:
         _require(config, name, at_least=0)
     for name in (
         "label_smoothing_factor",
+        "ema_decay",
         "source_warmup",
         "discriminator_dropout",
         "lora_dropout",
@@ -278,14 +344,21 @@ def _check(config: AdaptationConfig) -> None:
         _require(config, name, at_least=0, below=1)
     _require(config, "validation_fraction", at_least=0, below=0.9)
     _require(config, "save_total_limit", at_least=1)
+    _check_augmentation(config)
     _require(config, "lora_r", at_least=1)
     _check_parts(config)
+    if not 0 < config.few_shot_share <= 1:
+        raise ConfigError(
+            f"few_shot_share is {config.few_shot_share}, but must be above 0, at most 1."
+        )
     if not 1 <= config.discriminator_layers <= 4:
         raise ConfigError("discriminator_layers must be 1 to 4.")
     if config.max_steps <= 0 and config.num_train_epochs <= 0:
         raise ConfigError("num_train_epochs must be above 0, unless max_steps is.")
     if config.bf16 and config.fp16:
         raise ConfigError("bf16 and fp16 exclude each other: set one of them.")
+    if config.fall_back and not config.compare_source_only:
+        raise ConfigError("fall_back needs the source-only twin: leave compare_source_only on.")
     if config.overwrite and config.resume:
         raise ConfigError("overwrite and resume exclude each other: set one of them.")
     for code in config.hub_language:
@@ -312,6 +385,20 @@ def _check_parts(config: AdaptationConfig) -> None:
         raise ConfigError(f"freeze: all leaves nothing to {other}: set one of them.")
     if config.merge_lora and not config.lora:
         raise ConfigError("merge_lora needs lora: set both, or neither.")
+
+
+def _check_augmentation(config: AdaptationConfig) -> None:
+    """Options of edited copies."""
+    _require(config, "augment_copies", at_least=1)
+    _require(config, "augment_rate", at_least=0)
+    if not 0 < config.augment_rate <= 1:
+        raise ConfigError(
+            f"augment_rate is {config.augment_rate}, but must be above 0 and at most 1."
+        )
+    if config.augment_model is not None and config.augment != "infill":
+        raise ConfigError(
+            f"augment_model is there for augment: infill, but augment is '{config.augment}'."
+        )
 
 
 def _require(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import nlp_adapt
+from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.errors import AdaptationError, ConfigError
 from nlp_adapt.hub_errors import (
     CONFLICT,
@@ -19,7 +21,16 @@ from nlp_adapt.hub_errors import (
     is_broken_line,
     status,
 )
-from nlp_adapt.hub_files import Content, is_replaced, name_in_card, run_files
+from nlp_adapt.hub_files import (
+    ADAPTER_CONFIG,
+    Content,
+    check_run,
+    is_replaced,
+    local_base,
+    merged_copy,
+    name_in_card,
+    run_files,
+)
 from nlp_adapt.privacy import redact
 
 Result = TypeVar("Result")
@@ -51,6 +62,7 @@ def push_run(
     revision: str | None = None,
     create_pr: bool = False,
     commit_message: str = "Add adapted model",
+    merge_lora: bool = False,
     token: str | None = None,
     retry: Retry | None = None,
 ) -> str:
@@ -67,6 +79,7 @@ def push_run(
         revision: Branch to commit to; made where there is none.
         create_pr: Open a pull request instead of committing.
         commit_message: First line of the commit.
+        merge_lora: Push a plain model with the run's adapters merged in, instead of the adapters.
         token: Access token; default: the one of `hf auth login` or `HF_TOKEN`.
         retry: Limits of the repetitions.
 
@@ -74,7 +87,8 @@ def push_run(
         URL of the commit or pull request.
 
     Raises:
-        ConfigError: If no repository is named, or the options contradict each other.
+        ConfigError: If no repository is named, the options contradict each other, or the run holds
+            adapters on a base model that only this machine has.
         RunError: If the run is not complete.
         HubError: If the Hub refuses or cannot be reached; the local files are untouched.
     """
@@ -83,34 +97,66 @@ def push_run(
     _check(repo_id, revision, create_pr)
     assert repo_id is not None
     folder = Path(run)
-    files = run_files(folder)
+    check_run(folder)
     api = HfApi(token=token, library_name="nlp-adapt", library_version=nlp_adapt.__version__)
     push = _Push(api, retry or DEFAULT_RETRY, repo_id, private, revision or MAIN, create_pr)
     try:
-        return push.send(files, commit_message)
+        with _model_to_push(folder, merge_lora) as model:
+            return push.send(run_files(folder, model), commit_message)
     except HubError as error:
         reason = str(error)
     except hub_errors() as error:
         reason = explain(error, repo_id, push.retry.attempts)
+    again = f"nlp-adapt push {folder} --repo {repo_id}" + (" --merge_lora" if merge_lora else "")
     raise HubError(
-        f"{repo_id}: the push failed, {reason}. The run is saved in {folder}; "
-        f"`nlp-adapt push {folder} --repo {repo_id}` tries again."
+        f"{repo_id}: the push failed, {reason}. The run is saved in {folder}; `{again}` tries again."
     )
 
 
-def check_token() -> None:
+def check_push(config: AdaptationConfig, model: str) -> None:
     """Refuse early, before training, a push at the end that could not succeed.
+
+    Args:
+        config: The options of a run with `push_to_hub`.
+        model: Its base model, as the user named it.
 
     Raises:
         HubError: If there is no access token on this machine.
+        ConfigError: If adapters would be pushed whose base model only this machine has.
     """
     from huggingface_hub import get_token
+
+    from nlp_adapt.reporting.card_metadata import looks_like_hub_id
 
     if not get_token():
         raise HubError(
             "push_to_hub is set, but there is no access token here: log in with `hf auth login`, "
             "or set HF_TOKEN."
         )
+    if config.lora and not config.merge_lora and not looks_like_hub_id(model):
+        raise ConfigError(
+            f"push_to_hub: adapters on {model} would be of no use to others, who do not have that "
+            "model: set merge_lora to push a plain model, or start from a model of the Hub."
+        )
+
+
+@contextlib.contextmanager
+def _model_to_push(folder: Path, merge_lora: bool) -> Iterator[Path]:
+    """The run's model, or a copy of it without adapters."""
+    model = folder / "model"
+    if merge_lora:
+        if not (model / ADAPTER_CONFIG).is_file():
+            raise ConfigError(f"{folder}: holds no adapters to merge: leave out --merge_lora.")
+        with merged_copy(folder) as copy:
+            yield copy
+        return
+    base = local_base(folder)
+    if base is not None:
+        raise ConfigError(
+            f"{folder}: holds adapters on {base}, which only this machine has, so nobody could open "
+            "them from the Hub: add --merge_lora to push a plain model with the adapters merged in."
+        )
+    yield model
 
 
 @dataclass

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,13 @@ import torch
 from nlp_adapt.data.preprocessing import (
     EncodedRows,
     budget_batches,
-    choose_widths,
     collate,
+    steady_widths,
     to_tensors,
     width_for,
 )
 from nlp_adapt.errors import ModelError
+from nlp_adapt.host_memory import keep_freed_memory
 from nlp_adapt.modeling.backbone import (
     adapter_base,
     is_adapter_folder,
@@ -32,7 +34,8 @@ from nlp_adapt.modeling.hub_adapters import fetch_adapters
 from nlp_adapt.modeling.units import MODEL_INPUTS
 from nlp_adapt.tasks import TASKS, Task
 
-TOKENS_PER_BATCH = 4096
+# A batch whose states fit into a processor's cache is read fastest; a GPU wants to be filled.
+TOKENS_PER_BATCH = {"cpu": 1024, "other": 4096}
 
 
 def predict_logits(
@@ -63,18 +66,15 @@ def predict_logits(
         features: `[units, width]` to be filled with what the classifier reads of each unit.
     """
     logits = np.zeros((rows.units, task_model.config.num_labels), dtype=np.float32)
-    widths = choose_widths(rows.lengths) if len(rows) else np.zeros(0)
     device = next(task_model.parameters()).device
     was_training = task_model.training
     task_model.eval()
-    batches = budget_batches(rows, tokens=TOKENS_PER_BATCH, most_rows=4 * batch_size)
+    batches = prediction_batches(
+        rows, device, pad_id=pad_id, batch_size=batch_size, share=(process, processes)
+    )
     tap = None if features is None else FeatureTap(task_model)
     with torch.inference_mode(), autocast(device, precision):
-        for number, chosen in enumerate(batches):
-            if number % processes != process:
-                continue
-            width = width_for(int(rows.lengths[chosen].max()), widths)
-            batch = to_tensors(collate([(rows, chosen)], width=width, pad_id=pad_id), device)
+        for chosen, batch in batches:
             inputs = {name: batch[name] for name in MODEL_INPUTS if name in batch}
             output = task_model(**inputs).logits
             units = _unit_indices(rows, chosen)
@@ -85,6 +85,37 @@ def predict_logits(
         tap.remove()
     task_model.train(was_training)
     return logits
+
+
+def prediction_batches(
+    rows: EncodedRows,
+    device: torch.device,
+    *,
+    pad_id: int,
+    batch_size: int = 64,
+    share: tuple[int, int] = (0, 1),
+) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
+    """All rows, sorted by length, in batches of about as many tokens.
+
+    Args:
+        rows: What to predict.
+        device: Where the batches go.
+        pad_id: Token id of padding.
+        batch_size: A quarter of the most rows in a batch.
+        share: Number of this process, and how many share the batches.
+
+    Yields:
+        Row indices, and the collated batch on `device`.
+    """
+    if device.type == "cpu":
+        keep_freed_memory()
+    tokens = TOKENS_PER_BATCH["cpu" if device.type == "cpu" else "other"]
+    widths = steady_widths(int(rows.lengths.max(initial=1)))
+    batches = budget_batches(rows, tokens=tokens, most_rows=4 * batch_size)
+    for chosen in islice(batches, share[0], None, share[1]):
+        width = width_for(int(rows.lengths[chosen].max()), widths)
+        batch = collate([(rows, chosen)], width=width, pad_id=pad_id)
+        yield chosen, to_tensors(batch, device)
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:

@@ -40,12 +40,15 @@ class Method:
         paper: Reference, or an empty string.
         stages: Makes the stages from the recipe's options.
         tasks: The tasks it serves.
+        selects: Whether it ends with the best weights of the run rather than the last ones, where
+            the recipe does not say.
     """
 
     summary: str
     paper: str
     stages: Callable[[AdaptationConfig], list[Stage]]
     tasks: tuple[str, ...] = field(default=TASKS)
+    selects: bool = False
 
 
 def _with_task(*names: str) -> Callable[[AdaptationConfig], list[Stage]]:
@@ -92,7 +95,25 @@ def _adda(config: AdaptationConfig) -> list[Stage]:
     return [source, replace(both, objectives={"adda": {}})]
 
 
+def _auto(config: AdaptationConfig) -> list[Stage]:
+    """The source alone for a third of the run, then an adversary beside a teacher's labels."""
+    source, both = _source_stage_first("daln", "self_training")(config)
+    if config.task == "token-classification":
+        # Most words lie outside entities: neither even tags nor a strong push would be right.
+        own: dict[str, dict[str, Any]] = {"daln": {"lambda_max": 0.1}}
+    else:
+        teacher = {"align_prior": "between", "weighting": "fixed", "balance": 0.0}
+        own = {"self_training": teacher}
+    return [source, _with_options(both, own)]
+
+
 METHODS: dict[str, Method] = {
+    "auto": Method(
+        "a composition for a first try: the task, then daln beside self_training; picks a checkpoint",
+        "Chen et al. 2022, CVPR; Tarvainen & Valpola 2017, NeurIPS",
+        _auto,
+        selects=True,
+    ),
     "source_only": Method(
         "no adaptation: train on the source alone, the yardstick of every method", "", _with_task()
     ),
@@ -115,6 +136,11 @@ METHODS: dict[str, Method] = {
         "a second classifier that must not disagree on the target alone",
         "Zhang et al. 2019, ICML",
         _with_task("mdd"),
+    ),
+    "daln": Method(
+        "the task classifier itself as discriminator: certain and diverse on both domains",
+        "Chen et al. 2022, CVPR",
+        _source_stage_first("daln"),
     ),
     "adda": Method(
         "the task, then target features that pass for the source's, with distillation",
@@ -258,6 +284,13 @@ def stages_for(config: AdaptationConfig) -> list[Stage]:
             "distillation needs a teacher: set `teacher` to a model, run or ensemble."
         )
     return [_with_options(stage, config.options) for stage in stages]
+
+
+def selects_best_model(config: AdaptationConfig) -> bool:
+    """Whether a run ends with the weights that a label-free score liked best."""
+    if config.load_best_model_at_end is not None:
+        return config.load_best_model_at_end
+    return config.stages is None and get_method(config.method, config.task).selects
 
 
 def get_method(name: str, task: str) -> Method:

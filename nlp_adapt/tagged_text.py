@@ -96,6 +96,33 @@ class TaggedText:
         )
 
 
+class Words(NamedTuple):
+    """A text and where its words stand in it.
+
+    Attributes:
+        text: The text.
+        spans: Where each word begins and ends, in characters.
+        words: The words.
+    """
+
+    text: str
+    spans: list[tuple[int, int]]
+    words: list[str]
+
+
+def split_text(text: str) -> Words:
+    """The words of a plain text; see `data.conll.split_words`."""
+    found = split_words(text)
+    return Words(text, [(start, end) for _, start, end in found], [word for word, _, _ in found])
+
+
+def join_words(words: Sequence[str]) -> Words:
+    """Words that came without a text, joined by single spaces."""
+    ends = accumulate((len(word) + 1 for word in words), initial=0)
+    spans = [(start, start + len(word)) for start, word in zip(ends, words, strict=False)]
+    return Words(" ".join(words), spans, list(words))
+
+
 def tag_texts(predictor: Any, texts: Sequence[str]) -> list[TaggedText]:
     """Split plain texts into words (see `data.conll.split_words`) and tag them.
 
@@ -103,12 +130,7 @@ def tag_texts(predictor: Any, texts: Sequence[str]) -> list[TaggedText]:
         predictor: An `inference.Predictor` for token classification.
         texts: Plain texts; they may be empty.
     """
-    split = [split_words(text) for text in texts]
-    tagged = _tag(predictor, [[word for word, _, _ in words] for words in split])
-    return [
-        _tagged_text(text, [(start, end) for _, start, end in words], tags)
-        for text, words, tags in zip(texts, split, tagged, strict=True)
-    ]
+    return _tag(predictor, [split_text(text) for text in texts])
 
 
 def tag_words(predictor: Any, sentences: Sequence[Sequence[str]]) -> list[TaggedText]:
@@ -118,25 +140,21 @@ def tag_words(predictor: Any, sentences: Sequence[Sequence[str]]) -> list[Tagged
         predictor: An `inference.Predictor` for token classification.
         sentences: The words of each sentence; sentences may be empty.
     """
-    tagged = _tag(predictor, sentences)
+    return _tag(predictor, [join_words(words) for words in sentences])
+
+
+def with_tags(
+    sentences: Sequence[Words], tagged: Sequence[Sequence[tuple[str, float]]]
+) -> list[TaggedText]:
+    """Texts with the tag and the score of each of their words."""
     return [
-        _tagged_text(" ".join(words), _joined_spans(words), tags)
+        TaggedText(words.text, words.spans, [tag for tag, _ in tags], [score for _, score in tags])
         for words, tags in zip(sentences, tagged, strict=True)
     ]
 
 
-def _tag(predictor: Any, sentences: Sequence[Sequence[str]]) -> list[list[tuple[str, float]]]:
-    rows = encode_words(sentences, predictor.tokenizer, predictor.max_length)
-    return predictor.task.tag(predictor.logits(rows), rows, [len(words) for words in sentences])
-
-
-def _tagged_text(
-    text: str, spans: list[tuple[int, int]], tagged: list[tuple[str, float]]
-) -> TaggedText:
-    return TaggedText(text, spans, [tag for tag, _ in tagged], [score for _, score in tagged])
-
-
-def _joined_spans(words: Sequence[str]) -> list[tuple[int, int]]:
-    """Where words stand once they are joined by single spaces."""
-    ends = accumulate((len(word) + 1 for word in words), initial=0)
-    return [(start, start + len(word)) for start, word in zip(ends, words, strict=False)]
+def _tag(predictor: Any, sentences: Sequence[Words]) -> list[TaggedText]:
+    words = [sentence.words for sentence in sentences]
+    rows = encode_words(words, predictor.tokenizer, predictor.max_length)
+    lengths = [len(sentence) for sentence in words]
+    return with_tags(sentences, predictor.task.tag(predictor.logits(rows), rows, lengths))

@@ -18,7 +18,7 @@ from nlp_adapt.data.labels import label_counts
 from nlp_adapt.inference import load_predictor
 from nlp_adapt.reporting.table import render
 from nlp_adapt.tagged_text import tag_texts
-from nlp_adapt.training.recipe_domains import source_of, target_of
+from nlp_adapt.training.recipe_domains import few_shot_of, sources_of, targets_of
 
 EXAMPLES = [
     "Angela Merkel met the board of Siemens in Munich on Tuesday.",
@@ -32,8 +32,8 @@ def main() -> None:
 
     # The source has tags. The target may have some too: they are scored against, and that is all.
     # Both are words with BIO2 tags by now, whatever the files hold.
-    source, target = source_of(recipe), target_of(recipe)
-    for domain in filter(None, (source, target)):
+    sources, targets = sources_of(recipe), targets_of(recipe)
+    for domain in (*sources, *targets):
         sizes = ", ".join(f"{len(rows):,} {split}" for split, rows in domain.splits.items())
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in label_counts(domain).items())
         print(f"{domain.name}: {sizes} sentences; {kinds or 'no tags'}")
@@ -42,7 +42,11 @@ def main() -> None:
 
     # Trains a source-only twin first, then the adapted model, with one seed and one budget.
     trainer = AdaptationTrainer(
-        model=recipe.model, args=recipe.adaptation_config(), source=source, target=target
+        model=recipe.model,
+        args=recipe.adaptation_config(),
+        source=sources,
+        target=targets,
+        target_few_shot=few_shot_of(recipe),  # labelled target rows, where you allow them
     )
     results = trainer.train()
 

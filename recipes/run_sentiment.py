@@ -15,7 +15,7 @@ import sys
 from nlp_adapt import AdaptationError, AdaptationTrainer, Recipe, load_recipe
 from nlp_adapt.inference import load_predictor
 from nlp_adapt.reporting.table import render
-from nlp_adapt.training.recipe_domains import source_of, target_of
+from nlp_adapt.training.recipe_domains import few_shot_of, sources_of, targets_of
 
 EXAMPLES = [
     "just watched it again and i still love every minute :)",
@@ -29,8 +29,8 @@ def main() -> None:
 
     # The source has labels. The target may have some too: they are scored against, and that is all.
     # `load_domain("reviews.csv")` reads one without a recipe.
-    source, target = source_of(recipe), target_of(recipe)
-    for domain in filter(None, (source, target)):
+    sources, targets = sources_of(recipe), targets_of(recipe)
+    for domain in (*sources, *targets):
         sizes = ", ".join(f"{len(rows):,} {split}" for split, rows in domain.splits.items())
         print(f"{domain.name}: {sizes}")
         for note in domain.notes:
@@ -38,7 +38,11 @@ def main() -> None:
 
     # Trains a source-only twin first, then the adapted model, with one seed and one budget.
     trainer = AdaptationTrainer(
-        model=recipe.model, args=recipe.adaptation_config(), source=source, target=target
+        model=recipe.model,
+        args=recipe.adaptation_config(),
+        source=sources,
+        target=targets,
+        target_few_shot=few_shot_of(recipe),  # labelled target rows, where you allow them
     )
     results = trainer.train()
 

@@ -53,26 +53,40 @@ def main() -> None:
     pairs = [tuple(pair.split(">")) for pair in args.pairs] or list(
         itertools.permutations(suite["domains"], 2)
     )
-    jobs = [
-        (seed, method, source, target)
-        for seed in range(1, args.seeds + 1)
-        for method in args.methods
-        for source, target in pairs
-    ]
     part, parts = (int(number) for number in args.shard.split("/"))
     domains = {name: read_domain(args.data, suite, name) for pair in pairs for name in pair}
-    for index, (seed, method, source, target) in enumerate(jobs):
+    for index, keys in enumerate(jobs(args.methods, args.seeds, pairs)):
         if index % parts != part - 1:
             continue
-        key = {"method": method, "seed": seed, "source": source, "target": target}
-        if any(all(run[name] == key[name] for name in key) for run in read_runs(runs_file)):
+        done = [{name: run[name] for name in keys[0]} for run in read_runs(runs_file)]
+        missing = [key for key in keys if key not in done]
+        if not missing:
             continue
-        run = train_and_score(args, suite, key, domains)
-        append(runs_file, run)
-        print(f"{key} macro-F1 {run['macro_f1']:.4f} ({run['seconds']:.0f} s)", file=sys.stderr)
+        for run in train_and_score(args, suite, missing, domains):
+            append(runs_file, run)
+            key = {name: run[name] for name in keys[0]}
+            print(f"{key} macro-F1 {run['macro_f1']:.4f} ({run['seconds']:.0f} s)", file=sys.stderr)
         if part == 1:
             args.out.write_text(report(args, suite, read_runs(runs_file)), encoding="utf-8")
     args.out.write_text(report(args, suite, read_runs(runs_file)), encoding="utf-8")
+
+
+def jobs(methods: list[str], seeds: int, pairs: list[tuple[str, str]]) -> list[list[Run]]:
+    """What to train, in order: each job is one model and the pairs that it stands for.
+
+    A model that never sees the target's text is the same for all targets of a source, and one that
+    is trained on the target the same for all sources: both are trained once.
+    """
+    found: dict[tuple[Any, ...], list[Run]] = {}
+    for seed in range(1, seeds + 1):
+        for method in methods:
+            name = method.split(":")[0]
+            for source, target in pairs:
+                shared = {SOURCE_ONLY: (source, None), TARGET_TRAINED: (None, target)}
+                model = (seed, method, *shared.get(name, (source, target)))
+                key = {"method": method, "seed": seed, "source": source, "target": target}
+                found.setdefault(model, []).append(key)
+    return list(found.values())
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -96,26 +110,24 @@ def read_domain(data: Path, suite: dict[str, Any], name: str) -> Domain:
 
 
 def train_and_score(
-    args: argparse.Namespace, suite: dict[str, Any], key: Run, domains: dict[str, Domain]
-) -> Run:
-    """Train one model and score it on the target's held-out rows."""
-    method, *options = key["method"].split(":")
+    args: argparse.Namespace, suite: dict[str, Any], keys: list[Run], domains: dict[str, Domain]
+) -> list[Run]:
+    """Train one model and score it on the held-out rows of the target of each key."""
+    first = keys[0]
+    method, *options = first["method"].split(":")
     settings = dict(item.split("=", 1) for item in [*args.set, *options])
     trained_on_target = method == TARGET_TRAINED
-    source = domains[key["target"] if trained_on_target else key["source"]]
-    target = domains[key["target"]]
+    source = domains[first["target" if trained_on_target else "source"]]
+    targets = {key["target"]: domains[key["target"]] for key in keys}
     if args.suite == "amazon" and not trained_on_target:
-        # As in the literature: score on every labelled row of the target; train on none of them.
-        from datasets import concatenate_datasets
-
-        target = replace(target, train=None, test=concatenate_datasets([target.train, target.test]))
+        targets = {name: scored_on_all(domain) for name, domain in targets.items()}
     with tempfile.TemporaryDirectory() as folder:
         recipe = load_recipe(
             None,
             {
                 **suite["recipe"],
                 "method": SOURCE_ONLY if trained_on_target else method,
-                "seed": key["seed"],
+                "seed": first["seed"],
                 "output_dir": folder,
                 "compare_source_only": False,
                 "eval_strategy": "no",
@@ -124,21 +136,51 @@ def train_and_score(
             },
         )
         trainer = AdaptationTrainer(
-            recipe.model, recipe.adaptation_config(), replace(source, test=None), target
+            recipe.model,
+            recipe.adaptation_config(),
+            replace(source, test=None),
+            targets[first["target"]],
         )
         results = trainer.train()
-    scores = results["adapted"]["target"]
+        scores = {first["target"]: results["adapted"]["target"]}
+        for name, domain in targets.items():
+            if name not in scores:
+                scores[name] = classification_scores(trainer, domain)
+    return [
+        {
+            **key,
+            "suite": args.suite,
+            "macro_f1": scores[key["target"]]["macro_f1"],
+            "accuracy": scores[key["target"]]["accuracy"],
+            "seconds": results["adapted"]["seconds"],
+            "steps": results["adapted"]["steps"],
+            "precision": results["precision"],
+            "settings": settings,
+            "versions": results["versions"],
+            "machine": results["machine"],
+        }
+        for key in keys
+    ]
+
+
+def scored_on_all(domain: Domain) -> Domain:
+    """Every labelled row to be scored, as in the literature, and none of them trained on."""
+    from datasets import concatenate_datasets
+
+    return replace(domain, train=None, test=concatenate_datasets([domain.train, domain.test]))
+
+
+def classification_scores(trainer: AdaptationTrainer, domain: Domain) -> dict[str, float]:
+    """Macro-F1 and accuracy of the trained model on another domain's test rows."""
+    from sklearn.metrics import accuracy_score, f1_score
+
+    test = domain.with_labels(trainer.task.label_names).test
+    names = trainer.task.label_names
+    predicted = [answer["label"] for answer in trainer.predict(list(test["text"]))]
+    truth = [names[label] for label in test["label"]]
     return {
-        **key,
-        "suite": args.suite,
-        "macro_f1": scores["macro_f1"],
-        "accuracy": scores["accuracy"],
-        "seconds": results["adapted"]["seconds"],
-        "steps": results["adapted"]["steps"],
-        "precision": results["precision"],
-        "settings": settings,
-        "versions": results["versions"],
-        "machine": results["machine"],
+        "macro_f1": float(f1_score(truth, predicted, average="macro")),
+        "accuracy": float(accuracy_score(truth, predicted)),
     }
 
 

@@ -29,7 +29,7 @@ from nlp_adapt.cli.console import quiet_libraries
 from nlp_adapt.data.domain import Domain
 from nlp_adapt.data.loading import load_domain
 from nlp_adapt.inference import Predictor
-from nlp_adapt.training.recipe_domains import target_of
+from nlp_adapt.training.recipe_domains import targets_of
 
 TEST_FILES = {
     "reddit": "reddit.test",
@@ -100,7 +100,7 @@ def train_and_score(args: argparse.Namespace, recipe: Recipe, targets: list[str]
     with tempfile.TemporaryDirectory() as folder:
         recipe.output_dir = str(Path(folder) / "run")
         source = load_source(recipe.source)
-        target = None if recipe.method == SOURCE_ONLY else target_of(recipe)
+        target = None if recipe.method == SOURCE_ONLY else targets_of(recipe)
         trainer = AdaptationTrainer(
             model=recipe.model, args=recipe.adaptation_config(), source=source, target=target
         )

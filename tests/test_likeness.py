@@ -6,9 +6,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
+from nlp_adapt.data.preprocessing import pack_rows
 from nlp_adapt.errors import ModelError
-from nlp_adapt.likeness import STATISTICS, DomainStatistics, Likeness, load_likeness
+from nlp_adapt.likeness import (
+    MOST_TEXTS,
+    STATISTICS,
+    DomainStatistics,
+    Likeness,
+    load_likeness,
+    measure_domains,
+)
 
 
 def gaussian(seed: int, rows: int, shift: float = 0.0) -> np.ndarray:
@@ -32,6 +41,55 @@ def test_own_texts_are_spread_over_the_percentiles_and_foreign_ones_are_far() ->
     own = fitted.likeness(fitted.distance(gaussian(1, 2000)))
     assert abs(np.quantile(own, [0.25, 0.5, 0.75]) - [0.25, 0.5, 0.75]).max() < 0.06
     assert fitted.likeness(fitted.distance(gaussian(2, 50, shift=30.0))).max() == 0.0
+
+
+ROTATION = np.linalg.qr(np.random.default_rng(99).normal(size=(384, 384)))[0]
+
+
+def wide(seed: int, rows: int, shift: float = 0.0) -> np.ndarray:
+    """384 features as a trained classifier's: few directions hold most of what varies."""
+    rng = np.random.default_rng(seed)
+    scales = 1.0 / (1.0 + np.arange(384))
+    centred = rng.normal(size=(rows, 384)) * scales
+    centred[:, 4:10] += shift * scales[4:10]
+    return centred @ ROTATION
+
+
+def told_apart(texts: int) -> float:
+    """How well two domains are, by a fit on so many texts of each (area under the curve)."""
+    one = DomainStatistics.fit(wide(0, texts))
+    other = DomainStatistics.fit(wide(2, texts, shift=1.5))
+    rows = np.concatenate([wide(3, 500), wide(4, 500, shift=1.5)])
+    return roc_auc_score(np.arange(1000) >= 500, one.distance(rows) - other.distance(rows))
+
+
+def test_the_texts_that_are_drawn_suffice_for_wide_features() -> None:
+    """Percentiles to within a tenth, and domains told apart as with many more texts."""
+    fitted = DomainStatistics.fit(wide(0, MOST_TEXTS))
+    own = fitted.likeness(fitted.distance(wide(1, 1500)))
+    assert abs(np.quantile(own, [0.25, 0.5, 0.75]) - [0.25, 0.5, 0.75]).max() < 0.1
+    enough, many = told_apart(MOST_TEXTS), told_apart(3 * MOST_TEXTS)
+    assert enough > 0.88
+    assert enough > many - 0.02
+
+
+def test_no_more_texts_are_read_than_needed() -> None:
+    read = []
+
+    class Reader:
+        def logits_and_features(self, rows):
+            read.append(rows)
+            return None, np.random.default_rng(0).normal(size=(len(rows), 4))
+
+    rows = pack_rows([[2, 5 + index % 50, 3] for index in range(MOST_TEXTS + 200)])
+    few = pack_rows([[2, 5, 3]] * 9)
+    likeness = measure_domains(Reader(), {"source": rows, "target": few}, seed=3)
+    assert likeness is not None
+    assert [len(chosen) for chosen in read] == [MOST_TEXTS, 9]
+    measure_domains(Reader(), {"source": rows}, seed=3)
+    assert np.array_equal(read[0].ids, read[2].ids)
+    measure_domains(Reader(), {"source": rows}, seed=4)
+    assert not np.array_equal(read[0].ids, read[3].ids)
 
 
 @pytest.mark.parametrize("rows", [6, 40])

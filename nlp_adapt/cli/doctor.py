@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from nlp_adapt.cli import console
-from nlp_adapt.cli.recipe_flags import add_recipe_flags, recipe_overrides, take_dotted_flags
+from nlp_adapt.cli.recipe_flags import add_recipe_arguments, read_recipe, take_dotted_flags
 from nlp_adapt.config import Recipe
-from nlp_adapt.errors import ConfigError, DataError, ModelError
-from nlp_adapt.recipe import load_recipe
+from nlp_adapt.errors import DataError, ModelError
 
 if TYPE_CHECKING:
     from nlp_adapt.data.doctor import Finding
@@ -31,21 +31,15 @@ NO_LIMIT = 10**9
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the recipe file, and every key of a recipe as a flag."""
-    parser.add_argument("--config", metavar="RECIPE.yaml", help="recipe file")
-    parser.add_argument("--json", action="store_true", help="print findings as one JSON object")
-    add_recipe_flags(parser)
+    add_recipe_arguments(parser, "findings")
 
 
-def accept_unknown(args: argparse.Namespace, words: list[str]) -> list[str]:
-    """Take dotted flags; return the words that nobody knows."""
-    return take_dotted_flags(args, words)
+accept_unknown = take_dotted_flags
 
 
 def run(args: argparse.Namespace) -> int:
     """Print every finding, the serious ones first."""
-    recipe = load_recipe(args.config, recipe_overrides(args))
-    if recipe.source is None:
-        raise ConfigError("name the labelled domain: --source FILE.")
+    recipe = read_recipe(args)
     with console.stdout_for_results(args.json):
         report = diagnose(recipe)
     if args.json:
@@ -59,29 +53,35 @@ def diagnose(recipe: Recipe) -> dict[str, Any]:
     """Read what a recipe names, as far as it can be read, and examine it.
 
     Returns:
-        `task`, `domains` (name and rows by side), `findings`, and `refused`: whether training on
-        this data would be.
+        `task`, `domains` (name and rows by side, or by side and name where it has several),
+        `findings`, and `refused`: whether training on this data would be.
     """
     from nlp_adapt.data.doctor import SERIOUS, examine
-    from nlp_adapt.training.recipe_domains import source_of, target_of
+    from nlp_adapt.training.recipe_domains import sources_of, targets_of
 
-    source, findings = _read(recipe, "source", source_of)
-    target = None
-    if recipe.target:
-        target, more = _read(recipe, "target", target_of)
-        findings += more
-    if source is not None:
+    sources, findings = _read(recipe, "source", sources_of)
+    targets, more = _read(recipe, "target", targets_of)
+    findings += more
+    if sources:
         tokenizer, more = _tokenizer(recipe)
         findings += more
+        few_shot, more = _few_shot(recipe, sources, targets)
+        findings += more
         limit = min(recipe.max_length, getattr(tokenizer, "model_max_length", recipe.max_length))
-        found = examine(source, target, tokenizer=tokenizer, max_length=limit)
+        found = examine(sources, targets, few_shot=few_shot, tokenizer=tokenizer, max_length=limit)
+        told = {finding.message for finding in found}
+        findings = [finding for finding in findings if finding.message not in told]
         findings = [f for f in findings if f.severity == SERIOUS] + found + [
             f for f in findings if f.severity != SERIOUS
         ]  # fmt: skip
-    domains = {"source": source, "target": target}
+    sides = {"source": sources, "target": targets}
     return {
         "task": recipe.task,
-        "domains": {side: _sizes(domain) for side, domain in domains.items() if domain},
+        "domains": {
+            side if len(domains) == 1 else f"{side} {domain.name}": _sizes(domain)
+            for side, domains in sides.items()
+            for domain in domains
+        },
         "findings": [finding.to_dict() for finding in findings],
         "refused": any(finding.severity == SERIOUS for finding in findings),
     }
@@ -115,8 +115,8 @@ def _more(finding: dict[str, Any]) -> str:
     return ", ..." if finding["count"] > len(finding["rows"]) else ""
 
 
-def _read(recipe: Recipe, side: str, read: Any) -> tuple[Domain | None, list[Finding]]:
-    """A domain with its bad lines set aside, and ill-formed tags repaired, so that all are seen."""
+def _read(recipe: Recipe, side: str, read: Any) -> tuple[Sequence[Domain], list[Finding]]:
+    """A side's domains, bad lines set aside and ill-formed tags repaired, so that all are seen."""
     from nlp_adapt.data.doctor import SERIOUS, Finding
 
     findings: list[Finding] = []
@@ -128,7 +128,23 @@ def _read(recipe: Recipe, side: str, read: Any) -> tuple[Domain | None, list[Fin
             # What training refuses; the same fault met on each attempt is told once.
             if str(error) not in {finding.message for finding in findings}:
                 findings.append(Finding("refused", SERIOUS, side, str(error)))
-    return None, findings
+    return (), findings
+
+
+def _few_shot(
+    recipe: Recipe, sources: Sequence[Domain], targets: Sequence[Domain]
+) -> tuple[dict[str, Domain], list[Finding]]:
+    """The labelled target rows that a recipe releases, as a run would draw or read them."""
+    from nlp_adapt.data.doctor import SERIOUS, Finding
+    from nlp_adapt.training.recipe_domains import few_shot_of
+    from nlp_adapt.training.run_domains import gather_domains
+
+    if recipe.target_few_shot is None:
+        return {}, []
+    try:
+        return dict(gather_domains(recipe, sources, targets, few_shot_of(recipe)).few_shot), []
+    except DataError as error:
+        return {}, [Finding("refused", SERIOUS, "target", str(error))]
 
 
 def _tokenizer(recipe: Recipe) -> tuple[Any, list[Finding]]:

@@ -96,7 +96,20 @@ def propose(args: argparse.Namespace) -> list[Line]:
             ("", None, "The target has no labels: nothing tells how good the result is there. A"),
             ("", None, "few hundred labelled rows are worth having: name them with target_test."),
         ]
-    return lines
+    return lines + _more_labels(source, target)
+
+
+def _more_labels(source: Domain, target: Domain) -> list[Line]:
+    """What to write where there are more labels than those of one source."""
+    each = "sentences" if source.task == TAGGING else "rows of each class"
+    few = f"target_few_shot: 16 trains on 16 labelled {each} of the target"
+    if target.train is None:
+        few = "target_few_shot: FILE trains on a few labelled rows of the target"
+    return [
+        ("", None, ""),
+        ("", None, "More labels? sources: {name: file, other: file}, in the place of source, and"),
+        ("", None, f"{few}, if you release them."),
+    ]
 
 
 def render(lines: list[Line]) -> str:

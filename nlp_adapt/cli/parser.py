@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import nlp_adapt
 from nlp_adapt.cli import (
     adapters,
+    card,
     doctor,
     ensemble,
     evaluate,
@@ -33,6 +34,7 @@ COMMANDS = {
     "adapters": adapters,
     "ensemble": ensemble,
     "export": export,
+    "card": card,
     "push": push,
     "doctor": doctor,
     "verify": verify,

@@ -27,19 +27,16 @@ class Parts:
 
     Args:
         out: The output file.
+        rejected: Where rows go that were set aside.
     """
 
     out: Path
+    rejected: Path
 
     @property
     def folder(self) -> Path:
         """Where they lie."""
         return self.out.with_name(f".{self.out.name}.parts")
-
-    @property
-    def rejected(self) -> Path:
-        """Where rows go that were set aside."""
-        return self.out.with_name(f"{self.out.name}.rejected.jsonl")
 
     def open(self, key: Mapping[str, Any]) -> int:
         """Make the folder ready and count the parts that are done already.
@@ -64,11 +61,10 @@ class Parts:
         self, number: int, data: bytes, rejected: list[dict[str, Any]], summary: Mapping[str, Any]
     ) -> None:
         """Write part `number`; it counts once its summary is in place."""
-        lines = "".join(json.dumps(row, ensure_ascii=True, default=str) + "\n" for row in rejected)
         with self._plain_errors():
             self._write(self._file(number, "data"), data)
             if rejected:
-                self._write(self._file(number, "rejected"), lines.encode())
+                self._write(self._file(number, "rejected"), rejected_lines(rejected))
             staged = self._file(number, "staged")
             self._write(staged, json.dumps(summary).encode())
             os.replace(staged, self._file(number, "done"))
@@ -104,7 +100,7 @@ class Parts:
         if not parts:
             self.rejected.unlink(missing_ok=True)
             return
-        staged = self.folder / "rejected"
+        staged = self.rejected.with_name(f".{self.rejected.name}.partial")  # may be another disk
         with staged.open("wb") as file:
             copy_all(parts, file)
         os.replace(staged, self.rejected)
@@ -138,6 +134,11 @@ class _PlainErrors:
                 f"--out {self.out}: cannot be written ({error.strerror or error}); what is done is "
                 "kept: run the same command again to go on."
             ) from error
+
+
+def rejected_lines(rows: list[dict[str, Any]]) -> bytes:
+    """Rows that were set aside, a JSON object a line."""
+    return "".join(json.dumps(row, default=str) + "\n" for row in rows).encode()
 
 
 def copy_all(parts: list[Path], file: BinaryIO | gzip.GzipFile) -> None:

@@ -18,6 +18,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_folder", metavar="RUN", help="folder of a finished run")
     parser.add_argument("--repo", required=True, help="repository, such as me/my-model")
     parser.add_argument("--private", action="store_true", help="create it as private")
+    parser.add_argument(
+        "--merge_lora",
+        action="store_true",
+        help="push a plain model with the run's adapters merged in",
+    )
     parser.add_argument("--create_pr", action="store_true", help="open a pull request")
     parser.add_argument("--revision", help="branch to commit to (main)")
     parser.add_argument(
@@ -38,6 +43,7 @@ def run(args: argparse.Namespace) -> int:
             revision=args.revision,
             create_pr=args.create_pr,
             commit_message=args.commit_message,
+            merge_lora=args.merge_lora,
         )
     if args.json:
         console.print_json({"repo": args.repo, "url": url})

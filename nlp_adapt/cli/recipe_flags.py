@@ -10,6 +10,7 @@ from typing import Any
 
 from nlp_adapt.config import Recipe
 from nlp_adapt.errors import ConfigError
+from nlp_adapt.recipe import load_recipe
 
 # The first key of each section of help; keys follow in the order of the dataclass.
 SECTIONS = {
@@ -18,13 +19,41 @@ SECTIONS = {
     "learning_rate": "optimizer",
     "lora": "LoRA",
     "domain_features": "adversary",
+    "source_weights": "several domains",
     "max_length": "text",
+    "augment": "augmentation",
     "precision": "machine",
     "eval_strategy": "evaluation, logging and saving",
     "push_to_hub": "Hub",
     "model": "model and data",
 }
 SHOWN_FIRST = "model and data"
+
+
+def add_recipe_arguments(parser: argparse.ArgumentParser, printed: str) -> None:
+    """Add the arguments of a command that takes a recipe: its file, and every key as a flag.
+
+    Args:
+        parser: The command's parser.
+        printed: What the command prints, for the help of `--json`.
+    """
+    parser.add_argument("--config", metavar="RECIPE.yaml", help="recipe file")
+    parser.add_argument("--json", action="store_true", help=f"print {printed} as one JSON object")
+    add_recipe_flags(parser)
+
+
+def read_recipe(args: argparse.Namespace) -> Recipe:
+    """The recipe that a command line gives.
+
+    Raises:
+        ConfigError: It cannot be used, or names no labelled domain.
+    """
+    recipe = load_recipe(args.config, recipe_overrides(args))
+    if not recipe.source and not recipe.sources:
+        raise ConfigError(
+            "name the labelled domain: --source FILE, or `source: FILE` in the recipe."
+        )
+    return recipe
 
 
 def add_recipe_flags(parser: argparse.ArgumentParser) -> None:
@@ -43,10 +72,11 @@ def add_recipe_flags(parser: argparse.ArgumentParser) -> None:
 
 def recipe_overrides(args: argparse.Namespace) -> dict[str, Any]:
     """The recipe keys that the command line gives, as strings, lists and dotted keys."""
+    kinds = typing.get_type_hints(Recipe)
     names = [field.name for field in dataclasses.fields(Recipe)]
     overrides = {name: getattr(args, name) for name in names if hasattr(args, name)}
     for name, value in overrides.items():
-        if isinstance(value, list) and len(value) == 1:
+        if isinstance(value, list) and len(value) == 1 and _reads_text(kinds[name], value[0]):
             overrides[name] = value[0]
     return {**overrides, **getattr(args, "dotted", {})}
 
@@ -78,7 +108,7 @@ def _add_flag(group: argparse._ArgumentGroup, field: dataclasses.Field[Any], kin
         "default": argparse.SUPPRESS,
         "help": _help(field),
     }
-    if kind is bool:
+    if bool in _members(kind):
         group.add_argument(flag, nargs="?", const="true", metavar="true|false", **shared)
         shared["help"] = argparse.SUPPRESS
         group.add_argument(f"--no_{field.name}", action="store_const", const="false", **shared)
@@ -108,6 +138,11 @@ def _members(kind: Any) -> tuple[Any, ...]:
 
 def _takes_several(kind: Any) -> bool:
     return list[str] in _members(kind)
+
+
+def _reads_text(kind: Any, text: str) -> bool:
+    """Whether a key takes one text, or reads it as a list or mapping."""
+    return str in _members(kind) or text.startswith(("[", "{")) or "," in text
 
 
 def _is_mapping(kind: Any) -> bool:

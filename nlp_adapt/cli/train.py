@@ -11,9 +11,8 @@ import argparse
 from typing import Any
 
 from nlp_adapt.cli import console
-from nlp_adapt.cli.recipe_flags import add_recipe_flags, recipe_overrides, take_dotted_flags
-from nlp_adapt.errors import AdaptationError, ConfigError
-from nlp_adapt.recipe import load_recipe
+from nlp_adapt.cli.recipe_flags import add_recipe_arguments, read_recipe, take_dotted_flags
+from nlp_adapt.errors import AdaptationError
 
 USAGE = "nlp-adapt train [--config RECIPE.yaml] [--KEY VALUE ...] [--json] [--debug]"
 HELP = "train a source-only model and an adapted one, and compare them"
@@ -21,23 +20,15 @@ HELP = "train a source-only model and an adapted one, and compare them"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the recipe file, and every key of a recipe as a flag."""
-    parser.add_argument("--config", metavar="RECIPE.yaml", help="recipe file")
-    parser.add_argument("--json", action="store_true", help="print results as one JSON object")
-    add_recipe_flags(parser)
+    add_recipe_arguments(parser, "results")
 
 
-def accept_unknown(args: argparse.Namespace, words: list[str]) -> list[str]:
-    """Take dotted flags; return the words that nobody knows."""
-    return take_dotted_flags(args, words)
+accept_unknown = take_dotted_flags
 
 
 def run(args: argparse.Namespace) -> int:
     """Train, then print the table that compares the two models."""
-    recipe = load_recipe(args.config, recipe_overrides(args))
-    if recipe.source is None:
-        raise ConfigError(
-            "name the labelled domain: --source FILE, or `source: FILE` in the recipe."
-        )
+    recipe = read_recipe(args)
     with console.stdout_for_results(args.json):
         results, failed_push = _train(recipe)
     if not console.is_main_process():

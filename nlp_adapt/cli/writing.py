@@ -11,29 +11,42 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO, NamedTuple, Protocol, TextIO
 
 from nlp_adapt.cli.parts import copy_all
 from nlp_adapt.errors import DataError, RunError
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
-Record = Mapping[str, Any]
 
 
-def check_output(out: Path, source: Path | None) -> None:
+class LabelledRow(NamedTuple):
+    """A row of the input and what is added to it.
+
+    Attributes:
+        place: Where it stood, for messages.
+        record: Its values by column.
+        added: The new values, by the new columns' own names.
+    """
+
+    place: str
+    record: Mapping[str, Any]
+    added: Mapping[str, Any]
+
+
+def check_output(out: Path, source: Path | None, option: str = "--out") -> None:
     """Refuse an output that cannot be written, before any work is done.
 
     Raises:
         RunError: The folder is missing or closed, or it is the input.
     """
     if source is not None and out.exists() and source.exists() and out.samefile(source):
-        raise RunError(f"--out {out}: is the input file; choose another name.")
+        raise RunError(f"{option} {out}: is the input file; choose another name.")
     if out.is_dir():
-        raise RunError(f"--out {out}: is a folder; name a file.")
+        raise RunError(f"{option} {out}: is a folder; name a file.")
     if not out.parent.is_dir():
-        raise RunError(f"--out {out}: the folder {out.parent} does not exist; make it first.")
+        raise RunError(f"{option} {out}: the folder {out.parent} does not exist; make it first.")
     if not os.access(out.parent, os.W_OK):
-        raise RunError(f"--out {out}: the folder {out.parent} cannot be written.")
+        raise RunError(f"{option} {out}: the folder {out.parent} cannot be written.")
 
 
 def check_format(out: Path, suffixes: Sequence[str]) -> str:
@@ -66,86 +79,108 @@ def staged_output(out: Path) -> Iterator[Path]:
         staged.unlink(missing_ok=True)
 
 
-def open_text(path: Path, name: Path) -> TextIO:
-    """Open `path` for writing UTF-8 text, gzip'd where `name` ends in .gz."""
-    if name.name.lower().endswith(".gz"):
-        return gzip.open(path, "wt", encoding="utf-8", newline="")
-    return path.open("w", encoding="utf-8", newline="")
+class Format(Protocol):
+    """How labelled rows become a file: a start, then parts."""
+
+    def start(self) -> bytes:
+        """What stands before the first row."""
+
+    def encode(self, rows: Sequence[LabelledRow]) -> bytes:
+        """Some rows as a part of the output.
+
+        Raises:
+            DataError: A value does not fit the format.
+        """
+
+    def merge(self, parts: list[Path], staged: Path, summary: Mapping[str, Any]) -> None:
+        """Join parts to the whole file.
+
+        Args:
+            parts: Files with what `encode` gave, in order.
+            staged: The file to write.
+            summary: What was counted over all parts.
+        """
 
 
 @dataclass(frozen=True)
 class RowFormat:
-    """How rows are written.
+    """Rows as csv, tsv, jsonl or parquet.
 
     Attributes:
         suffix: `.csv`, `.tsv`, `.jsonl` or `.parquet`.
-        columns: The columns in order: the input's, then the new ones.
-        numbers: Which of them are numbers that this program adds.
-        texts: Which of them are texts that this program adds.
+        columns: The input's columns in order.
+        names: Names of the new columns in the output, by their own names; they follow the others.
+        types: Types of the new columns, by their own names: `string`, `int64` or `float64`, or a
+            list or mapping of them.
         gzipped: Whether the whole is gzip'd.
         features: The `datasets` types of the input's columns, where it has types.
     """
 
     suffix: str
     columns: Sequence[str]
-    numbers: Sequence[str] = ()
-    texts: Sequence[str] = ()
+    names: Mapping[str, str]
+    types: Mapping[str, Any]
     gzipped: bool = False
     features: Mapping[str, Any] | None = None
 
-    def encode(self, records: Sequence[Record], rows: Sequence[str]) -> bytes:
-        """Some rows as a part of the output.
+    def start(self) -> bytes:
+        """The line of column names, for csv and tsv."""
+        if self.suffix in (".jsonl", ".parquet"):
+            return b""
+        header = io.StringIO(newline="")
+        self._writer(header).writerow([*self.columns, *self.names.values()])
+        return header.getvalue().encode("utf-8", "replace")
 
-        Args:
-            records: The values of each row by column.
-            rows: Where each row stood, for messages.
-
-        Raises:
-            DataError: A value does not fit the format.
-        """
+    def encode(self, rows: Sequence[LabelledRow]) -> bytes:
+        """Some rows as a part of the output; see `Format`."""
         if self.suffix == ".jsonl":
-            return b"".join(map(_json_line, records))
+            return b"".join(_json_line(self._record(row)) for row in rows)
         if self.suffix == ".parquet":
-            return self._parquet(records)
+            return self._parquet(rows)
         stream = io.StringIO(newline="")
         writer = self._writer(stream)
-        for record, row in zip(records, rows, strict=True):
-            fields = [_field(record.get(name)) for name in self.columns]
-            if self.suffix == ".tsv" and any(m in field for field in fields for m in "\t\n\r"):
+        for row in rows:
+            record = self._record(row)
+            fields = [_text(record.get(name)) for name in (*self.columns, *self.names.values())]
+            if self.suffix == ".tsv" and any(m in text for text in fields for m in "\t\n\r"):
                 raise DataError(
-                    f"{row} holds a tab or a line break, which tsv cannot: write csv or jsonl."
+                    f"{row.place} holds a tab or a line break, which tsv cannot: write csv or "
+                    "jsonl."
                 )
             writer.writerow(fields)
         return stream.getvalue().encode("utf-8", "replace")
 
-    def merge(self, parts: list[Path], staged: Path) -> None:
-        """Join parts to the whole file."""
+    def merge(self, parts: list[Path], staged: Path, summary: Mapping[str, Any]) -> None:
+        """Join parts to the whole file; see `Format`."""
         if self.suffix == ".parquet":
             self._merge_parquet(parts, staged)
             return
-        with gzip.open(staged, "wb") if self.gzipped else staged.open("wb") as file:
-            if self.suffix != ".jsonl":
-                header = io.StringIO(newline="")
-                self._writer(header).writerow(self.columns)
-                file.write(header.getvalue().encode("utf-8", "replace"))
+        with open_bytes(staged, gzipped=self.gzipped) as file:
+            file.write(self.start())
             copy_all(parts, file)
+
+    def _record(self, row: LabelledRow) -> dict[str, Any]:
+        """Old and new values by column."""
+        return {**row.record, **{name: row.added.get(key) for key, name in self.names.items()}}
 
     def _writer(self, stream: TextIO) -> Any:
         delimiter = "\t" if self.suffix == ".tsv" else ","
         return csv.writer(stream, delimiter=delimiter, lineterminator="\n")
 
-    def _parquet(self, records: Sequence[Record]) -> bytes:
-        from datasets import Dataset, Features, Value
+    def _parquet(self, rows: Sequence[LabelledRow]) -> bytes:
+        import pyarrow
+        from datasets import Dataset, Features
 
-        features = None
-        if self.features is not None:
-            types = dict(self.features)
-            types |= {name: Value("float64") for name in self.numbers}
-            types |= {name: Value("string") for name in self.texts}
-            features = Features({name: types[name] for name in self.columns})
-        data = {name: [record.get(name) for record in records] for name in self.columns}
+        old = {name: [row.record.get(name) for row in rows] for name in self.columns}
+        new = {name: [row.added.get(key) for row in rows] for key, name in self.names.items()}
         stream = io.BytesIO()
-        Dataset.from_dict(data, features).to_parquet(stream)
+        try:
+            known = self.features or (Dataset.from_dict(old).features if old else {})
+            types = {name: known[name] for name in self.columns}
+            types |= {name: _feature(self.types[key]) for key, name in self.names.items()}
+            Dataset.from_dict({**old, **new}, Features(types)).to_parquet(stream)
+        except (pyarrow.ArrowException, TypeError, OverflowError) as error:
+            raise _mixed_types(error) from error
         return stream.getvalue()
 
     def _merge_parquet(self, parts: list[Path], staged: Path) -> None:
@@ -154,29 +189,52 @@ class RowFormat:
 
         schemas = [parquet.read_schema(part) for part in parts]
         if not schemas:
-            schemas = [pyarrow.schema([(name, pyarrow.string()) for name in self.columns])]
+            schemas = [
+                pyarrow.schema(
+                    [(name, pyarrow.string()) for name in (*self.columns, *self.names.values())]
+                )
+            ]
         try:
             schema = pyarrow.unify_schemas(schemas, promote_options="permissive")
         except pyarrow.ArrowException as error:
-            reason = str(error).splitlines()[0].rstrip(".")
-            raise DataError(
-                f"a column holds values of several types, which parquet cannot ({reason}): "
-                "write jsonl."
-            ) from error
+            raise _mixed_types(error) from error
         metadata = schemas[0].metadata if self.features is not None else None
         with parquet.ParquetWriter(staged, schema.with_metadata(metadata)) as writer:
             for part in parts:
                 writer.write_table(parquet.read_table(part).cast(writer.schema))
 
 
-def _json_line(record: Record) -> bytes:
+def open_bytes(path: Path, *, gzipped: bool) -> BinaryIO | gzip.GzipFile:
+    """Open `path` for writing; gzip'd without the time, so that equal content is equal bytes."""
+    return gzip.GzipFile(path, "wb", mtime=0) if gzipped else path.open("wb")
+
+
+def _feature(kind: Any) -> Any:
+    """The `datasets` type of an added column."""
+    from datasets import List, Value
+
+    if isinstance(kind, list):
+        return List(_feature(kind[0]))
+    if isinstance(kind, dict):
+        return {name: _feature(inner) for name, inner in kind.items()}
+    return Value(kind)
+
+
+def _mixed_types(error: Exception) -> DataError:
+    reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+    return DataError(
+        f"a column holds values of several types, which parquet cannot ({reason}): write jsonl."
+    )
+
+
+def _json_line(record: Mapping[str, Any]) -> bytes:
     try:
         return (json.dumps(record, ensure_ascii=False, default=str) + "\n").encode()
     except UnicodeEncodeError:  # half a surrogate pair, which only an escape can keep
         return (json.dumps(record, default=str) + "\n").encode()
 
 
-def _field(value: Any) -> str:
+def _text(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, (dict, list)):

@@ -1,24 +1,25 @@
 """Reading a file of rows some thousands at a time, with rows that cannot be read set aside.
 
 What `data.files` reads whole for training, prediction reads in pieces, so that memory stays
-constant for csv, tsv, jsonl, txt and parquet. A row that cannot be read never stops the file: it
-comes back with the reason, and nothing is guessed in its place.
+constant for csv, tsv, jsonl, txt, parquet and CoNLL columns. A row that cannot be read never stops
+the file: it comes back with the reason, and nothing is guessed in its place.
 """
 
 from __future__ import annotations
 
-import csv
 import gzip
 import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from nlp_adapt.data.files import MAX_LINE_BYTES, data_suffix, read_file, read_lines
-from nlp_adapt.data.quarantine import BadLines
+from nlp_adapt.data.conll import column_names, conll_sentences, looks_like_conll
+from nlp_adapt.data.delimited import delimited_header, delimited_rows
+from nlp_adapt.data.files import data_suffix, read_file, read_lines
+from nlp_adapt.data.quarantine import CollectedLines
 from nlp_adapt.data.tables import Table
 from nlp_adapt.errors import DataError
 
@@ -84,9 +85,11 @@ class RowFile:
         """
         with _plain_errors(self.path):
             if self._suffix in (".csv", ".tsv"):
-                return self._header()
+                return delimited_header(self.path, self._suffix)
             if self._suffix == ".txt":
                 return ["text"]
+            if self.line_per_token:
+                return self._conll_columns()
             if self._suffix == ".parquet":
                 return list(_parquet(self.path).schema_arrow.names)
             names: dict[str, None] = {}
@@ -102,15 +105,19 @@ class RowFile:
 
         return Features.from_arrow_schema(_parquet(self.path).schema_arrow)
 
-    def chunks(self, size: int) -> Iterator[Chunk]:
+    def chunks(self, size: int, characters: int | None = None) -> Iterator[Chunk]:
         """The rows in order, `size` at a time, readable or not.
+
+        Args:
+            size: Most rows in a chunk.
+            characters: A chunk that holds so many ends early, so that huge cells do not add up.
 
         Raises:
             DataError: The file cannot be read on, such as for an open quotation mark.
         """
         with _plain_errors(self.path):
             rows = self._rows()
-            while part := list(islice(rows, size)):
+            while part := _take(rows, size, characters):
                 chunk = Chunk()
                 for place, record, rejected in part:
                     if rejected is not None:
@@ -121,87 +128,39 @@ class RowFile:
                 yield chunk
 
     @property
+    def line_per_token(self) -> bool:
+        """Whether the file has CoNLL columns."""
+        return self._suffix in (".conll", ".bio", ".iob")
+
+    @cached_property
     def _suffix(self) -> str:
-        return data_suffix(self.path) or ""
+        suffix = data_suffix(self.path) or ""
+        if suffix == ".txt" and self.task == "token-classification":
+            lines = read_lines(self.path, CollectedLines(self.path))
+            return ".conll" if looks_like_conll(lines) else suffix
+        return suffix
 
     def _rows(self) -> Iterator[Row]:
         suffix = self._suffix
-        if suffix == ".csv":
-            return self._csv_rows()
-        if suffix == ".tsv":
-            return self._tsv_rows()
+        if suffix in (".csv", ".tsv"):
+            return (self._row(*row) for row in delimited_rows(self.path, suffix))
         if suffix == ".txt":
             return self._txt_rows()
         if suffix == ".jsonl" or (suffix == ".json" and not self._is_array()):
             return self._jsonl_rows()
         if suffix == ".parquet":
             return self._parquet_rows()
+        if self.line_per_token:
+            return self._conll_rows()
         return _table_rows(read_file(self.path, self.task))
 
-    def _header(self) -> list[str]:
-        bad = _Collected(self.path)
-        if self._suffix == ".csv":
-            first = next((fields for _, fields in self._csv_fields(bad)), None)
-        else:
-            first = next((line.split("\t") for _, line in read_lines(self.path, bad) if line), None)
-        if first is None:
-            raise DataError(f"{self.path} is empty.")
-        bad.refuse(next(iter(bad.reasons), 0))
-        header = [_unquoted(name).strip() for name in first]
-        if len(set(header)) < len(header):
-            raise DataError(f"{self.path}:1 names a column twice: {', '.join(header)}.")
-        return header
-
-    def _csv_fields(self, bad: BadLines) -> Iterator[tuple[int, list[str]]]:
-        csv.field_size_limit(MAX_LINE_BYTES)
-        first = next((line for _, line in read_lines(self.path, _Collected(self.path))), "")
-        delimiter = ";" if "," not in first and ";" in first else ","
-        lines = (line + "\n" for _, line in read_lines(self.path, bad))
-        reader = csv.reader(lines, delimiter=delimiter, strict=True)
-        start = 1
-        try:
-            for fields in reader:
-                if fields:
-                    yield start, fields
-                start = reader.line_num + 1
-        except csv.Error as error:
-            raise DataError(
-                f"{self.path}:{start} is not valid csv ({error}): check its quotation marks."
-            ) from None
-
-    def _csv_rows(self) -> Iterator[Row]:
-        bad = _Collected(self.path)
-        return self._fielded(self._csv_fields(bad), bad)
-
-    def _tsv_rows(self) -> Iterator[Row]:
-        bad = _Collected(self.path)
-        lines = (
-            (number, [_unquoted(field) for field in line.split("\t")])
-            for number, line in read_lines(self.path, bad)
-            if line
-        )
-        return self._fielded(lines, bad)
-
-    def _fielded(self, numbered: Iterator[tuple[int, list[str]]], bad: _Collected) -> Iterator[Row]:
-        header = self._header()
-        next(numbered)
-        for number, fields in numbered:
-            if len(fields) != len(header):
-                bad.add(
-                    number,
-                    f"it has {len(fields)} fields where the header names {len(header)}: put "
-                    "quotation marks around a text that holds the separator.",
-                )
-            record = dict(zip(header, fields, strict=False))
-            yield self._row(number, record, bad.take(), fields)
-
     def _txt_rows(self) -> Iterator[Row]:
-        bad = _Collected(self.path)
+        bad = CollectedLines(self.path)
         for number, line in read_lines(self.path, bad):
             yield self._row(number, {"text": line}, bad.take(), line)
 
     def _jsonl_rows(self) -> Iterator[Row]:
-        bad = _Collected(self.path)
+        bad = CollectedLines(self.path)
         for number, line in read_lines(self.path, bad):
             if not line.strip():
                 bad.take()
@@ -222,8 +181,25 @@ class RowFile:
                 number += 1
                 yield self._row(number, record, None, record)
 
+    def _conll_columns(self) -> list[str]:
+        bad = CollectedLines(self.path)
+        first = next(conll_sentences(read_lines(self.path, bad), bad), None)
+        if first is None:
+            raise DataError(f"{self.path} holds no rows.")
+        return column_names(len(first.tokens[0]))
+
+    def _conll_rows(self) -> Iterator[Row]:
+        bad = CollectedLines(self.path)
+        for sentence in conll_sentences(read_lines(self.path, bad), bad):
+            names = column_names(len(sentence.tokens[0]))
+            record = None
+            if sentence.reason is None:
+                values = zip(*sentence.tokens, strict=True)
+                record = dict(zip(names, map(list, values), strict=True))
+            yield self._row(sentence.line, record, sentence.reason, sentence.tokens)
+
     def _is_array(self) -> bool:
-        lines = read_lines(self.path, _Collected(self.path))
+        lines = read_lines(self.path, CollectedLines(self.path))
         first = next((line for _, line in lines if line.strip()), "")
         return first.lstrip().startswith("[")
 
@@ -232,20 +208,6 @@ class RowFile:
         if reason is not None:
             return place, None, Rejected(place, reason, content)
         return place, record, None
-
-
-class _Collected(BadLines):
-    """Takes every bad line; the reader asks for the reasons row by row."""
-
-    def add(self, number: int, reason: str) -> None:
-        """Note the line."""
-        self.reasons.setdefault(number, reason)
-
-    def take(self) -> str | None:
-        """The first reason since the last call."""
-        reason = next(iter(self.reasons.values()), None)
-        self.reasons.clear()
-        return reason
 
 
 class _plain_errors:  # noqa: N801 - reads as a statement
@@ -269,6 +231,30 @@ class _plain_errors:  # noqa: N801 - reads as a statement
             raise DataError(f"{self.path} cannot be read: {error.strerror or error}.") from None
 
 
+def _take(rows: Iterator[Row], size: int, characters: int | None) -> list[Row]:
+    """The next rows: `size` of them, or fewer once they hold `characters`."""
+    part: list[Row] = []
+    held = 0
+    for row in rows:
+        part.append(row)
+        if characters is not None:
+            held += _characters(row[1] if row[2] is None else row[2].content)
+        if len(part) == size or (characters is not None and held >= characters):
+            break
+    return part
+
+
+def _characters(value: Any) -> int:
+    """Roughly how many characters a value holds."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(map(_characters, value.values()))
+    if isinstance(value, (list, tuple)):
+        return sum(map(_characters, value))
+    return 1
+
+
 def _parquet(path: Path) -> Any:
     import pyarrow
     import pyarrow.parquet
@@ -284,10 +270,3 @@ def _table_rows(table: Table) -> Iterator[Row]:
     columns = {name: list(values) for name, values in table.columns.items()}
     for index, place in enumerate(table.rows):
         yield place, {name: values[index] for name, values in columns.items()}, None
-
-
-def _unquoted(field: str) -> str:
-    inner = field[1:-1]
-    if len(field) < 2 or field[0] + field[-1] != '""' or '"' in inner.replace('""', ""):
-        return field
-    return inner.replace('""', '"')

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from nlp_adapt.data.quarantine import BadLines
+from nlp_adapt.data.quarantine import BadLines, CollectedLines
 from nlp_adapt.data.tables import Table
 
 _DOCUMENT_START = "-DOCSTART-"
@@ -61,6 +62,57 @@ def read_conll(path: Path, lines: Iterable[tuple[int, str]], bad: BadLines | Non
     return Table(data, rows, str(path), line_per_token=True)
 
 
+@dataclass(frozen=True)
+class Sentence:
+    """Successive lines of a CoNLL file.
+
+    Attributes:
+        line: Number of its first line.
+        tokens: The columns of each line.
+        reason: Why it cannot be used, or None.
+    """
+
+    line: int
+    tokens: list[list[str]]
+    reason: str | None
+
+
+def conll_sentences(lines: Iterable[tuple[int, str]], bad: CollectedLines) -> Iterator[Sentence]:
+    """The sentences of a CoNLL file, one at a time; see `read_conll`.
+
+    Args:
+        lines: Line numbers and texts.
+        bad: Takes unreadable lines.
+    """
+    tokens: list[list[str]] = []
+    reason: str | None = None
+    start = width = 0
+    for number, line in lines:
+        fault = bad.take()
+        if not line.strip(" \t") or line.startswith(_DOCUMENT_START):
+            if tokens:
+                yield Sentence(start, tokens, reason)
+            tokens, reason = [], None
+            continue
+        fields = _split_columns(line)
+        width = width or len(fields)
+        if len(fields) != width:
+            fault = fault or (
+                f"line {number} has {len(fields)} columns where the first line has {width}."
+            )
+        start = start if tokens else number
+        tokens.append(fields)
+        reason = reason or fault
+    if tokens:
+        yield Sentence(start, tokens, reason)
+
+
+def column_names(width: int) -> list[str]:
+    """What the columns of a CoNLL file are called: the token comes first and its tag last."""
+    middle = [f"column_{number}" for number in range(2, width)]
+    return ["tokens", *middle, *(["tags"] if width > 1 else [])]
+
+
 def _split_columns(line: str) -> list[str]:
     # A tab keeps an empty token apart from its tag; str.split() would also cut at a no-break space.
     return line.split("\t") if "\t" in line else re.split(" +", line.strip(" "))
@@ -77,7 +129,7 @@ def looks_like_conll(lines: Iterable[tuple[int, str]], probe: int = 200) -> bool
 _WORD = re.compile(
     r"""
     (?:https?://|www\.)[^\s<>]*[^\s<>"'.,;:!?)\]}…’”]   # a URL, without the full stop behind it
-  | [\w.+-]+@\w[\w-]*(?:\.[\w-]+)*\.\w+                 # an e-mail address
+  | [\w.+-]{1,64}@\w[\w-]*(?:\.[\w-]+)*\.\w+             # an e-mail address
   | [@\#]\w+                                            # a mention, a hashtag
   | (?:[^\W\d_]\.){2,}                                  # U.S.
   | \d+(?:[.,:/-]\d+)*                                  # 3,000.5  10:30  1996-08-22
@@ -99,14 +151,12 @@ def split_words(text: str) -> list[tuple[str, int, int]]:
     character that is not white space belongs to exactly one word. Scripts written without spaces
     (Chinese, Japanese, Thai) are not segmented: give those as lists of tokens.
     """
-    words: list[tuple[str, int, int]] = []
+    spans: list[tuple[int, int]] = []
     for start, end in _spans(text):
-        if words and words[-1][2] == start and _joined(words[-1][0][-1], text[start]):
-            first = words.pop()[1]
-            words.append((text[first:end], first, end))
-        else:
-            words.append((text[start:end], start, end))
-    return words
+        if spans and spans[-1][1] == start and _joined(text[start - 1], text[start]):
+            start = spans.pop()[0]
+        spans.append((start, end))
+    return [(text[start:end], start, end) for start, end in spans]
 
 
 def _spans(text: str) -> Iterator[tuple[int, int]]:

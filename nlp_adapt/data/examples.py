@@ -108,7 +108,7 @@ def read_examples(table: Table, options: ReadOptions, unlabelled: bool = False) 
     Raises:
         DataError: A column is missing or ambiguous, or a label cannot be used.
     """
-    text_column, split_text = _find_text(table, options, unlabelled)
+    text_column, split_text = find_text(table, options, unlabelled)
     label_column = None if unlabelled or split_text else _find_label(table, options, text_column)
     wanted = [text_column] if label_column is None else [text_column, label_column]
     table = table.narrow(wanted, options.max_rows, options.seed)
@@ -153,8 +153,12 @@ def _has_text(text: str | list[str]) -> bool:
 # Columns
 
 
-def _find_text(table: Table, options: ReadOptions, unlabelled: bool) -> tuple[str, bool]:
-    """The text column, and whether its text has yet to be split into words."""
+def find_text(table: Table, options: ReadOptions, unlabelled: bool = False) -> tuple[str, bool]:
+    """The text column, and whether its text has yet to be split into words.
+
+    Raises:
+        DataError: There is none, or several may be meant.
+    """
     named = options.text_column
     if named is not None and (named in table.columns or not unlabelled):
         _require(table, named, "text_column")
@@ -225,7 +229,7 @@ def _read_text(value: Any, table: Table, index: int) -> str:
             f"{table.locate(index)} holds a {type(value).__name__} where text is expected: "
             "name another column with text_column."
         )
-    return _encodable(value)
+    return encodable(value)
 
 
 def _read_tokens(value: Any, table: Table, index: int) -> list[str]:
@@ -236,10 +240,10 @@ def _read_tokens(value: Any, table: Table, index: int) -> list[str]:
             f"{table.locate(index)} does not hold a list of tokens (strings): name the column of "
             "tokens, or of plain text, with text_column."
         )
-    return [_encodable(word) for word in value]
+    return [encodable(word) for word in value]
 
 
-def _encodable(text: str) -> str:
+def encodable(text: str) -> str:
     """JSON may escape half a surrogate pair, which no UTF-8 can hold: U+FFFD takes its place."""
     if text.isascii():
         return text

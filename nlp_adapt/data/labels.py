@@ -28,6 +28,7 @@ __all__ = [
     "IGNORE",
     "LabelSpace",
     "apply_label_map",
+    "as_yaml",
     "bio2_names",
     "check_source",
     "compare_labels",
@@ -181,7 +182,7 @@ def match_labels(source: Domain, target: Domain) -> LabelSpace:
     raise DataError(
         f"the {what} of {target.name} ({', '.join((*space.shared, *space.target_only))}) include "
         f"some that {source.name} ({', '.join(ours)}) lacks: {', '.join(space.target_only)}. "
-        f"Say what they mean with a label map, for example label_map: {_as_yaml(proposal)}"
+        f"Say what they mean with a label map, for example label_map: {as_yaml(proposal)}"
     )
 
 
@@ -209,7 +210,8 @@ def _group(name: str) -> int | None:
     return None
 
 
-def _as_yaml(mapping: dict[str, str]) -> str:
+def as_yaml(mapping: dict[str, str]) -> str:
+    """A label map on one line, as it can be pasted into a recipe."""
     return "{" + ", ".join(f"{_quoted(k)}: {_quoted(v)}" for k, v in mapping.items()) + "}"
 
 

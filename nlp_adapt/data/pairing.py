@@ -1,58 +1,50 @@
 """Source and target rows into paired batches: seeded, length-aware, resumable.
 
 Each domain is an endless stream of reshuffled passes over its rows. Step `s` consumes exactly
-`global_batch` rows of each stream, so that no row repeats or is dropped within a pass, however
-often the smaller domain starts over. Which rows a step holds is a pure function of the seed and the
-step: resuming needs nothing but the step number, and every process computes the same plan and takes
-its own share of it.
+`global_batch` rows of each side, which several domains share equally (see `mixing`), so that no row
+repeats or is dropped within a pass, however often a smaller domain starts over. Which rows a step
+holds is a pure function of the seed and the step: resuming needs nothing but the step number, and
+every process computes the same plan and takes its own share of it.
 
 Within a window of steps both sides are sorted by length and dealt out side by side, so that a batch
 holds rows of like length from both domains; the order of batches within the window is shuffled.
+Where one domain's texts are longer throughout, no pairing of rows avoids padding: a batch is then
+divided into the source's rows and the others, each with a width of their own (see
+`modeling.passes`).
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from nlp_adapt.data.mixing import (
+    RowStream,
+    SideStream,
+    balance,
+    salt_of,
+    several_domains,
+    side_of,
+)
 from nlp_adapt.data.preprocessing import EncodedRows, choose_widths, collate, width_for
 
-WINDOW_STEPS = 32
+__all__ = ["PairedBatches", "RowStream"]
 
-
-class RowStream:
-    """An endless sequence of row indices: one random permutation after another."""
-
-    def __init__(self, rows: int, seed: int, salt: int) -> None:
-        if rows < 1:
-            raise ValueError("a stream needs at least one row")
-        self.rows = rows
-        self._seed = (seed, salt)
-        self._cached: tuple[int, np.ndarray] | None = None
-
-    def take(self, start: int, stop: int) -> np.ndarray:
-        """The row indices at stream positions `start` to `stop - 1`."""
-        taken = []
-        while start < stop:
-            epoch, offset = divmod(start, self.rows)
-            size = min(stop - start, self.rows - offset)
-            taken.append(self._permutation(epoch)[offset : offset + size])
-            start += size
-        return np.concatenate(taken)
-
-    def _permutation(self, epoch: int) -> np.ndarray:
-        if self._cached is None or self._cached[0] != epoch:
-            generator = np.random.default_rng([*self._seed, epoch])
-            self._cached = (epoch, generator.permutation(self.rows))
-        return self._cached[1]
+WINDOW_STEPS = 128
+# Share of a batch's tokens that two passes must save. Each pass costs something of its own: casting
+# weights, adding up gradients, starting kernels.
+LEAST_SAVING = 0.05
 
 
 class PairedBatches:
     """The batches of a stage.
 
     Args:
-        sides: The rows of each side that the stage reads: source and target, or one of them.
+        sides: The rows of each side that the stage reads, the source first: `source` and `target`,
+            or one of them, and labelled target rows, `few_shot`, where there are some.
         total_steps: Optimizer steps of the stage.
         batch_size: Rows per side in one micro-batch of one process.
         micro_batches: Micro-batches per optimizer step and process.
@@ -60,6 +52,8 @@ class PairedBatches:
         process: This process's index.
         seed: Seed of the row order.
         pad_id: Token id of padding.
+        portions: Rows of a side in a step, as a share of a whole batch, where it is not 1.
+        divide: Whether a batch may go through the encoder in two passes of different width.
     """
 
     def __init__(
@@ -73,6 +67,8 @@ class PairedBatches:
         micro_batches: int = 1,
         processes: int = 1,
         process: int = 0,
+        portions: Mapping[str, float] | None = None,
+        divide: bool = False,
     ) -> None:
         self.sides = sides
         self.total_steps = total_steps
@@ -82,15 +78,21 @@ class PairedBatches:
         self.global_batch = batch_size * self.shares
         self.pad_id = pad_id
         self.seed = seed
+        self.divide = divide and not any(rows.states is not None for rows in sides.values())
         self.widths = choose_widths(np.concatenate([rows.lengths for rows in sides.values()]))
         self._streams = {
-            name: RowStream(len(rows), seed, salt={"source": 1, "target": 2}[name])
+            name: SideStream(rows, self.rows_per_step(name, portions or {}), seed, salt_of(name))
             for name, rows in sides.items()
         }
+        self._several = several_domains(sides)
         windows = max(1, -(-total_steps // WINDOW_STEPS))
         self._edges = np.linspace(0, total_steps, windows + 1).astype(np.int64)
         self._plan: tuple[int, dict[str, np.ndarray]] | None = None
         self._labelled_cache: dict[str, np.ndarray] = {}
+
+    def rows_per_step(self, name: str, portions: Mapping[str, float]) -> int:
+        """Rows of a side in a step, over all processes and micro-batches; at least one."""
+        return max(1, round(portions.get(name, 1.0) * self.global_batch))
 
     def rows_of(self, step: int) -> dict[str, np.ndarray]:
         """The rows of the whole step, all processes together: `[global batch]` per side."""
@@ -109,60 +111,83 @@ class PairedBatches:
         return int(np.searchsorted(self._edges, step, side="right")) - 1
 
     def order_of(self, window: int) -> np.ndarray:
-        """The order in which a window's batches, sorted by length, are used."""
+        """The order in which a window's batches, sorted by length, are used.
+
+        The first step has the longest rows: where memory is too small for them, a run should fail
+        at once, and not after an hour.
+        """
         steps = int(self._edges[window + 1] - self._edges[window])
-        return np.random.default_rng([self.seed, 3, window]).permutation(steps)
+        order = np.random.default_rng([self.seed, 3, window]).permutation(steps)
+        if window == 0:
+            longest = int(order.argmax())
+            order[[0, longest]] = order[[longest, 0]]
+        return order
 
     def step(self, step: int) -> list[dict[str, Any]]:
-        """This process's collated micro-batches of a step, with the step's denominators."""
+        """This process's collated micro-batches of a step.
+
+        Beside what `collate` gives, each has the step's denominators, how many of its units are of
+        the source, and `passes`: rows and width of each part that goes through the encoder.
+        """
         rows = self.rows_of(step)
-        longest = max(int(self.sides[name].lengths[chosen].max()) for name, chosen in rows.items())
-        width = width_for(longest, self.widths)
+        widths = {
+            name: width_for(int(self.sides[name].lengths[chosen].max()), self.widths)
+            for name, chosen in rows.items()
+        }
+        width = max(widths.values())
         counts = self._denominators(rows)
+        factors = {
+            f"{side}_balance": balance(self.sides, rows, side, domains)
+            for side, domains in self._several.items()
+        }
         batches = []
         for share in self.mine:
-            parts = [
-                (self.sides[name], chosen[share :: self.shares]) for name, chosen in rows.items()
-            ]
+            mine = {name: chosen[share :: self.shares] for name, chosen in rows.items()}
+            parts = [(self.sides[name], chosen) for name, chosen in mine.items()]
             batch: dict[str, Any] = dict(collate(parts, width=width, pad_id=self.pad_id))
-            source = "source" in rows
-            first = (
-                self.sides["source"].unit_counts[rows["source"][share :: self.shares]]
-                if source
-                else []
-            )
-            batch["source_units"] = int(np.sum(first))
+            source = mine.get("source", np.zeros(0, dtype=np.int64))
+            counted = self.sides["source"].unit_counts[source] if len(source) else source
+            batch["source_units"] = int(counted.sum())
+            batch["passes"] = self._passes(mine, widths)
             batch.update(counts)
+            batch.update(factors)
             batches.append(batch)
         return batches
 
+    def _passes(
+        self, chosen: Mapping[str, np.ndarray], widths: Mapping[str, int]
+    ) -> tuple[tuple[int, int], ...]:
+        """Rows and width of each part of a batch: source and others, or both together."""
+        whole = (sum(map(len, chosen.values())), max(widths.values()))
+        others = [name for name in chosen if name != "source"]
+        if not self.divide or not others or "source" not in chosen:
+            return (whole,)
+        source = len(chosen["source"])
+        parts = (
+            (source, widths["source"]),
+            (whole[0] - source, max(widths[name] for name in others)),
+        )
+        saved = whole[0] * whole[1] - sum(rows * width for rows, width in parts)
+        return parts if saved >= LEAST_SAVING * whole[0] * whole[1] else (whole,)
+
     def _plan_window(self, window: int) -> dict[str, np.ndarray]:
         first, last = int(self._edges[window]), int(self._edges[window + 1])
-        steps = last - first
         order = self.order_of(window)
-        plan = {}
-        for name, stream in self._streams.items():
-            rows = stream.take(first * self.global_batch, last * self.global_batch)
-            rows = rows[np.argsort(self.sides[name].lengths[rows], kind="stable")]
-            plan[name] = rows.reshape(steps, self.global_batch)[order]
-        return plan
+        return {name: stream.plan(first, last, order) for name, stream in self._streams.items()}
 
     def _denominators(self, rows: dict[str, np.ndarray]) -> dict[str, float]:
         """Mean units and labelled units per micro-batch over the whole step, for each side.
 
         Every process knows the whole plan, so that global denominators need no communication.
         """
-        counts = {}
-        for name in ("source", "target"):
-            chosen = rows.get(name)
-            units = labelled = 0
-            if chosen is not None:
-                side = self.sides[name]
-                units = int(side.unit_counts[chosen].sum())
-                labelled = int(self._labelled(name)[chosen].sum())
-            counts[f"{name}_count"] = units / self.shares
-            counts[f"{name}_labelled"] = labelled / self.shares
-        return counts
+        units, labelled = (defaultdict(int, source=0, target=0) for _ in range(2))
+        for name, chosen in rows.items():
+            units[side_of(name)] += int(self.sides[name].unit_counts[chosen].sum())
+            labelled[side_of(name)] += int(self._labelled(name)[chosen].sum())
+        return {
+            **{f"{side}_count": count / self.shares for side, count in units.items()},
+            **{f"{side}_labelled": count / self.shares for side, count in labelled.items()},
+        }
 
     def _labelled(self, name: str) -> np.ndarray:
         """`[rows]` labelled units of each row of a side."""

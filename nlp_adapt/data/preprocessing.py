@@ -15,8 +15,11 @@ from typing import Any
 import numpy as np
 
 IGNORED_LABEL = -100
-WIDTH_STEP = 4
-MAX_WIDTHS = 12
+WIDTH_STEP = 2
+MAX_WIDTHS = 20
+WIDTH_GROWTH = 1.08
+# Where rows are long, widths lie further apart than WIDTH_STEP, so that few come into question.
+_MOST_CANDIDATES = 256
 
 
 @dataclass(frozen=True)
@@ -160,22 +163,23 @@ def collate(
     input_ids = np.full((total, width), pad_id, dtype=np.int64)
     mask = np.zeros((total, width), dtype=np.int64)
     labels, unit_rows, domains, positions, teacher = [], [], [], [], []
-    row = 0
+    first = 0
     for rows, chosen in parts:
-        for index in chosen:
-            start, stop = rows.offsets[index], rows.offsets[index + 1]
-            input_ids[row, : stop - start] = rows.ids[start:stop]
-            mask[row, : stop - start] = 1
-            first, last = rows.unit_offsets[index], rows.unit_offsets[index + 1]
-            labels.append(rows.labels[first:last])
-            unit_rows.append(np.full(last - first, row))
-            domain = 0 if rows.domains is None else rows.domains[index]
-            domains.append(np.full(last - first, domain))
-            if rows.teacher is not None:
-                teacher.append(rows.teacher[first:last])
-            if rows.positions is not None:
-                positions.append(row * width + rows.positions[first:last].astype(np.int64))
-            row += 1
+        numbers = np.arange(first, first + len(chosen))
+        real = np.arange(width) < rows.lengths[chosen][:, None]
+        mask[numbers] = real
+        input_ids[first : first + len(chosen)][real] = rows.ids[_spans(rows.offsets, chosen)]
+        units = _spans(rows.unit_offsets, chosen)
+        of_unit = np.repeat(numbers, rows.unit_counts[chosen])
+        labels.append(rows.labels[units])
+        unit_rows.append(of_unit)
+        indices = np.zeros(len(chosen), np.int64) if rows.domains is None else rows.domains[chosen]
+        domains.append(np.repeat(indices, rows.unit_counts[chosen]))
+        if rows.teacher is not None:
+            teacher.append(rows.teacher[units])
+        if rows.positions is not None:
+            positions.append(of_unit * width + rows.positions[units])
+        first += len(chosen)
     batch = {
         "input_ids": input_ids,
         "attention_mask": mask,
@@ -207,45 +211,55 @@ def _collate_states(
     return states
 
 
+def _spans(offsets: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Flat indices of everything that belongs to the rows `chosen`, in that order."""
+    sizes = offsets[chosen + 1] - offsets[chosen]
+    starts = np.cumsum(sizes) - sizes
+    return np.repeat(offsets[chosen] - starts, sizes) + np.arange(sizes.sum())
+
+
 def choose_widths(lengths: np.ndarray, most: int = MAX_WIDTHS) -> np.ndarray:
-    """At most `most` padded widths, multiples of 4, that waste the fewest padding tokens.
+    """At most `most` padded widths that waste the fewest padding tokens.
 
     Few distinct shapes matter on CPU, where each new one compiles new kernels; exact dynamic
-    programming over the histogram of lengths finds the best few.
+    programming over the histogram of lengths finds the best few among the multiples of 2 (of more,
+    where rows are longer than 512 tokens) and the greatest length itself.
     """
-    rounded = -(-np.asarray(lengths, dtype=np.int64) // WIDTH_STEP) * WIDTH_STEP
+    lengths = np.asarray(lengths, dtype=np.int64)
+    longest = int(lengths.max())
+    step = max(WIDTH_STEP, -(-longest // _MOST_CANDIDATES))
+    rounded = np.minimum(-(-lengths // step) * step, longest)
     values, counts = np.unique(rounded, return_counts=True)
-    size = len(values)
-    if size <= most:
+    if len(values) <= most:
         return values
-    cumulative = np.concatenate([[0], np.cumsum(counts)])
-    tokens = np.concatenate([[0], np.cumsum(counts * values)])
-
-    def waste(first: int, last: int) -> int:
-        rows = cumulative[last + 1] - cumulative[first]
-        return int(rows * values[last] - (tokens[last + 1] - tokens[first]))
-
-    best = [[waste(0, last) for last in range(size)]]
-    cuts: list[list[int]] = [[0] * size]
+    rows = np.concatenate([[0], np.cumsum(counts)])
+    # padded[i, j]: tokens where the rows of the lengths i to j share the width of j.
+    padded = (rows[None, 1:] - rows[:-1, None]) * values
+    padded[np.tril_indices_from(padded, -1)] = np.iinfo(np.int64).max // 2
+    best, firsts = padded[0], []
     for _ in range(1, most):
-        row, cut = [], []
-        for last in range(size):
-            options = [
-                (best[-1][first - 1] + waste(first, last) if first else waste(0, last), first)
-                for first in range(last + 1)
-            ]
-            value, first = min(options)
-            row.append(value)
-            cut.append(first)
-        best.append(row)
-        cuts.append(cut)
-    chosen, last = [], size - 1
-    for level in range(most - 1, -1, -1):
-        chosen.append(int(values[last]))
-        last = cuts[level][last] - 1
+        options = padded + np.concatenate([[0], best[:-1]])[:, None]
+        firsts.append(options.argmin(0))
+        best = options.min(0)
+    chosen, last = [], len(values) - 1
+    for first in reversed([np.zeros(len(values), dtype=np.int64), *firsts]):
+        chosen.append(values[last])
+        last = int(first[last]) - 1
         if last < 0:
             break
     return np.array(sorted(chosen))
+
+
+def steady_widths(longest: int) -> np.ndarray:
+    """Padded widths up to `longest` that are the same for all rows: each 8 % above the one before.
+
+    For inference, where rows come in chunks: shapes of one chunk come again in the next.
+    """
+    widths = [min(WIDTH_STEP, longest)]
+    while widths[-1] < longest:
+        larger = int(widths[-1] * WIDTH_GROWTH) // WIDTH_STEP * WIDTH_STEP
+        widths.append(min(max(larger, widths[-1] + WIDTH_STEP), longest))
+    return np.array(widths)
 
 
 def width_for(longest: int, widths: np.ndarray) -> int:
@@ -255,8 +269,8 @@ def width_for(longest: int, widths: np.ndarray) -> int:
 
 def budget_batches(rows: EncodedRows, *, tokens: int, most_rows: int) -> Iterator[np.ndarray]:
     """Row indices for inference: longest first, as many rows a batch as fit `tokens`."""
-    widths = choose_widths(rows.lengths) if len(rows) else np.zeros(0)
     order = np.argsort(-rows.lengths, kind="stable")
+    widths = steady_widths(int(rows.lengths.max(initial=1)))
     start = 0
     while start < len(order):
         width = width_for(int(rows.lengths[order[start]]), widths)

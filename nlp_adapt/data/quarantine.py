@@ -66,3 +66,17 @@ class BadLines:
             f"{listed}. The first: {self.reasons[min(self.reasons)]}"
         )
         return replace(table, columns=columns, rows=[table.rows[i] for i in kept], notes=(note,))
+
+
+class CollectedLines(BadLines):
+    """Takes every unreadable line, without a limit; the reader asks for the reasons row by row."""
+
+    def add(self, number: int, reason: str) -> None:
+        """Note the line."""
+        self.reasons.setdefault(number, reason)
+
+    def take(self) -> str | None:
+        """The first reason since the last call."""
+        reason = next(iter(self.reasons.values()), None)
+        self.reasons.clear()
+        return reason

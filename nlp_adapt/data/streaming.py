@@ -24,7 +24,7 @@ from nlp_adapt.data.chunks import RowFile
 from nlp_adapt.data.examples import ReadOptions, read_examples
 from nlp_adapt.data.files import SUFFIXES, data_suffix
 from nlp_adapt.data.pairing import PairedBatches
-from nlp_adapt.data.preprocessing import WIDTH_STEP, EncodedRows
+from nlp_adapt.data.preprocessing import EncodedRows
 from nlp_adapt.data.tables import table_from_records
 from nlp_adapt.errors import DataError
 
@@ -294,8 +294,7 @@ class StreamedBatches(PairedBatches):
         self._stream = stream
         self._encode = encode
         # The sample need not hold the longest row.
-        longest = -(-max_length // WIDTH_STEP) * WIDTH_STEP
-        self.widths = np.unique([*self.widths, longest])
+        self.widths = np.unique([*self.widths, max_length])
         self._streams.pop("target")
         self._window: _Window | None = None
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="target-stream")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from nlp_adapt.errors import ConfigError, DataError
 from nlp_adapt.metrics.analysis import error_counts, novelty_scores
-from nlp_adapt.metrics.entities import paired_tags, spans_of, strict_entities
+from nlp_adapt.metrics.entities import Span, paired_tags, spans_of, strict_entities
 from nlp_adapt.metrics.rows import OUTSIDE, check_same_lengths
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ def span_metrics(
     Returns:
         Plain Python values, JSON-ready. Strict: `f1`, `precision`, `recall` (micro), `macro_f1`,
         `macro_precision`, `macro_recall`, `support`, `per_type` (type to `precision`, `recall`,
-        `f1`, `support`). `lenient`: the same keys in the lenient reading. `errors`: see
+        `f1`, `support`), `f1_variance` (of sampling
+        other sentences). `lenient`: the same keys in the lenient reading. `errors`: see
         `span_errors`. `covered_types` and `uncovered_types` split the reference types by whether
         the model has them, and `model_only_types` are its types without a reference; all three
         are None without `model_types`. `novelty`, where asked for: see `entity_novelty`.
@@ -62,6 +63,7 @@ def span_metrics(
     true_spans, predicted_spans = spans_of(true_entities), spans_of(predicted_entities)
     result = {
         **_strict_scores(truth, guesses, true_entities, predicted_entities),
+        "f1_variance": _f1_variance(true_spans, predicted_spans),
         "lenient": _lenient_scores(truth, guesses),
         "errors": error_counts(true_spans, predicted_spans),
         **_coverage(truth, guesses, model_types),
@@ -72,6 +74,31 @@ def span_metrics(
         check_same_lengths(tokens, truth, "tokens", "references")
         result["novelty"] = novelty_scores(seen_entities, true_spans, predicted_spans, tokens)
     return result
+
+
+def _f1_variance(truth: Sequence[Sequence[Span]], guesses: Sequence[Sequence[Span]]) -> float:
+    """Sampling variance of micro F1 over sentences, by the delta method.
+
+    F1 is a ratio of sums over sentences, `sum 2 c / sum (t + g)` with the correct, true and guessed
+    spans of each. With `d = 2 c - F1 (t + g)` its variance is about `sum d^2 / (sum (t + g))^2`. The
+    sentence is what is sampled, so spans of one sentence may depend on each other.
+
+    Args:
+        truth: The true spans of each sentence.
+        guesses: The predicted ones.
+
+    Returns:
+        The variance; 0 without spans.
+    """
+    counts = [
+        (2 * len(set(true) & set(guessed)), len(true) + len(guessed))
+        for true, guessed in zip(truth, guesses, strict=True)
+    ]
+    total = sum(both for _, both in counts)
+    if not total:
+        return 0.0
+    f1 = sum(shared for shared, _ in counts) / total
+    return sum((shared - f1 * both) ** 2 for shared, both in counts) / total**2
 
 
 def _strict_scores(

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from nlp_adapt.errors import ModelError
-from nlp_adapt.modeling.lora import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+from nlp_adapt.modeling.hub_adapters import fetch_adapters
+from nlp_adapt.modeling.lora import ADAPTER_CONFIG, ADAPTER_WEIGHTS, STANDS_ON_ADAPTERS
 
 
 def resolve_model(model: str) -> str:
@@ -60,7 +61,7 @@ def load_task_model(
 ) -> Any:
     """An `AutoModelFor*` in float32 with a head for `label_names`.
 
-    A folder of adapters comes as the plain model, with the adapters merged in.
+    A folder or a Hub repository of adapters comes as the plain model, with the adapters merged in.
 
     Args:
         model: Hub id, folder or `builtin:` name.
@@ -73,15 +74,19 @@ def load_task_model(
     """
     import transformers
 
-    if is_adapter_folder(model):
-        return _load_adapter_folder(Path(model), auto_class, label_names, attn_implementation)
+    try:
+        path = model if is_adapter_folder(model) else fetch_adapters(resolve_model(model))
+    except OSError as error:
+        raise _cannot_load(model, "adapter", error) from error
+    if is_adapter_folder(path):
+        return _load_adapter_folder(Path(path), auto_class, label_names, attn_implementation)
     kind = getattr(transformers, auto_class)
     options: dict[str, Any] = (
         {"attn_implementation": attn_implementation} if attn_implementation else {}
     )
     try:
         return kind.from_pretrained(
-            resolve_model(model),
+            path,
             num_labels=len(label_names),
             id2label=dict(enumerate(label_names)),
             label2id={name: index for index, name in enumerate(label_names)},
@@ -93,6 +98,22 @@ def load_task_model(
         )
     except (OSError, ValueError) as error:
         raise _cannot_load(model, "model", error) from error
+
+
+def load_encoder(model: str) -> Any:
+    """The bare encoder in float32, without a task head.
+
+    Raises:
+        ModelError: If it cannot be found, reached or read.
+    """
+    import transformers
+
+    try:
+        return transformers.AutoModel.from_pretrained(
+            resolve_model(model), dtype=torch.float32, use_safetensors=True, trust_remote_code=False
+        )
+    except (OSError, ValueError) as error:
+        raise _cannot_load(model, "encoder", error) from error
 
 
 def is_adapter_folder(model: str | Path) -> bool:
@@ -131,7 +152,9 @@ def _load_adapter_folder(
         )
     base = load_task_model(adapter_base(folder), auto_class, label_names, attn_implementation)
     try:
-        return PeftModel.from_pretrained(base, str(folder)).merge_and_unload(safe_merge=True)
+        model = PeftModel.from_pretrained(base, str(folder)).merge_and_unload(safe_merge=True)
+        setattr(model, STANDS_ON_ADAPTERS, True)
+        return model
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise _cannot_load(str(folder), "adapter", error) from error
 

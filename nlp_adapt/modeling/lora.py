@@ -24,6 +24,8 @@ from nlp_adapt.modeling.layers import encoder_layers, head_modules, plain_model
 ADAPTER = "default"
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
+# Set on a model that other adapters were merged into: new ones fit no model that could be named.
+STANDS_ON_ADAPTERS = "stands_on_adapters"
 _ATTENTION = re.compile(r"att(n|ention)")
 _KEYS_AND_VALUES = re.compile(r"(?:^|[._])(key|value|k|v|k_lin|v_lin|key_proj|value_proj|Wqkv)$")
 
@@ -105,8 +107,10 @@ def save_task_model(task_model: Any, folder: Path, *, merge: bool = False) -> No
     Args:
         task_model: A classification model, with or without injected adapters.
         folder: Where to.
-        merge: Multiply adapters into the weights, so that the result is a plain model.
+        merge: Multiply adapters into the weights, so that the result is a plain model. Adapters on
+            top of others always are.
     """
+    merge = merge or getattr(task_model, STANDS_ON_ADAPTERS, False)
     if hasattr(task_model, "get_base_model"):  # a PEFT wrapper that the caller made
         plain = task_model.merge_and_unload() if merge else task_model
         plain.save_pretrained(folder)

@@ -21,7 +21,7 @@ from nlp_adapt.modeling.layers import encoder_layers, encoder_of, plain_model
 _PROJECTIONS = ("embeddings_project",)
 
 
-class _Given(nn.Module):
+class Given(nn.Module):
     """Stands in for the embeddings: returns what it was given, whatever it is asked."""
 
     def __init__(self) -> None:
@@ -29,6 +29,7 @@ class _Given(nn.Module):
         self.states: Tensor | None = None
 
     def forward(self, *arguments: Any, **options: Any) -> Tensor:
+        """The states, whatever the arguments."""
         assert self.states is not None
         return self.states
 
@@ -66,7 +67,7 @@ class Trunk:
             for name, child in module._modules.items()
             if child is layers
         )
-        self._given = _Given()
+        self._given = Given()
         self._lower = nn.ModuleList(layers[:depth])
         self._upper = nn.ModuleList(layers[depth:])
 
@@ -84,7 +85,7 @@ class Trunk:
             if name in self.encoder._modules
         ]
         try:
-            with _swapped(changes):
+            with swapped(changes):
                 yield
         finally:
             self._given.states = None
@@ -101,7 +102,7 @@ class Trunk:
             lambda module, arguments, output: seen.append(output)
         )
         try:
-            with _swapped([(self._holder, self._name, self._lower)]):
+            with swapped([(self._holder, self._name, self._lower)]):
                 self.encoder(**inputs)
         finally:
             hook.remove()
@@ -113,7 +114,7 @@ class Trunk:
 
 
 @contextmanager
-def _swapped(changes: list[tuple[nn.Module, str, nn.Module]]) -> Iterator[None]:
+def swapped(changes: list[tuple[nn.Module, str, nn.Module]]) -> Iterator[None]:
     """Put other submodules in the place of a model's own, and the own ones back afterwards."""
     own = [(holder, name, holder._modules[name]) for holder, name, _ in changes]
     for holder, name, other in changes:

@@ -75,6 +75,7 @@ class UnitReader:
         part: slice,
         name: str,
     ) -> DomainOutput:
+        balance = batch.get(f"{name}_balance")
         return DomainOutput(
             features=features[part],
             logits=logits[part],
@@ -85,6 +86,7 @@ class UnitReader:
             labelled=batch[f"{name}_labelled"],
             weights=None if weights is None else weights[part],
             teacher=batch["teacher_logits"][part] if "teacher_logits" in batch else None,
+            balance=None if balance is None else balance[batch["domains"][part]],
         )
 
 

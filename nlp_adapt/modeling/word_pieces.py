@@ -58,6 +58,17 @@ class WordPieces(nn.Module):
         starts = special | after_special | ~self.continues[ids]
         return starts.cumsum(1) - 1, ~special
 
+    def single(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """`[rows, width]` whether a token is a whole word, neither special nor padding.
+
+        Args:
+            ids: `[rows, width]` token ids.
+            mask: `[rows, width]` attention mask.
+        """
+        words, editable = self.words(ids, mask)
+        parts = words[:, 1:] != words[:, :-1]
+        return editable & F.pad(parts, (1, 0), value=True) & F.pad(parts, (0, 1), value=True)
+
     def draw(self, words: Tensor) -> Tensor:
         """`[rows, width]` uniform numbers from torch's generator, one and the same per word."""
         return torch.rand(words.shape, device=words.device).gather(1, words)

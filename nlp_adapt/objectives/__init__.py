@@ -10,6 +10,7 @@ from nlp_adapt.objectives.cdan import Cdan
 from nlp_adapt.objectives.cmd import Cmd
 from nlp_adapt.objectives.consistency import Consistency
 from nlp_adapt.objectives.coral import Coral
+from nlp_adapt.objectives.daln import Daln
 from nlp_adapt.objectives.dann import Dann
 from nlp_adapt.objectives.distillation import Distillation
 from nlp_adapt.objectives.domain_distinguish import DomainDistinguish
@@ -35,6 +36,7 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "cdan": Cdan,
     "wasserstein": Wasserstein,
     "mdd": Mdd,
+    "daln": Daln,
     "adda": Adda,
     "iw_dann": IwDann,
     "iw_cdan": IwCdan,

@@ -18,7 +18,7 @@ from nlp_adapt.modeling.outputs import DomainOutput, Progress
 from nlp_adapt.objectives.base import Setup, StepView
 from nlp_adapt.objectives.checks import require_at_least, require_positive
 from nlp_adapt.objectives.dann import AdversarialConfig, AdversarialObjective, domain_loss
-from nlp_adapt.objectives.statistics import full_precision, negative_log_complement, zero
+from nlp_adapt.objectives.statistics import full_precision, zero
 from nlp_adapt.objectives.teacher import EmaTeacher
 from nlp_adapt.objectives.views import select_side
 
@@ -56,6 +56,7 @@ class Adda(AdversarialObjective):
     def __init__(self, config: AddaConfig, setup: Setup) -> None:
         super().__init__(config, setup)
         self.source_model = EmaTeacher(setup.task_model, decay=1.0)
+        self.num_sources = setup.num_sources
 
     def forward(self, view: StepView) -> dict[str, Tensor]:
         """Adversarial terms, and the distillation from the frozen model's view of the source."""
@@ -83,14 +84,18 @@ class Adda(AdversarialObjective):
         discriminator_loss, measured = domain_loss(logits, source, target)
         frozen = {name: value.detach() for name, value in self.discriminator.named_parameters()}
         judged = functional_call(self.discriminator, frozen, (target.features,))
-        # With several sources, "source" is any domain but the target's own.
-        fool = target.mean(negative_log_complement(judged, target.domains))
+        fool = target.mean(self._negative_log_source(judged))
         measured["lambda"] = torch.tensor(strength)
         return {
             "adda": strength * fool,
             "adda_discriminator": discriminator_loss,
             **{f"adda/{name}": value for name, value in measured.items()},
         }
+
+    def _negative_log_source(self, logits: Tensor) -> Tensor:
+        """`[units]` values of `-log p(source)`; with several, "source" is any of them."""
+        of_target = torch.arange(logits.shape[1], device=logits.device) >= self.num_sources
+        return logits.logsumexp(-1) - logits.masked_fill(of_target, float("-inf")).logsumexp(-1)
 
 
 def distillation(student: DomainOutput, teacher: Tensor, temperature: float) -> Tensor:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -43,22 +44,30 @@ class Setup:
     Attributes:
         features: Width of `DomainOutput.features`.
         num_labels: Number of task classes.
-        num_sources: Number of source domains; the discriminator tells `num_sources + 1` domains.
-        label_counts: `[num_labels]` training label counts of the source.
+        num_sources: Number of source domains.
+        num_targets: Number of target domains; a discriminator tells all sources and targets apart.
+        label_counts: `[num_labels]` training label counts of all sources.
+        source_label_counts: `[num_sources, num_labels]` the same for each source, where there are
+            several.
         task_model: The model under training, for teachers and tied embeddings.
         tokenizer: Its tokenizer, for objectives that edit the text.
         defaults: Recipe-wide options that objectives fall back on, such as `lambda_max`.
         token_level: Whether units are words.
+        tokens: Training rows of each side, as token ids one after the other and where each row
+            begins; without labels, for objectives that learn from the text as a whole.
     """
 
     features: int
     num_labels: int
     num_sources: int = 1
+    num_targets: int = 1
     label_counts: Tensor = field(default_factory=lambda: torch.ones(0))
+    source_label_counts: Tensor = field(default_factory=lambda: torch.ones(0, 0))
     task_model: Any = None
     tokenizer: Any = None
     defaults: Mapping[str, Any] = field(default_factory=dict)
     token_level: bool = False
+    tokens: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
 
 
 @dataclass

@@ -57,7 +57,7 @@ class AdversarialObjective(Objective):
         super().__init__(config.resolve(dict(setup.defaults)), setup)
         self.discriminator = DomainDiscriminator(
             self.input_size(setup),
-            domains=setup.num_sources + 1,
+            domains=setup.num_sources + setup.num_targets,
             hidden=self.config.hidden_size,
             layers=self.config.layers,
             dropout=self.config.dropout,
@@ -83,8 +83,11 @@ class AdversarialObjective(Objective):
 class Dann(AdversarialObjective):
     """A discriminator tells the domains apart; the encoder, through the reversal, hides them.
 
-    The loss is the cross-entropy of the discriminator, averaged within each domain and then over
-    the domains, so that a domain's weight never depends on how many units of it are in the batch.
+    The loss is the cross-entropy of the discriminator, averaged within each domain, then over the
+    domains of a side and then over the two sides, so that a domain's weight never depends on how
+    many units of it are in the batch. With several sources or targets each is a class of its own.
+    What the encoder then hides is, in equal parts, which side a unit is from, as with one source
+    and one target, and which domain of its side.
     """
 
     summary: ClassVar[str] = "a domain discriminator behind a gradient reversal"
@@ -109,7 +112,7 @@ def domain_loss(
     """Domain-balanced cross-entropy of discriminator logits `[source units + target units, domains]`.
 
     Returns:
-        The loss, and `accuracy` (balanced over the two sides) and `entropy` (nats) to log.
+        The loss, and `accuracy` (balanced over the domains) and `entropy` (nats) to log.
     """
     domains = torch.cat([source.domains, target.domains])
     losses = F.cross_entropy(logits, domains, reduction="none")
@@ -117,8 +120,12 @@ def domain_loss(
     loss = 0.5 * (source.mean(losses[:split]) + target.mean(losses[split:]))
     with torch.no_grad():
         hits = (logits.argmax(-1) == domains).float()
-        sides = (hits[:split], hits[split:])
-        accuracy = sum((side.sum() / max(len(side), 1) for side in sides), hits.new_zeros(())) / 2
+        if source.balance is None and target.balance is None:
+            parts = [hits[:split], hits[split:]]
+        else:
+            parts = [hits[domains == domain] for domain in domains.unique()]
+        shares = (part.sum() / max(len(part), 1) for part in parts)
+        accuracy = sum(shares, hits.new_zeros(())) / max(len(parts), 1)
         log_probabilities = logits.log_softmax(-1)
         entropy = -(log_probabilities.exp() * log_probabilities).sum() / max(len(hits), 1)
     return loss, {"accuracy": accuracy, "entropy": entropy}

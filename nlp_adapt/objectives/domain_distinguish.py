@@ -22,8 +22,8 @@ class DomainDistinguish(Objective):
 
     It makes the encoder aware of what differs between the domains; the paper runs it together with
     masked-language modelling as a stage before adversarial training. The paper tells pairs of
-    texts apart; here each text is told on its own. The loss is averaged within each side and then
-    over the two sides.
+    texts apart; here each text is told on its own. The loss is averaged within each domain, then
+    over the domains of a side and then over the two sides.
     """
 
     summary: ClassVar[str] = "predict the domain of a text, without reversal (post-training)"
@@ -32,8 +32,9 @@ class DomainDistinguish(Objective):
     def __init__(self, config: ObjectiveConfig, setup: Setup) -> None:
         super().__init__(config, setup)
         # The hidden size of the encoder: `setup.features` is what the classifier reads.
+        self.num_domains = (setup.num_sources, setup.num_targets)
         self.classifier = DomainDiscriminator(
-            int(setup.task_model.config.hidden_size), domains=setup.num_sources + 1
+            int(setup.task_model.config.hidden_size), domains=sum(self.num_domains)
         )
 
     def forward(self, view: StepView) -> dict[str, Tensor]:
@@ -46,17 +47,24 @@ class DomainDistinguish(Objective):
         domains = torch.full((rows,), IGNORED_LABEL, device=logits.device)
         domains = domains.scatter(0, batch["unit_rows"], batch["domains"])
         losses = F.cross_entropy(logits, domains, ignore_index=IGNORED_LABEL, reduction="none")
-        known = (domains != IGNORED_LABEL).float()
         hits = (logits.detach().argmax(-1) == domains).float()
+        sources, targets = self.num_domains
+        of_source, of_target = range(sources), range(sources, sources + targets)
 
         def balanced(values: Tensor) -> Tensor:
-            sides = zip((values * known).split([split, rows - split]),
-                        known.split([split, rows - split]), strict=True)  # fmt: skip
-            return torch.stack(
-                [side.sum() / some.sum().clamp_min(1) for side, some in sides]
-            ).mean()
+            source = _mean_over(of_source, values[:split], domains[:split])
+            target = _mean_over(of_target, values[split:], domains[split:])
+            return torch.stack([source, target]).mean()
 
         return {
             "domain_distinguish": balanced(losses),
             "domain_distinguish/accuracy": balanced(hits),
         }
+
+
+def _mean_over(which: range, values: Tensor, domains: Tensor) -> Tensor:
+    """Mean of `values` `[rows]` within each domain, then over the domains that have rows here."""
+    members = [(domains == domain).float() for domain in which]
+    means = [(values * mine).sum() / mine.sum().clamp_min(1) for mine in members]
+    present = torch.stack([mine.sum() > 0 for mine in members]).sum()
+    return torch.stack(means).sum() / present.clamp_min(1)

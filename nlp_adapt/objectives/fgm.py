@@ -8,14 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from nlp_adapt.config import option
 from nlp_adapt.errors import ConfigError
-from nlp_adapt.modeling.outputs import IGNORED_LABEL, DomainOutput
 from nlp_adapt.modeling.perturbation import fgm_perturbation, perturbed
 from nlp_adapt.objectives.base import SOURCE_SIDE, Objective, ObjectiveConfig, Setup, StepView
+from nlp_adapt.objectives.task import summed_cross_entropy
 from nlp_adapt.objectives.views import select_side
 
 
@@ -61,10 +60,3 @@ class Fgm(Objective):
     def perturbation(self, model: Any, batch: dict[str, Any], loss: Any) -> Tensor:
         """The perturbation of the batch, `[rows, width, embedding size]`."""
         return fgm_perturbation(model, batch, loss, self.config.epsilon)
-
-
-def summed_cross_entropy(output: DomainOutput) -> Tensor:
-    """Cross-entropy summed over the labelled units, in float32."""
-    return F.cross_entropy(
-        output.logits.float(), output.labels, ignore_index=IGNORED_LABEL, reduction="sum"
-    )

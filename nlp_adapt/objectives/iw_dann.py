@@ -7,7 +7,7 @@ Generalized Label Shift", NeurIPS.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,7 @@ from nlp_adapt.objectives.label_shift import (
 )
 from nlp_adapt.objectives.statistics import (
     full_precision,
+    in_domain,
     select,
     shares,
     sum_over_processes,
@@ -58,18 +59,23 @@ class ClassPriors(nn.Module):
 
     Where units carry weights, such as the balance of entities and other words, frequencies are
     those of weighted units, in both domains alike.
+
+    Args:
+        config: Options.
+        counts: `[num_labels]` training label counts of the source.
+        num_labels: Number of classes.
     """
 
     joint: Tensor
     target_mean: Tensor
     target_priors: Tensor
 
-    def __init__(self, config: PriorAwareConfig, setup: Setup) -> None:
+    def __init__(self, config: PriorAwareConfig, counts: Tensor, num_labels: int) -> None:
         super().__init__()
         self.config = config
-        counts = setup.label_counts.float()
-        if len(counts) != setup.num_labels or counts.sum() <= 0:
-            counts = torch.ones(setup.num_labels)
+        counts = counts.float()
+        if len(counts) != num_labels or counts.sum() <= 0:
+            counts = torch.ones(num_labels)
         priors = counts / counts.sum()
         self.register_buffer("joint", torch.diag(priors))
         self.register_buffer("target_mean", priors.clone())
@@ -115,7 +121,9 @@ class PriorAware(AdversarialObjective):
 
     An adversary that hides the domain also hides how often each class occurs, and where that
     differs, it must align units of different classes. Weighting the source to the target's
-    estimated class frequencies leaves nothing to hide but what differs within a class.
+    estimated class frequencies leaves nothing to hide but what differs within a class. Of several
+    sources, each has class frequencies and weights of its own (Shui et al. 2021, "Aggregating from
+    Multiple Target-Shifted Sources", ICML); several targets count as their union.
     """
 
     def __init__(self, config: Any, setup: Setup) -> None:
@@ -125,7 +133,18 @@ class PriorAware(AdversarialObjective):
                 "level: row has no meaning for class-prior-aware adversaries on words, since a "
                 "sentence of words has no class; use level: unit."
             )
-        self.priors = ClassPriors(self.config, setup)
+        counts = [setup.label_counts]
+        if setup.num_sources > 1:
+            counts = [*setup.source_label_counts]
+            counts += [setup.label_counts] * (setup.num_sources - len(counts))
+        first, *others = (ClassPriors(self.config, own, setup.num_labels) for own in counts)
+        self.priors = first
+        self.other_priors = nn.ModuleList(others)
+
+    @property
+    def every_prior(self) -> tuple[ClassPriors, ...]:
+        """The estimates for each source."""
+        return (self.priors, *(cast(ClassPriors, one) for one in self.other_priors))
 
     @full_precision
     def losses(
@@ -133,24 +152,40 @@ class PriorAware(AdversarialObjective):
     ) -> dict[str, Tensor]:
         """The terms of the plain adversary under an `iw_` name, and the estimated shift.
 
-        `prior_shift` is the total variation distance of the class frequencies, 0 to 1.
+        `prior_shift` is the total variation distance of the class frequencies, 0 to 1, on average
+        over the sources.
         """
+        priors = self.every_prior
         if self.training:
-            self.priors.update(source, target)
-        by_class = self.priors.weights()
-        known = source.labels != IGNORED_LABEL
-        # A unit without a label counts by what the model takes it for.
-        factors = torch.where(
-            known, by_class[source.labels * known], source.probabilities.detach() @ by_class
-        )
+            for index, one in enumerate(priors):
+                one.update(source if len(priors) == 1 else in_domain(source, index), target)
+        by_class = [one.weights() for one in priors]
+        factors = _class_factors(source, by_class[0])
+        for index, weights in enumerate(by_class[1:], start=1):
+            own = _class_factors(source, weights)
+            factors = torch.where(source.domains == index, own, factors)
         if source.weights is not None:
             factors = factors * source.weights
         terms = super().losses(replace(source, weights=factors), target, progress)
         terms = {f"iw_{name}": value for name, value in terms.items()}
         name = next(iter(terms))
-        priors = self.priors.source_priors
-        terms[f"{name}/prior_shift"] = 0.5 * (priors * (by_class - 1.0)).abs().sum()
+        shifts = [
+            0.5 * (one.source_priors * (weights - 1.0)).abs().sum()
+            for one, weights in zip(priors, by_class, strict=True)
+        ]
+        terms[f"{name}/prior_shift"] = torch.stack(shifts).mean()
         return terms
+
+
+def _class_factors(source: DomainOutput, by_class: Tensor) -> Tensor:
+    """`[units]` the weight of each unit's class.
+
+    A unit without a label counts by what the model takes it for.
+    """
+    known = source.labels != IGNORED_LABEL
+    return torch.where(
+        known, by_class[source.labels * known], source.probabilities.detach() @ by_class
+    )
 
 
 class IwDann(PriorAware, Dann):

@@ -46,7 +46,7 @@ class Mdd(AdversarialObjective):
 
     def __init__(self, config: MddConfig, setup: Setup) -> None:
         # The discriminator's outputs are the task's classes, not domains.
-        super().__init__(config, replace(setup, num_sources=setup.num_labels - 1))
+        super().__init__(config, replace(setup, num_sources=setup.num_labels - 1, num_targets=1))
 
     @full_precision
     def losses(

@@ -7,7 +7,7 @@ statistics for each class, as in FlexMatch (Zhang et al. 2021, NeurIPS) and Soft
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -46,8 +46,9 @@ class SelfTrainingConfig(TeacherConfig):
     balance: float = option(0.5, "0 to 1: how far rare classes make up for their rarity")
     align_prior: str = option(
         "none",
-        "rescale the teacher's probabilities to class frequencies equal to the source's, or uniform",
-        ("none", "source", "uniform"),
+        "class frequencies that the teacher's labels are rescaled to: the source's, uniform ones, or "
+        "between the two (the square root of the source's)",
+        ("none", "source", "uniform", "between"),
     )
 
 
@@ -72,15 +73,7 @@ class SelfTraining(TeacherObjective):
         if not 0.0 <= config.balance <= 1.0:
             raise ConfigError(f"self_training.balance is {config.balance}, but must be 0 to 1.")
         self.statistics = ConfidenceStatistics(setup.num_labels)
-        prior = None
-        if config.align_prior == "uniform":
-            prior = torch.full((setup.num_labels,), 1.0 / setup.num_labels)
-        elif config.align_prior == "source":
-            counts = setup.label_counts.float()
-            if len(counts) != setup.num_labels or float(counts.sum()) <= 0:
-                raise ConfigError("self_training.align_prior 'source' needs labelled source rows.")
-            prior = counts / counts.sum()
-        self.register_buffer("prior", prior)
+        self.register_buffer("prior", expected_frequencies(config.align_prior, setup))
 
     def compare(
         self, teacher_logits: Tensor, student: DomainOutput, progress: Progress
@@ -99,7 +92,7 @@ class SelfTraining(TeacherObjective):
         log_student = student.logits.float().log_softmax(-1)
         targets = pseudo_labels(aligned, self.config.labels, self.config.temperature)
         losses = -(targets * log_student).sum(-1)
-        loss = (weights * losses).sum() / max(student.count, 1e-12)
+        loss = replace(student, weights=None).mean(weights * losses)
         agreement = (log_student.detach().argmax(-1) == classes).float()
         return {
             "self_training": self.ramp(progress) * loss,
@@ -189,6 +182,24 @@ def pseudo_labels(probabilities: Tensor, kind: str, temperature: float) -> Tenso
     if kind == "hard":
         return F.one_hot(probabilities.argmax(-1), probabilities.shape[-1]).float()
     return (probabilities.clamp_min(1e-12).log() / temperature).softmax(-1)
+
+
+def expected_frequencies(kind: str, setup: Setup) -> Tensor | None:
+    """`[classes]` frequencies that a target of unknown labels is taken to have, or None.
+
+    Raises:
+        ConfigError: If the source's are asked for, and the source has no labelled rows.
+    """
+    if kind == "none":
+        return None
+    power = {"uniform": 0.0, "between": 0.5, "source": 1.0}[kind]
+    counts = setup.label_counts.float()
+    if not power:
+        counts = torch.ones(setup.num_labels)
+    elif len(counts) != setup.num_labels or float(counts.sum()) <= 0:
+        raise ConfigError(f"self_training.align_prior '{kind}' needs labelled source rows.")
+    frequencies = (counts / counts.sum()) ** power
+    return frequencies / frequencies.sum()
 
 
 def align(probabilities: Tensor, prior: Tensor, frequencies: Tensor) -> Tensor:

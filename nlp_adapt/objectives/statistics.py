@@ -44,7 +44,7 @@ def zero(*outputs: DomainOutput) -> Tensor:
 
 def shares(output: DomainOutput) -> Tensor:
     """`[units]` float32 weights of the units, with sum 1 (equal where the output has none)."""
-    weights = output.weights
+    weights = output.weights if output.balance is None else output.factors
     if weights is None:
         weights = torch.ones(len(output), device=output.features.device)
     weights = weights.float()
@@ -75,7 +75,14 @@ def select(output: DomainOutput, chosen: Tensor) -> DomainOutput:
         domains=output.domains[chosen],
         count=float(len(chosen)),
         weights=None if weights is None else weights[chosen],
+        balance=None if output.balance is None else output.balance[chosen],
     )
+
+
+def in_domain(output: DomainOutput, domain: int) -> DomainOutput:
+    """The units of one domain, as a side of its own."""
+    chosen = select(output, (output.domains == domain).nonzero().squeeze(1))
+    return replace(chosen, balance=None)
 
 
 def subsample(output: DomainOutput, most: int) -> DomainOutput:

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from nlp_adapt.augmentation.token_edits import TOKEN_EDITS, TokenEditor
+from nlp_adapt.augmentation.view_edits import VIEW_EDITS, view_editor
 from nlp_adapt.config import option
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.modeling.outputs import DomainOutput, Progress
@@ -82,8 +82,13 @@ class TeacherConfig(ObjectiveConfig):
 
     ema_decay: float = option(0.99, "share of the teacher kept in each step")
     ramp: float = option(0.3, "share of the stage over which the loss grows to its full weight")
-    edit: str = option("none", "edit of the words that the student sees", ("none", *TOKEN_EDITS))
-    edit_rate: float = option(0.15, "share of words that are edited")
+    edit: str = option("none", "edit of the words that the student sees", ("none", *VIEW_EDITS))
+    edit_rate: float = option(
+        0.15, "share of words that are edited; with domain_terms, of the target's terms"
+    )
+    edit_model: str | None = option(
+        None, "masked language model of the edit infill; default: the encoder as pretrained"
+    )
 
 
 class TeacherObjective(Objective):
@@ -106,11 +111,20 @@ class TeacherObjective(Objective):
                 limits = "at least 0 and below 1" if below else "between 0 and 1"
                 raise ConfigError(f"{self.name}.{key} is {value}, but must be {limits}.")
         self.teacher = EmaTeacher(setup.task_model, config.ema_decay)
-        self.editor: TokenEditor | None = None
+        self.editor: nn.Module | None = None
         if config.edit != "none":
-            self.editor = TokenEditor(
-                setup.tokenizer, config.edit, config.edit_rate, keep_order=setup.token_level
+            self.editor = view_editor(
+                config.edit,
+                config.edit_rate,
+                tokenizer=setup.tokenizer,
+                task_model=setup.task_model,
+                tokens=setup.tokens,
+                model=config.edit_model,
+                token_level=setup.token_level,
+                seed=int(setup.defaults.get("seed", 0)),
             )
+        elif config.edit_model is not None:
+            raise ConfigError(f"{self.name}.edit_model is there for edit infill alone.")
 
     def forward(self, view: StepView) -> dict[str, Tensor]:
         """The terms, from the teacher's logits of the clean target and the student's of its view."""

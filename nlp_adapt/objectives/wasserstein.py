@@ -47,7 +47,8 @@ class Wasserstein(AdversarialObjective):
       critic that `critic_steps` plain gradient steps have refined on this very batch. The copy is
       then dropped, so that processes and checkpoints stay in step.
 
-    All sources together stand on one side of the distance.
+    All sources together stand on one side of the distance, all targets on the other, each domain
+    with an equal share.
     """
 
     config_class: ClassVar = WassersteinConfig
@@ -56,7 +57,7 @@ class Wasserstein(AdversarialObjective):
 
     def __init__(self, config: WassersteinConfig, setup: Setup) -> None:
         # A critic has a single output, the discriminator of "one domain".
-        super().__init__(config, replace(setup, num_sources=0))
+        super().__init__(config, replace(setup, num_sources=0, num_targets=1))
 
     @full_precision
     def losses(

@@ -9,6 +9,7 @@ from typing import Any
 
 from nlp_adapt.privacy import redact
 from nlp_adapt.reporting.escaping import one_line
+from nlp_adapt.reporting.label_free import exported_scores
 
 PIPELINES = {
     "sequence-classification": "text-classification",
@@ -81,7 +82,7 @@ def _eval_results(results: Mapping[str, Any]) -> list[Any]:
     task = PIPELINES[results["task"]]
     found = []
     for domain in ("target", "source"):
-        scores = (results.get("adapted") or {}).get(domain)
+        scores = exported_scores(results).get(domain)
         if not scores:
             continue
         name = one_line((results.get(domain) or {}).get("name", domain))

@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from nlp_adapt.reporting.several import few_shot_rows, remarks
+
 SOURCE_ONLY_FOLDER = "source_only/model"
-_Z = 1.96  # two-sided 95 %
+Z95 = 1.96  # two-sided 95 %
 
 
 @dataclass(frozen=True)
@@ -19,13 +21,13 @@ class Comparison:
         measure: What is compared, as a reader calls it, such as "macro-F1".
         difference: Adapted minus source-only, in points (hundredths).
         half_width: Half the 95 % interval of the difference in points; None where unknown.
-        rows: Rows in the test set; None where unknown.
+        size: How large the test set is, in words.
     """
 
     measure: str
     difference: float
     half_width: float | None
-    rows: int | None
+    size: str
 
     @property
     def verdict(self) -> str:
@@ -51,22 +53,36 @@ def compare(results: Mapping[str, Any], domain: str) -> Comparison | None:
     if not before or not after or is_source_only(results):
         return None
     key, measure = main_measure(results["task"])
-    matrices = [metrics.get("confusion_matrix") for metrics in (before, after)]
-    half_width = rows = None
-    if all(matrices):
-        variance = sum(macro_f1_variance(matrix) for matrix in matrices)
-        half_width = 100 * _Z * math.sqrt(variance)
-        rows = sum(map(sum, matrices[0]))
-    return Comparison(measure, 100 * (after[key] - before[key]), half_width, rows)
+    variances = [_variance(metrics) for metrics in (before, after)]
+    half_width = None
+    if None not in variances:
+        # Two models scored on the same rows err together, so adding their variances overstates that
+        # of the difference: a difference called clear is clear.
+        half_width = 100 * Z95 * math.sqrt(sum(variance or 0.0 for variance in variances))
+    return Comparison(measure, 100 * (after[key] - before[key]), half_width, _size(after))
+
+
+def _variance(metrics: Mapping[str, Any]) -> float | None:
+    """Sampling variance of the main measure, where the metrics say enough."""
+    if domains := metrics.get("domains"):  # the measure is the mean over domains
+        own = [_variance(one) for one in domains.values()]
+        known = [variance for variance in own if variance is not None]
+        return sum(known) / len(own) ** 2 if len(known) == len(own) else None
+    if metrics.get("confusion_matrix"):
+        return macro_f1_variance(metrics["confusion_matrix"])
+    return metrics.get("f1_variance")
+
+
+def _size(metrics: Mapping[str, Any]) -> str:
+    counted = "true entities" if "per_type" in metrics else "test rows"
+    return f"{metrics.get('support', 0):,} {counted}"
 
 
 def macro_f1_variance(matrix: Sequence[Sequence[int]]) -> float:
     """Sampling variance of macro-F1 from a confusion matrix (rows are labels).
 
     The delta method on multinomial cells: with p the share of each cell and g the derivative of
-    macro-F1 by it, the variance is (sum p g^2 - (sum p g)^2) / n. Two models scored on the same
-    rows err together, so adding their variances overstates that of the difference: a difference
-    called clear is clear.
+    macro-F1 by it, the variance is (sum p g^2 - (sum p g)^2) / n.
     """
     size = len(matrix)
     total = sum(map(sum, matrix))
@@ -94,12 +110,30 @@ def macro_f1_variance(matrix: Sequence[Sequence[int]]) -> float:
 
 def is_source_only(results: Mapping[str, Any]) -> bool:
     """Whether the run's method is no adaptation at all."""
-    return str(results["method"]).replace("-", "_") == "source_only"
+    name = str(results["method"]).replace("-", "_")
+    return name == "source_only" and not results.get("augmentation") and not few_shot_rows(results)
+
+
+def method_title(results: Mapping[str, Any]) -> str:
+    """What a reader calls the adapted model: its method, and what it was trained on beside.
+
+    That is the edit of its copies if it had any, and labelled target rows.
+    """
+    if is_source_only(results):
+        return "source-only"
+    edit = (results.get("augmentation") or {}).get("edit")
+    beside = [edit, "few-shot" if few_shot_rows(results) else None]
+    return " + ".join([str(results["method"]), *filter(None, beside)])
 
 
 def conclusions(results: Mapping[str, Any]) -> list[str]:
-    """What the numbers mean for the user: one to three plain sentences."""
-    method = results["method"]
+    """What the numbers mean for the user, in plain sentences."""
+    return [*_answer(results), *remarks(results)]
+
+
+def _answer(results: Mapping[str, Any]) -> list[str]:
+    """Whether the adapted model is better than doing nothing."""
+    method = method_title(results)
     target = (results.get("target") or {}).get("name", "the target")
     adapted = results.get("adapted") or {}
     if not adapted.get("target"):
@@ -119,7 +153,7 @@ def _conclusion(method: str, target: str, comparison: Comparison) -> str:
     points = f"{abs(comparison.difference):.1f} {comparison.measure} points"
     noise = ""
     if comparison.half_width is not None:
-        noise = f" (95 % interval +/- {comparison.half_width:.1f}, {comparison.rows:,} test rows)"
+        noise = f" (95 % interval +/- {comparison.half_width:.1f}, {comparison.size})"
     if comparison.verdict == "better":
         return f"{method} is {points} better than doing nothing on {target}{noise}."
     if comparison.verdict == "worse":

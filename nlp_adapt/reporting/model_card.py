@@ -14,7 +14,6 @@ from typing import Any
 import yaml
 
 from nlp_adapt.config import Recipe
-from nlp_adapt.errors import AdaptationError, RunError
 from nlp_adapt.privacy import shareable
 from nlp_adapt.recipe import read_yaml
 from nlp_adapt.reporting.card_metadata import (
@@ -23,21 +22,34 @@ from nlp_adapt.reporting.card_metadata import (
     looks_like_hub_id,
     metadata,
 )
+from nlp_adapt.reporting.citations import papers
 from nlp_adapt.reporting.comparison import conclusions, is_source_only
 from nlp_adapt.reporting.escaping import escape, fenced, markdown_table, one_line
-from nlp_adapt.reporting.table import comparison_rows, type_rows
+from nlp_adapt.reporting.label_free import (
+    exported_scores,
+    falls_back,
+    sign_rows,
+    verdict_sentences,
+)
+from nlp_adapt.reporting.seeds import read_results, seed_rows, seed_sentence
+from nlp_adapt.reporting.several import few_shot_rows
+from nlp_adapt.reporting.table import comparison_rows, domain_rows, type_rows
 
 __all__ = ["build_card", "escape", "looks_like_hub_id", "recipe_to_repeat", "write_card"]
 
 PLACE_OF_MODEL = "path/or/hub-id"
 # What a reader needs no copy of: where the files lay, and how the run was watched.
-_PRIVATE_KEYS = ("output_dir", "overwrite", "resume", "disable_tqdm", "report_to", "push_to_hub")
+_PRIVATE_KEYS = (
+    *("output_dir", "overwrite", "resume", "disable_tqdm", "report_to", "push_to_hub"),
+    "teacher",
+)
 _LIMITS = """\
 The model knows the labels above and nothing else: it gives every {unit} one of them, also where \
-none fits. It was measured on the two domains above; expect other quality on other text, in other \
-languages and in later years, and measure on labelled rows of your own before you rely on it. It \
-has the biases of its pretraining, of the source's labels and of the target's text. Scores are \
-not calibrated on the target. It is no basis for decisions about people without a person's check."""
+none fits. {measured} Expect other quality on other text, in other languages and in later years, and \
+measure on labelled rows of your own before you rely on it. It has the biases of its pretraining, of \
+the source's labels and of the target's text. Scores are not calibrated on the target. It is no \
+basis for decisions about people without a person's check."""
+_UNMEASURED = "Its quality on the target was never measured, since there were no labels to do so."
 
 
 def write_card(run_dir: str | Path) -> Path:
@@ -47,10 +59,7 @@ def write_card(run_dir: str | Path) -> Path:
         RunError: If the folder does not hold a finished run.
     """
     run = Path(run_dir)
-    try:
-        results = json.loads((run / "results.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunError(f"{run}: has no readable results.json; train there first.") from error
+    results = read_results(run)
     recipe_file = run / "recipe.yaml"
     recipe = read_yaml(recipe_file) if recipe_file.exists() else {}
     card = run / "model" / "README.md"
@@ -81,11 +90,11 @@ def build_card(results: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
         _training(results),
         "## Intended use and limits",
         f"It is meant for text like **{target or source}**: {_purpose(results['task'])}.",
-        _LIMITS.format(unit=unit),
+        _LIMITS.format(unit=unit, measured=_measured(results)),
         "## Recipe",
         fenced(_shown_recipe(recipe), "yaml"),
         "Saved as recipe.yaml, `nlp-adapt train --config recipe.yaml` repeats the run on the same "
-        "data.",
+        f"data{', given its teacher with --teacher' if recipe.get('teacher') else ''}.",
         _versions(results),
         *_citations(results, recipe),
     ]
@@ -98,18 +107,30 @@ def recipe_to_repeat(path: Path) -> str:
 
 
 def _summary(results: Mapping[str, Any], source: str, target: str) -> str:
-    adapted = (
-        f"; the model was adapted to **{target}** with {escape(results['method'])}, without "
-        "labels of the target"
-        if target and not is_source_only(results)
-        else ""
-    )
+    released = few_shot_rows(results)
+    labels = f"with {released:,} labelled rows" if released else "without labels"
+    adapted = ""
+    if target and not is_source_only(results):
+        adapted = (
+            f"; the model was adapted to **{target}** with {escape(results['method'])}, {labels} "
+            "of the target"
+        )
+        if falls_back(results):
+            adapted = (
+                f"; adapting it to **{target}** with {escape(results['method'])} was tried and, by "
+                "signs that need no labels of the target, not kept"
+            )
     model = escape(shareable(results["model"]))
     return f"Labels were learned in **{source}**{adapted}. It started from {model}."
 
 
 def _results(results: Mapping[str, Any]) -> list[str]:
     tables = [markdown_table(comparison_rows(results))]
+    tables += [
+        markdown_table(rows)
+        for side in ("target", "source")
+        if (rows := domain_rows(results, side))
+    ]
     if types := type_rows(results):
         tables.append(markdown_table(types))
     if classes := _class_rows(results):
@@ -120,15 +141,34 @@ def _results(results: Mapping[str, Any]) -> list[str]:
         "same seed and budget, without adaptation.",
         *tables,
         " ".join(escape(sentence) for sentence in conclusions(results)),
-        f"One run with seed {escape(results['seed'])}; other seeds give other numbers.",
+        *_spread(results),
+        *_without_labels(results),
+    ]
+
+
+def _spread(results: Mapping[str, Any]) -> list[str]:
+    rows = seed_rows(results)
+    return [*([markdown_table(rows)] if rows else []), escape(seed_sentence(results))]
+
+
+def _without_labels(results: Mapping[str, Any]) -> list[str]:
+    """What is known of both models without target labels."""
+    rows = sign_rows(results)
+    if not rows:
+        return []
+    return [
+        "### Without target labels",
+        "Estimates from the models' own answers, for readers whose domain has no labels either.",
+        markdown_table(rows),
+        " ".join(escape(sentence) for sentence in verdict_sentences(results)),
     ]
 
 
 def _class_rows(results: Mapping[str, Any]) -> list[list[str]]:
     """Precision, recall and F1 of each class on the target, or on the source without one."""
-    adapted = results.get("adapted") or {}
-    domain = "target" if adapted.get("target") else "source"
-    classes = (adapted.get(domain) or {}).get("per_class") or {}
+    scores_of = exported_scores(results)
+    domain = "target" if scores_of.get("target") else "source"
+    classes = (scores_of.get(domain) or {}).get("per_class") or {}
     rows = [[f"on {domain}, %", "precision", "recall", "F1", "rows"]]
     for name, scores in classes.items():
         percents = [f"{100 * scores[key]:.1f}" for key in ("precision", "recall", "f1")]
@@ -158,6 +198,11 @@ def _usage(results: Mapping[str, Any], adapters: bool) -> str:
     )
 
 
+def _measured(results: Mapping[str, Any]) -> str:
+    measured = bool(exported_scores(results).get("target"))
+    return "It was measured on the domains above alone." if measured else _UNMEASURED
+
+
 def _purpose(task: str) -> str:
     if task == "token-classification":
         return "finding the entities named above in it"
@@ -165,48 +210,50 @@ def _purpose(task: str) -> str:
 
 
 def _training(results: Mapping[str, Any]) -> str:
-    """Rows, steps, seconds and machine."""
+    """Rows, and what training on them took."""
     parts = []
     for side in ("source", "target"):
         rows = ((results.get(side) or {}).get("rows") or {}).get("train")
         if rows:
             kind = "labelled source" if side == "source" else "unlabelled target"
             parts.append(f"{rows:,} {kind} rows")
-    text = f"Trained on {' and '.join(parts)}. " if parts else ""
-    costs = []
+    if released := few_shot_rows(results):
+        parts.append(f"{released:,} labelled target rows")
+    listed = ", ".join(parts[:-1]) + (" and " if parts[1:] else "") + "".join(parts[-1:])
+    text = f"Trained on {listed}. " if parts else ""
+    return f"{text}{_effort(results)}".strip()
+
+
+def _effort(results: Mapping[str, Any]) -> str:
+    """Steps, time, machine and size."""
+    spent = []
     for key, name in (("adapted", "the adapted model"), ("source_only", "its source-only twin")):
-        cost = results.get(key) or {}
-        if "steps" in cost and "seconds" in cost:
-            costs.append(f"{name} took {cost['steps']:,} steps in {cost['seconds']:,.0f} seconds")
-    if costs:
-        text += f"{costs[0][0].upper()}{'; '.join(costs)[1:]}"
-        machine = results.get("machine") or {}
-        if machine.get("device"):
-            processes = machine.get("processes", 1)
-            text += f", on {escape(machine['device'])} with {escape(processes)} process"
-            text += "" if processes == 1 else "es"
-        text += f", in {escape(results['precision'])}." if results.get("precision") else "."
-    return text.strip()
+        scores = results.get(key) or {}
+        if "steps" in scores and "seconds" in scores:
+            spent.append(
+                f"{name} took {scores['steps']:,} steps in {scores['seconds']:,.0f} seconds"
+            )
+    if not spent:
+        return ""
+    text = f"{spent[0][0].upper()}{'; '.join(spent)[1:]}"
+    machine = results.get("machine") or {}
+    if machine.get("device"):
+        processes = machine.get("processes", 1)
+        text += f", on {escape(machine['device'])} with {escape(processes)} process"
+        text += "" if processes == 1 else "es"
+    text += f", in {escape(results['precision'])}." if results.get("precision") else "."
+    if cost := results.get("cost"):
+        text += (
+            f" {cost['parameters']:,} parameters, of which {cost['trained_parameters']:,} were "
+            f"trained, and about {cost['tokens_to_train']:,} tokens read."
+        )
+    return text
 
 
 def _citations(results: Mapping[str, Any], recipe: Mapping[str, Any]) -> list[str]:
-    """The papers of the method and of each objective that the run used."""
-    from nlp_adapt.methods import METHODS, stages_for
-
-    papers: dict[str, str] = {}
-    method = METHODS.get(str(results["method"]))
-    if method is not None and method.paper:
-        papers[str(results["method"])] = method.paper
-    try:
-        from nlp_adapt.objectives import objective_class
-
-        known = {key: value for key, value in recipe.items() if key in Recipe.__dataclass_fields__}
-        for stage in stages_for(Recipe(**known)):
-            for name in stage.objectives:
-                papers.setdefault(name, objective_class(name).paper)
-    except (AdaptationError, TypeError):  # a recipe of another version: the method's paper remains
-        pass
-    cited = [f"- {escape(name)}: {escape(paper)}" for name, paper in papers.items() if paper]
+    cited = [
+        f"- {escape(name)}: {escape(paper)}" for name, paper in papers(results, recipe).items()
+    ]
     return ["## References", "\n".join(cited)] if cited else []
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nlp_adapt.reporting.comparison import conclusions, is_source_only
+from nlp_adapt.reporting.comparison import conclusions, main_measure, method_title
+from nlp_adapt.reporting.label_free import verdict_sentences
+from nlp_adapt.reporting.several import scores_by_domain, side_title
 
 Row = list[str]
 
@@ -18,12 +20,13 @@ MISSING = "-"
 
 
 def render(results: Mapping[str, Any]) -> str:
-    """The whole report as plain text: heading, table, tables by entity type, conclusions."""
+    """The whole report as plain text: heading, tables by model, domain and type, conclusions."""
     parts = [heading(results), layout(comparison_rows(results))]
+    parts += [layout(rows) for side in ("source", "target") if (rows := domain_rows(results, side))]
     parts += [
         layout(rows) for domain in ("source", "target") if (rows := span_rows(results, domain))
     ]
-    parts.append("\n".join(conclusions(results)))
+    parts.append("\n".join([*conclusions(results), *verdict_sentences(results)]))
     return "\n\n".join(parts)
 
 
@@ -38,20 +41,40 @@ def comparison_rows(results: Mapping[str, Any]) -> list[Row]:
     """The main table: a header, a row for each model, and the difference in points."""
     measures = MEASURES[results["task"]]
     columns = [(domain, key) for domain in ("source", "target") for key, _ in measures]
-    header = ["%", *(f"{domain} {name}" for domain in ("source", "target") for _, name in measures)]
+    titles = [side_title(results, domain) for domain in ("source", "target")]
+    header = ["%", *(f"{title} {name}" for title in titles for _, name in measures)]
     models = model_scores(results)
     rows = [header]
     for name, scores in models.items():
-        rows.append([name, *(_percent(_score(scores, *column)) for column in columns)])
+        rows.append([name, *(percent(_score(scores, *column)) for column in columns)])
     if len(models) == 2:
         before, after = models.values()
         rows.append(
             [
                 "difference",
-                *(_points(_score(before, *column), _score(after, *column)) for column in columns),
+                *(points(_score(before, *column), _score(after, *column)) for column in columns),
             ]
         )
     return rows
+
+
+def domain_rows(results: Mapping[str, Any], side: str) -> list[Row]:
+    """The main measures of each model on each of a side's several domains; empty for a single one."""
+    models = model_scores(results)
+    measures = MEASURES[results["task"]]
+    rows = []
+    for name, scored in scores_by_domain(results, models, side):
+        row = [name, *(percent(own.get(key)) for own in scored.values() for key, _ in measures)]
+        if len(scored) == 2:
+            before, after = (own.get(main_measure(results["task"])[0]) for own in scored.values())
+            row.append(points(before, after))
+        rows.append(row)
+    if not rows:
+        return []
+    header = [f"{side}s, %", *(f"{model} {name}" for model in models for _, name in measures)]
+    if len(models) == 2:
+        header.append(f"{main_measure(results['task'])[1]} difference")
+    return [header, *rows]
 
 
 def type_rows(results: Mapping[str, Any]) -> list[Row]:
@@ -73,9 +96,9 @@ def type_rows(results: Mapping[str, Any]) -> list[Row]:
             entries = [scores.get(kind, {}) for scores in by_model.values()]
             values = [entry.get("f1") for entry in entries]
             support = next((entry["support"] for entry in entries if "support" in entry), None)
-            row = [kind, MISSING if support is None else str(support), *map(_percent, values)]
+            row = [kind, MISSING if support is None else str(support), *map(percent, values)]
             if len(values) == 2:
-                row.append(_points(*values))
+                row.append(points(*values))
             rows.append(row)
         return rows
     return []
@@ -96,24 +119,13 @@ def span_rows(results: Mapping[str, Any], domain: str) -> list[Row]:
         entries = [by_type.get(kind, {}) for by_type in scored.values()]
         support = max(entry.get("support", 0) for entry in entries)
         values = [entry.get(key) for entry in entries for key, _ in measures]
-        rows.append([kind, f"{support:,}", *map(_percent, values)])
+        rows.append([kind, f"{support:,}", *map(percent, values)])
     if len(scored) == 2:
         rows[0].append("F1 difference")
         for row in rows[1:]:
             before, after = (by_type.get(row[0], {}).get("f1") for by_type in scored.values())
-            row.append(_points(before, after))
+            row.append(points(before, after))
     return rows
-
-
-def metric_rows(task: str, metrics: Mapping[str, Any]) -> str:
-    """The metrics of one model on one data set: the main ones, then each class or entity type."""
-    main = [["%", "value"], *([name, _percent(metrics.get(key))] for key, name in MEASURES[task])]
-    kinds = metrics.get("per_class") or metrics.get("per_type") or {}
-    columns = ("precision", "recall", "f1")
-    each = [["", *columns, "rows" if "per_class" in metrics else "spans"]]
-    for name, scores in kinds.items():
-        each.append([name, *(_percent(scores[key]) for key in columns), f"{scores['support']:,}"])
-    return layout(main) + ("\n\n" + layout(each) if kinds else "")
 
 
 def model_scores(results: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -122,8 +134,7 @@ def model_scores(results: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     if results.get("source_only"):
         models["source-only"] = results["source_only"]
     if results.get("adapted"):
-        name = "source-only" if is_source_only(results) else str(results["method"])
-        models[name] = results["adapted"]
+        models[method_title(results)] = results["adapted"]
     return models
 
 
@@ -150,11 +161,13 @@ def _score(scores: Mapping[str, Any], domain: str, key: str) -> float | None:
     return (scores.get(domain) or {}).get(key)
 
 
-def _percent(value: float | None) -> str:
+def percent(value: float | None) -> str:
+    """A share in per cent, with one decimal."""
     return MISSING if value is None else f"{100 * value:.1f}"
 
 
-def _points(before: float | None, after: float | None) -> str:
+def points(before: float | None, after: float | None) -> str:
+    """A signed difference of shares in points, with one decimal."""
     if before is None or after is None:
         return MISSING
     text = f"{100 * (after - before):+.1f}"

@@ -1,86 +1,73 @@
-"""Tagged text as files: CoNLL columns, jsonl with character offsets, or a page to look at."""
+"""Tagged text to read: CoNLL columns, or a page on which entities are coloured."""
 
 from __future__ import annotations
 
 import html
-import json
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
-
-from nlp_adapt.tagged_text import Entity, TaggedText
 
 # What would break a line or a column, or make the file unreadable as text.
 _BREAKS = re.compile(r"[\t\n\r\0]")
 
 
-def conll_lines(texts: Iterable[TaggedText]) -> Iterator[str]:
-    """Word, tab, tag: one word a line, a blank line after each sentence.
+def conll_sentence(*columns: Sequence[str]) -> str:
+    """One word a line, its columns parted by tabs, and a blank line after the sentence.
 
     A tab, a line break or a NUL inside a word becomes a space, so that each word keeps its line.
-    """
-    for text in texts:
-        for word, tag in zip(text.words, text.tags, strict=True):
-            yield f"{_BREAKS.sub(' ', word)}\t{tag}\n"
-        yield "\n"
-
-
-def jsonl_lines(
-    texts: Iterable[TaggedText], columns: Mapping[str, Sequence[Any]] | None = None
-) -> Iterator[str]:
-    """One object a text: what `TaggedText.to_dict` gives.
 
     Args:
-        texts: The tagged texts.
-        columns: Values to copy into the objects, one for each text. Where they hold `tags` or
-            `entities`, the predicted ones are called `predicted_tags` and `predicted_entities`.
+        *columns: One value for each word: the words first, their tags last.
     """
-    kept = {name: values for name, values in (columns or {}).items() if name not in _INPUTS}
-    for number, text in enumerate(texts):
-        predicted = text.to_dict()
-        record = {name: values[number] for name, values in kept.items()}
-        record.update({name: predicted.pop(name) for name in _INPUTS})
-        for name, value in predicted.items():
-            record[f"predicted_{name}" if name in kept else name] = value
-        yield json.dumps(record, ensure_ascii=False, default=str) + "\n"
+    lines = (
+        "\t".join(_BREAKS.sub(" ", field) for field in line) for line in zip(*columns, strict=True)
+    )
+    return "".join(f"{line}\n" for line in lines) + "\n"
 
 
-_INPUTS = ("text", "tokens")
+def page_hues(types: Iterable[str]) -> dict[str, int]:
+    """A colour for each entity type, as a hue in degrees."""
+    return {kind: 137 * number % 360 for number, kind in enumerate(sorted(set(types)))}
 
 
-def html_lines(texts: Iterable[TaggedText]) -> Iterator[str]:
-    """A page of its own in which entities are coloured by type; everything is escaped."""
-    listed = list(texts)
-    counts = Counter(entity.type for text in listed for entity in text.entities)
-    hues = {kind: 137 * number % 360 for number, kind in enumerate(sorted(counts))}
-    yield _HEAD
+def page_head(counts: Mapping[str, int], texts: int, hues: Mapping[str, int]) -> str:
+    """The top of the page: how many entities of which type are in how many texts."""
+    found = sorted((kind for kind in counts if counts[kind]), key=lambda kind: -counts[kind])
     legend = [
-        f'<mark style="--hue:{hues[kind]}">{html.escape(kind)}<small>{count:,}</small></mark>'
-        for kind, count in counts.most_common()
+        f'<mark style="--hue:{hues[kind]}">{html.escape(kind)}<small>{counts[kind]:,}</small></mark>'
+        for kind in found
     ]
-    summary = f"{sum(counts.values()):,} entities in {len(listed):,} texts"
-    yield f"<header><h1>Entities</h1><p>{summary}</p><p>{' '.join(legend)}</p></header>\n<ol>\n"
-    for text in listed:
-        yield f'<li dir="auto">{_annotated(text, hues)}</li>\n'
-    yield "</ol>\n</body>\n</html>\n"
+    summary = f"{sum(counts.values()):,} entities in {texts:,} texts"
+    return f"{_HEAD}<header><h1>Entities</h1><p>{summary}</p><p>{' '.join(legend)}</p></header>\n<ol>\n"
 
 
-def _annotated(text: TaggedText, hues: dict[str, int]) -> str:
+def page_item(text: str, entities: Sequence[Mapping[str, Any]], hues: Mapping[str, int]) -> str:
+    """One text of the page; everything is escaped.
+
+    Args:
+        text: The text.
+        entities: `type`, `start`, `end` and `score` of each, from left to right.
+        hues: What `page_hues` gives.
+    """
     parts, position = [], 0
-    for entity in text.entities:
-        parts.append(html.escape(text.text[position : entity.start]))
-        parts.append(_marked(text, entity, hues[entity.type]))
-        position = entity.end
-    return "".join([*parts, html.escape(text.text[position:])])
+    for entity in entities:
+        parts.append(html.escape(text[position : entity["start"]]))
+        parts.append(_marked(text[entity["start"] : entity["end"]], entity, hues))
+        position = entity["end"]
+    marked = "".join([*parts, html.escape(text[position:])])
+    return f'<li dir="auto">{marked}</li>\n'
 
 
-def _marked(text: TaggedText, entity: Entity, hue: int) -> str:
-    surface = html.escape(text.text[entity.start : entity.end])
-    title = html.escape(f"{entity.type}, probability {entity.score:.2f}")
-    label = html.escape(entity.type)
-    return f'<mark style="--hue:{hue}" title="{title}">{surface}<small>{label}</small></mark>'
+def _marked(surface: str, entity: Mapping[str, Any], hues: Mapping[str, int]) -> str:
+    kind = html.escape(entity["type"])
+    title = f"{kind}, probability {entity['score']:.2f}"
+    return (
+        f'<mark style="--hue:{hues[entity["type"]]}" title="{title}">{html.escape(surface)}'
+        f"<small>{kind}</small></mark>"
+    )
 
+
+PAGE_END = "</ol>\n</body>\n</html>\n"
 
 _HEAD = """\
 <!DOCTYPE html>

@@ -110,14 +110,22 @@ class TokenClassification(Task):
         A word that vanished in tokenisation is `O` by rule, with probability 1. A repaired tag
         keeps the probability of the tag that the model gave.
         """
-        exponents = np.exp(logits.astype(np.float64) - logits.max(-1, keepdims=True))
-        best = exponents.max(-1) / exponents.sum(-1)
-        scores = _by_sentence(scatter_to_words(best, encoded, 1.0).tolist(), sentence_lengths)
+        best = self.probabilities(logits, encoded).max(-1).tolist()
+        scores = _by_sentence(best, sentence_lengths)
         tags = self.decode(logits, encoded, sentence_lengths)
         return [
             list(zip(repair_bio2(row), row_scores, strict=True))
             for row, row_scores in zip(tags, scores, strict=True)
         ]
+
+    def probabilities(self, logits: np.ndarray, encoded: EncodedRows) -> np.ndarray:
+        """The probability of each tag for every word, `[words, classes]` in float64.
+
+        A word that vanished in tokenisation is `O` by rule.
+        """
+        exponents = np.exp(logits.astype(np.float64) - logits.max(-1, keepdims=True))
+        known = exponents / exponents.sum(-1, keepdims=True)
+        return scatter_to_words(known, encoded, np.eye(len(self.label_names))[self.outside])
 
     def _true_tags(self, dataset: Any) -> list[list[str]]:
         """The tags of a labelled data set, spelled as the model spells them where it has them."""

@@ -35,7 +35,7 @@ class Checkpoint:
     Attributes:
         path: Its folder.
         position: Where the run stands: model, stage, step and counters.
-        tensors: Tensor groups by name: `model`, `optimizer`, `random`.
+        tensors: Tensor groups by name: `model`, `optimizer`, `random`, `average` if one is kept.
     """
 
     path: Path

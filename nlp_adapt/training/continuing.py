@@ -11,12 +11,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from nlp_adapt.augmentation.token_fills import TokenInfiller, TokenTermSwapper
 from nlp_adapt.data.labels import label_key
 from nlp_adapt.errors import ModelError
 from nlp_adapt.modeling.backbone import load_task_model
+from nlp_adapt.objectives.teacher import EmaTeacher
 from nlp_adapt.tasks import TASKS, Task
 
 OBJECTIVES = "objectives.safetensors"
+_OF_ONE_RUN = (EmaTeacher, TokenInfiller, TokenTermSwapper)
 _NEEDED = ("*.json", "*.safetensors", "*.txt", "*.model", f"adaptation/{OBJECTIVES}")
 
 
@@ -72,19 +75,42 @@ def open_saved(model: str | Path, revision: str | None = None) -> SavedRun:
     return SavedRun(str(model), folder, _read_objectives(path / "adaptation" / OBJECTIVES))
 
 
+def lasting_state(objective: nn.Module) -> dict[str, Tensor]:
+    """What a later run can go on from: an objective's state without its copies of the task model.
+
+    A teacher and a frozen source model are as large as the model, and a stage begins by setting
+    them to the model as it then is. Only a checkpoint, in the middle of a stage, needs them.
+    """
+    copies = _of_one_run(objective)
+    return {
+        name: value for name, value in objective.state_dict().items() if not name.startswith(copies)
+    }
+
+
 def continue_objective(objective: nn.Module, state: Mapping[str, Tensor] | None) -> bool:
-    """Load a saved state into an objective of the same build; leave another one as it is.
+    """Load a `lasting_state` into an objective of the same build; leave another one as it is.
 
     Returns:
         Whether it was loaded.
     """
-    own = objective.state_dict()
-    if not state or {name: value.shape for name, value in own.items()} != {
-        name: value.shape for name, value in state.items()
-    }:
+    copies = _of_one_run(objective)
+    # Runs of earlier versions saved the copies as well.
+    saved = {name: value for name, value in (state or {}).items() if not name.startswith(copies)}
+    own = {name: value.shape for name, value in lasting_state(objective).items()}
+    if not saved or own != {name: value.shape for name, value in saved.items()}:
         return False
-    objective.load_state_dict(dict(state))
+    objective.load_state_dict(saved, strict=False)
     return True
+
+
+def _of_one_run(objective: nn.Module) -> tuple[str, ...]:
+    """Where in an objective's state what a new run makes itself stands: beginnings of names.
+
+    These are copies of the task model, and what an editor has learnt of the run's own text.
+    """
+    return tuple(
+        f"{name}." for name, module in objective.named_modules() if isinstance(module, _OF_ONE_RUN)
+    )
 
 
 def _download(repo_id: str, revision: str | None) -> Path:

@@ -42,11 +42,14 @@ def estimate(
     trained = sum(p.numel() for p in task_model.parameters() if p.requires_grad)
     tokens = {side: int(encoded.lengths.sum()) for side, encoded in rows.items()}
     mean = {side: tokens[side] / max(1, len(rows[side])) for side in rows}
+    portions = {"few_shot": config.few_shot_share}
     per_step = {
-        name: global_batch * sum(mean[side] for side in rows if _reads(name, side))
+        name: global_batch
+        * sum(mean[side] * portions.get(side, 1.0) for side in rows if _reads(name, side))
         for name in steps
     }
-    checkpoint = FLOAT_BYTES * (parameters + ADAM_MOMENTS * trained)
+    averages = 1 if config.ema_decay else 0
+    checkpoint = FLOAT_BYTES * (parameters + (ADAM_MOMENTS + averages) * trained)
     # A new checkpoint is written before the oldest goes.
     kept = 0 if config.save_strategy == "no" else config.save_total_limit + 1
     disk = kept * checkpoint + len(steps) * FLOAT_BYTES * parameters + OTHER_BYTES
@@ -57,7 +60,7 @@ def estimate(
         "tokens_to_train": int(sum(count * per_step[name] for name, count in steps.items())),
         "parameters": parameters,
         "trained_parameters": trained,
-        "memory_bytes": FLOAT_BYTES * (parameters + (1 + ADAM_MOMENTS) * trained),
+        "memory_bytes": FLOAT_BYTES * (parameters + (1 + ADAM_MOMENTS + averages) * trained),
         "disk_bytes": disk,
     }
 
@@ -85,7 +88,7 @@ def refuse_full_disk(cost: dict[str, Any], folder: Path) -> None:
 def describe(cost: dict[str, Any]) -> str:
     """The estimate in two lines."""
     rows = ", ".join(
-        f"{count:,} {side} rows ({cost['tokens'][side]:,} tokens)"
+        f"{count:,} {side.replace('_', '-')} rows ({cost['tokens'][side]:,} tokens)"
         for side, count in cost["rows"].items()
     )
     steps = " + ".join(f"{count:,}" for count in cost["steps"].values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nlp_adapt.config import AdaptationConfig
@@ -14,10 +15,11 @@ logger = logging.getLogger(__name__)
 
 def check_domains(
     config: AdaptationConfig,
-    source: Domain,
-    target: Domain | None,
+    source: Domain | Sequence[Domain],
+    target: Domain | Sequence[Domain] | None,
     tokenizer: Any,
     *,
+    few_shot: Mapping[str, Domain] | None = None,
     say: bool = True,
 ) -> list[dict[str, Any]]:
     """Examine a run's domains; log what is found, where `say` is set.
@@ -31,7 +33,9 @@ def check_domains(
     if config.data_doctor == "off":
         return []
     limit = min(config.max_length, tokenizer.model_max_length)
-    findings = examine(source, target, tokenizer=tokenizer, max_length=limit)
+    findings = examine(
+        source, target, few_shot=few_shot or {}, tokenizer=tokenizer, max_length=limit
+    )
     if config.data_doctor == "refuse":
         refuse_serious(findings)
     for finding in findings if say else ():

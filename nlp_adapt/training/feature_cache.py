@@ -12,6 +12,7 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,8 @@ from nlp_adapt.data.builtin import cache_folder
 from nlp_adapt.data.preprocessing import (
     EncodedRows,
     budget_batches,
-    choose_widths,
     collate,
+    steady_widths,
     to_tensors,
     width_for,
 )
@@ -80,16 +81,13 @@ def cached_trunk(
         folder: Where the files go; default: a folder in the cache of nlp_adapt.
     """
     try:
-        return _cached_trunk(
-            task_model,
-            depth,
-            rows,
-            reader,
-            objectives,
-            pad_id,
-            precision,
-            folder or cache_folder() / "states",
-        )
+        trunk, first_only = _fitting_trunk(task_model, depth, rows, reader, objectives, pad_id)
+        folder = folder or cache_folder() / "states"
+        fillers = {
+            side: _Filler(task_model, trunk, part, first_only, pad_id, precision)
+            for side, part in rows.items()
+        }
+        return CachedTrunk(trunk, _with_states(fillers, _weights_key(task_model, depth), folder))
     except _UnsuitableError as reason:
         _logger.warning("the frozen layers run again at each step: no cache, since %s.", reason)
         return None
@@ -99,16 +97,15 @@ class _UnsuitableError(Exception):
     """Why a stage has no cached states."""
 
 
-def _cached_trunk(
+def _fitting_trunk(
     task_model: Any,
     depth: int,
     rows: Mapping[str, EncodedRows],
     reader: UnitReader,
     objectives: Mapping[str, Objective],
     pad_id: int,
-    precision: str,
-    folder: Path,
-) -> CachedTrunk:
+) -> tuple[Trunk, bool]:
+    """The part to skip, and whether its output is needed for each row's first token alone."""
     own_view = [
         name for name, one in objectives.items() if type(one).forward is not Objective.forward
     ]
@@ -121,30 +118,31 @@ def _cached_trunk(
     first_only = _fit(task_model, trunk, next(iter(rows.values())), reader, pad_id)
     if first_only is None:
         raise _UnsuitableError("its architecture gives other results with it")
-    weights = _weights_key(task_model, depth)
-    dtype = "uint16" if precision == "bf16" else "float32"
-    kept, needed = {}, 0
-    for side, part in rows.items():
-        stored = first_tokens(part) if first_only else part
-        key = cache_key(weights, dtype, str(first_only), part.ids, part.offsets)
-        kept[side] = (key, stored)
-        if not is_cached(folder, key):
-            needed += len(stored.ids) * trunk.size * np.dtype(dtype).itemsize
+    return trunk, first_only
+
+
+def _with_states(
+    fillers: Mapping[str, _Filler], weights: str, folder: Path
+) -> dict[str, EncodedRows]:
+    """The rows of each side with their states, read from `folder` or computed."""
+    keys = {side: filler.key(weights) for side, filler in fillers.items()}
+    needed = sum(
+        filler.size for side, filler in fillers.items() if not is_cached(folder, keys[side])
+    )
     if not has_room(folder, needed):
         raise _UnsuitableError(
             f"it would take {needed / 2**30:.1f} GiB, more than half of the free disk"
         )
-    with_states = {}
-    for side, (key, stored) in kept.items():
-        writer = _Filler(task_model, trunk, rows[side], first_only, pad_id, precision)
+    found = {}
+    for side, filler in fillers.items():
         try:
-            states = cached_states(folder, key, (len(stored.ids), trunk.size), dtype, writer.fill)
+            states = cached_states(folder, keys[side], filler.shape, filler.dtype, filler.fill)
         except OSError as error:
             raise _UnsuitableError(
                 f"{folder} cannot be written ({error.strerror or error})"
             ) from error
-        with_states[side] = replace(stored, states=states)
-    return CachedTrunk(trunk, with_states)
+        found[side] = replace(filler.stored, states=states)
+    return found
 
 
 def first_tokens(rows: EncodedRows) -> EncodedRows:
@@ -163,9 +161,34 @@ class _Filler:
     pad_id: int
     precision: str
 
+    @cached_property
+    def stored(self) -> EncodedRows:
+        """The rows as they are kept: whole, or cut to their first token."""
+        return first_tokens(self.rows) if self.first_only else self.rows
+
+    @property
+    def dtype(self) -> str:
+        """NumPy type of the states on disk."""
+        return "uint16" if self.precision == "bf16" else "float32"
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Tokens that are kept, and the size of a state."""
+        return len(self.stored.ids), self.trunk.size
+
+    @property
+    def size(self) -> int:
+        """Bytes of all states."""
+        return len(self.stored.ids) * self.trunk.size * np.dtype(self.dtype).itemsize
+
+    def key(self, weights: str) -> str:
+        """What the states depend on: the first token's too are those of the whole row."""
+        ids, offsets = self.rows.ids, self.rows.offsets
+        return cache_key(weights, self.dtype, str(self.first_only), ids, offsets)
+
     def fill(self, array: np.ndarray) -> None:
         """Write the states of every token, or of each row's first, into `array`."""
-        widths = choose_widths(self.rows.lengths)
+        widths = steady_widths(int(self.rows.lengths.max()))
         device = next(self.task_model.parameters()).device
         batches = budget_batches(self.rows, tokens=TOKENS_PER_BATCH, most_rows=256)
         with without_dropout(self.task_model), autocast(device, self.precision):

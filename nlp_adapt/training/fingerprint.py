@@ -6,9 +6,11 @@ import dataclasses
 import hashlib
 import json
 import platform
+from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.training.accelerator import precision_of
@@ -52,6 +54,8 @@ def fingerprint(trainer: Any, accelerator: Any, data_hashes: dict[str, str]) -> 
         "machine.platform": platform.machine(),
         "versions.torch": torch.__version__,
     }
+    if trainer.saved_objectives:
+        parts["objectives continued from"] = objectives_hash(trainer.saved_objectives)
     for side, value in data_hashes.items():
         parts[f"data of the {side}"] = value
     for field in dataclasses.fields(AdaptationConfig):
@@ -67,6 +71,17 @@ def tokenizer_hash(tokenizer: Any) -> str:
     state.pop("truncation", None)
     text = json.dumps(state, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def objectives_hash(objectives: Mapping[str, Mapping[str, Tensor]]) -> str:
+    """SHA-256 over names, shapes, types and values of the objectives that a run continues from."""
+    digest = hashlib.sha256()
+    for objective, tensors in sorted(objectives.items()):
+        for name, value in sorted(tensors.items()):
+            header = f"{objective}.{name} {value.dtype} {list(value.shape)}\n"
+            digest.update(header.encode())
+            digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def differences(before: dict[str, str], now: dict[str, str]) -> tuple[list[str], list[str]]:

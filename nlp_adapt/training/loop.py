@@ -6,7 +6,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,9 @@ from nlp_adapt.data.pairing import PairedBatches
 from nlp_adapt.errors import RunError
 from nlp_adapt.modeling.outputs import Progress
 from nlp_adapt.training.adaptation_model import AdaptationModel
+from nlp_adapt.training.averaging import WeightAverage
+from nlp_adapt.training.encoder_modes import dropout_mode
+from nlp_adapt.training.gradient_ratio import why_unmeasured, with_ratios
 from nlp_adapt.training.log import RunLog
 from nlp_adapt.training.optimization import build_optimizer, build_scheduler
 from nlp_adapt.training.processes import any_process
@@ -81,6 +84,7 @@ class StageLoop:
     skipped: int = 0
     skipped_in_a_row: int = 0
     stopping: bool = False
+    unmeasured: str = ""
 
     def __post_init__(self) -> None:
         from accelerate import DistributedDataParallelKwargs
@@ -91,9 +95,11 @@ class StageLoop:
         optimizer = build_optimizer(self.model, self.config, self.learning_rate)
         self.scheduler = build_scheduler(optimizer, self.config, self.batches.total_steps)
         self.wrapped, self.optimizer = self.accelerator.prepare(self.model, optimizer)
+        decay = self.config.ema_decay
+        self.average = WeightAverage(self.model.task_model, decay) if decay else None
 
     def run(self) -> None:
-        """Train from the current step to the end of the stage.
+        """Train from the current step to the end of the stage, whose weights the model then has.
 
         Raises:
             RunError: If several steps in a row give non-finite gradients.
@@ -110,6 +116,12 @@ class StageLoop:
                 f"process {self.accelerator.process_index} lost another process after step "
                 f"{self.step} ({reason}); see what the other one said, then run again with resume."
             ) from error
+        if self.average is not None:
+            self.average.take_over()
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """Inside, the task model has the weights that the stage would end with now."""
+        return nullcontext() if self.average is None else self.average.in_place()
 
     def _run_step(self) -> bool:
         """Try one step; True ends the stage early."""
@@ -128,6 +140,8 @@ class StageLoop:
             return False
         self.skipped_in_a_row = 0
         self.step += 1
+        if self.average is not None:
+            self.average.update(self.step)
         progress = self._progress()
         for objective in self.model.objectives.values():
             objective.after_step(self.model.task_model, progress)
@@ -135,7 +149,7 @@ class StageLoop:
             self.step,
             terms,
             tokens=sum(int(batch["attention_mask"].sum()) for batch in batches),
-            padded=sum(batch["attention_mask"].size for batch in batches),
+            padded=sum(rows * width for batch in batches for rows, width in batch["passes"]),
             data_seconds=data_seconds,
         )
         return self.on_step(self.step)
@@ -160,21 +174,33 @@ class StageLoop:
     def _progress(self) -> Progress:
         return Progress(self.step, self.batches.total_steps)
 
+    def _is_logged(self) -> bool:
+        """Whether a line of the log ends with the step at hand."""
+        number = self.step + 1
+        return number % self.config.logging_steps == 0 or number == self.batches.total_steps
+
     def _forward_backward(self, batches: list[dict[str, Any]]) -> dict[str, Tensor]:
-        progress = self._progress()
+        progress, measure = self._progress(), self._is_logged()
         if self.unfreezing is not None:
             self.unfreezing.before(self.step)
         totals: dict[str, Tensor] = {}
         for index, batch in enumerate(batches):
             last = index == len(batches) - 1
-            with nullcontext() if last else self.accelerator.no_sync(self.wrapped):
-                terms = self.wrapped(_to_device(batch, self.accelerator.device), progress)
+            sync = nullcontext() if last else self.accelerator.no_sync(self.wrapped)
+            with sync, dropout_mode(self.config, self.accelerator.device):
+                terms = self.wrapped(_to_device(batch, self.accelerator.device), progress, measure)
                 self.accelerator.backward(terms["loss"] / len(batches))
             for name, value in terms.items():
                 share = value.detach() / len(batches)
                 totals[name] = totals[name] + share if name in totals else share
         if self.unfreezing is not None:
             self.unfreezing.after_backward()
+        if measure and not self.unmeasured:
+            self.unmeasured = why_unmeasured(
+                totals, self.model.task_model, self.model.reader.domain_features
+            )
+            if self.unmeasured:
+                self.log.write(step=self.step, gradient_ratio=f"not measured: {self.unmeasured}")
         return totals
 
     def _apply(self) -> bool:
@@ -197,7 +223,7 @@ class StageLoop:
     def _report_skip(
         self, attempt: int, terms: dict[str, Tensor], random: dict[str, Tensor]
     ) -> None:
-        numbers = {name: float(value) for name, value in terms.items()}
+        numbers = with_ratios({name: float(value) for name, value in terms.items()})
         bad = [
             name for name, value in numbers.items() if "/" not in name and not math.isfinite(value)
         ]

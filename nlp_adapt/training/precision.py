@@ -28,10 +28,10 @@ def choose_precision(wanted: str, device: torch.device) -> str:
 
 
 def _layer_seconds(
-    formats: tuple[torch.dtype, ...], size: int = 768, repeats: int = 9
+    formats: tuple[torch.dtype, ...], size: int = 768, rows: int = 256, repeats: int = 9
 ) -> dict[torch.dtype, float]:
     """Best time of one layer's product in each format, taken in turn: the machine may be busy."""
-    inputs = {kind: torch.ones(1024, size, dtype=kind) for kind in formats}
+    inputs = {kind: torch.ones(rows, size, dtype=kind) for kind in formats}
     weights = {kind: torch.ones(size, 4 * size, dtype=kind) for kind in formats}
     best = dict.fromkeys(formats, float("inf"))
     with torch.inference_mode():

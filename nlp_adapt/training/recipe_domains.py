@@ -9,23 +9,77 @@ from nlp_adapt.config import Recipe
 from nlp_adapt.data.domain import Domain
 from nlp_adapt.data.loading import load_domain
 from nlp_adapt.errors import ConfigError, DataError
+from nlp_adapt.training.run_domains import distinct
 from nlp_adapt.training.streamed_target import open_stream, sample_domain
 
 
-def source_of(recipe: Recipe) -> Domain:
-    """The labelled source, with `source_test` as its test rows where that is given."""
-    if not recipe.source:
+def sources_of(recipe: Recipe) -> tuple[Domain, ...]:
+    """The labelled sources, with the rows of `source_test` as test rows where they are given."""
+    if not recipe.source and not recipe.sources:
         raise ConfigError("source is missing: name a labelled file, folder, Hub id or builtin:.")
-    return _domain(recipe, recipe.source, recipe.source_test, "source_test")
+    return _domains(recipe, "source")
 
 
-def target_of(recipe: Recipe) -> Domain | None:
-    """The target, with `target_test` as its test rows where that is given."""
-    if not recipe.target:
+def targets_of(recipe: Recipe) -> tuple[Domain, ...]:
+    """The targets, with the rows of `target_test` as test rows where they are given."""
+    if recipe.targets and recipe.streaming:
+        raise ConfigError(
+            "streaming reads a single target: name all its files as a list under `target`, or turn "
+            "streaming off for several targets."
+        )
+    if not recipe.target and not recipe.targets:
+        return ()
+    if recipe.streaming and isinstance(recipe.target_test, dict):
+        raise ConfigError("target_test names rows by domain: that takes `targets`.")
+    return (_streamed(recipe),) if recipe.streaming else _domains(recipe, "target")
+
+
+def few_shot_of(recipe: Recipe) -> Any:
+    """What `target_few_shot` says, its references read."""
+
+    def read(given: Any) -> Any:
+        return given if isinstance(given, int) else _load(recipe, given, test_fraction=0.0)
+
+    given = recipe.target_few_shot
+    if given is None:
         return None
-    if recipe.streaming:
-        return _streamed(recipe)
-    return _domain(recipe, recipe.target, recipe.target_test, "target_test")
+    if recipe.streaming and isinstance(given, int):
+        raise ConfigError(
+            f"target_few_shot: {given} rows cannot be drawn from a streamed target, whose labels "
+            "are not read; name a labelled file."
+        )
+    if isinstance(given, dict):
+        return {name: read(one) for name, one in given.items()}
+    return read(given)
+
+
+def _domains(recipe: Recipe, side: str) -> tuple[Domain, ...]:
+    """One domain from `source`, or several from `sources`; likewise of the target."""
+    several = getattr(recipe, f"{side}s")
+    test, test_key = getattr(recipe, f"{side}_test"), f"{side}_test"
+    if not several:
+        if isinstance(test, dict):
+            raise ConfigError(f"{test_key} names rows by domain: that takes `{side}s`.")
+        return (_domain(recipe, getattr(recipe, side), test, test_key),)
+    if test and not isinstance(test, dict):
+        raise ConfigError(
+            f"with {side}s, {test_key} names the rows of each: {test_key}: {{NAME: ...}}."
+        )
+    tests = dict(test or {})
+    named = isinstance(several, dict)
+    references = several.items() if named else ((None, one) for one in several)
+    found = []
+    for own_name, reference in references:
+        domain = _load(recipe, reference)
+        name = own_name or domain.name
+        if name in tests:
+            domain = _domain(recipe, reference, tests.pop(name), f"{test_key}.{name}")
+        found.append(replace(domain, name=name))
+    domains = distinct(found, side)
+    for name in tests:
+        known = ", ".join(domain.name for domain in domains)
+        raise ConfigError(f"{test_key}.{name}: there is no such {side} (there is {known}).")
+    return domains
 
 
 def _streamed(recipe: Recipe) -> Domain:

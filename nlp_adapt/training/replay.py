@@ -19,6 +19,7 @@ from nlp_adapt.modeling.outputs import Progress
 from nlp_adapt.recipe import load_recipe
 from nlp_adapt.training.accelerator import make_accelerator
 from nlp_adapt.training.checkpoint import Checkpoint, CheckpointFolder
+from nlp_adapt.training.encoder_modes import dropout_mode, prepare_encoder
 from nlp_adapt.training.log import RunLog
 from nlp_adapt.training.random_state import load_random, of_process
 from nlp_adapt.training.run_folder import RunFolder
@@ -47,8 +48,10 @@ def replay(run: str | Path, step: str | None = None) -> dict[str, Any]:
     if trainer.target_stream is not None:
         raise RunError(f"{folder.path}: a run with a streamed target cannot be replayed.")
     stages = trainer.stages
+    rows = trainer.data.with_copies
     if dump.position["model"] == "source_only":
         stages = METHODS["source_only"].stages(trainer.args)
+        rows = trainer.data.without_few_shot()
     accelerator = make_accelerator(trainer.args)
     training = StagedTraining(
         name=dump.position["model"],
@@ -57,12 +60,14 @@ def replay(run: str | Path, step: str | None = None) -> dict[str, Any]:
         config=trainer.args,
         task_model=trainer.fresh_model().to(accelerator.device),
         tokenizer=trainer.processing_class,
-        rows=trainer.data.train,
+        rows=rows,
         outside=trainer.task.outside,
         log=RunLog(None, accelerator, 1, show_bar=False),
         checkpoints=None,
     )
-    model = training.build_stage(stages[dump.position["stage"]]).to(accelerator.device)
+    stage = stages[dump.position["stage"]]
+    model = training.build_stage(stage).to(accelerator.device)
+    prepare_encoder(model.task_model, training.config, stage.objectives, accelerator.device)
     model.load_state_dict(dump.tensors["model"])
     model.train()
     found = _run_again(model, training, dump)
@@ -97,7 +102,7 @@ def _trainer(folder: RunFolder) -> Any:
     if not folder.recipe.is_file():
         raise RunError(f"{folder.recipe}: missing, so the run's data cannot be found again.")
     recipe = load_recipe(folder.recipe)
-    if not recipe.source:
+    if not recipe.source and not recipe.sources:
         raise RunError(
             f"{folder.recipe}: names no source; only runs from a recipe can be replayed."
         )
@@ -125,9 +130,10 @@ def _run_again(model: Any, training: StagedTraining, dump: Checkpoint) -> dict[s
         _check_rows(batches, number, dump)
         for batch in batches.step(number):
             tensors = {k: v for k, v in batch.items() if hasattr(v, "dtype")}
-            with autocast(device, position["precision"]):
-                found = model({**batch, **to_tensors(tensors, device)}, progress)
-            (found["loss"] / batches.shares).backward()
+            with dropout_mode(training.config, device):  # the same numbers drop the same values
+                with autocast(device, position["precision"]):
+                    found = model({**batch, **to_tensors(tensors, device)}, progress)
+                (found["loss"] / batches.shares).backward()
             for name, value in found.items():
                 terms[name] = terms.get(name, 0.0) + value.detach() / batches.shares
             rows += _broken_rows(model, training, batch, position["precision"])

@@ -35,13 +35,11 @@ def describe_run(trainer: Any, accelerator: Any) -> dict[str, Any]:
         "labels": list(trainer.task.label_names),
         "precision": precision_of(accelerator),
         "main_metric": trainer.task.main_metric,
-        "source": _describe_domain(trainer.source, data, "source"),
-        "target": _describe_domain(trainer.target, data, "target"),
-        "fingerprints": {
-            name: domain.fingerprint()
-            for name, domain in (("source", trainer.source), ("target", trainer.target))
-            if domain is not None
-        },
+        "source": _describe_side(trainer.domains, data, "source"),
+        "target": _describe_side(trainer.domains, data, "target"),
+        "target_labels": _describe_few_shot(trainer.domains, data, trainer.args.few_shot_share),
+        "augmentation": data.augmentation,
+        "fingerprints": trainer.domains.fingerprints(),
         "source_only": None,
         "adapted": None,
         "versions": versions(),
@@ -64,22 +62,58 @@ def versions() -> dict[str, str]:
 
 
 def difference(results: dict[str, Any], metric: str) -> dict[str, float] | None:
-    """Adapted minus source-only in the main metric, for each domain where both are known."""
+    """Adapted minus source-only in the main metric, for each domain where both are known.
+
+    Of a side with several domains it is the difference of the means, and that of each domain is
+    under `SIDE/NAME`.
+    """
     before, after = results.get("source_only"), results.get("adapted")
     if not before or not after:
         return None
+    found = {}
+    for side in ("source", "target"):
+        if before.get(side) and after.get(side):
+            found[side] = round(after[side][metric] - before[side][metric], 6)
+            for name, scores in after[side].get("domains", {}).items():
+                own = before[side]["domains"][name]
+                found[f"{side}/{name}"] = round(scores[metric] - own[metric], 6)
+    return found
+
+
+def _describe_side(domains: Any, data: Any, side: str) -> dict[str, Any] | None:
+    """Name, reference and rows of a side's domain; of several, together and each by itself."""
+    parts = [_describe_domain(domain, data, side) for domain in domains.sides[side]]
+    if len(parts) < 2:
+        return parts[0] if parts else None
+    splits = dict.fromkeys(split for part in parts for split in part["rows"])
     return {
-        side: round(after[side][metric] - before[side][metric], 6)
-        for side in ("source", "target")
-        if before.get(side) and after.get(side)
+        "name": " + ".join(part["name"] for part in parts),
+        "reference": ", ".join(part["reference"] for part in parts if part["reference"]),
+        "rows": {split: sum(part["rows"].get(split, 0) for part in parts) for split in splits},
+        "domains": parts,
     }
 
 
-def _describe_domain(domain: Any, data: Any, side: str) -> dict[str, Any] | None:
-    if domain is None:
-        return None
-    rows = {"train": data.train_texts[side]} if side in data.train_texts else {}
-    for name, held in data.evaluation.items():
-        if name.startswith(side):
-            rows[name.removeprefix(f"{side}_")] = len(held.dataset)
+def _describe_domain(domain: Any, data: Any, side: str) -> dict[str, Any]:
+    rows = {}
+    if domain.name in data.names(side):
+        rows["train"] = data.train_texts[side][domain.name]
+    for part, sets in data.evaluation.items():
+        if part.startswith(side) and domain.name in sets:
+            rows[part.removeprefix(f"{side}_")] = len(sets[domain.name].dataset)
     return {"name": domain.name, "reference": domain.reference, "rows": rows}
+
+
+def _describe_few_shot(domains: Any, data: Any, share: float) -> dict[str, Any] | None:
+    """The labelled target rows that were trained on, or None."""
+    if not domains.few_shot:
+        return None
+    rows = dict(data.train_texts["few_shot"])
+    return {
+        "rows": sum(rows.values()),
+        "share": share,
+        "domains": {
+            name: {"reference": domain.reference, "rows": rows[name]}
+            for name, domain in domains.few_shot.items()
+        },
+    }

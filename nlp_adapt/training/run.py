@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from nlp_adapt.data.preprocessing import EncodedRows
 from nlp_adapt.inference import Predictor
 from nlp_adapt.likeness import STATISTICS, measure_domains
-from nlp_adapt.methods import METHODS, Stage
+from nlp_adapt.methods import METHODS, Stage, selects_best_model
 from nlp_adapt.modeling.backbone import load_task_model
 from nlp_adapt.recipe import dump_recipe
 from nlp_adapt.training.accelerator import end_trackers, precision_of
 from nlp_adapt.training.checkpoint import Checkpoint, CheckpointFolder
+from nlp_adapt.training.continuing import lasting_state
 from nlp_adapt.training.cost import describe, estimate, refuse_full_disk
 from nlp_adapt.training.data_check import check_domains
+from nlp_adapt.training.evidence import examine
+from nlp_adapt.training.fall_back import apply_guard
 from nlp_adapt.training.fingerprint import fingerprint
 from nlp_adapt.training.health import judge_adversary
 from nlp_adapt.training.log import RunLog
@@ -57,9 +62,10 @@ class Run:
         """Go through the run, from its last checkpoint if asked; returns `results.json`."""
         findings = check_domains(
             self.args,
-            self.trainer.source,
-            self.trainer.target,
+            self.trainer.domains.sources,
+            self.trainer.domains.targets,
             self.tokenizer,
+            few_shot=self.trainer.domains.few_shot,
             say=self.main,
         )
         if self.main:
@@ -98,6 +104,7 @@ class Run:
             results[name] = self._train_one(name, stages, log, at)
         results["cost"] = self.cost
         results["difference"] = difference(results, self.task.main_metric)
+        results.update(apply_guard(self, results))
         self.trainer.results = results
         if self.main:
             write_json(self.folder.results, results)
@@ -140,13 +147,15 @@ class Run:
             config=self.args,
             task_model=self.trainer.fresh_model().to(self.accelerator.device),
             tokenizer=self.tokenizer,
-            rows=self.trainer.data.train,
+            rows=self._rows(name),
+            epoch_rows=len(self._rows(ADAPTED)["source"]),
             outside=self.task.outside,
             log=log,
             checkpoints=self.checkpoints if self.main else None,
             evaluate=evaluate,
             fingerprint=self.fingerprint,
             stream=self._stream(),
+            source_names=self.trainer.data.names("source"),
             black_box=CheckpointFolder(self.folder.black_box, BLACK_BOX_STEPS)
             if self.main
             else None,
@@ -162,8 +171,9 @@ class Run:
         chosen = best.restore(model) if best is not None else None
         scores = {
             **self.trainer.evaluate(),
-            "label_free": self.trainer.scorer.label_free(model),
+            **examine(self.trainer.scorer, model, self.args.seed),
             "best": chosen,
+            **training.weighed_sources(),
             "steps": training.steps,
             "seconds": round(seconds, 2),
             "ledger": training.ledger.value,
@@ -175,15 +185,21 @@ class Run:
             self.trainer.save_model(path)
             if name == ADAPTED:
                 self._save_objectives()
-                self._save_domain_statistics()
+                self.save_domain_statistics()
             write_json(self.folder.scores(name), scores)
         return scores
+
+    def _rows(self, name: str) -> Mapping[str, EncodedRows]:
+        """What a model trains on: the twin sees no label of the target, and no edited rows."""
+        data = self.trainer.data
+        return data.without_few_shot() if name == SOURCE_ONLY else data.with_copies
 
     def _stream(self) -> TargetStream | None:
         if self.trainer.target_stream is None:
             return None
         limit = self.trainer.data.max_length
-        encode = encode_with(self.task, self.tokenizer, limit)
+        sources = len(self.trainer.domains.sources)
+        encode = encode_with(self.task, self.tokenizer, limit, domain=sources)
         return TargetStream(self.trainer.target_stream, encode, limit)
 
     def _preview(self, training: StagedTraining) -> None:
@@ -192,7 +208,7 @@ class Run:
             return
         steps = {name: sum(training.stage_steps(own)) for name, own in self._models_to_train()}
         self.cost = estimate(
-            self.args, training.rows, steps, training.global_batch, training.task_model
+            self.args, self._rows(ADAPTED), steps, training.global_batch, training.task_model
         )
         if self.main:
             refuse_full_disk(self.cost, self.folder.path)
@@ -204,24 +220,22 @@ class Run:
 
         The twin is not chosen by how it does on the target: doing nothing does not look there.
         """
-        if not self.args.load_best_model_at_end or name != ADAPTED:
+        if name != ADAPTED or not selects_best_model(self.args):
             return None
         metric = self.args.metric_for_best_model
         return BestModel(self.folder.checkpoints, metric, keep=self.main)
 
     def _save_objectives(self) -> None:
-        """Write the discriminators and whatever else the adapted model's objectives own."""
+        """Write the discriminators and whatever else a later run can go on from."""
         tensors = {
             f"{name}.{key}": value
             for name, objective in self.trainer.objectives.items()
-            for key, value in objective.state_dict().items()
+            for key, value in lasting_state(objective).items()
         }
         save_tensors(self.folder.adaptation / "objectives.safetensors", tensors)
 
-    def _save_domain_statistics(self) -> None:
+    def save_domain_statistics(self) -> None:
         """Write where the texts of both domains lie, for `nlp-adapt predict --domain-likeness`."""
-        if self.task.units_are_words:
-            return
         predictor = Predictor(self.trainer.model, self.tokenizer, self.task)
         likeness = measure_domains(predictor, self.trainer.data.train, self.args.seed)
         if likeness is not None:

@@ -26,6 +26,7 @@ class RunFolder:
         self.path = Path(path)
         self.model = self.path / "model"
         self.source_only = self.path / "source_only" / "model"
+        self.adapted = self.path / "adapted" / "model"  # only where the guard fell back
         self.adaptation = self.path / "adaptation"
         self.checkpoints = self.path / "checkpoints"
         self.recipe = self.path / "recipe.yaml"
@@ -33,10 +34,12 @@ class RunFolder:
         self.log = self.path / "log.jsonl"
         self.fingerprint = self.adaptation / "fingerprint.json"
         self.black_box = self.path / "black_box"
+        self.augmented = self.path / "augmented.jsonl"
 
     def _contents(self) -> list[Path]:
-        names = (self.model, self.source_only.parent, self.adaptation, self.checkpoints)
-        return [*names, self.black_box, self.recipe, self.results, self.log]
+        folders = (self.model, self.source_only.parent, self.adapted.parent, self.adaptation)
+        files = (self.augmented, self.recipe, self.results, self.log)
+        return [*folders, self.checkpoints, self.black_box, *files]
 
     def holds_run(self) -> bool:
         """Whether an earlier run has left files here."""

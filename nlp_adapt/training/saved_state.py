@@ -57,6 +57,8 @@ def save_stage(training: Any, number: int, loop: StageLoop) -> None:
             "optimizer": optimizer_tensors(loop.plain_optimizer),
             "random": random,
         }
+        if loop.average is not None:
+            tensors["average"] = loop.average.tensors()
         training.checkpoints.save(training.log.total_steps, position, tensors)
     accelerator.wait_for_everyone()
 
@@ -70,6 +72,8 @@ def restore_stage(training: Any, loop: StageLoop, checkpoint: Checkpoint) -> Non
     accelerator = training.accelerator
     process = accelerator.process_index
     loop.model.load_state_dict(tensors["model"])
+    if loop.average is not None:
+        loop.average.load(tensors.get("average", {}))
     if "optimizer" in tensors:
         load_optimizer(loop.plain_optimizer, tensors["optimizer"])
     if "random" in tensors and position["processes"] == accelerator.num_processes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +12,32 @@ from nlp_adapt.data.preprocessing import EncodedRows
 from nlp_adapt.inference import predict_logits
 from nlp_adapt.tasks import Task
 from nlp_adapt.training.processes import summed
-from nlp_adapt.training.run_data import EvaluationSet, RunData
+from nlp_adapt.training.run_data import RunData
 from nlp_adapt.validators import Predictions, score_all
+
+
+def mean_metrics(metrics: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Means of the numbers that several domains' metrics hold, each domain counting the same.
+
+    Counts (whole numbers) are added up, what is no number is left out, and a class or entity type
+    has the mean over the domains that have it. A single domain's metrics stay as they are.
+    """
+    if len(metrics) == 1:
+        return dict(metrics[0])
+    found: dict[str, Any] = {}
+    for key in dict.fromkeys(key for own in metrics for key in own):
+        values = [own[key] for own in metrics if own.get(key) is not None]
+        if values and all(isinstance(value, Mapping) for value in values):
+            found[key] = mean_metrics(values) if len(values) > 1 else dict(values[0])
+        elif values and all(isinstance(value, int) for value in values):
+            found[key] = sum(values)
+        elif values and all(isinstance(value, (int, float)) for value in values):
+            found[key] = sum(values) / len(values)
+    return found
+
+
+def _floats(prefix: str, metrics: Mapping[str, Any]) -> dict[str, float]:
+    return {f"{prefix}/{key}": value for key, value in metrics.items() if isinstance(value, float)}
 
 
 @dataclass(frozen=True)
@@ -35,48 +60,61 @@ class Scorer:
     accelerator: Any = None
 
     def tests(self, model: Any) -> dict[str, dict[str, Any] | None]:
-        """Test metrics of both domains, in float32; None where there are no labelled test rows."""
-        return {
-            "source": self._score(model, self.data.evaluation.get("source_test"), "fp32"),
-            "target": self._score(model, self.data.evaluation.get("target_test"), "fp32"),
-        }
+        """Test metrics of both sides, in float32; None where there are no labelled test rows.
+
+        Of a side with several domains, these are the means over its domains, and the metrics of
+        each under `domains`.
+        """
+        return {side: self._side(model, f"{side}_test", "fp32") for side in ("source", "target")}
 
     def validation(self, model: Any, precision: str) -> dict[str, float]:
         """Scores during training: the task's metrics on source validation rows, and label-free ones.
 
         Those of the task are named `source_validation/...`; the others as in `VALIDATORS`. No target
-        label is read.
+        label is read. Of several sources, the former are means, and each source's own are named
+        `source_validation/SOURCE/...`.
         """
-        rows = self.data.evaluation.get("source_validation")
-        predictions = self._predictions(model, precision)
-        scores: dict[str, float] = {}
-        if rows is not None and predictions.source_logits is not None:
-            metrics = self.task.metrics(predictions.source_logits, rows.encoded, rows.dataset)
-            scores = {
-                f"source_validation/{key}": value
-                for key, value in metrics.items()
-                if isinstance(value, float)
-            }
-        return {**scores, **score_all(predictions)}
+        sets = self.data.evaluation.get("source_validation", {})
+        logits = {name: self._logits(model, rows.encoded, precision) for name, rows in sets.items()}
+        metrics = {
+            name: self.task.metrics(logits[name], rows.encoded, rows.dataset)
+            for name, rows in sets.items()
+        }
+        scores = _floats("source_validation", mean_metrics([*metrics.values()]))
+        if len(metrics) > 1:
+            for name, own in metrics.items():
+                scores.update(_floats(f"source_validation/{name}", own))
+        return {**scores, **score_all(self._predictions(model, precision, logits))}
 
-    def label_free(self, model: Any) -> dict[str, float]:
-        """Every label-free score, in float32."""
-        return score_all(self._predictions(model, "fp32"))
+    def _predictions(
+        self, model: Any, precision: str, source: Mapping[str, np.ndarray]
+    ) -> Predictions:
+        """What the label-free scores read, with predictions on a sample of the targets' text.
 
-    def _predictions(self, model: Any, precision: str) -> Predictions:
-        """Predictions on the source's validation rows and a sample of the target's training rows."""
-        rows, sample = self.data.evaluation.get("source_validation"), self.data.target_sample
-        source = self._logits(model, rows.encoded, precision) if rows is not None else None
-        target = self._logits(model, sample, precision) if sample is not None else None
-        return Predictions(source, rows.encoded.labels if rows is not None else None, target)
+        Args:
+            model: The task model.
+            precision: Number format.
+            source: Logits of each source's validation rows.
+        """
+        sets, sample = self.data.evaluation.get("source_validation", {}), self.data.target_sample
+        return Predictions(
+            np.concatenate([source[name] for name in sets]) if sets else None,
+            np.concatenate([rows.encoded.labels for rows in sets.values()]) if sets else None,
+            self._logits(model, sample, precision) if sample is not None else None,
+        )
 
-    def _score(
-        self, model: Any, rows: EvaluationSet | None, precision: str
-    ) -> dict[str, Any] | None:
-        if rows is None:
+    def _side(self, model: Any, part: str, precision: str) -> dict[str, Any] | None:
+        """Metrics on the rows of a part, such as `source_test`."""
+        scores = {}
+        for name, rows in self.data.evaluation.get(part, {}).items():
+            logits = self._logits(model, rows.encoded, precision)
+            scores[name] = self.task.metrics(logits, rows.encoded, rows.dataset)
+        if not scores:
             return None
-        logits = self._logits(model, rows.encoded, precision)
-        return self.task.metrics(logits, rows.encoded, rows.dataset)
+        if len(self.data.names(part.partition("_")[0])) < 2:
+            (only,) = scores.values()
+            return only
+        return {**mean_metrics([*scores.values()]), "domains": scores}
 
     def _logits(self, model: Any, rows: EncodedRows, precision: str) -> np.ndarray:
         shared = self.accelerator is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from nlp_adapt.config import AdaptationConfig
+from nlp_adapt.data.mixing import domain_ids, label_counts
 from nlp_adapt.data.pairing import PairedBatches
 from nlp_adapt.data.preprocessing import EncodedRows
 from nlp_adapt.data.streaming import StreamedBatches
@@ -33,6 +34,7 @@ from nlp_adapt.training.saved_state import dump_skipped_step, restore_stage, sav
 from nlp_adapt.training.self_test import self_test
 from nlp_adapt.training.shallow import check_fit, fit_head
 from nlp_adapt.training.signals import StopRequest
+from nlp_adapt.training.source_weights import SourceWeights
 from nlp_adapt.training.streamed_target import TargetStream
 from nlp_adapt.training.unfreezing import GradualUnfreezing
 
@@ -48,7 +50,7 @@ class StagedTraining:
         config: The run's options.
         task_model: The plain task model, trained in place.
         tokenizer: Its tokenizer.
-        rows: Training rows by side: `source`, `target`.
+        rows: Training rows by side: `source`, `target`, and `few_shot` where there are any.
         outside: Index of the label `O`, in token classification.
         log: Where measurements go.
         checkpoints: Where to save; None on all but the main process.
@@ -60,6 +62,9 @@ class StagedTraining:
         stream: The target as a stream; `rows` then hold a sample of it.
         black_box: Where steps that are not finite go; None on all but the main process.
         saved_objectives: States of objectives that an earlier run ended with, to continue from.
+        source_names: What the sources are called, in the order of their domain indices.
+        epoch_rows: Source rows in an epoch; default: all of `rows`. The twin has as many steps as
+            the adapted model, though it sees no edited copies.
     """
 
     name: str
@@ -79,6 +84,9 @@ class StagedTraining:
     black_box: CheckpointFolder | None = None
     stream: TargetStream | None = None
     saved_objectives: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
+    source_names: Sequence[str] = ()
+    epoch_rows: int | None = None
+    source_weights: SourceWeights | None = None
     objectives: dict[str, Objective] = field(default_factory=dict)
     steps: int = 0
     unfreezing_stage: int = 0
@@ -98,7 +106,7 @@ class StagedTraining:
 
         `max_steps`, where set, is the total, shared out in proportion to the stages' own lengths.
         """
-        per_epoch = len(self.rows["source"]) / self.global_batch
+        per_epoch = self._epoch_rows / self.global_batch
         lengths = []
         for stage in stages:
             epochs = self.config.num_train_epochs if stage.epochs is None else stage.epochs
@@ -111,6 +119,10 @@ class StagedTraining:
                 max(1, int(steps)) if own else 0 for steps, own in zip(shared, lengths, strict=True)
             ]
         return lengths
+
+    @property
+    def _epoch_rows(self) -> int:
+        return self.epoch_rows or len(self.rows["source"])
 
     @property
     def global_batch(self) -> int:
@@ -136,8 +148,10 @@ class StagedTraining:
             self.log.write(step=0, fit=stage.fit)
             self.log.end_stage()
             return
+        # Before the objectives copy the model: a teacher must run as it would in a resumed run.
+        device = self.accelerator.device
+        prepare_encoder(self.task_model, self.config, stage.objectives, device)
         model = self.build_stage(stage)
-        prepare_encoder(model.task_model, self.config, stage.objectives)
         batches = self.paired_batches(model, steps, self.config.seed + number)
         loop = StageLoop(
             accelerator=self.accelerator,
@@ -154,7 +168,7 @@ class StagedTraining:
         seed_process(self.config.seed, number, self.accelerator.process_index)
         if not self.config.torch_compile:
             rows = self._sides_read(model)
-            self_test(model, rows, self.tokenizer.pad_token_id or 0, self.accelerator.device)
+            self_test(model, rows, self.tokenizer.pad_token_id or 0, device)
         if self.config.gradual_unfreezing and number == self.unfreezing_stage:
             loop.unfreezing = GradualUnfreezing(
                 model.task_model, steps, distributed=self.accelerator.num_processes > 1
@@ -197,7 +211,22 @@ class StagedTraining:
             objectives[name] = objective
         if not any(objective.trains_task_head for objective in objectives.values()):
             freeze_head(self.task_model)
-        return AdaptationModel(self.task_model, reader, objectives, frozen)
+        if self.config.source_weights == "distance" and self.source_weights is None:
+            self.source_weights = SourceWeights(
+                setup.num_sources, setup.num_targets, setup.features, self.source_names
+            )
+        return AdaptationModel(
+            self.task_model, reader, objectives, frozen, source_weights=self.source_weights
+        )
+
+    def weighed_sources(self) -> dict[str, Any]:
+        """For results.json: how much each of several sources counted at the end."""
+        if len(self.source_names) < 2:
+            return {}
+        if self.source_weights is None:
+            equal = round(1 / len(self.source_names), 4)
+            return {"source_weights": dict.fromkeys(self.source_names, equal)}
+        return self.source_weights.report()
 
     def cached_trunk(self, model: AdaptationModel, stage: Stage) -> CachedTrunk | None:
         """Rows with the output of frozen layers; asked for once the stage's weights are in place."""
@@ -217,20 +246,22 @@ class StagedTraining:
             )
 
     def _setup(self, reader: UnitReader) -> Setup:
-        labels = self.rows["source"].labels
         num_labels = self.task_model.config.num_labels
-        domains = self.rows["source"].domains
+        sources = domain_ids(self.rows["source"])
+        targets = domain_ids(self.rows["target"]) if "target" in self.rows else sources[:1]
+        counts = label_counts(self.rows["source"], num_labels)
         return Setup(
             features=reader.width(self.task_model),
             num_labels=num_labels,
-            num_sources=1 if domains is None else int(domains.max()) + 1,
-            label_counts=torch.from_numpy(
-                np.bincount(labels[labels >= 0], minlength=num_labels).astype(np.float32)
-            ),
+            num_sources=len(sources),
+            num_targets=len(targets),
+            label_counts=torch.from_numpy(counts.sum(0)),
+            source_label_counts=torch.from_numpy(counts),
             task_model=self.task_model,
             tokenizer=self.tokenizer,
             defaults=self.config.to_dict(),
             token_level=self.outside is not None,
+            tokens={side: (rows.ids, rows.offsets) for side, rows in self.rows.items()},
         )
 
     def _sides_read(self, model: AdaptationModel) -> dict[str, EncodedRows]:
@@ -276,13 +307,17 @@ class StagedTraining:
             micro_batches=self.config.gradient_accumulation_steps,
             processes=processes,
             process=process,
+            portions={"few_shot": self.config.few_shot_share},
+            # A GPU is rather waited for than filled: one pass is quicker there.
+            divide=self.accelerator.device.type == "cpu" and not self.config.torch_compile,
         )
 
     def _after_step(self, number: int, loop: StageLoop) -> bool:
         self.steps += 1
-        epoch_steps = max(1, math.ceil(len(self.rows["source"]) / self.global_batch))
+        epoch_steps = max(1, math.ceil(self._epoch_rows / self.global_batch))
         if _due(self.config.eval_strategy, self.config.eval_steps, epoch_steps, loop):
-            scores = self.evaluate(loop.model.task_model, self.log.total_steps)
+            with loop.averaged():
+                scores = self.evaluate(loop.model.task_model, self.log.total_steps)
             if scores:
                 self.log.write(step=loop.step, **scores)
         if _due(self.config.save_strategy, self.config.save_steps, epoch_steps, loop):

@@ -65,14 +65,16 @@ def sample_domain(stream: TextStream, task: str, name: str) -> Domain:
     return Domain(name, task, unlabelled=make_dataset(task, texts, rows), reference=name)
 
 
-def encode_with(task: Any, tokenizer: Any, max_length: int) -> Callable[[list[Any]], EncodedRows]:
-    """A function that tokenises texts as unlabelled rows of the target."""
+def encode_with(
+    task: Any, tokenizer: Any, max_length: int, domain: int = 1
+) -> Callable[[list[Any]], EncodedRows]:
+    """A function that tokenises texts as unlabelled rows of the target, the domain `domain`."""
 
     def encode(texts: list[Any]) -> EncodedRows:
         from datasets import Dataset
 
         column = "tokens" if task.name == TOKEN_CLASSIFICATION else "text"
         rows = task.encode(Dataset.from_dict({column: texts}), tokenizer, max_length)
-        return rows.without_labels().in_domain(1)
+        return rows.without_labels().in_domain(domain)
 
     return encode

@@ -5,22 +5,28 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from nlp_adapt.config import AdaptationConfig, Recipe
 from nlp_adapt.data.domain import Domain
 from nlp_adapt.data.streaming import TextStream
 from nlp_adapt.errors import ConfigError, RunError
-from nlp_adapt.hub import check_token
+from nlp_adapt.hub import check_push
 from nlp_adapt.inference import Predictor
 from nlp_adapt.methods import stages_for
 from nlp_adapt.modeling.backbone import load_task_model, load_tokenizer, longest_input
 from nlp_adapt.modeling.lora import add_adapters, has_adapters, save_task_model
 from nlp_adapt.training.accelerator import make_accelerator
+from nlp_adapt.training.augmented_rows import check_augmentation, row_augmentation
 from nlp_adapt.training.lock import RunLock
+from nlp_adapt.training.random_state import load_random, random_tensors
 from nlp_adapt.training.run import Run
 from nlp_adapt.training.run_data import RunData, make_task, prepare_data
+from nlp_adapt.training.run_domains import check_options, gather_domains, is_reference
 from nlp_adapt.training.run_folder import RunFolder, save_folder
 from nlp_adapt.training.scoring import Scorer
 from nlp_adapt.training.stages import needs_target
@@ -40,8 +46,12 @@ class AdaptationTrainer:
     Args:
         model: Hub id, local folder or `builtin:` encoder, or a loaded classification model.
         args: The options.
-        source: The labelled domain, or a reference that `load_domain` reads.
-        target: The domain to adapt to, or a reference; its labels are never trained on.
+        source: The labelled domain, or a reference that `load_domain` reads; several as a list of
+            domains, or as a mapping of names to domains or references.
+        target: The domain to adapt to, or a reference, or several; its labels are never trained on.
+        target_few_shot: Labelled target rows that may be trained on all the same: a domain, a
+            reference, or a number of rows of each class (of sentences, for words) to draw from the
+            target's training rows; with several targets, a mapping of their names to these.
         processing_class: Tokenizer; default: the model's own.
 
     Examples:
@@ -61,21 +71,23 @@ class AdaptationTrainer:
         source: Domain | Any,
         target: Domain | Any | None = None,
         *,
+        target_few_shot: Any = None,
         processing_class: Any = None,
     ) -> None:
         self.args = args
         self.model_name = model if isinstance(model, str) else _name_of(model)
         self._given_model = None if isinstance(model, str) else model
         self.stages = stages_for(args)
-        self.source = _as_domain(source, args.task)
         self.target_stream: TextStream | None = None
-        if args.streaming and target is not None and not isinstance(target, Domain):
+        if args.streaming and is_reference(target):
             self.target_stream = open_stream(target, args)
             target = sample_domain(self.target_stream, args.task, str(target))
-        self.target = None if target is None else _as_domain(target, args.task)
-        if needs_target(self.stages) and self.target is None:
+        self.domains = gather_domains(args, source, target, target_few_shot)
+        if needs_target(self.stages) and not self.domains.targets:
             raise ConfigError(f"method '{args.method}' needs a target domain: set `target`.")
-        self.task = make_task(args, self.source, self.target)
+        check_options(self.domains, args, self.stages)
+        check_augmentation(args, has_target=bool(self.domains.targets))
+        self.task = make_task(args, self.domains)
         self.folder = RunFolder(args.output_dir)
         self.processing_class = processing_class or load_tokenizer(
             self.model_name, words=self.task.units_are_words
@@ -87,6 +99,8 @@ class AdaptationTrainer:
         self.saved_objectives: dict[str, Any] = {}
         self._accelerator: Any = None
         self._data: RunData | None = None
+        # A model that was loaded to be looked at, and the random states after that.
+        self._waiting: tuple[Any, dict[str, Tensor]] | None = None
 
     @classmethod
     def from_recipe(cls, recipe: Recipe) -> AdaptationTrainer:
@@ -95,13 +109,17 @@ class AdaptationTrainer:
         Raises:
             AdaptationError: If the recipe, the data or the model cannot be used.
         """
-        from nlp_adapt.training.recipe_domains import source_of, target_of
+        from nlp_adapt.training.recipe_domains import few_shot_of, sources_of, targets_of
 
         stages_for(recipe)
         if not recipe.resume:
             RunFolder(recipe.output_dir).check(overwrite=recipe.overwrite)
         trainer = cls(
-            recipe.model, recipe.adaptation_config(), source_of(recipe), target_of(recipe)
+            recipe.model,
+            recipe.adaptation_config(),
+            sources_of(recipe),
+            targets_of(recipe),
+            target_few_shot=few_shot_of(recipe),
         )
         trainer.recipe = recipe
         if recipe.streaming and recipe.target:
@@ -116,6 +134,7 @@ class AdaptationTrainer:
         source: Domain | Any,
         target: Domain | Any | None = None,
         *,
+        target_few_shot: Any = None,
         revision: str | None = None,
     ) -> AdaptationTrainer:
         """A trainer that continues from a run folder, a model folder or a pushed model.
@@ -129,7 +148,7 @@ class AdaptationTrainer:
         from nlp_adapt.training.continuing import open_saved
 
         saved = open_saved(model, revision)
-        trainer = cls(str(saved.folder), args, source, target)
+        trainer = cls(str(saved.folder), args, source, target, target_few_shot=target_few_shot)
         trainer.task = saved.task(args.task, trainer.task.label_names)
         trainer.model_name = saved.name
         trainer._given_model = saved.task_model(trainer.task, args.attn_implementation)
@@ -147,7 +166,7 @@ class AdaptationTrainer:
         """
         resume = self.args.resume if resume_from_checkpoint is None else resume_from_checkpoint
         if self.args.push_to_hub:
-            check_token()
+            check_push(self.args, self.model_name)
         accelerator = make_accelerator(self.args)
         with RunLock(self.folder.path) if accelerator.is_main_process else nullcontext():
             self._accelerator = accelerator
@@ -155,23 +174,43 @@ class AdaptationTrainer:
                 results = Run(self, accelerator).execute(resume)
             finally:
                 self._accelerator = None
+                self._waiting = None
             if self.args.push_to_hub and accelerator.is_main_process:
                 self.push_to_hub(self.args.hub_model_id)
         return results
+
+    @property
+    def source(self) -> Domain:
+        """The source; the first of several."""
+        return self.domains.sources[0]
+
+    @source.setter
+    def source(self, domain: Domain) -> None:
+        self.domains = replace(self.domains, sources=(domain,))
+
+    @property
+    def target(self) -> Domain | None:
+        """The target, or None; the first of several."""
+        return next(iter(self.domains.targets), None)
+
+    @target.setter
+    def target(self, domain: Domain) -> None:
+        self.domains = replace(self.domains, targets=(domain,))
 
     @property
     def data(self) -> RunData:
         """The run's tokenised data, made on first use."""
         if self._data is None:
             model = self.fresh_model()
+            self._waiting = (model, random_tensors())
             limit = longest_input(model, self.processing_class)
             self._data = prepare_data(
                 self.args,
                 self.task,
-                self.source,
-                self.target,
+                self.domains,
                 self.processing_class,
                 min(self.args.max_length, limit),
+                row_augmentation(self, model, self._accelerator),
             )
         return self._data
 
@@ -232,6 +271,10 @@ class AdaptationTrainer:
         from transformers import set_seed
 
         set_seed(self.args.seed)
+        if self._waiting is not None:
+            (model, random), self._waiting = self._waiting, None
+            load_random(random)  # what is drawn next is the same as if it had been loaded now
+            return model
         if self._given_model is not None:
             model = copy.deepcopy(self._given_model)
         else:
@@ -263,14 +306,6 @@ class AdaptationTrainer:
         if self.model is None:
             raise RunError("there is no trained model yet: call train() first.")
         return self.model
-
-
-def _as_domain(reference: Any, task: str) -> Domain:
-    if isinstance(reference, Domain):
-        return reference
-    from nlp_adapt.data.loading import load_domain
-
-    return load_domain(reference, task=task)
 
 
 def _name_of(model: Any) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from nlp_adapt.config import nearest
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.validators.base import Predictions, Validator
+from nlp_adapt.validators.estimated_accuracy import EstimatedAccuracy
 from nlp_adapt.validators.information_maximisation import InformationMaximisation
 from nlp_adapt.validators.label_free import LabelFree
 from nlp_adapt.validators.source_risk import SourceRisk
@@ -18,6 +19,7 @@ from nlp_adapt.validators.target_accuracy import TargetAccuracy
 
 VALIDATORS: Mapping[str, Validator] = {
     "label_free": LabelFree(),
+    "estimated_accuracy": EstimatedAccuracy(),
     "information_maximisation": InformationMaximisation(),
     "source_risk": SourceRisk(),
     "target_accuracy": TargetAccuracy(),

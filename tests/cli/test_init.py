@@ -104,3 +104,18 @@ def test_a_source_without_labels_is_refused(init, toy_target_jsonl, tmp_path, ta
 def test_inline_values_read_back_unchanged(tmp_path, value):
     path = write(tmp_path / "x.yaml", f"key: {inline_yaml(value)}  # comment\n")
     assert read_yaml(path) == {"key": value}
+
+
+def test_it_says_what_to_write_where_there_are_more_labels(tmp_path, toy_source_csv,
+                                                           toy_target_jsonl, run_cli):  # fmt: skip
+    raw = tmp_path / "raw.txt"
+    raw.write_text("a phone\na battery\n" * 20)
+    said = {}
+    for target in (toy_target_jsonl, raw):
+        out = tmp_path / f"{target.stem}.yaml"
+        words = ("init", "--source", toy_source_csv, "--target", target, "--out", out)
+        assert run_cli(*words)[0] == 0
+        said[target] = out.read_text()
+        assert "# More labels? sources: {name: file, other: file}" in said[target]
+    assert "target_few_shot: 16 trains on 16 labelled rows of each class" in said[toy_target_jsonl]
+    assert "target_few_shot: FILE" in said[raw]

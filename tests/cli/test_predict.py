@@ -98,7 +98,7 @@ def test_a_part_cut_short_is_done_again(run_cli: Cli, toy_run: Path, tmp_path: P
 
     source, out = write_csv(tmp_path / "in.csv", 10), tmp_path / "out.csv"
     words = ("predict", toy_run, source, "--out", out, "--chunk-rows", 4)
-    parts = Parts(out)
+    parts = Parts(out, tmp_path / "rejected.jsonl")
     original = Parts.join
     try:
         Parts.join = lambda self, merge: None  # type: ignore[method-assign]
@@ -260,6 +260,66 @@ def test_likeness_needs_statistics(run_cli: Cli, toy_run: Path, tmp_path: Path) 
     code, _, err = run_cli(*words)
     assert code == 2
     assert "domain_statistics.safetensors" in err
+
+
+def test_standard_output_equals_the_file(run_cli: Cli, toy_run: Path, tmp_path: Path) -> None:
+    source, out = write_csv(tmp_path / "in.csv", 9), tmp_path / "out.csv"
+    words = ("predict", toy_run, source, "--chunk-rows", 4, "--out")
+    assert run_cli(*words, out)[0] == 0
+    code, stdout, err = run_cli(*words, "-", "--output-format", "csv")
+    assert code == 0, err
+    assert stdout.encode() == out.read_bytes()
+    assert "9 rows written to standard output" in err
+    code, stdout, err = run_cli(*words, "-", "--output-format", "conll")
+    assert (code, stdout) == (2, "")
+    assert "conll is for taggers" in err
+
+
+def test_a_closed_pipe_ends_quietly(toy_run: Path, run_cli: Cli, tmp_path: Path) -> None:
+    import io
+
+    source = write_csv(tmp_path / "in.csv", 9)
+
+    class Closed(io.RawIOBase):
+        def writable(self) -> bool:
+            return True
+
+        def write(self, data: Any) -> int:
+            raise BrokenPipeError
+
+    class Out:
+        buffer = Closed()
+        write = flush = lambda *words: None
+
+    class Err(io.StringIO):
+        def close(self) -> None:
+            self.closed_by_us = True
+
+    from nlp_adapt.cli import main
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdout", Out())
+        patch.setattr(sys, "stderr", err := Err())
+        assert main(["predict", str(toy_run), str(source), "--out", "-"]) == 1
+    assert err.closed_by_us
+    assert "Traceback" not in err.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [("{}/no/aside.jsonl", "does not exist"), ("{}/in.csv", "is the input file")],
+)
+def test_a_place_for_rejected_rows_that_cannot_be(
+    run_cli: Cli, toy_run: Path, tmp_path: Path, option: str, says: str
+) -> None:
+    source = write_csv(tmp_path / "in.csv", 2)
+    for out in (tmp_path / "out.csv", "-"):
+        words = ("predict", toy_run, source, "--out", out, "--rejected", option.format(tmp_path))
+        code, _, err = run_cli(*words)
+        assert code == 2
+        assert "--rejected" in err
+        assert says in err
+        assert len(read_csv(source)) == 2
 
 
 @pytest.mark.distributed

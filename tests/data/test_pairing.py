@@ -6,7 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nlp_adapt.data.pairing import PairedBatches, RowStream
-from nlp_adapt.data.preprocessing import choose_widths, collate, concatenate, pack_rows
+from nlp_adapt.data.preprocessing import (
+    EncodedRows,
+    choose_widths,
+    collate,
+    concatenate,
+    pack_rows,
+    steady_widths,
+    width_for,
+)
 
 
 def rows_of_lengths(lengths, label=None):
@@ -41,7 +49,7 @@ def test_stream_visits_every_row_once_a_pass():
 @given(
     source=st.integers(1, 90),
     target=st.integers(1, 90),
-    steps=st.integers(1, 70),
+    steps=st.integers(1, 300),
     batch=st.integers(1, 5),
     shares=st.sampled_from([(1, 1), (2, 1), (1, 2), (2, 2)]),
 )
@@ -90,25 +98,51 @@ def test_denominators_are_the_means_over_the_whole_step():
 
 def test_a_step_does_not_depend_on_the_steps_before_it():
     data = sides(100, 40)
-    fresh, used = batches_for(data, total_steps=80), batches_for(data, total_steps=80)
-    for step in range(80):
+    fresh, used = batches_for(data, total_steps=300), batches_for(data, total_steps=300)
+    assert {fresh.window_of(step) for step in range(300)} == {0, 1, 2}
+    for step in range(300):
         used.rows_of(step)
-    for step in (70, 2, 41):
+    for step in (290, 2, 99, 100, 101, 199, 200, 41):
         for name in ("source", "target"):
             np.testing.assert_array_equal(fresh.rows_of(step)[name], used.rows_of(step)[name])
+
+
+def padding_of(plan, steps):
+    tokens = padded = 0
+    for step in range(steps):
+        (batch,) = plan.step(step)
+        tokens += int(batch["attention_mask"].sum())
+        padded += sum(rows * width for rows, width in batch["passes"])
+    return 1 - tokens / padded
 
 
 def test_batches_hold_rows_of_like_length():
     data = sides(2000, 1000)
     plan = batches_for(data, total_steps=60, batch_size=32)
-    tokens = padded = 0
-    for step in range(60):
-        batch = plan.step(step)[0]
-        tokens += batch["attention_mask"].sum()
-        padded += batch["attention_mask"].size
-    assert 1 - tokens / padded < 0.2
+    assert padding_of(plan, 60) < 0.05
     widths = {plan.step(step)[0]["input_ids"].shape[1] for step in range(60)}
-    assert len(widths) <= 12
+    assert len(widths) <= 20
+
+
+def test_the_first_step_has_the_longest_rows():
+    for seed in range(3):
+        plan = batches_for(sides(400, 300), total_steps=50, seed=seed)
+        tokens = [int(plan.step(step)[0]["attention_mask"].sum()) for step in range(50)]
+        assert tokens[0] == max(tokens)
+
+
+def test_domains_of_unlike_length_cost_little_padding_where_batches_may_be_divided():
+    """Lengths like those of film reviews and tweets: geometric-like, one longer throughout."""
+    generator = np.random.default_rng(0)
+    longer = np.clip(generator.gamma(4.0, 7.0, 3000).astype(int), 3, 64)
+    shorter = np.clip(generator.gamma(5.0, 4.0, 1500).astype(int), 3, 64)
+    data = {"source": rows_of_lengths(longer, label=1), "target": rows_of_lengths(shorter)}
+    together, divided = (
+        padding_of(batches_for(data, total_steps=200, batch_size=32, divide=divide), 200)
+        for divide in (False, True)
+    )
+    assert together > 0.15
+    assert divided < 0.06
 
 
 def test_collate_puts_rows_and_units_where_they_belong():
@@ -133,13 +167,45 @@ def test_concatenated_sources_keep_rows_labels_and_domains():
     assert joined.domains.tolist() == [0, 0, 1]
 
 
+def test_collate_is_row_by_row():
+    """Against a plain loop, on rows with words, labels, domains and a teacher."""
+    generator = np.random.default_rng(3)
+    lengths, counts = generator.integers(3, 12, 30), generator.integers(0, 4, 30)
+    offsets, unit_offsets = (np.concatenate([[0], np.cumsum(n)]) for n in (lengths, counts))
+    rows = EncodedRows(
+        ids=generator.integers(5, 90, offsets[-1]).astype(np.int32),
+        offsets=offsets,
+        labels=generator.integers(-1, 3, unit_offsets[-1]),
+        unit_offsets=unit_offsets,
+        positions=generator.integers(0, 3, unit_offsets[-1]).astype(np.int32),
+        domains=generator.integers(0, 2, 30),
+        teacher=generator.normal(size=(unit_offsets[-1], 3)).astype(np.float32),
+    )
+    chosen = [generator.permutation(30)[:size] for size in (7, 0, 5)]
+    batch = collate([(rows, part) for part in chosen], width=13, pad_id=1)
+    units = []
+    for number, row in enumerate(np.concatenate(chosen)):
+        ids = rows.ids[offsets[row] : offsets[row + 1]].tolist()
+        assert batch["input_ids"][number].tolist() == ids + [1] * (13 - len(ids))
+        assert batch["attention_mask"][number].tolist() == [1] * len(ids) + [0] * (13 - len(ids))
+        units += [(number, row, unit) for unit in range(unit_offsets[row], unit_offsets[row + 1])]
+    assert batch["unit_rows"].tolist() == [number for number, _, _ in units]
+    assert batch["labels"].tolist() == [rows.labels[unit] for _, _, unit in units]
+    assert batch["domains"].tolist() == [rows.domains[row] for _, row, _ in units]
+    assert batch["unit_positions"].tolist() == [
+        number * 13 + rows.positions[unit] for number, _, unit in units
+    ]
+    np.testing.assert_array_equal(batch["teacher_logits"], rows.teacher[[u for _, _, u in units]])
+    assert batch["unit_positions"].dtype == np.int64
+
+
 @pytest.mark.parametrize("most", [1, 2, 3, 5])
 def test_widths_waste_least(most):
     """Against trying every choice of widths."""
     from itertools import combinations
 
-    lengths = np.random.default_rng(0).integers(1, 60, 200)
-    candidates = sorted({-(-int(length) // 4) * 4 for length in lengths})
+    lengths = np.random.default_rng(0).integers(1, 32, 200)
+    candidates = sorted({min(-(-int(length) // 2) * 2, 31) for length in lengths})
 
     def waste(widths):
         return sum(min(w for w in widths if w >= length) - length for length in lengths)
@@ -152,6 +218,24 @@ def test_widths_waste_least(most):
     widths = choose_widths(lengths, most)
     assert len(widths) <= most
     assert waste(widths.tolist()) == best
+
+
+def test_widths_never_go_beyond_the_longest_row():
+    """A model may have no position for one token more."""
+    for longest in (1, 2, 7, 63, 511, 8191):
+        lengths = np.arange(1, longest + 1)
+        for widths in (choose_widths(lengths), steady_widths(longest)):
+            assert widths[-1] == longest
+            assert (np.diff(widths) > 0).all()
+            assert all(width_for(int(length), widths) >= length for length in lengths)
+    assert len(choose_widths(np.arange(1, 8192))) == 20
+
+
+def test_steady_widths_are_the_same_for_all_rows_and_near_their_lengths():
+    longer, shorter = steady_widths(512), steady_widths(100)
+    assert set(shorter[:-1]) <= set(longer)
+    assert len(longer) < 60
+    assert all(width_for(n, longer) <= max(1.09 * n, n + 2) for n in range(1, 513))
 
 
 def test_a_stream_of_nothing_is_refused():

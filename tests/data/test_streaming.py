@@ -44,6 +44,12 @@ def stream_of(folder, buffer=10, seed=0):
     return TextStream(find_shards(str(folder), TASK), task=TASK, buffer=buffer, seed=seed)
 
 
+@pytest.fixture(autouse=True)
+def _short_windows(monkeypatch):
+    """Several windows in a few steps."""
+    monkeypatch.setattr("nlp_adapt.data.pairing.WINDOW_STEPS", 32)
+
+
 @pytest.fixture
 def shards(tmp_path):
     expected = write_shards(tmp_path / "shards")

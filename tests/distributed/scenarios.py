@@ -22,6 +22,7 @@ from nlp_adapt.training import loop as loop_module
 from nlp_adapt.training.accelerator import make_accelerator
 from nlp_adapt.training.run_data import EvaluationSet
 from nlp_adapt.training.scoring import Scorer
+from tests.training.several import several_trainer
 from tests.training.test_encoders import NAMES, trainer_for
 from tests.training.tiny import WORDS, tiny_model, tiny_tokenizer
 
@@ -43,6 +44,8 @@ RUNS = {
     "critic_alone": {"stages": [{"objectives": ["dann"], "steps": 2}], "max_steps": -1},
     "masks_first": {"stages": [MASKS, {"objectives": ["task"], "steps": 2}], "max_steps": -1},
     "entity_free_mean": {"domain_features": "mean", "lambda_max": 0.0},
+    "averaged": {"ema_decay": 0.5, "method": "mdd"},
+    "several_domains": {"source_weights": "distance"},
 }
 EVALUATION_ROWS = (1, 7, 97)
 
@@ -52,7 +55,8 @@ def run(folder, name, processes):
     options = {**SHARED, "compare_source_only": name == "dann", **RUNS[name]}
     shares = processes * options.get("gradient_accumulation_steps", 1)
     batch = {"per_device_train_batch_size": GLOBAL_BATCH // shares}
-    return trainer_for(folder / name, **options, **batch).train()
+    make = several_trainer if name == "several_domains" else trainer_for
+    return make(folder / name, **options, **batch).train()
 
 
 def evaluation_scores():
@@ -66,7 +70,9 @@ def evaluation_scores():
         labels = generator.integers(0, 2, count).tolist()
         dataset = make_dataset(task.name, texts, [str(i) for i in range(count)], labels, NAMES)
         rows = EvaluationSet(dataset, task.encode(dataset, tiny_tokenizer(), 64))
-        data = SimpleNamespace(evaluation={"source_test": rows})
+        data = SimpleNamespace(
+            evaluation={"source_test": {"reviews": rows}}, names=lambda side: ("reviews",)
+        )
         scorer = Scorer(task, data, pad_id=0, batch_size=1, accelerator=accelerator)
         scores[str(count)] = scorer.tests(tiny_model())["source"]
     return scores

@@ -234,6 +234,21 @@ def test_a_pull_request_against_a_branch_is_refused(saved_run: Path) -> None:
         push_run(saved_run, "me/model", create_pr=True, revision="v2")
 
 
+@pytest.mark.parametrize("base", ["/opt/models/encoder", "../encoder", None])
+def test_adapters_on_a_local_base_are_refused(saved_run: Path, base: str | None) -> None:
+    config = saved_run / "model" / "adapter_config.json"
+    config.write_text(json.dumps({"base_model_name_or_path": base}))
+    results = json.loads((saved_run / "results.json").read_text())
+    (saved_run / "results.json").write_text(json.dumps({**results, "model": "builtin:tiny"}))
+    with pytest.raises(ConfigError, match=r"adapters on builtin:tiny.*add --merge_lora"):
+        push_run(saved_run, "me/model")
+
+
+def test_a_plain_model_has_nothing_to_merge(saved_run: Path) -> None:
+    with pytest.raises(ConfigError, match="leave out --merge_lora"):
+        push_run(saved_run, "me/model", merge_lora=True)
+
+
 @pytest.mark.parametrize("missing", ["results.json", "model"])
 def test_an_unfinished_run_is_refused(saved_run: Path, missing: str) -> None:
     (saved_run / missing).rename(saved_run / "elsewhere")

@@ -143,6 +143,82 @@ for place in ({str(tmp_path / "run")!r}, "me/model"):
     assert pulled["score"] == pytest.approx(ours["score"], abs=1e-5)
 
 
+def test_training_begins_where_adapters_on_the_hub_end(
+    hub: LoopbackHub,
+    client: Client,
+    train_words: Sequence[object],
+    tiny_model_dir: Path,
+    tmp_path: Path,
+) -> None:
+    """transformers would open them with a head drawn at random."""
+    hub.put("me/encoder", files_of(tiny_model_dir))
+    fast = ("--lora-learning-rate", 0.1, "--head-learning-rate", 0.1, "--warmup-steps", 0)
+    code, _, err = client.command(*train_words, "--model", "me/encoder", "--lora", *fast)
+    assert code == 0, err
+    program = f"""
+import peft, torch, transformers
+from nlp_adapt import AdaptationConfig, AdaptationTrainer
+
+trainer = AdaptationTrainer(
+    "me/model", AdaptationConfig(output_dir={str(tmp_path / "next")!r}, precision="fp32"),
+    {str(train_words[4])!r}, {str(train_words[6])!r},
+)
+base = transformers.AutoModelForSequenceClassification.from_pretrained("me/encoder", num_labels=2)
+theirs = peft.PeftModel.from_pretrained(base, "me/model").eval()
+inputs = trainer.processing_class(
+    ["good film", "my phone is bad"], padding=True, return_tensors="pt",
+    return_token_type_ids=False,
+)
+with torch.no_grad():
+    scores = [model(**inputs).logits for model in (trainer.fresh_model().eval(), theirs)]
+answer = [score.tolist() for score in scores]
+"""
+    ours, theirs = client.program(program)
+    for mine, other in zip(ours, theirs, strict=True):
+        assert mine == pytest.approx(other, abs=1e-5)
+    code, _, err = client.command(
+        *(*train_words, "--model", "me/model", "--no-push-to-hub", "--output-dir"),
+        tmp_path / "next",
+    )
+    assert code == 0, err
+
+
+def test_adapters_on_a_local_base_are_merged_for_others(
+    hub: LoopbackHub, client: Client, train_words: Sequence[object], tmp_path: Path
+) -> None:
+    code, _, err = client.command(*train_words, "--lora")
+    assert code == 2  # before training: it could not end well
+    assert "set merge_lora to push a plain model" in err
+    assert not (tmp_path / "run").exists()
+    code, _, err = client.command(*train_words, "--lora", "--no-push-to-hub")
+    assert code == 0, err
+    words = ("push", tmp_path / "run", "--repo", "me/merged")
+    code, out, err = client.command(*words)
+    assert (code, out) == (2, "")
+    assert "add --merge_lora" in err
+    assert hub.repos == {}
+    code, _, err = client.command(*words, "--merge-lora")
+    assert code == 0, err
+    files = hub.repos["models/me/merged"].files
+    assert "model.safetensors" in files
+    assert "adapter_config.json" not in files
+    card = ModelCard(files["README.md"].decode())
+    assert card.data.library_name == "transformers"
+    assert "PeftModel" not in card.text
+    for name, content in files.items():
+        assert str(tmp_path.parent).encode() not in content, name
+    assert (tmp_path / "run" / "model" / "adapter_config.json").is_file()  # the run stays
+    program = f"""
+from transformers import pipeline
+from nlp_adapt.inference import load_predictor
+answer = [pipeline("text-classification", "me/merged")("good film")[0]]
+answer += load_predictor({str(tmp_path / "run")!r}).predict(["good film"])
+"""
+    theirs, ours = client.program(program)
+    assert theirs["label"] == ours["label"]
+    assert theirs["score"] == pytest.approx(ours["score"], abs=1e-5)
+
+
 def test_a_failed_push_after_training_loses_nothing(
     hub: LoopbackHub, client: Client, train_words: Sequence[object], tmp_path: Path
 ) -> None:

@@ -1,6 +1,7 @@
 import json
 import warnings
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -68,6 +69,26 @@ def test_scores_equal_set_arithmetic(rows):
             per_type = [scores["per_type"][kind][key] for kind in types]
             mean = sum(per_type) / len(types) if types else 0.0
             assert scores[f"macro_{key}"] == pytest.approx(mean)
+
+
+def test_the_variance_of_f1_agrees_with_resampling_sentences():
+    """Sentences that go wrong as a whole: spans are not independent of their neighbours."""
+    rng = np.random.default_rng(0)
+    truth, guesses = [], []
+    for _ in range(150):
+        tags = ["B-X" if rng.random() < 0.6 else "O" for _ in range(rng.integers(1, 9))]
+        lost = rng.random() < 0.3
+        truth.append(tags)
+        guesses.append(["O" if lost or rng.random() < 0.1 else tag for tag in tags])
+    draws = rng.integers(0, 150, (400, 150))
+    scores = [
+        ratios(*(spans([rows[i] for i in chosen]) for rows in (truth, guesses)))["f1"]
+        for chosen in draws
+    ]
+    found = span_metrics(truth, guesses)["f1_variance"]
+    assert found == pytest.approx(np.var(scores), rel=0.2)
+    assert span_metrics([["O"]], [["O"]])["f1_variance"] == 0.0
+    assert span_metrics(truth, truth)["f1_variance"] == 0.0
 
 
 @settings(deadline=None)

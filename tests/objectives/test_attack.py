@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import copy
+import functools
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
+from nlp_adapt.ensembles import EnsemblePredictor
 from nlp_adapt.errors import ConfigError
-from nlp_adapt.evaluation_attack import attack
+from nlp_adapt.evaluation_attack import Attack, attacked_logits, damage
+from nlp_adapt.inference import Predictor
 from nlp_adapt.modeling.perturbation import (
     embed,
     fgm_perturbation,
@@ -24,7 +27,15 @@ from nlp_adapt.modeling.perturbation import (
 )
 from nlp_adapt.objectives import build_objective
 from nlp_adapt.objectives.consistency import divergence
-from tests.objectives.tiny import make_batch, make_model, make_rows, make_setup, make_view
+from nlp_adapt.tasks import TASKS
+from tests.objectives.tiny import (
+    make_batch,
+    make_model,
+    make_rows,
+    make_setup,
+    make_tokenizer,
+    make_view,
+)
 
 EPSILON = 0.05
 
@@ -273,24 +284,36 @@ def test_bad_options_name_the_key(name, options):
         build_objective(name, options, make_setup(make_model()))
 
 
+def predictor_of(model, token_level=False, **options):
+    task = "token-classification" if token_level else "sequence-classification"
+    names = ["O", "B-PER"] if token_level else ["negative", "positive"]
+    return Predictor(model, make_tokenizer(), TASKS[task](names), max_length=32, **options)
+
+
+def damage_of(model, rows, token_level=False, precision="fp32", **options):
+    """What an attack does to a model, with batches small enough that there are several."""
+    predictor = predictor_of(model, token_level, batch_size=1, precision=precision)
+    attacked = attacked_logits(predictor, rows, Attack(**options))
+    return damage(predictor.logits(rows), attacked, rows.labels)
+
+
+def rows_it_gets_right(model, token_level=False, rows=9):
+    made = make_rows(token_level, rows=rows)
+    made.labels[:] = predictor_of(model, token_level).logits(made).argmax(-1)
+    return made
+
+
 @pytest.mark.parametrize("token_level", [False, True])
-def test_accuracy_under_attack(token_level):
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_strong_attack_breaks_a_model_and_leaves_it_alone(token_level, precision):
     model = make_model(token_level=token_level)
     model.train()
-    rows = make_rows(token_level, rows=9)
-    with torch.no_grad(), without_dropout(model):  # labels that the model gets right
-        labels = []
-        for index in range(len(rows)):
-            ids = torch.tensor(
-                rows.ids[rows.offsets[index] : rows.offsets[index + 1]].astype(np.int64)
-            )
-            logits = model(ids[None]).logits[0]
-            labels.append(logits[1:-1].argmax(-1) if token_level else logits.argmax(-1)[None])
-    rows.labels[:] = torch.cat(labels).numpy()
-    weak = attack(model, rows, kind="fgm", epsilon=1e-6, tokens=64)
+    rows = rows_it_gets_right(model, token_level)
+    run = {"token_level": token_level, "precision": precision}
+    weak = damage_of(model, rows, epsilon=1e-6, **run)
     assert weak["accuracy"] == weak["accuracy_under_attack"] == 1.0
     assert weak["units"] == rows.units
-    strong = attack(model, rows, kind="pgd", epsilon=2.0, tokens=64)
+    strong = damage_of(model, rows, kind="pgd", epsilon=2.0, **run)
     assert strong["accuracy"] == 1.0
     assert strong["accuracy_under_attack"] < 0.7
     assert strong["flipped"] == pytest.approx(1.0 - strong["accuracy_under_attack"])
@@ -299,20 +322,74 @@ def test_accuracy_under_attack(token_level):
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
-def test_attack_refuses_what_it_cannot_do():
+@pytest.mark.parametrize("token_level", [False, True])
+@pytest.mark.parametrize("kind", ["fgm", "pgd"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_epsilon_zero_gives_the_clean_logits_to_the_last_bit(token_level, kind, precision):
+    rows = make_rows(token_level, rows=9)
+    predictor = predictor_of(make_model(token_level=token_level), token_level, precision=precision)
+    attacked = attacked_logits(predictor, rows, Attack(kind=kind, epsilon=0.0))
+    assert np.array_equal(attacked, predictor.logits(rows))
+
+
+@pytest.mark.parametrize("kind", ["fgm", "pgd"])
+def test_a_larger_epsilon_is_never_better_on_average(kind):
+    losses, accuracies = [], []
+    for epsilon in (0.0, 0.02, 0.05, 0.1, 0.2):
+        found = []
+        for seed in range(2):
+            model = trained_plainly(seed)
+            found.append(damage_of(model, make_rows(rows=16), kind=kind, epsilon=epsilon))
+        losses.append(np.mean([one["loss_under_attack"] for one in found]))
+        accuracies.append(np.mean([one["accuracy_under_attack"] for one in found]))
+    assert losses == sorted(losses)
+    assert accuracies == sorted(accuracies, reverse=True)
+    assert accuracies[0] == 1.0 > accuracies[-1]
+
+
+def test_units_without_a_label_count_for_nothing():
+    model = make_model(token_level=True)
+    rows = rows_it_gets_right(model, token_level=True)
+    rows.labels[::3] = -100
+    found = damage_of(model, rows, token_level=True, kind="pgd", epsilon=2.0)
+    assert found["units"] == int((rows.labels >= 0).sum())
+    assert found["accuracy"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"kind": "textfooler"}, "must be one of fgm, pgd"),
+        ({"epsilon": -0.1}, "epsilon is -0.1"),
+        ({"epsilon": float("nan")}, "epsilon is nan"),
+        ({"epsilon": float("inf")}, "epsilon is inf"),
+        ({"steps": 0}, "steps is 0"),
+        ({"step_size": 0.0}, "step_size is 0.0"),
+    ],
+)
+def test_attack_refuses_options_out_of_range(options, message):
+    with pytest.raises(ConfigError, match=message):
+        Attack(**options)
+
+
+def test_attack_needs_labels_and_one_model():
     model, rows = make_model(), make_rows()
-    with pytest.raises(ConfigError, match="must be one of fgm, pgd"):
-        attack(model, rows, kind="textfooler")
-    with pytest.raises(ConfigError, match="epsilon"):
-        attack(model, rows, epsilon=0.0)
     with pytest.raises(ConfigError, match="no row has a label"):
-        attack(model, rows.without_labels())
+        attacked_logits(predictor_of(model), rows.without_labels(), Attack())
+    both = EnsemblePredictor([predictor_of(model), predictor_of(model)])
+    with pytest.raises(ConfigError, match="single model"):
+        attacked_logits(both, rows, Attack())
 
 
-def trained_beside_task(extra):
+@functools.cache
+def trained_plainly(seed):
+    return trained_beside_task({}, seed)[0]
+
+
+def trained_beside_task(extra, seed=0):
     """A model trained on 16 source and 16 target rows by the task and perhaps one more term."""
-    torch.manual_seed(0)
-    model = make_model(dropout=0.0)
+    model = make_model(dropout=0.0, seed=seed)
+    torch.manual_seed(seed)
     setup = make_setup(model)
     terms = {name: build_objective(name, own, setup) for name, own in {"task": {}, **extra}.items()}
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
@@ -330,7 +407,7 @@ def trained_beside_task(extra):
 def test_adversarial_training_lowers_the_loss_under_attack(name):
     rows = make_rows(rows=16)
     plain, hardened = (
-        attack(trained_beside_task(extra)[0], rows, kind="pgd", epsilon=0.1)
+        damage_of(trained_beside_task(extra)[0], rows, kind="pgd", epsilon=0.1)
         for extra in ({}, {name: {"epsilon": 0.1}})
     )
     assert plain["accuracy"] == hardened["accuracy"] == 1.0

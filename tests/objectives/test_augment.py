@@ -1,4 +1,4 @@
-"""Edits of token ids and of words: lengths, labels, infill and domain terms."""
+"""Edits of token ids and of words: lengths, labels and domain terms."""
 
 from __future__ import annotations
 
@@ -7,20 +7,25 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import scipy.stats
 import torch
-import transformers
 
 from nlp_adapt.augmentation.domain_terms import (
     DomainTermSwapper,
     domain_terms,
-    log_odds,
+    substitute_weights,
+    surprise,
     word_vectors,
 )
-from nlp_adapt.augmentation.infill import Infiller
 from nlp_adapt.augmentation.token_edits import TOKEN_EDITS, TokenEditor
-from nlp_adapt.augmentation.word_edits import WORD_EDITS, WordEditor, word_counts
+from nlp_adapt.augmentation.word_edits import (
+    WORD_EDITS,
+    WordEditor,
+    common_words,
+    word_counts,
+)
 from nlp_adapt.errors import ConfigError
-from tests.objectives.tiny import SIZES, VOCABULARY, make_batch, make_tokenizer
+from tests.objectives.tiny import VOCABULARY, make_batch, make_tokenizer
 
 
 @pytest.mark.parametrize("kind", TOKEN_EDITS)
@@ -126,21 +131,86 @@ def test_replacements_follow_the_domains_frequencies():
     assert edited.count("phone") / 4000 == pytest.approx(0.75, abs=0.03)
 
 
-def test_log_odds_equals_the_formula_and_prefers_evidence_to_chance():
+def test_at_least_one_word_of_a_short_text_is_edited_but_never_a_protected_one():
+    counts = Counter({"phone": 1})
+    words = ["good", "film", "Rome", "."]
+    editable = np.array([True, True, False, False])
+    for kind in WORD_EDITS:
+        generator = np.random.default_rng(0)
+        editor = WordEditor(kind, 0.01, counts)
+        for _ in range(50):
+            edited, positions = editor.edit(words, generator, editable)
+            assert edited != words
+            assert edited[-2:] == ["Rome", "."]
+            assert [positions.index(fixed) - len(positions) for fixed in (2, 3)] == [-2, -1]
+        nothing = np.zeros(4, dtype=bool)
+        assert editor.edit(words, generator, nothing) == (words, [0, 1, 2, 3])
+        assert WordEditor(kind, 0.0, counts).edit(words, generator)[0] == words
+
+
+def test_swaps_need_two_neighbours_that_may_move():
+    words = ["a", "Rome", "b", "c"]
+    editable = np.array([True, False, True, True])
+    for seed in range(20):
+        edited, _ = WordEditor("swap", 0.9).edit(words, np.random.default_rng(seed), editable)
+        assert edited == ["a", "Rome", "c", "b"]
+
+
+def test_substitutes_are_drawn_by_their_weights_and_written_alike():
+    generator = np.random.default_rng(0)
+    half = DomainTermSwapper({"film": [("phone", 0.75), ("screen", 0.25)]}, rate=0.5)
+    texts = [half.swap(["Film", "x", "FILM", "film"], generator) for _ in range(1000)]
+    first, last = (Counter(text[place] for text in texts) for place in (0, 3))
+    assert set(first) == {"Film", "Phone", "Screen"}
+    assert {text[2] for text in texts} == {"FILM", "PHONE", "SCREEN"}
+    assert last["phone"] / last["screen"] == pytest.approx(3.0, rel=0.3)
+    # Half of the terms, and one of three at least.
+    assert first["Film"] / 1000 == pytest.approx(0.5 - 0.5**3 / 3, abs=0.05)
+    assert all(text[:1] + text[2:] != ["Film", "FILM", "film"] for text in texts)
+    only = half.swap(["film", "film"], generator, np.array([False, True]))
+    assert only[0] == "film" != only[1]
+    strict = DomainTermSwapper({"film": [("phone", 1.0)]}, rate=1.0, fold_case=False)
+    assert strict.swap(["Film", "film"], generator) == ["Film", "phone"]
+
+
+def test_substitutes_too_unlike_a_term_have_no_weight():
+    weights = substitute_weights(np.array([[0.9, 0.8, 0.1], [0.2, 0.1, 0.0]]))
+    np.testing.assert_allclose(weights[0], [math.e / (1 + math.e), 1 / (1 + math.e), 0], rtol=1e-6)
+    assert weights[1].tolist() == [0, 0, 0]
+
+
+def test_common_words_make_up_half_of_a_text():
+    counts = Counter({"the": 50, "of": 30, "film": 15, "plot": 5})
+    assert common_words(counts) == {"the"}
+    assert common_words(counts, 0.8) == {"the", "of"}
+    assert common_words(counts, 0.0) == set()
+    assert common_words(Counter()) == set()
+
+
+def test_surprise_is_the_likelihood_ratio_and_prefers_evidence_to_chance():
     source = {"film": 50, "plot": 1, "good": 100}
     target = {"phone": 60, "good": 100}
-    scores = log_odds(source, target, prior=20.0)
-    total = sum(source.values()) + sum(target.values())
-    pseudo = 20.0 * 50 / total
-    ours, theirs = 50 + pseudo, 0 + pseudo
-    difference = math.log(ours / (151 + 20 - ours)) - math.log(theirs / (160 + 20 - theirs))
-    assert scores["film"] == pytest.approx(difference / math.sqrt(1 / ours + 1 / theirs))
+    scores = surprise(source, target)
+    for word in ("film", "phone", "plot", "good"):
+        seen = source.get(word, 0), target.get(word, 0)
+        table = [[seen[0], 151 - seen[0]], [seen[1], 160 - seen[1]]]
+        expected = scipy.stats.chi2_contingency(table, correction=False, lambda_="log-likelihood")
+        assert scores[word] ** 2 == pytest.approx(expected.statistic)
     assert scores["film"] > scores["plot"] > 0 > scores["phone"]
-    assert abs(scores["good"]) < 1.5
-    assert log_odds(target, source, prior=20.0)["film"] == pytest.approx(-scores["film"])
-    assert domain_terms(source, target, least_score=1.5) == (["film"], ["phone"])
+    assert surprise(target, source)["film"] == pytest.approx(-scores["film"])
+    assert domain_terms(source, target) == (["film"], ["phone"])
     with pytest.raises(ConfigError, match="one of them has none"):
-        log_odds({}, target)
+        surprise({}, target)
+
+
+def test_function_words_and_rare_words_are_no_terms():
+    source = {"the": 6000, "film": 30, "odd": 2, "rest": 3968}
+    target = {"the": 4000, "phone": 30, "rest": 5970}
+    scores = surprise(source, target)
+    assert scores["the"] > 10  # sure, but not three times as frequent
+    assert domain_terms(source, target) == (["film"], ["phone"])
+    assert domain_terms(source, target, least_ratio=1.0) == (["film"], ["phone"])  # nor rare there
+    assert domain_terms({**source, "its": 300}, {**target, "its": 30}) == (["film"], ["phone"])
 
 
 def test_source_terms_become_their_nearest_target_terms():
@@ -164,43 +234,5 @@ def test_source_terms_become_their_nearest_target_terms():
     assert words == ["the", "film", "was", "good", "the", "plot"]
     none = DomainTermSwapper.from_corpora(source, source, tokenizer, embeddings)
     assert none.swap(words, generator) == words
-    half = DomainTermSwapper({"film": [("phone", 0.5), ("screen", 0.4)]}, rate=0.5)
-    seen = Counter(half.swap(["film"], generator)[0] for _ in range(2000))
-    assert seen["film"] / 2000 == pytest.approx(0.5, abs=0.05)
-    assert seen["phone"] / seen["screen"] == pytest.approx(math.exp(1.0), rel=0.3)
     with pytest.raises(ConfigError, match="rate"):
         DomainTermSwapper({}, rate=-1.0)
-
-
-def masked_lm() -> transformers.PreTrainedModel:
-    """A masked LM that, by its output bias alone, always expects the word `phone` or `screen`."""
-    config = transformers.BertConfig(vocab_size=len(VOCABULARY), **SIZES)
-    model = transformers.BertForMaskedLM(config)
-    with torch.no_grad():
-        model.get_output_embeddings().bias.zero_()
-        for word in ("phone", "screen", "##s", "[UNK]"):
-            model.get_output_embeddings().bias[VOCABULARY.index(word)] = 30.0
-    return model
-
-
-def test_infill_rewrites_single_token_words_and_keeps_every_position():
-    infiller = Infiller(masked_lm(), make_tokenizer(), rate=1.0, top_k=2)
-    texts = [["the", "films", "was", "unseen"], [], ["good"]]
-    filled = infiller.fill(texts, torch.Generator().manual_seed(0))
-    assert [len(words) for words in filled] == [4, 0, 1]
-    assert filled[0][1] == "films"  # two pieces: left as it is
-    assert {filled[0][0], filled[0][2], filled[2][0]} <= {"phone", "screen"}
-    assert texts == [["the", "films", "was", "unseen"], [], ["good"]]
-    again = infiller.fill(texts, torch.Generator().manual_seed(0))
-    assert again == filled
-    assert Infiller(masked_lm(), make_tokenizer(), rate=0.0).fill(texts) == texts
-    assert infiller.fill([[]]) == [[]]
-
-
-def test_infill_needs_a_mask_token_and_sane_options():
-    tokenizer = make_tokenizer()
-    with pytest.raises(ConfigError, match="top_k"):
-        Infiller(masked_lm(), tokenizer, top_k=0)
-    tokenizer.mask_token = None
-    with pytest.raises(ConfigError, match="mask token"):
-        Infiller(masked_lm(), tokenizer)

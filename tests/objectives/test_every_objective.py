@@ -6,14 +6,13 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch import nn
 
 from nlp_adapt.config import TASKS, AdaptationConfig
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.methods import METHODS, stages_for
 from nlp_adapt.modeling.outputs import Progress
 from nlp_adapt.objectives import OBJECTIVES, Objective, Setup, build_objective
-from tests.objectives.toy import make_outputs
+from tests.objectives.toy import ToyModel, make_outputs
 
 # Objectives that read units alone; the others take their own view of the text.
 ON_UNITS = [name for name, kind in OBJECTIVES.items() if kind.losses is not Objective.losses]
@@ -28,10 +27,14 @@ BATCHES = {
 }
 
 
+def task_model():
+    torch.manual_seed(0)
+    return ToyModel(torch.randn(4, 2), token_level=False, hidden=6)
+
+
 def build(name, **setup):
     torch.manual_seed(0)
-    task_model = nn.Linear(6, 3)
-    own = {"features": 6, "num_labels": 3, "task_model": task_model, **setup}
+    own = {"features": 6, "num_labels": 3, "task_model": task_model(), **setup}
     return build_objective(name, {}, Setup(**own)).train()
 
 
@@ -104,7 +107,7 @@ def leaves_of(outputs):
 def test_state_is_restored_exactly(name):
     objective = build(name).eval()
     copy = build_objective(
-        name, {}, Setup(features=6, num_labels=3, task_model=nn.Linear(6, 3))
+        name, {}, Setup(features=6, num_labels=3, task_model=task_model())
     ).eval()
     copy.load_state_dict(objective.state_dict())
     source, target = make_outputs(5)
@@ -138,7 +141,7 @@ def test_state_is_restored_exactly(name):
     ],
 )
 def test_options_out_of_range_are_refused_by_name(name, options):
-    setup = Setup(features=6, num_labels=3, task_model=nn.Linear(6, 3))
+    setup = Setup(features=6, num_labels=3, task_model=task_model())
     with pytest.raises(ConfigError, match=next(iter(options))):
         build_objective(name, options, setup)
 

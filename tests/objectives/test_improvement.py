@@ -21,6 +21,7 @@ CASES = {
     "cdan": ({}, WARM),
     "wasserstein": ({"critic_steps": 1, "critic_learning_rate": 0.05}, WARM),
     "mdd": ({}, WARM),
+    "daln": ({}, WARM),
     "adda": ({}, WARM),
     "iw_dann": ({}, SHIFTED),
     "iw_cdan": ({}, SHIFTED),

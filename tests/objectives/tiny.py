@@ -52,7 +52,9 @@ def make_tokenizer() -> Any:
     )  # fmt: skip
 
 
-def make_model(kind: str = "bert", token_level: bool = False, dropout: float = 0.1) -> Any:
+def make_model(
+    kind: str = "bert", token_level: bool = False, dropout: float = 0.1, seed: int = 0
+) -> Any:
     """A random encoder with a task head for two classes."""
     import transformers
 
@@ -62,7 +64,7 @@ def make_model(kind: str = "bert", token_level: bool = False, dropout: float = 0
         attention_probs_dropout_prob=dropout, initializer_range=0.3, **SIZES,
     )  # fmt: skip
     task = "TokenClassification" if token_level else "SequenceClassification"
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     return getattr(transformers, f"AutoModelFor{task}").from_config(config)
 
 

@@ -73,9 +73,10 @@ def toy_options(tmp_path, teachers, tiny_model_dir, toy_source_csv, toy_target_j
         return {
             "model": str(tiny_model_dir),
             "teacher": str(teachers[task]) if shipped.teacher else None,
-            "source": str(source),
-            "target": str(target),
+            **side_options(shipped, "source", str(source)),
+            **side_options(shipped, "target", str(target)),
             "target_test": str(target) if shipped.target_test else None,
+            "target_few_shot": 2 if shipped.target_few_shot else None,
             "output_dir": str(tmp_path / "run"),
             "max_source_rows": 24,
             "max_target_rows": 24,
@@ -90,6 +91,14 @@ def toy_options(tmp_path, teachers, tiny_model_dir, toy_source_csv, toy_target_j
         }
 
     return options
+
+
+def side_options(shipped, side, file):
+    """The toy file in the place of a side's domain, or of each of several."""
+    several = getattr(shipped, f"{side}s")
+    if several:
+        return {side: None, f"{side}s": dict.fromkeys(several, file)}
+    return {side: file}
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: f"{path.parent.name}/{path.stem}")

@@ -11,7 +11,7 @@ import pytest
 
 from nlp_adapt.metrics import classification_metrics, span_metrics
 from nlp_adapt.reporting.comparison import compare, conclusions, macro_f1_variance
-from nlp_adapt.reporting.table import comparison_rows, metric_rows, render, span_rows, type_rows
+from nlp_adapt.reporting.table import comparison_rows, render, span_rows, type_rows
 
 NAMES = ["negative", "positive"]
 
@@ -195,13 +195,29 @@ def test_the_report_shows_each_type_on_both_domains() -> None:
     assert span_rows(results, "source")[1] == ["LOC", "2", "100.0", "100.0", "100.0"]
 
 
-def test_span_conclusions_have_no_interval() -> None:
+def test_differences_of_spans_have_an_interval() -> None:
     sentence = conclusions(span_run())[0]
-    assert sentence == "dann is 20.0 span F1 points better than doing nothing on tweets."
+    assert sentence.startswith("No clear difference: dann is 20.0 span F1 points above")
+    assert "3 true entities)" in sentence
+    many = span_run()
+    for model in ("source_only", "adapted"):
+        many[model]["target"]["f1_variance"] /= 100
+    comparison = compare(many, "target")
+    assert comparison is not None
+    assert comparison.verdict == "better"
+    del many["adapted"]["target"]["f1_variance"]  # a run of an earlier version
+    assert (
+        conclusions(many)[0] == "dann is 20.0 span F1 points better than doing nothing on tweets."
+    )
 
 
-def test_metrics_of_one_model() -> None:
-    text = metric_rows("sequence-classification", WORSE["adapted"]["target"])
-    assert "macro-F1   60.0" in text
-    assert any(line.split() == ["positive", "60.0", "60.0", "60.0", "500"]
-               for line in text.splitlines())  # fmt: skip
+def test_several_targets_are_surer_than_one() -> None:
+    one = compare(BETTER, "target")
+    several = copy.deepcopy(BETTER)
+    for model in ("source_only", "adapted"):
+        own = several[model]["target"]
+        several[model]["target"] = {**own, "domains": dict.fromkeys("abcd", own)}
+    together = compare(several, "target")
+    assert one is not None
+    assert together is not None
+    assert together.half_width == pytest.approx((one.half_width or 0) / 2)

@@ -22,7 +22,12 @@ HOSTILE = "a\n---\nlicense: mit\n# <script>alert(1)</script> | `x` [click](http:
 
 @pytest.fixture
 def results() -> dict[str, Any]:
-    scores = {"accuracy": 0.8123456, "macro_f1": 0.79, "confusion_matrix": [[40, 10], [8, 42]]}
+    scores = {
+        "accuracy": 0.8123456,
+        "macro_f1": 0.79,
+        "confusion_matrix": [[40, 10], [8, 42]],
+        "support": 100,
+    }
     return {
         "task": "sequence-classification",
         "method": "dann",
@@ -213,6 +218,55 @@ def test_a_run_without_scores(results: dict[str, Any]) -> None:
     card = build_card(results, {})
     assert "unknown" in card
     assert ModelCard(card).data.eval_results is None
+
+
+def with_evidence(results: dict[str, Any], exported: str = "adapted") -> dict[str, Any]:
+    """The results of a run whose guard speaks against the adapted model."""
+    for model, estimate in (("source_only", 0.75), ("adapted", 0.9812)):
+        results[model] = {
+            **results[model],
+            "label_free": {"estimated_accuracy": estimate, "information_maximisation": 0.25},
+            "evidence": {"domain_distance": 1.234},
+        }
+    results["guard"] = {"verdict": "source-only", "reasons": [f"{HOSTILE} is predicted."]}
+    results["exported"] = exported
+    return results
+
+
+def test_the_card_tells_what_is_known_without_labels(results: dict[str, Any]) -> None:
+    card = build_card(with_evidence(results), {"method": "dann"})
+    assert metadata_errors(card) == []
+    assert "| estimated accuracy on the target, % | 75.0 | 98.1 |" in card
+    assert "| domain distance of the features (0 to 2) | 1.23 | 1.23 |" in card
+    assert "| balanced accuracy on held-out source rows, % | - | - |" in card
+    assert "the signs speak for the source-only model, against the adapted one." in card
+    assert "<script>" not in card
+    assert "- domain distance: Ben-David et al. 2007" in card
+    assert "Garg et al. 2022" in card
+    assert ModelCard(card).data.eval_results[0].metric_value == 0.8123
+
+
+def test_the_card_of_a_run_that_fell_back(results: dict[str, Any]) -> None:
+    results["source_only"] = {**results["source_only"]}
+    results["source_only"]["target"] = {**results["source_only"]["target"], "accuracy": 0.7}
+    card = build_card(with_evidence(results, exported="source_only"), {"method": "dann"})
+    assert metadata_errors(card) == []
+    assert "adapting it to **tweets** with dann was tried" in card
+    assert "the adapted one is kept in adapted/model" in card
+    assert ModelCard(card).data.eval_results[0].metric_value == 0.7
+
+
+def test_the_card_tells_what_training_cost(results: dict[str, Any]) -> None:
+    results["adapted"] |= {"steps": 10, "seconds": 2.0}
+    results["cost"] = {"parameters": 9000, "trained_parameters": 1234, "tokens_to_train": 56789}
+    card = build_card(results, {})
+    assert "9,000 parameters, of which 1,234 were trained, and about 56,789 tokens read." in card
+
+
+def test_a_teachers_place_is_private(results: dict[str, Any]) -> None:
+    card = build_card(results, {"method": "distillation", "teacher": "runs/of-a-client"})
+    assert "of-a-client" not in card
+    assert "given its teacher with --teacher" in card
 
 
 def test_write_card_reads_the_run(results: dict[str, Any], tmp_path: Path) -> None:

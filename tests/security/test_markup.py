@@ -3,14 +3,15 @@
 import pytest
 
 from nlp_adapt.cli.doctor import render
-from nlp_adapt.reporting.tagged_text import conll_lines, html_lines
-from nlp_adapt.tagged_text import TaggedText
+from nlp_adapt.reporting.tagged_text import conll_sentence, page_head, page_hues, page_item
 
 EVIL = "<script>alert(1)</script>\"' onload=x ]]>"
 
 
 def test_the_page_of_entities_is_text_and_colours_alone():
-    page = "".join(html_lines([TaggedText(EVIL, [(0, len(EVIL))], [f"B-{EVIL}"], [0.5])]))
+    hues = page_hues([EVIL])
+    entity = {"type": EVIL, "start": 0, "end": len(EVIL), "score": 0.5}
+    page = page_head({EVIL: 1}, 1, hues) + page_item(EVIL, [entity], hues)
     body = page[page.index("<body>") :]
     assert "<script" not in page
     assert "&lt;script&gt;" in body
@@ -18,8 +19,7 @@ def test_the_page_of_entities_is_text_and_colours_alone():
 
 
 def test_a_word_cannot_add_lines_to_a_conll_file():
-    lines = list(conll_lines([TaggedText("a\nb\tc", [(0, 5)], ["O"], [0.5])]))
-    assert lines == ["a b c\tO\n", "\n"]
+    assert conll_sentence(["a\nb\tc"], ["O"]) == "a b c\tO\n\n"
 
 
 @pytest.mark.parametrize("evil", ["\x1b[2J\x1b[31m", "x\nserious  forged", "\u202egpj"])

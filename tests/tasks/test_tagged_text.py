@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,7 +14,13 @@ from tiny_taggers import TAGS, tagger
 from nlp_adapt.data.conll import read_conll
 from nlp_adapt.data.files import read_lines
 from nlp_adapt.inference import Predictor
-from nlp_adapt.reporting.tagged_text import conll_lines, html_lines, jsonl_lines
+from nlp_adapt.reporting.tagged_text import (
+    PAGE_END,
+    conll_sentence,
+    page_head,
+    page_hues,
+    page_item,
+)
 from nlp_adapt.tagged_text import TaggedText, tag_texts
 from nlp_adapt.tasks.token_classification import TokenClassification
 
@@ -46,9 +53,8 @@ def test_plain_text_keeps_its_characters() -> None:
     assert tagged[0].tags == []
 
 
-def test_jsonl_has_character_offsets() -> None:
-    (line,) = jsonl_lines([ANNA])
-    record = json.loads(line)
+def test_the_dictionary_has_character_offsets() -> None:
+    record = json.loads(json.dumps(ANNA.to_dict()))
     assert record["tokens"] == ["Anna", "Lee", "saw", "Rome", "."]
     assert [
         (entity["type"], record["text"][entity["start"] : entity["end"]])
@@ -58,22 +64,17 @@ def test_jsonl_has_character_offsets() -> None:
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=6), max_size=6))
 def test_conll_keeps_one_line_a_word(words: list[str]) -> None:
-    spans, start = [], 0
-    for word in words:
-        spans.append((start, start + len(word)))
-        start += len(word) + 1
-    text = TaggedText(" ".join(words), spans, ["B-X"] * len(words), [1.0] * len(words))
-    lines = list(conll_lines([text]))
-    assert len(lines) == len(words) + 1
-    assert all(line.count("\n") == 1 and line.count("\t") == 1 for line in lines[:-1])
+    lines = conll_sentence(words, ["B-X"] * len(words)).split("\n")
+    assert lines[-2:] == ["", ""]
+    assert len(lines) == len(words) + 2
+    assert all(line.count("\t") == 1 and "\r" not in line for line in lines[:-2])
 
 
 def test_conll_is_read_back(tmp_path: Path) -> None:
     words = ["Anna", "", "a\tb", "x\r\ny", "\u2028", "#"]
-    spans = [(0, 4), (5, 5), (6, 9), (10, 14), (15, 16), (17, 18)]
-    text = TaggedText(" ".join(words), spans, ["B-PER", *["O"] * 5], [1.0] * 6)
+    lines = conll_sentence(words, ["B-PER", *["O"] * 5]) + conll_sentence(ANNA.words, ANNA.tags)
     path = tmp_path / "out.conll"
-    path.write_text("".join(conll_lines([text, ANNA])), encoding="utf-8", newline="")
+    path.write_text(lines, encoding="utf-8", newline="")
     table = read_conll(path, read_lines(path))
     assert table.columns["tokens"] == [["Anna", "", "a b", "x  y", "\u2028", "#"], ANNA.words]
     assert table.columns["tags"] == [["B-PER", *["O"] * 5], ANNA.tags]
@@ -102,10 +103,18 @@ class Reader(HTMLParser):
             self.items[-1] += data
 
 
+def page_of(texts: list[TaggedText]) -> str:
+    entities = [text.to_dict()["entities"] for text in texts]
+    counts = Counter(entity["type"] for listed in entities for entity in listed)
+    hues = page_hues(counts)
+    items = [page_item(text.text, own, hues) for text, own in zip(texts, entities, strict=True)]
+    return "".join([page_head(counts, len(texts), hues), *items, PAGE_END])
+
+
 def test_the_page_escapes_text_and_types() -> None:
     nasty = '<script>alert("x")</script>'
     evil = TaggedText(f"{nasty} &amp;", [(0, len(nasty)), (28, 33)], [f"B-{nasty}", "O"], [0.5, 1])
-    page = "".join(html_lines([evil, ANNA]))
+    page = page_of([evil, ANNA])
     reader = Reader()
     reader.feed(page)
     assert "script" not in reader.tags
@@ -114,4 +123,4 @@ def test_the_page_escapes_text_and_types() -> None:
 
 
 def test_a_page_without_entities() -> None:
-    assert "0 entities in 0 texts" in "".join(html_lines([]))
+    assert "0 entities in 0 texts" in page_of([])

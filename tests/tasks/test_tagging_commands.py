@@ -56,7 +56,7 @@ def test_jsonl_keeps_columns_and_rows(saved: Path, tmp_path: Path) -> None:
         assert row["tokens"] == before["tokens"]
         assert row["tags"] == before["tags"]
         assert len(row["predicted_tags"]) == len(before["tokens"])
-        for entity in row["entities"]:
+        for entity in row["predicted_entities"]:
             assert row["text"][entity["start"] : entity["end"]] == entity["text"]
 
 
@@ -74,7 +74,7 @@ def test_plain_text_to_a_page(
     assert f"{sum(summary['labels'].values())} entities in 3 texts" in page
 
 
-@pytest.mark.parametrize("name", ["out.csv", "out.exe"])
+@pytest.mark.parametrize("name", ["out.xlsx", "out.exe"])
 def test_formats_that_cannot_hold_tags_are_refused(
     name: str, saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,14 +1,18 @@
-"""Recomputed activations and a compiled encoder give the same weights."""
+"""Recomputed activations and a compiled encoder give the same weights; attention suits the device."""
 
+import json
 import shutil
 
 import pytest
 import torch
 from transformers import modeling_utils
 
+from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.errors import ConfigError
+from nlp_adapt.modeling.dropout import dropout
+from nlp_adapt.training.encoder_modes import dropout_mode, prepare_encoder
 from tests.training.test_encoders import trainer_for
-from tests.training.tiny import ARCHITECTURES
+from tests.training.tiny import ARCHITECTURES, tiny_model
 
 OPTIONS = {"compare_source_only": False, "data_doctor": "off", "discriminator_dropout": 0.0}
 
@@ -36,6 +40,59 @@ def test_recomputed_activations_give_the_same_weights(tmp_path, architecture, mo
     options = {"gradient_checkpointing": True}
     assert_same(plain, trained(tmp_path / "less", architecture, **options), 1e-7)
     assert used
+
+
+def trainer_with_dropout(folder, **options):
+    trainer = trainer_for(folder, **OPTIONS, **options)
+    trainer._given_model = tiny_model("bert", dropout=0.2)
+    return trainer
+
+
+def attention_after(model, device="cpu", **options):
+    prepare_encoder(model, AdaptationConfig(**options), ("task",), torch.device(device))
+    return model.config._attn_implementation
+
+
+def test_attention_with_dropout_is_written_out_on_a_cpu_unless_told_otherwise():
+    def dropped():
+        return tiny_model("bert", dropout=0.1)
+
+    assert attention_after(dropped()) == "eager"
+    assert attention_after(tiny_model("distilbert", dropout=0.1)) == "eager"
+    assert attention_after(tiny_model("bert", dropout=0.0)) == "sdpa"
+    assert attention_after(dropped(), "cuda") == "sdpa"
+    assert attention_after(dropped(), attn_implementation="sdpa") == "sdpa"
+    assert attention_after(dropped(), torch_compile=True) == "sdpa"
+
+
+def test_attention_is_no_part_of_the_saved_model(tmp_path):
+    trainer = trainer_with_dropout(tmp_path)
+    trainer.train()
+    assert trainer.model.config._attn_implementation == "eager"
+    saved = json.loads((tmp_path / "run" / "model" / "config.json").read_text())
+    assert not [key for key in saved if "attn_implementation" in key]
+
+
+def test_quick_dropout_is_for_a_cpu_that_does_not_compile():
+    def is_quick(device, **options):
+        with dropout_mode(AdaptationConfig(**options), torch.device(device)):
+            return torch.nn.functional.dropout is dropout
+
+    assert is_quick("cpu")
+    assert not is_quick("cuda")
+    assert not is_quick("cpu", torch_compile=True)
+    assert torch.nn.functional.dropout is not dropout
+
+
+def test_recomputed_activations_give_the_same_weights_with_dropout(tmp_path):
+    plain, less = (
+        trainer_with_dropout(tmp_path / "plain"),
+        trainer_with_dropout(tmp_path / "less", gradient_checkpointing=True),
+    )
+    for trainer in (plain, less):
+        trainer.train()
+    weights = [dict(trainer.model.named_parameters()) for trainer in (plain, less)]
+    assert_same(*weights, 1e-7)
 
 
 def test_compilation_is_refused_where_it_would_be_ignored(tmp_path):

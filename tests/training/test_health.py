@@ -54,7 +54,7 @@ def health_of(points, **options):
     ("points", "options", "words", "advice"),
     [
         ([(0.5, math.log(2))] * 6, {}, "never did better than chance", "discriminator_learning_rate"),
-        ([(1 / 3, math.log(3))] * 6, {"domains": 3}, "never did better than chance", "source_warmup"),
+        ([(1 / 3, math.log(3))] * 6, {"sources": 2}, "never did better than chance", "source_warmup"),
         ([(0.9, 0.2), (0.99, 0.01), (1.0, 0.0)], {}, "near certainty", "lambda_max"),
         ([(0.99, 0.02)] * 4, {"length_accuracy": 0.97}, "length alone", "max_length"),
     ],
@@ -76,6 +76,74 @@ def test_a_living_adversary_is_left_alone(points):
     found = health_of(points)
     assert "alive" in found["verdict"]
     assert found["advice"] == ""
+
+
+def judged(name, lines, **options):
+    health = AdversaryHealth(**options)
+    for step, line in enumerate(lines):
+        health.add({"step": step, f"{name}/lambda": 1.0, **line})
+    return health.report()[name]
+
+
+def ratios(name, *values, **more):
+    return [{f"{name}/gradient_ratio": value, "task": 0.6, **more} for value in values]
+
+
+@pytest.mark.parametrize("name", ["mdd", "wasserstein", "daln"])
+def test_adversaries_without_a_discriminator_are_judged_by_their_gradient(name):
+    found = judged(name, ratios(name, 0.1, 0.4, 2.0, 3.0, 5.0, 4.0))
+    assert found["gradient_ratio"] == {"start": 0.25, "end": 4.5}
+    assert "alive: its gradient is 4.5 times the task's" in found["verdict"]
+    assert found["advice"] == ""
+    assert "accuracy" not in found
+    assert "length_alone" not in found
+
+
+def test_an_adversary_that_has_no_say_is_named():
+    found = judged("mdd", ratios("mdd", 0.0, 0.001, 0.003, 0.002))
+    assert "has no say: its gradient in the encoder was never more than 0.003" in found["verdict"]
+    assert "lambda_max or options.mdd.weight" in found["advice"]
+    # One that had it, and has hidden the domains since, has done its work.
+    assert judged("mdd", ratios("mdd", 0.5, 0.3, 0.001, 0.001))["advice"] == ""
+
+
+def test_an_adversary_that_drowns_the_task_is_named():
+    found = judged("wasserstein", ratios("wasserstein", 1.0, 5.0, 30.0, 40.0, 9000.0, 35.0))
+    assert "drowns the task" in found["verdict"]
+    assert "(loss 0.60)" in found["verdict"]
+    assert "Lower lambda_max or options.wasserstein.weight" in found["advice"]
+    living = [
+        {"dann/accuracy": 0.7, "dann/entropy": 0.5, **line} for line in ratios("dann", *[50.0] * 4)
+    ]
+    assert "drowns the task" in judged("dann", living)["verdict"]
+
+
+@pytest.mark.parametrize("learnt", [{"task": 0.05}, {"task": 0.4, "task/accuracy": 0.99}])
+def test_beside_a_task_that_is_learnt_any_gradient_is_large(learnt):
+    """Label smoothing keeps the loss up, so that the accuracy counts too."""
+    assert judged("dann", ratios("dann", *[60.0] * 6, **learnt))["advice"] == ""
+
+
+def test_distillation_stands_for_the_task():
+    held = [{"adda/gradient_ratio": 30.0, "adda_distillation": value} for value in [0.01] * 6]
+    assert judged("adda", held)["advice"] == ""
+    lost = [{"adda/gradient_ratio": 30.0, "adda_distillation": value} for value in [0.9] * 6]
+    assert "drowns the task" in judged("adda", lost)["verdict"]
+
+
+def test_what_was_not_measured_is_said_and_not_judged():
+    note = {"step": 0, "gradient_ratio": "not measured: a compiled encoder hides them"}
+    health = AdversaryHealth()
+    for line in [note, *[{"step": step, "mdd/lambda": 1.0} for step in range(5)]]:
+        health.add(line)
+    found = health.report()["mdd"]
+    assert found["unmeasured"] == "not measured: a compiled encoder hides them"
+    assert found["verdict"] == "the adversary is alive: nothing speaks against it."
+    assert "gradient_ratio" not in found
+    # A log of an earlier version knows nothing of ratios.
+    found = health_of([(0.8, 0.4)] * 4)
+    assert "unmeasured" not in found
+    assert found["verdict"] == "the discriminator is alive: it ends at an accuracy of 0.80."
 
 
 def test_a_short_log_is_not_judged():

@@ -5,8 +5,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.data.preprocessing import pack_rows
 from nlp_adapt.errors import ConfigError
+from nlp_adapt.methods import selects_best_model
 from nlp_adapt.training import scoring
 from nlp_adapt.training.selection import BestModel
 from tests.training.test_encoders import trainer_for
@@ -66,7 +68,7 @@ def test_training_ends_with_the_best_weights(tmp_path, monkeypatch):
     )
     results = trainer.train()
     assert results["adapted"]["best"] == {"metric": "label_free", "score": 1.0, "step": 1}
-    assert len(seen) == 4
+    assert len(seen) == 3
     saved = load_file(tmp_path / "run" / "model" / "model.safetensors")
     for name, value in saved.items():
         assert torch.equal(value, first[name]), name
@@ -79,3 +81,19 @@ def test_selected_rows_are_the_rows():
     assert chosen.lengths.tolist() == [3, 2]
     assert chosen.labels.tolist() == [0, 0]
     assert chosen.unit_offsets.tolist() == [0, 1, 2]
+
+
+def test_auto_selects_unless_the_recipe_says_otherwise():
+    assert selects_best_model(AdaptationConfig(method="auto"))
+    assert not selects_best_model(AdaptationConfig(method="auto", load_best_model_at_end=False))
+    assert not selects_best_model(AdaptationConfig(method="dann"))
+    assert selects_best_model(AdaptationConfig(method="dann", load_best_model_at_end=True))
+    own = [{"objectives": {"task": {}}}]
+    assert not selects_best_model(AdaptationConfig(method="auto", stages=own))
+
+
+def test_auto_ends_with_a_selected_checkpoint(tmp_path):
+    results = trainer_for(tmp_path, method="auto", max_steps=4, compare_source_only=False).train()
+    best = results["adapted"]["best"]
+    assert best["metric"] == "label_free"
+    assert 1 <= best["step"] <= 4

@@ -50,7 +50,7 @@ def test_scores_that_do_not_apply_are_left_out():
     assert set(score_all(Predictions(target_logits=CERTAIN))) == {"information_maximisation"}
     everything = score_all(Predictions(CERTAIN, LABELS, CERTAIN, LABELS))
     assert "target_accuracy" not in everything
-    assert len(everything) == 3
+    assert len(everything) == 4
 
 
 def test_target_labels_never_choose():

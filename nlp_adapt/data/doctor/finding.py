@@ -21,7 +21,7 @@ class Finding:
     Attributes:
         code: A short name that stays the same from run to run, such as `leakage`.
         severity: `serious` (a run on this data would mislead), `warning` or `note`.
-        domain: `source`, `target` or `both`.
+        domain: `source`, `target` or `both`, or which of several domains it is about.
         message: What was found, in a sentence.
         advice: What was done about it, or what to do.
         count: Rows (or words, or tags) concerned.

@@ -39,10 +39,17 @@ _MARKS: dict[str, Callable[[str], object]] = {
 }
 
 
-def check_pair(source: DomainView, target: DomainView) -> Iterator[Finding]:
-    """Every finding about the two domains side by side."""
+def check_pair(source: DomainView, target: DomainView, *, labels: bool = True) -> Iterator[Finding]:
+    """Every finding about the two domains side by side.
+
+    Args:
+        source: The source.
+        target: The target.
+        labels: Whether it is this source's labels that the target's must be among.
+    """
     yield from _leakage(source, target)
-    yield from _labels(source, target)
+    if labels:
+        yield from _labels(source, target)
     yield from _class_shares(source, target)
     ours, theirs = source.training.sample(SAMPLE), target.training.sample(SAMPLE)
     if not len(ours) or not len(theirs):
@@ -66,14 +73,14 @@ def _leakage(source: DomainView, target: DomainView | None) -> Iterator[Finding]
     """Test texts that training has seen."""
     trained = source.join("train", "validation")
     if target is not None and "test" in target.splits:
-        yield from _leak(
+        yield from leaked_rows(
             target.splits["test"],
             trained,
             "target",
             "labelled source row",
             "Scores on them measure memory: take them out of one of the two.",
         )
-        yield from _leak(
+        yield from leaked_rows(
             target.splits["test"],
             target.training,
             "target",
@@ -83,7 +90,7 @@ def _leakage(source: DomainView, target: DomainView | None) -> Iterator[Finding]
             serious=False,
         )
     if "test" in source.splits:
-        yield from _leak(
+        yield from leaked_rows(
             source.splits["test"],
             trained,
             "source",
@@ -93,9 +100,10 @@ def _leakage(source: DomainView, target: DomainView | None) -> Iterator[Finding]
         )
 
 
-def _leak(
+def leaked_rows(
     test: Rows, seen: Rows, side: str, what: str, advice: str, serious: bool = True
 ) -> Iterator[Finding]:
+    """Test rows whose text is among those that training has seen."""
     where: dict[str, str] = {}
     for key, place in zip(seen.keys, seen.places, strict=True):
         where.setdefault(key, place)

@@ -1,0 +1,105 @@
+"""A text as words that may be edited, and the text again from edited words."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from nlp_adapt.data.conll import split_words
+
+_INNER = frozenset("-'’")
+
+
+@dataclass(frozen=True)
+class WordedText:
+    """The words of a text, in the sense of `data.conll.split_words`, or of a tagged sentence.
+
+    Attributes:
+        words: Words and punctuation marks.
+        gaps: `[words + 1]` what stands before each word, and after the last.
+        editable: `[words]` whether a word may be edited.
+    """
+
+    words: list[str]
+    gaps: list[str]
+    editable: np.ndarray
+
+    @classmethod
+    def of_text(cls, text: str) -> WordedText:
+        """A plain text; punctuation, numbers, URLs, mentions and hashtags are not edited."""
+        spans = split_words(text)
+        ends = [0, *(end for _, _, end in spans)]
+        starts = [*(start for _, start, _ in spans), len(text)]
+        gaps = [text[end:start] for end, start in zip(ends, starts, strict=True)]
+        return cls.of_words([word for word, _, _ in spans], gaps=gaps)
+
+    @classmethod
+    def of_words(
+        cls,
+        words: Sequence[str],
+        protected: Sequence[bool] | None = None,
+        gaps: Sequence[str] | None = None,
+    ) -> WordedText:
+        """A sentence that is split into words already.
+
+        Args:
+            words: The words.
+            protected: Which of them must stay as they are, such as entities; default: none.
+            gaps: `[words + 1]` what stands around them; default: single spaces.
+        """
+        editable = np.fromiter((is_word(word) for word in words), dtype=bool, count=len(words))
+        if protected is not None:
+            editable &= ~np.asarray(protected, dtype=bool)
+        spaces = ["", *[" "] * (len(words) - 1), ""] if words else [""]
+        return cls(list(words), spaces if gaps is None else list(gaps), editable)
+
+    def join(self, words: Sequence[str], positions: Sequence[int]) -> str:
+        """The text with other words in place of its own.
+
+        Args:
+            words: The new words.
+            positions: For each, the position of the word that it stands for, as `WordEditor.edit`
+                gives them. Where words are missing, what stood before them goes too.
+        """
+        slots = positions if len(words) < len(self.words) else range(len(words))
+        parts: list[str] = []
+        before = -1
+        for word, slot in zip(words, slots, strict=True):
+            gap = self.gaps[slot]
+            if not gap and parts and slot > before + 1 and any(map(str.isalpha, word)):
+                gap = next((one for one in self.gaps[before + 1 : slot] if one), "")
+            parts += [gap if parts else self.gaps[0], word]
+            before = slot
+        return "".join([*parts, self.gaps[-1]])
+
+
+def is_word(word: str) -> bool:
+    """Whether it is letters and their marks, perhaps with hyphens and apostrophes inside."""
+    return word[:1].isalpha() and all(char in _INNER or _is_letter(char) for char in word)
+
+
+def _is_letter(char: str) -> bool:
+    return char.isalpha() or unicodedata.category(char).startswith("M")
+
+
+def same_case(word: str, model: str) -> str:
+    """`word` in capitals or with a capital where `model` is so."""
+    if len(model) > 1 and model.isupper():
+        return word.upper()
+    return word[:1].upper() + word[1:] if model[:1].isupper() else word
+
+
+def chosen_words(editable: np.ndarray, rate: float, generator: np.random.Generator) -> np.ndarray:
+    """`[words]` which words to edit: each editable one with probability `rate`, and at least one.
+
+    Short texts would otherwise come out unchanged more often than not. With rate 0, or without an
+    editable word, none is.
+    """
+    draws = generator.random(len(editable))
+    chosen = (draws < rate) & editable
+    if rate > 0.0 and editable.any() and not chosen.any():
+        chosen[np.where(editable, draws, 2.0).argmin()] = True
+    return chosen

@@ -1,0 +1,49 @@
+"""Write the model card of a finished run again, with the spread over seeds if there are several.
+
+Train the same recipe with other seeds into other folders, then name those folders:
+
+nlp-adapt train --config recipe.yaml --seed 43 --output_dir runs/seed43
+nlp-adapt card runs/seed42 --seeds runs/seed43 runs/seed44
+
+The spread goes into the card and the results of the first run, which keeps its own weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from nlp_adapt.cli import console
+
+HELP = "write a run's model card again, with the spread over seeds"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `nlp-adapt card`."""
+    parser.add_argument("run_folder", metavar="RUN", help="folder of a finished run")
+    parser.add_argument(
+        "--seeds", nargs="+", default=[], metavar="RUN", help="the same run with other seeds"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the card, then say where it is and what the spread is."""
+    from nlp_adapt.reporting.model_card import write_card
+    from nlp_adapt.reporting.seeds import collect_seeds, read_results, seed_rows, seed_sentence
+    from nlp_adapt.reporting.table import layout
+    from nlp_adapt.training.run_folder import write_json
+
+    folder = Path(args.run_folder)
+    results = read_results(folder)
+    if args.seeds:
+        results["seeds"] = collect_seeds(folder, [Path(other) for other in args.seeds])
+        write_json(folder / "results.json", results)
+    card = write_card(folder)
+    if args.json:
+        console.print_json({"card": str(card), "seeds": results.get("seeds", [])})
+        return 0
+    if rows := seed_rows(results):
+        print(f"{layout(rows)}\n\n{seed_sentence(results)}\n")
+    print(f"Wrote {card}.")
+    return 0

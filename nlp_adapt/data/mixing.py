@@ -1,0 +1,164 @@
+"""Which rows of a side each step takes, where a side may hold the rows of several domains.
+
+Each domain is an endless stream of reshuffled passes over its own rows. The places of a side go
+round the domains in turn, so that every domain has an equal share of every step, to within one row,
+and exactly its share over time. Which rows a step holds is a pure function of the seed and the step.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+
+import numpy as np
+
+from nlp_adapt.data.preprocessing import EncodedRows
+
+# Part of the seed of each side's row order.
+SALTS = {"source": 1, "target": 2, "few_shot": 4}
+SALT_OF_A_DOMAIN = 1000
+# Sides whose units objectives see among those of another side.
+PART_OF = {"few_shot": "target"}
+
+
+class RowStream:
+    """An endless sequence of row indices: one random permutation after another."""
+
+    def __init__(self, rows: int, seed: int, salt: int) -> None:
+        if rows < 1:
+            raise ValueError("a stream needs at least one row")
+        self.rows = rows
+        self._seed = (seed, salt)
+        self._cached: tuple[int, np.ndarray] | None = None
+
+    def take(self, start: int, stop: int) -> np.ndarray:
+        """The row indices at stream positions `start` to `stop - 1`."""
+        taken = [np.zeros(0, dtype=np.int64)]
+        while start < stop:
+            epoch, offset = divmod(start, self.rows)
+            size = min(stop - start, self.rows - offset)
+            taken.append(self._permutation(epoch)[offset : offset + size])
+            start += size
+        return np.concatenate(taken)
+
+    def _permutation(self, epoch: int) -> np.ndarray:
+        if self._cached is None or self._cached[0] != epoch:
+            generator = np.random.default_rng([*self._seed, epoch])
+            self._cached = (epoch, generator.permutation(self.rows))
+        return self._cached[1]
+
+
+class SideStream:
+    """The rows of one side, dealt out to steps.
+
+    Args:
+        rows: The side's rows; `rows.domains` tells its domains apart.
+        per_step: Rows in a step, over all processes and micro-batches.
+        seed: Seed of the row order.
+        salt: Tells the sides apart.
+    """
+
+    def __init__(self, rows: EncodedRows, per_step: int, seed: int, salt: int) -> None:
+        self.per_step = per_step
+        self._lengths = rows.lengths
+        found = domain_ids(rows)
+        if len(found) < 2:
+            self._members = [np.arange(len(rows))]
+            self._streams = [RowStream(len(rows), seed, salt)]
+            return
+        assert rows.domains is not None
+        self._members = [np.flatnonzero(rows.domains == domain) for domain in found]
+        self._streams = [
+            RowStream(len(members), seed, salt + SALT_OF_A_DOMAIN * (1 + index))
+            for index, members in enumerate(self._members)
+        ]
+
+    def plan(self, first: int, last: int, order: np.ndarray) -> np.ndarray:
+        """`[steps, rows per step]` the rows of steps `first` to `last - 1`.
+
+        Within these steps, the rows of each domain are sorted by length and dealt out, so that a
+        step holds rows of like length from every domain.
+
+        Args:
+            first: First step.
+            last: The step after the last one.
+            order: For each step, which of the lengths it gets, 0 being the shortest.
+        """
+        edges = np.arange(first, last + 1) * self.per_step
+        parts = []
+        for index, (members, stream) in enumerate(zip(self._members, self._streams, strict=True)):
+            places = self._places(edges, index)
+            rows = members[stream.take(int(places[0]), int(places[-1]))]
+            rows = rows[np.argsort(self._lengths[rows], kind="stable")]
+            sizes = np.diff(places)
+            by_length = np.empty_like(sizes)
+            by_length[order] = sizes
+            dealt = np.split(rows, np.cumsum(by_length)[:-1])
+            parts.append([dealt[rank] for rank in order])
+        return np.stack([np.concatenate(step) for step in zip(*parts, strict=True)])
+
+    def _places(self, edges: np.ndarray, index: int) -> np.ndarray:
+        """How many of the side's places before each edge belong to the domain `index`."""
+        domains = len(self._streams)
+        return (edges - index + domains - 1) // domains
+
+
+def salt_of(side: str) -> int:
+    """What tells the row order of a side from that of others."""
+    return SALTS.get(side, zlib.crc32(side.encode()))
+
+
+def domain_ids(rows: EncodedRows) -> np.ndarray:
+    """The distinct domain indices of the rows."""
+    return np.zeros(1, dtype=np.int64) if rows.domains is None else np.unique(rows.domains)
+
+
+def label_counts(rows: EncodedRows, num_labels: int) -> np.ndarray:
+    """`[domains, num_labels]` float32 labels of each domain's units."""
+    ids = domain_ids(rows)
+    domains = np.zeros(len(rows), dtype=np.int64) if rows.domains is None else rows.domains
+    of_unit = np.repeat(np.searchsorted(ids, domains), rows.unit_counts)
+    known = rows.labels >= 0
+    places = of_unit[known] * num_labels + rows.labels[known]
+    counts = np.bincount(places, minlength=len(ids) * num_labels)
+    return counts.reshape(len(ids), num_labels).astype(np.float32)
+
+
+def side_of(name: str) -> str:
+    """The side among whose units objectives see the rows called `name`."""
+    return PART_OF.get(name, name)
+
+
+def several_domains(sides: Mapping[str, EncodedRows]) -> dict[str, int]:
+    """How many domains there are on both sides, for each side that holds several; empty if none."""
+    found: dict[str, set[int]] = {}
+    for name, rows in sides.items():
+        found.setdefault(side_of(name), set()).update(domain_ids(rows).tolist())
+    size = 1 + max((domain for ids in found.values() for domain in ids), default=0)
+    return {side: size for side, ids in found.items() if len(ids) > 1}
+
+
+def balance(
+    sides: Mapping[str, EncodedRows], chosen: Mapping[str, np.ndarray], side: str, domains: int
+) -> np.ndarray:
+    """`[domains]` factor of a unit of each domain that gives every domain of a side the same say.
+
+    Over the whole step, the factors of a side's units sum to the number of its units, in equal
+    parts for the domains that have any.
+
+    Args:
+        sides: The rows of each side.
+        chosen: The rows of the step, all processes together.
+        side: `source` or `target`.
+        domains: Number of domains on both sides.
+    """
+    units = np.zeros(domains)
+    for name, rows in chosen.items():
+        ids = sides[name].domains
+        if side_of(name) == side and ids is not None:
+            units += np.bincount(
+                ids[rows], weights=sides[name].unit_counts[rows], minlength=domains
+            )
+    present = units > 0
+    share = units.sum() / max(int(present.sum()), 1)
+    return np.where(present, share / np.maximum(units, 1), 0.0).astype(np.float32)

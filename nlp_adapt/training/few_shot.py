@@ -1,0 +1,148 @@
+"""Labelled rows of a target that the user releases for training, such as eight of each class.
+
+They are the one way in which labels of a target reach training; validators and model selection
+still see none. Their texts are taken out of the target's test rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from nlp_adapt.data.domain import Domain
+from nlp_adapt.errors import ConfigError, DataError
+
+SALT = 9  # part of the seed of the draw
+
+
+def few_shot_domains(
+    given: Any,
+    targets: Sequence[Domain],
+    names: Sequence[str],
+    seed: int,
+    load: Callable[[Any], Domain],
+) -> dict[str, Domain]:
+    """The released rows of each target, as training rows, by the name of the target.
+
+    Args:
+        given: A number of rows per class, a domain, a reference, or a mapping of targets to these.
+        targets: The targets of the run.
+        names: The run's label names.
+        seed: Seed of the draw.
+        load: Reads a reference without setting rows aside.
+
+    Raises:
+        ConfigError: If it is not said which target the rows are from, or there is no such target.
+        DataError: If rows are unlabelled or labelled otherwise, or there are too few to draw from.
+    """
+    if not targets:
+        raise ConfigError("target_few_shot needs a target: set `target`, or leave it out.")
+    known = [target.name for target in targets]
+    if type(given) is not dict:
+        if len(targets) > 1 and not isinstance(given, int):
+            raise ConfigError(
+                "target_few_shot names rows of one target, but there are several: write which, "
+                f"{{{known[0]}: ...}}."
+            )
+        given = dict.fromkeys(known, given)
+    for name in given:
+        if name not in known:
+            raise ConfigError(
+                f"target_few_shot.{name}: there is no such target (there is {', '.join(known)})."
+            )
+    found = {}
+    for target in targets:
+        if target.name in given:
+            rows = given[target.name]
+            if isinstance(rows, int):
+                chosen = draw(target, rows, seed)
+            else:
+                chosen = _labelled(rows if isinstance(rows, Domain) else load(rows))
+            found[target.name] = chosen.with_labels(names)
+    return found
+
+
+def draw(target: Domain, size: int, seed: int) -> Domain:
+    """`size` rows of each class, or `size` sentences, of a target's labelled training rows.
+
+    Classes that these rows lack are left out.
+
+    Raises:
+        ConfigError: If `size` is not positive.
+        DataError: If there are not as many.
+    """
+    if isinstance(size, bool) or size < 1:
+        raise ConfigError(f"target_few_shot is {size}, but must be at least 1.")
+    if target.train is None:
+        raise DataError(
+            f"target_few_shot: {target.name} has no labelled training rows to draw {size} from; "
+            "name a labelled file instead."
+        )
+    generator = np.random.default_rng([seed, SALT])
+    groups: dict[str, np.ndarray] = {"": np.arange(len(target.train))}
+    if target.text_column == "text":
+        labels = np.asarray(target.train[target.label_column])
+        groups = {
+            f" labelled {name}": np.flatnonzero(labels == index)
+            for index, name in enumerate(target.label_names or ())
+            if (labels == index).any()
+        }
+    chosen = []
+    for what, rows in groups.items():
+        if len(rows) < size:
+            raise DataError(
+                f"target_few_shot is {size}, but {target.name} has {len(rows)} training "
+                f"row{'' if len(rows) == 1 else 's'}{what}: lower it, or name a labelled file."
+            )
+        chosen.append(generator.permutation(rows)[:size])
+    rows = np.sort(np.concatenate(chosen))
+    return replace(_bare(target), train=target.train.select(rows), reference=str(size))
+
+
+def without_rows_of(target: Domain, few_shot: Domain | None) -> Domain:
+    """The target, its test rows without those whose text is among the released ones."""
+    if few_shot is None or few_shot.train is None or target.test is None:
+        return target
+    released = {text_key(text) for text in few_shot.train[few_shot.text_column]}
+    kept = [
+        index
+        for index, text in enumerate(target.test[target.text_column])
+        if text_key(text) not in released
+    ]
+    if len(kept) == len(target.test):
+        return target
+    return replace(target, test=target.test.select(kept) if kept else None)
+
+
+def text_key(text: str | Sequence[str]) -> str:
+    """What makes two texts the same: their words, and their case in tagged ones."""
+    return " ".join(text.casefold().split() if isinstance(text, str) else text)
+
+
+def _labelled(domain: Domain) -> Domain:
+    """All rows of a reference as training rows.
+
+    Raises:
+        DataError: If some have no label, or none has one.
+    """
+    from datasets import concatenate_datasets
+
+    where = f"target_few_shot {domain.reference}"
+    parts = [part for part in (domain.train, domain.validation, domain.test) if part]
+    if not parts:
+        raise DataError(f"{where}: has no labels to learn from; name a labelled file.")
+    if domain.unlabelled:
+        places = list(domain.unlabelled["row"])
+        listed = ", ".join(places[:3]) + (", ..." if len(places) > 3 else "")
+        raise DataError(
+            f"{where}: {len(places)} row{'' if len(places) == 1 else 's'} without a label "
+            f"({listed}); label them, or take them out."
+        )
+    return replace(_bare(domain), train=concatenate_datasets(parts))
+
+
+def _bare(domain: Domain) -> Domain:
+    return replace(domain, train=None, validation=None, test=None, unlabelled=None)

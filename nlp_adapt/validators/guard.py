@@ -1,0 +1,192 @@
+"""Is the adapted model better than its source-only twin? An answer without target labels.
+
+Four signs are weighed, none of which reads a label of the target:
+
+- *source*: balanced accuracy on held-out source units. An adapted model that no longer solves the
+  source has gone astray.
+- *classes*: how often each class is predicted on the target. A class that all but vanishes, or
+  overruns the others, as neither the twin's predictions nor the source's labels would have it, is
+  how alignment usually fails.
+- *information*: how certain and how diverse the target predictions are together.
+- *estimate*: estimated target accuracy (Garg et al. 2022).
+
+The estimate alone is easily fooled: a model that says the same of everything is certain of it. So
+it speaks for the adapted model only where no other sign speaks against it, and where the twin has
+not collapsed itself. What no sign shows is a model that is certain, diverse and wrong: words that
+mean another thing in the target.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from nlp_adapt.validators.base import Predictions
+
+ADAPTED, SOURCE_ONLY, UNDECIDED = "adapted", "source-only", "undecided"
+LOST_SOURCE = 0.05
+LOST_INFORMATION = 0.2  # as a share: its scale depends on the classes
+LOST_INFORMATION_AT_LEAST = 0.01
+CLASS_FACTOR = 5.0
+LOPSIDED_FACTOR = 10.0
+CLASS_SHARE = 0.01
+_Z95 = 1.96
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the guard weighs of one model.
+
+    Attributes:
+        scores: `source_risk`, `information_maximisation` and `estimated_accuracy`.
+        predicted: Share of each class among the predictions on target units.
+        source_classes: Share of each class among the labels of the source units.
+        source_accuracy: Share of source units that are predicted right.
+        source_rows: Source rows that were read; units of one row depend on each other.
+        target_rows: Target rows that were read.
+    """
+
+    scores: Mapping[str, float]
+    predicted: Mapping[str, float]
+    source_classes: Mapping[str, float]
+    source_accuracy: float
+    source_rows: int
+    target_rows: int
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the guard says.
+
+    Attributes:
+        verdict: `adapted`, `source-only` or `undecided`.
+        reasons: The signs it goes by, in plain words and with numbers.
+    """
+
+    verdict: str
+    reasons: list[str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def describe(predictions: Predictions, label_names: Sequence[str]) -> dict[str, Any]:
+    """What `Evidence` holds of a model's predictions beside its scores and the numbers of rows."""
+    assert predictions.source_logits is not None
+    assert predictions.source_labels is not None
+    assert predictions.target_logits is not None
+    known = predictions.source_labels >= 0
+    labels = predictions.source_labels[known]
+    right = predictions.source_logits[known].argmax(-1) == labels
+    return {
+        "predicted": _shares(predictions.target_logits.argmax(-1), label_names),
+        "source_classes": _shares(labels, label_names),
+        "source_accuracy": round(float(right.mean()), 6) if len(labels) else 0.0,
+    }
+
+
+def judge(before: Evidence, after: Evidence) -> Verdict:
+    """Weigh the source-only twin against the adapted model.
+
+    Returns:
+        `source-only` where the source or the classes speak against the adapted model, or both other
+        signs do; `undecided` where one of those does, or none and the estimate is not clearly
+        higher or does not count; `adapted` otherwise.
+    """
+    strong = [*_source(before, after), *_classes(before, after)]
+    weak = _information(before, after)
+    difference, noise = _estimate(before, after)
+    estimate = (
+        f"Estimated accuracy on the target goes from {_percent(before, 'estimated_accuracy')} to "
+        f"{_percent(after, 'estimated_accuracy')} % (95 % interval of the difference +/- "
+        f"{100 * noise:.1f} points)."
+    )
+    doubts = _lopsided(before)
+    if difference > noise and (strong or weak):
+        estimate += " It does not count while another sign speaks against the adapted model."
+    reasons = [*strong, *weak, estimate, *doubts]
+    if strong or (weak and difference < -noise and not doubts):
+        return Verdict(SOURCE_ONLY, reasons)
+    clear = difference > noise and not weak and not doubts
+    return Verdict(ADAPTED if clear else UNDECIDED, reasons)
+
+
+def _source(before: Evidence, after: Evidence) -> list[str]:
+    one, two = before.scores["source_risk"], after.scores["source_risk"]
+    noise = _Z95 * math.sqrt(_variance(one, before.source_rows) + _variance(two, after.source_rows))
+    if one - two <= max(LOST_SOURCE, noise):
+        return []
+    return [
+        f"On held-out source rows balanced accuracy falls from {_percent(before, 'source_risk')} to "
+        f"{_percent(after, 'source_risk')} %."
+    ]
+
+
+def _classes(before: Evidence, after: Evidence) -> list[str]:
+    found = []
+    for name, share in after.predicted.items():
+        usual = (before.predicted[name], after.source_classes.get(name, 0.0))
+        vanished = min(usual) >= CLASS_SHARE and share < min(usual) / CLASS_FACTOR
+        overruns = share >= CLASS_SHARE and share > max(usual) * CLASS_FACTOR
+        if vanished or overruns:
+            found.append(
+                f"{name} is predicted for {100 * share:.1f} % of the target, where the source-only "
+                f"model predicts it for {100 * usual[0]:.1f} % and {100 * usual[1]:.1f} % of the "
+                "source are labelled so."
+            )
+    return found
+
+
+def _lopsided(before: Evidence) -> list[str]:
+    """Why the estimates are worth nothing, where the twin itself hardly knows a class any more."""
+    return [
+        f"The source-only model itself predicts {name} for {100 * share:.1f} % of the target, where "
+        f"{100 * before.source_classes[name]:.1f} % of the source are labelled so: the estimates of "
+        "such models are far too high and do not count."
+        for name, share in before.predicted.items()
+        if before.source_classes[name] >= CLASS_SHARE
+        and share < before.source_classes[name] / LOPSIDED_FACTOR
+    ]
+
+
+def _information(before: Evidence, after: Evidence) -> list[str]:
+    one = before.scores["information_maximisation"]
+    two = after.scores["information_maximisation"]
+    if two >= (1 - LOST_INFORMATION) * one or one - two < LOST_INFORMATION_AT_LEAST:
+        return []
+    return [
+        "Predictions on the target become less certain or less diverse: information maximisation "
+        f"falls from {one:.3f} to {two:.3f}."
+    ]
+
+
+def _estimate(before: Evidence, after: Evidence) -> tuple[float, float]:
+    """The difference of estimated accuracies, and half its 95 % interval.
+
+    An estimate is a share of target rows above a threshold that source rows have set; both are
+    samples. The models' estimates are taken as independent, which overstates the noise.
+    """
+    variance = 0.0
+    for evidence in (before, after):
+        variance += _variance(evidence.scores["estimated_accuracy"], evidence.target_rows)
+        variance += _variance(evidence.source_accuracy, evidence.source_rows)
+    one, two = before.scores["estimated_accuracy"], after.scores["estimated_accuracy"]
+    return two - one, _Z95 * math.sqrt(variance)
+
+
+def _variance(share: float, count: int) -> float:
+    return share * (1 - share) / max(count, 1)
+
+
+def _percent(evidence: Evidence, score: str) -> str:
+    return f"{100 * evidence.scores[score]:.1f}"
+
+
+def _shares(classes: np.ndarray, label_names: Sequence[str]) -> dict[str, float]:
+    counts = np.bincount(classes, minlength=len(label_names)) / max(len(classes), 1)
+    return {name: round(float(share), 6) for name, share in zip(label_names, counts, strict=True)}
