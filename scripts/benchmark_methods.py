@@ -26,6 +26,7 @@ from typing import Any
 
 from nlp_adapt import AdaptationError, AdaptationTrainer, Domain, load_domain, load_recipe
 from nlp_adapt.cli.console import quiet_libraries
+from nlp_adapt.methods import selects_best_model
 
 SOURCE_ONLY, TARGET_TRAINED = "source_only", "target_trained"
 SUITES: dict[str, dict[str, Any]] = {
@@ -121,16 +122,19 @@ def train_and_score(
     targets = {key["target"]: domains[key["target"]] for key in keys}
     if args.suite == "amazon" and not trained_on_target:
         targets = {name: scored_on_all(domain) for name, domain in targets.items()}
+    method = SOURCE_ONLY if trained_on_target else method
+    asked = load_recipe(None, {"method": method, **settings})
     with tempfile.TemporaryDirectory() as folder:
         recipe = load_recipe(
             None,
             {
                 **suite["recipe"],
-                "method": SOURCE_ONLY if trained_on_target else method,
+                "method": method,
                 "seed": first["seed"],
                 "output_dir": folder,
                 "compare_source_only": False,
-                "eval_strategy": "no",
+                # Only a method that picks a checkpoint looks at the run before its end.
+                "eval_strategy": "epoch" if selects_best_model(asked) else "no",
                 "disable_tqdm": True,
                 **settings,
             },

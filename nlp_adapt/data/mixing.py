@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
+from itertools import pairwise
 
 import numpy as np
 
@@ -77,25 +78,36 @@ class SideStream:
         """`[steps, rows per step]` the rows of steps `first` to `last - 1`.
 
         Within these steps, the rows of each domain are sorted by length and dealt out, so that a
-        step holds rows of like length from every domain.
+        step holds rows of like length from every domain. The rows of a domain that starts over
+        meanwhile are sorted pass by pass: a step would else hold the same row several times.
 
         Args:
             first: First step.
             last: The step after the last one.
             order: For each step, which of the lengths it gets, 0 being the shortest.
         """
-        edges = np.arange(first, last + 1) * self.per_step
         parts = []
-        for index, (members, stream) in enumerate(zip(self._members, self._streams, strict=True)):
-            places = self._places(edges, index)
-            rows = members[stream.take(int(places[0]), int(places[-1]))]
-            rows = rows[np.argsort(self._lengths[rows], kind="stable")]
-            sizes = np.diff(places)
-            by_length = np.empty_like(sizes)
-            by_length[order] = sizes
-            dealt = np.split(rows, np.cumsum(by_length)[:-1])
-            parts.append([dealt[rank] for rank in order])
+        for index, members in enumerate(self._members):
+            steps_in_pass = max(1, len(members) * len(self._members) // self.per_step)
+            pieces = -(-(last - first) // steps_in_pass)
+            edges = np.linspace(first, last, pieces + 1).astype(np.int64)
+            dealt: list[np.ndarray] = []
+            for start, stop in pairwise(edges):
+                ranks = order[start - first : stop - first].argsort().argsort()
+                dealt += self._deal(index, np.arange(start, stop + 1), ranks)
+            parts.append(dealt)
         return np.stack([np.concatenate(step) for step in zip(*parts, strict=True)])
+
+    def _deal(self, index: int, steps: np.ndarray, order: np.ndarray) -> list[np.ndarray]:
+        """The rows of one domain in each of `steps`, the last of which is left out."""
+        places = self._places(steps * self.per_step, index)
+        rows = self._members[index][self._streams[index].take(int(places[0]), int(places[-1]))]
+        rows = rows[np.argsort(self._lengths[rows], kind="stable")]
+        sizes = np.diff(places)
+        by_length = np.empty_like(sizes)
+        by_length[order] = sizes
+        dealt = np.split(rows, np.cumsum(by_length)[:-1])
+        return [dealt[rank] for rank in order]
 
     def _places(self, edges: np.ndarray, index: int) -> np.ndarray:
         """How many of the side's places before each edge belong to the domain `index`."""

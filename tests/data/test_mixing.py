@@ -76,7 +76,7 @@ def test_a_step_is_a_function_of_seed_and_step():
     other = batches_for(sides, total_steps=90, seed=6)
     for step in range(90):
         used.rows_of(step)
-    for step in (77, 0, 40):
+    for step in (77, 1, 40):
         for name in sides:
             np.testing.assert_array_equal(fresh.rows_of(step)[name], used.rows_of(step)[name])
             assert not np.array_equal(other.rows_of(step)[name], used.rows_of(step)[name])
@@ -102,16 +102,29 @@ def test_processes_and_micro_batches_share_out_the_rows_of_one():
                 np.testing.assert_array_equal(part[name], one[name])
 
 
-def test_a_single_domain_keeps_the_order_that_it_had():
-    """The plan as it was before there could be several domains, written out."""
+def test_the_order_of_a_single_domain_written_out():
+    """Sorted within each pass, the shortest to the lowest rank; the first step has the longest."""
     rows = domain_rows(0, 23)
     plan = batches_for({"source": rows}, total_steps=10, batch_size=4)
+    order = np.random.default_rng([5, 3, 0]).permutation(10)
+    longest = int(order.argmax())
+    order[[0, longest]] = order[[longest, 0]]
     chosen = RowStream(23, 5, 1).take(0, 40)
-    chosen = chosen[np.argsort(rows.lengths[chosen], kind="stable")].reshape(10, 4)
-    expected = chosen[np.random.default_rng([5, 3, 0]).permutation(10)]
-    for step in range(10):
-        np.testing.assert_array_equal(plan.rows_of(step)["source"], expected[step])
+    for half in (slice(0, 5), slice(5, 10)):  # a pass is five steps and a bit
+        part = chosen[4 * half.start : 4 * half.stop]
+        part = part[np.argsort(rows.lengths[part], kind="stable")].reshape(5, 4)
+        expected = part[order[half].argsort().argsort()]
+        found = [plan.rows_of(step)["source"] for step in range(10)[half]]
+        np.testing.assert_array_equal(found, expected)
     assert "source_balance" not in plan.step(0)[0]
+
+
+@pytest.mark.parametrize("sizes", [[40], [25, 13], [9]])
+def test_a_step_does_not_hold_a_row_again_and_again(sizes):
+    """However many passes over few rows a window of steps spans."""
+    plan = batches_for({"source": side(sizes)}, total_steps=100, batch_size=8)
+    for step in range(100):
+        assert np.bincount(plan.rows_of(step)["source"]).max() <= 2
 
 
 def test_factors_give_every_domain_the_same_mass():

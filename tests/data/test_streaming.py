@@ -235,4 +235,5 @@ def test_memory_does_not_grow_with_the_stream(tmp_path):
         tracemalloc.stop()
         return most
 
+    peak(400)  # what the first use of a library takes is not the stream's
     assert peak(40_000) < 1.3 * peak(4_000)
