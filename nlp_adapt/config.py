@@ -157,6 +157,13 @@ class AdaptationConfig:
         0.25, "with target_few_shot: labelled target rows in a batch, as a share of the source's"
     )
 
+    # Auxiliary tasks
+    auxiliary: dict[str, dict[str, Any]] = option(
+        {},
+        "labels of another kind to learn beside the main ones, by name, such as "
+        "{stars: {label_column: stars, weight: 0.5}}; a reference names rows of their own",
+    )
+
     # Text
     max_length: int = option(128, "longest row in tokens; longer sentences are cut or windowed")
     streaming: bool = option(
@@ -202,6 +209,9 @@ class AdaptationConfig:
         False, "recompute activations in the backward pass: less memory, more time"
     )
     torch_compile: bool = option(False, "compile the encoder with torch.compile")
+    fsdp: bool = option(
+        False, "on several processes: each keeps a share of weights and optimizer state (FSDP2)"
+    )
     ddp_timeout: int = option(1800, "seconds a process waits for the others before it gives up")
     seed: int = option(42, "seed of every random choice")
 

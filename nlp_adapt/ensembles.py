@@ -122,8 +122,10 @@ def soup(
         The model, and which members are in it, in the order they joined.
 
     Raises:
-        ModelError: If the members differ in architecture or shape.
+        ModelError: If the members differ in architecture or shape, or one is an ensemble itself.
     """
+    if any(isinstance(member, EnsemblePredictor) for member in members):
+        raise ModelError("an ensemble has no weights of its own to average: name its members.")
     states = [member.task_model.state_dict() for member in members]
     shapes = [{name: value.shape for name, value in state.items()} for state in states]
     if any(shape != shapes[0] for shape in shapes):
@@ -149,25 +151,32 @@ def save_ensemble(
     models: Sequence[str | Path],
     weights: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> None:
-    """Copy the members into `folder` and write `ensemble.json`.
+    """Copy the members into `folder` and write `ensemble.json`; all of it or nothing.
 
     Raises:
         RunError: If the folder is there already.
+        ModelError: If a member is no local folder.
     """
     if folder.exists():
         raise RunError(f"{folder}: is there already; choose another folder.")
-    folder.mkdir(parents=True)
+    for model in models:
+        if not Path(model).is_dir():
+            raise ModelError(f"{model}: is no local folder; download it first (`hf download`).")
+    staged = folder.with_name(f".{folder.name}.staged")
+    shutil.rmtree(staged, ignore_errors=True)
+    staged.mkdir(parents=True)
     names = []
     for number, model in enumerate(models, 1):
         path = Path(model)
         inner = path / "model"
         name = f"member-{number}"
-        shutil.copytree(inner if (inner / "config.json").is_file() else path, folder / name)
+        shutil.copytree(inner if (inner / "config.json").is_file() else path, staged / name)
         names.append(name)
     values: dict[str, Any] = {"format": 1, "members": names}
     if weights is not None:
         values["weights"] = {"matrix": weights[0].tolist(), "bias": weights[1].tolist()}
-    (folder / ENSEMBLE).write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+    (staged / ENSEMBLE).write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+    staged.rename(folder)
 
 
 def is_ensemble(model: str | Path) -> bool:

@@ -93,13 +93,14 @@ class OnnxModel:
 
     Args:
         folder: What `export_onnx` wrote.
+        threads: Threads of a product; default: a thread for each core.
 
     Raises:
         ConfigError: If onnxruntime is not installed.
         ModelError: If the file cannot be opened.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, threads: int | None = None) -> None:
         _require_packages("onnxruntime")
         import onnxruntime
 
@@ -107,6 +108,7 @@ class OnnxModel:
         file = path if path.suffix == ".onnx" else path / ONNX_FILE
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
+        options.intra_op_num_threads = threads or 0
         try:
             self._session = onnxruntime.InferenceSession(
                 str(file), options, providers=["CPUExecutionProvider"]

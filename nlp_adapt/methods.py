@@ -272,7 +272,13 @@ def stages_for(config: AdaptationConfig) -> list[Stage]:
             raise ConfigError("stages is empty: list at least one stage, or leave it out.")
     else:
         stages = get_method(config.method, config.task).stages(config)
+    if config.auxiliary:
+        stages = _with_auxiliary(stages, config)
     used = {name for stage in stages for name in stage.objectives}
+    if "auxiliary" in used and not config.auxiliary:
+        raise ConfigError(
+            "the objective 'auxiliary' has nothing to learn: name its tasks under `auxiliary`."
+        )
     for name in config.options:
         if name not in used:
             raise ConfigError(
@@ -284,6 +290,24 @@ def stages_for(config: AdaptationConfig) -> list[Stage]:
             "distillation needs a teacher: set `teacher` to a model, run or ensemble."
         )
     return [_with_options(stage, config.options) for stage in stages]
+
+
+def _with_auxiliary(stages: list[Stage], config: AdaptationConfig) -> list[Stage]:
+    """The stages with auxiliary tasks beside the main one, unless a stage says where they belong."""
+    if any("auxiliary" in stage.objectives for stage in stages):
+        return stages
+    if not any("task" in stage.objectives for stage in stages):
+        own = "these stages" if config.stages is not None else f"method '{config.method}'"
+        raise ConfigError(
+            f"auxiliary: no stage of {own} has the objective 'task', beside which auxiliary tasks "
+            "train; choose another method, or list 'auxiliary' in a stage of your own."
+        )
+    return [
+        replace(stage, objectives={**stage.objectives, "auxiliary": {}})
+        if "task" in stage.objectives
+        else stage
+        for stage in stages
+    ]
 
 
 def selects_best_model(config: AdaptationConfig) -> bool:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # From nothing to an adapted sentiment model: film reviews with labels, tweets without.
-# Makes .venv, trains a source-only and a DANN model, compares them, and uses the result.
+# Makes .venv, trains a source-only model, `auto` and plain DANN, compares them, and uses the result.
 # Arguments go to `nlp-adapt train`: bash scripts/quickstart.sh --seed 7
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -8,6 +8,16 @@ source scripts/environment.sh
 
 prepare quickstart
 .venv/bin/nlp-adapt train --config recipes/sentiment/quickstart.yaml --overwrite "$@"
+
+echo
+echo "The same with plain DANN:"
+.venv/bin/nlp-adapt train --config recipes/sentiment/quickstart.yaml --overwrite "$@" \
+  --method dann --load_best_model_at_end false --compare_source_only false --eval_strategy no \
+  --output_dir runs/quickstart-dann
+
+echo
+echo "All three:"
+.venv/bin/nlp-adapt compare runs/quickstart runs/quickstart-dann
 
 echo
 echo "The saved model in transformers.pipeline:"

@@ -19,6 +19,8 @@ from nlp_adapt.errors import ConfigError, DataError, RunError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from nlp_adapt.data.domain import Domain
+    from nlp_adapt.data.preprocessing import EncodedRows
     from nlp_adapt.inference import Predictor
 
 HELP = "make one model of several runs"
@@ -31,7 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--how", choices=("average", "stack", "soup"), default="average", help="how they are joined"
     )
     parser.add_argument("--output_dir", required=True, metavar="FOLDER", help="folder to write")
-    parser.add_argument("--data", metavar="DATA", help="labelled source rows, not trained on")
+    parser.add_argument(
+        "--data",
+        metavar="DATA",
+        help="labelled source rows, not trained on; of its splits, validation before test",
+    )
     parser.add_argument("--target", metavar="DATA", help="target text, for the label-free score")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
@@ -92,18 +98,25 @@ def _score(args: argparse.Namespace, first: Predictor) -> Callable[[Any], float]
     return score
 
 
-def _rows(reference: str, predictor: Predictor, *, labelled: bool) -> Any:
-    from datasets import concatenate_datasets
-
+def _rows(reference: str, predictor: Predictor, *, labelled: bool) -> EncodedRows:
     from nlp_adapt.data.loading import load_domain
 
     domain = load_domain(reference, task=predictor.task.name, test_fraction=0.0)
     if labelled:
-        domain = domain.with_labels(predictor.label_names)
-        parts = [part for part in (domain.train, domain.validation, domain.test) if part]
-        if not parts:
-            raise DataError(f"{reference}: has no labelled rows.")
-        rows = concatenate_datasets(parts)
-    else:
-        rows = domain.without_labels()
+        return held_out_rows(domain, predictor)
+    return predictor.task.encode(domain.without_labels(), predictor.tokenizer, predictor.max_length)
+
+
+def held_out_rows(domain: Domain, predictor: Predictor) -> EncodedRows:
+    """Labelled rows of a domain: validation rows, else test rows, else all that it has.
+
+    The training rows of a domain with other splits are those that the members know.
+
+    Raises:
+        DataError: If it has none.
+    """
+    domain = domain.with_labels(predictor.label_names)
+    rows = next((part for part in (domain.validation, domain.test, domain.train) if part), None)
+    if rows is None:
+        raise DataError(f"{domain.reference or domain.name}: has no labelled rows.")
     return predictor.task.encode(rows, predictor.tokenizer, predictor.max_length)

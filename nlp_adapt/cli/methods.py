@@ -32,6 +32,10 @@ def run(args: argparse.Namespace) -> int:
             for option in options:
                 _print_option(f"--options.{objective}.{option['name']}", option)
         print()
+    print("Auxiliary tasks train beside any method with a task term; see --auxiliary:")
+    for option in _options_of("auxiliary"):
+        _print_option(f"--options.auxiliary.{option['name']}", option)
+    print()
     print("Use one with `nlp-adapt train --method NAME`.")
     return 0
 

@@ -10,6 +10,7 @@ import nlp_adapt
 from nlp_adapt.cli import (
     adapters,
     card,
+    compare,
     doctor,
     ensemble,
     evaluate,
@@ -33,6 +34,7 @@ COMMANDS = {
     "predict": predict,
     "adapters": adapters,
     "ensemble": ensemble,
+    "compare": compare,
     "export": export,
     "card": card,
     "push": push,

@@ -20,6 +20,7 @@ SECTIONS = {
     "lora": "LoRA",
     "domain_features": "adversary",
     "source_weights": "several domains",
+    "auxiliary": "auxiliary tasks",
     "max_length": "text",
     "augment": "augmentation",
     "precision": "machine",

@@ -115,17 +115,25 @@ class RowFile:
         Raises:
             DataError: The file cannot be read on, such as for an open quotation mark.
         """
+        rows = self.rows()
+        while part := _take(rows, size, characters):
+            chunk = Chunk()
+            for place, record, rejected in part:
+                if rejected is not None:
+                    chunk.rejected.append(rejected)
+                elif record is not None:
+                    chunk.rows.append(place)
+                    chunk.records.append(record)
+            yield chunk
+
+    def rows(self) -> Iterator[Row]:
+        """Every row in order: where it stands, and its columns or why it cannot be read.
+
+        Raises:
+            DataError: The file cannot be read on, such as for an open quotation mark.
+        """
         with _plain_errors(self.path):
-            rows = self._rows()
-            while part := _take(rows, size, characters):
-                chunk = Chunk()
-                for place, record, rejected in part:
-                    if rejected is not None:
-                        chunk.rejected.append(rejected)
-                    elif record is not None:
-                        chunk.rows.append(place)
-                        chunk.records.append(record)
-                yield chunk
+            yield from self._rows()
 
     @property
     def line_per_token(self) -> bool:

@@ -20,6 +20,8 @@ SALTS = {"source": 1, "target": 2, "few_shot": 4}
 SALT_OF_A_DOMAIN = 1000
 # Sides whose units objectives see among those of another side.
 PART_OF = {"few_shot": "target"}
+# Sides whose rows are neither source nor target: each is a batch of its own inside the batch.
+APART = "auxiliary/"
 
 
 class RowStream:
@@ -139,6 +141,11 @@ def label_counts(rows: EncodedRows, num_labels: int) -> np.ndarray:
 def side_of(name: str) -> str:
     """The side among whose units objectives see the rows called `name`."""
     return PART_OF.get(name, name)
+
+
+def is_apart(name: str) -> bool:
+    """Whether the rows called `name` are on neither side, such as those of an auxiliary task."""
+    return name.startswith(APART)
 
 
 def several_domains(sides: Mapping[str, EncodedRows]) -> dict[str, int]:

@@ -25,6 +25,7 @@ from nlp_adapt.data.mixing import (
     RowStream,
     SideStream,
     balance,
+    is_apart,
     salt_of,
     several_domains,
     side_of,
@@ -44,7 +45,8 @@ class PairedBatches:
 
     Args:
         sides: The rows of each side that the stage reads, the source first: `source` and `target`,
-            or one of them, and labelled target rows, `few_shot`, where there are some.
+            or one of them, labelled target rows, `few_shot`, where there are some, and rows of
+            auxiliary tasks, `auxiliary/NAME`.
         total_steps: Optimizer steps of the stage.
         batch_size: Rows per side in one micro-batch of one process.
         micro_batches: Micro-batches per optimizer step and process.
@@ -127,13 +129,16 @@ class PairedBatches:
         """This process's collated micro-batches of a step.
 
         Beside what `collate` gives, each has the step's denominators, how many of its units are of
-        the source, and `passes`: rows and width of each part that goes through the encoder.
+        the source, and `passes`: rows and width of each part that goes through the encoder. Rows
+        that are on neither side are batches of their own, under keys such as
+        `auxiliary/NAME/input_ids`.
         """
         rows = self.rows_of(step)
-        widths = {
+        every_width = {
             name: width_for(int(self.sides[name].lengths[chosen].max()), self.widths)
             for name, chosen in rows.items()
         }
+        widths = {name: width for name, width in every_width.items() if not is_apart(name)}
         width = max(widths.values())
         counts = self._denominators(rows)
         factors = {
@@ -142,7 +147,7 @@ class PairedBatches:
         }
         batches = []
         for share in self.mine:
-            mine = {name: chosen[share :: self.shares] for name, chosen in rows.items()}
+            mine = {name: rows[name][share :: self.shares] for name in widths}
             parts = [(self.sides[name], chosen) for name, chosen in mine.items()]
             batch: dict[str, Any] = dict(collate(parts, width=width, pad_id=self.pad_id))
             source = mine.get("source", np.zeros(0, dtype=np.int64))
@@ -151,8 +156,16 @@ class PairedBatches:
             batch["passes"] = self._passes(mine, widths)
             batch.update(counts)
             batch.update(factors)
+            for name in filter(is_apart, rows):
+                own = rows[name][share :: self.shares]
+                batch.update(self._apart(name, own, every_width[name]))
             batches.append(batch)
         return batches
+
+    def _apart(self, name: str, chosen: np.ndarray, width: int) -> dict[str, np.ndarray]:
+        """Rows of a side that is neither source nor target, under keys that begin with its name."""
+        own = collate([(self.sides[name], chosen)], width=width, pad_id=self.pad_id)
+        return {f"{name}/{key}": value for key, value in own.items()}
 
     def _passes(
         self, chosen: Mapping[str, np.ndarray], widths: Mapping[str, int]
@@ -175,10 +188,10 @@ class PairedBatches:
         order = self.order_of(window)
         return {name: stream.plan(first, last, order) for name, stream in self._streams.items()}
 
-    def _denominators(self, rows: dict[str, np.ndarray]) -> dict[str, float]:
+    def _denominators(self, rows: dict[str, np.ndarray]) -> dict[str, Any]:
         """Mean units and labelled units per micro-batch over the whole step, for each side.
 
-        Every process knows the whole plan, so that global denominators need no communication.
+        Where rows have labels as a whole, also how many have one in each task, `[tasks]`. Every process knows the whole plan, so that global denominators need no communication.
         """
         units, labelled = (defaultdict(int, source=0, target=0) for _ in range(2))
         for name, chosen in rows.items():
@@ -187,6 +200,11 @@ class PairedBatches:
         return {
             **{f"{side}_count": count / self.shares for side, count in units.items()},
             **{f"{side}_labelled": count / self.shares for side, count in labelled.items()},
+            **{
+                f"{name}/row_labelled": (labels[chosen] >= 0).sum(0, dtype=np.float32) / self.shares
+                for name, chosen in rows.items()
+                if (labels := self.sides[name].row_labels) is not None
+            },
         }
 
     def _labelled(self, name: str) -> np.ndarray:

@@ -75,8 +75,17 @@ class Trunk:
     def skipped(self, states: Tensor) -> Iterator[None]:
         """Inside, the model runs its upper layers on `states` `[rows, width, size]` alone."""
         self._given.states = states
+        try:
+            with self.fed_by(self._given):
+                yield
+        finally:
+            self._given.states = None
+
+    @contextmanager
+    def fed_by(self, embeddings: nn.Module) -> Iterator[None]:
+        """Inside, the model runs its upper layers on what a module gives for the embeddings."""
         changes: list[tuple[nn.Module, str, nn.Module]] = [
-            (self.encoder, "embeddings", self._given),
+            (self.encoder, "embeddings", embeddings),
             (self._holder, self._name, self._upper),
         ]
         changes += [
@@ -84,11 +93,8 @@ class Trunk:
             for name in _PROJECTIONS
             if name in self.encoder._modules
         ]
-        try:
-            with swapped(changes):
-                yield
-        finally:
-            self._given.states = None
+        with swapped(changes):
+            yield
 
     @torch.no_grad()
     def states(self, inputs: Mapping[str, Tensor]) -> Tensor:

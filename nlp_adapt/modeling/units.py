@@ -37,6 +37,11 @@ class UnitReader:
         self.domain_words = domain_words
         self._tap = FeatureTap(task_model) if domain_features == "classifier" else None
 
+    def remove(self) -> None:
+        """Stop recording what the classifier reads."""
+        if self._tap is not None:
+            self._tap.remove()
+
     def width(self, task_model: Any) -> int:
         """Width of the features."""
         return self._tap.layer.in_features if self._tap else int(task_model.config.hidden_size)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from nlp_adapt.config import nearest
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.objectives.adda import Adda
-from nlp_adapt.objectives.base import Objective, ObjectiveConfig, Setup, StepView
+from nlp_adapt.objectives.auxiliary import Auxiliary
+from nlp_adapt.objectives.base import AuxiliarySpec, Objective, ObjectiveConfig, Setup, StepView
 from nlp_adapt.objectives.cdan import Cdan
 from nlp_adapt.objectives.cmd import Cmd
 from nlp_adapt.objectives.consistency import Consistency
@@ -55,10 +56,12 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "fgm": Fgm,
     "pgd": Pgd,
     "vat": Vat,
+    "auxiliary": Auxiliary,
 }
 
 __all__ = [
     "OBJECTIVES",
+    "AuxiliarySpec",
     "Objective",
     "ObjectiveConfig",
     "Setup",

@@ -38,6 +38,29 @@ class ObjectiveConfig:
 
 
 @dataclass(frozen=True)
+class AuxiliarySpec:
+    """What the objective `auxiliary` may know of one of its tasks.
+
+    Attributes:
+        name: What the user calls it.
+        num_labels: Number of its classes.
+        side: Whose rows have its labels: `source`, or `auxiliary/NAME` for rows of its own.
+        weight: Factor of its loss beside those of other auxiliary tasks.
+        words: Whether words carry its labels, not whole rows.
+        column: Its place among the `row_labels` of its side.
+        share: Rows of its own in a batch, as a share of the source's.
+    """
+
+    name: str
+    num_labels: int
+    side: str = "source"
+    weight: float = 1.0
+    words: bool = False
+    column: int = 0
+    share: float = 1.0
+
+
+@dataclass(frozen=True)
 class Setup:
     """What an objective may know when it is built.
 
@@ -55,6 +78,7 @@ class Setup:
         token_level: Whether units are words.
         tokens: Training rows of each side, as token ids one after the other and where each row
             begins; without labels, for objectives that learn from the text as a whole.
+        auxiliary: The auxiliary tasks of the run.
     """
 
     features: int
@@ -68,6 +92,7 @@ class Setup:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     token_level: bool = False
     tokens: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    auxiliary: tuple[AuxiliarySpec, ...] = ()
 
 
 @dataclass

@@ -111,18 +111,23 @@ def macro_f1_variance(matrix: Sequence[Sequence[int]]) -> float:
 def is_source_only(results: Mapping[str, Any]) -> bool:
     """Whether the run's method is no adaptation at all."""
     name = str(results["method"]).replace("-", "_")
-    return name == "source_only" and not results.get("augmentation") and not few_shot_rows(results)
+    beside = (results.get("augmentation"), few_shot_rows(results), results.get("auxiliary"))
+    return name == "source_only" and not any(beside)
 
 
 def method_title(results: Mapping[str, Any]) -> str:
     """What a reader calls the adapted model: its method, and what it was trained on beside.
 
-    That is the edit of its copies if it had any, and labelled target rows.
+    That is the edit of its copies if it had any, labelled target rows and auxiliary tasks.
     """
     if is_source_only(results):
         return "source-only"
     edit = (results.get("augmentation") or {}).get("edit")
-    beside = [edit, "few-shot" if few_shot_rows(results) else None]
+    beside = [
+        edit,
+        "few-shot" if few_shot_rows(results) else None,
+        *(results.get("auxiliary") or ()),
+    ]
     return " + ".join([str(results["method"]), *filter(None, beside)])
 
 

@@ -16,7 +16,7 @@ from nlp_adapt.reporting.comparison import main_measure, method_title
 # What may differ between runs of one recipe: where they lie, how they were watched, the seed.
 _FREE = (
     *("seed", "output_dir", "overwrite", "resume", "allow_inexact_resume", "disable_tqdm"),
-    *("report_to", "logging_steps", "push_to_hub", "ddp_timeout", "data_doctor"),
+    *("report_to", "logging_steps", "push_to_hub", "ddp_timeout", "data_doctor", "fsdp"),
 )
 _SAME = ("task", "method", "model", "labels", "fingerprints")
 MODELS = ("source_only", "adapted")

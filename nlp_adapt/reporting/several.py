@@ -39,7 +39,7 @@ def scores_by_domain(
 
 
 def remarks(results: Mapping[str, Any]) -> list[str]:
-    """Plain sentences about the weights of sources and about labelled target rows."""
+    """Plain sentences about the weights of sources, labelled target rows and auxiliary tasks."""
     said = []
     adapted = results.get("adapted") or {}
     if weights := adapted.get("source_distances"):
@@ -54,4 +54,24 @@ def remarks(results: Mapping[str, Any]) -> list[str]:
                 "of these labels together. The method source_only with the same rows shows what "
                 "labels alone give."
             )
+    if line := auxiliary_line(results):
+        said.append(line)
     return said
+
+
+def auxiliary_line(results: Mapping[str, Any]) -> str:
+    """What the adapted model has learned beside the main labels, in one sentence; may be empty."""
+    tasks = results.get("auxiliary") or {}
+    scores = (results.get("adapted") or {}).get("auxiliary") or {}
+    parts = []
+    for name, task in tasks.items():
+        part = f"{name} ({len(task['labels'])} classes, {task['rows']:,} rows)"
+        if own := scores.get(name):
+            part += (
+                f", {100 * own['accuracy']:.1f} % right on {own['count']:,} held-out labels "
+                f"(the largest class: {100 * own['largest_class']:.1f} %)"
+            )
+        parts.append(part)
+    if not parts:
+        return ""
+    return f"The adapted model also learned {'; '.join(parts)}."

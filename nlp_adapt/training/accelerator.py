@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import atexit
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +13,7 @@ from nlp_adapt.config import AdaptationConfig, nearest
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.training.precision import choose_precision
 from nlp_adapt.training.processes import from_main_process
+from nlp_adapt.training.sharding import REQUESTED, requested_sharding
 
 UNSUPPORTED = ("FSDP", "DEEPSPEED", "MEGATRON_LM")
 
@@ -18,12 +21,16 @@ UNSUPPORTED = ("FSDP", "DEEPSPEED", "MEGATRON_LM")
 def make_accelerator(config: AdaptationConfig) -> Any:
     """An Accelerator with the run's precision and trackers, the same in every process.
 
-    Gradient accumulation and batches are the loop's own, so Accelerate is told of neither.
+    Gradient accumulation, batches and sharding are the loop's own, so Accelerate is told of none.
+
+    Raises:
+        ConfigError: If the run was launched under something that it does not work with.
     """
     import torch
     from accelerate import Accelerator, InitProcessGroupKwargs, PartialState
     from accelerate.state import AcceleratorState
 
+    sharding = requested_sharding(config)
     # Without an accelerator Accelerate must be told so: it would otherwise start each process of a
     # launcher on its own, all of them training the same model into one folder.
     cpu = not (torch.cuda.is_available() or torch.backends.mps.is_available())
@@ -34,26 +41,47 @@ def make_accelerator(config: AdaptationConfig) -> Any:
     state = PartialState(cpu=cpu, **({"timeout": timeout} if launched else {}))
     # `auto` may time the processor, on which processes could disagree.
     precision = from_main_process(choose_precision(config.resolved_precision, state.device))
+    if sharding is not None and precision == "fp16":
+        raise ConfigError("precision fp16 does not go with FSDP: use bf16 or fp32.")
     mixed = "no" if precision == "fp32" else precision
     if AcceleratorState._shared_state and AcceleratorState().mixed_precision != mixed:
         # The state is one per process; a second run in it may ask for another precision.
         AcceleratorState._reset_state()
-    accelerator = Accelerator(
-        cpu=cpu,
-        mixed_precision=mixed,
-        log_with=_trackers(config.report_to) or None,
-        project_dir=config.output_dir,
-        kwargs_handlers=[InitProcessGroupKwargs(timeout=timeout)],
-    )
+    with _sharding_unseen():
+        accelerator = Accelerator(
+            cpu=cpu,
+            mixed_precision=mixed,
+            log_with=_trackers(config.report_to) or None,
+            project_dir=config.output_dir,
+            kwargs_handlers=[InitProcessGroupKwargs(timeout=timeout)],
+        )
     kind = str(getattr(accelerator.distributed_type, "value", accelerator.distributed_type))
     if kind in UNSUPPORTED:
         raise ConfigError(
-            f"launched under {kind}, whose sharded weights checkpoints cannot hold: use DDP, as in "
-            "recipes/accelerate/multi_gpu.yaml."
+            f"launched under {kind}, which is not supported: use DDP, or FSDP2 by the "
+            "option fsdp; recipes/accelerate has a launch file for each."
         )
     if config.report_to:
         accelerator.init_trackers("nlp_adapt", config=_flat(config.to_dict()))
     return accelerator
+
+
+@contextmanager
+def _sharding_unseen() -> Iterator[None]:
+    """Inside, Accelerate does not see that the launcher asked for FSDP, which the loop applies.
+
+    Accelerate shards on GPUs alone; on CPUs it would train without a word under DDP. Nor does the
+    launcher's loading of weights in the first process alone: each loads them.
+    """
+    asked = os.environ.pop(REQUESTED, None)
+    if asked is None:
+        yield
+        return
+    os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"
+    try:
+        yield
+    finally:
+        os.environ[REQUESTED] = asked
 
 
 def end_trackers(accelerator: Any) -> None:

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from nlp_adapt.errors import RunError
+from nlp_adapt.training.shards import shard_like
 
 MANIFEST = "manifest.json"
 STAGING = ".staging-"
@@ -216,10 +218,15 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     }
 
 
-def load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+def load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
     """Put `optimizer_tensors` back."""
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         number, name = key.split(".", 1)
         state.setdefault(int(number), {})[name] = value
+    parameters = dict(enumerate(p for group in optimizer.param_groups for p in group["params"]))
+    for place, values in state.items():
+        # Moments are sharded where their parameter is; the count of steps is a single number.
+        like = {name: parameters.get(place) for name, value in values.items() if value.dim()}
+        state[place] = shard_like(values, like)
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})

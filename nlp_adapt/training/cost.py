@@ -23,6 +23,7 @@ def estimate(
     steps: Mapping[str, int],
     global_batch: int,
     task_model: Any,
+    portions: Mapping[str, float],
 ) -> dict[str, Any]:
     """Sizes of a run.
 
@@ -32,6 +33,7 @@ def estimate(
         steps: Optimizer steps of each model that is trained.
         global_batch: Rows per side in a step, over all processes.
         task_model: The model, for its size.
+        portions: Rows of a side in a step, as a share of `global_batch`, where it is not 1.
 
     Returns:
         `rows` and `tokens` by side (one pass), `steps` by model, `tokens_to_train` over the run,
@@ -42,7 +44,6 @@ def estimate(
     trained = sum(p.numel() for p in task_model.parameters() if p.requires_grad)
     tokens = {side: int(encoded.lengths.sum()) for side, encoded in rows.items()}
     mean = {side: tokens[side] / max(1, len(rows[side])) for side in rows}
-    portions = {"few_shot": config.few_shot_share}
     per_step = {
         name: global_batch
         * sum(mean[side] * portions.get(side, 1.0) for side in rows if _reads(name, side))

@@ -3,14 +3,14 @@
 Their output for every training row is computed once, without dropout, kept on disk under a key made
 of the frozen weights, the token ids and the depth, and read by every later epoch, method and run.
 With the whole encoder frozen and a head that reads one token, that one token is kept for each row,
-and heads train in seconds.
+also of those that the model is scored on, and heads train in seconds.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +25,7 @@ from nlp_adapt.data.preprocessing import (
     EncodedRows,
     budget_batches,
     collate,
+    concatenate,
     steady_widths,
     to_tensors,
     width_for,
@@ -37,6 +38,7 @@ from nlp_adapt.modeling.perturbation import without_dropout
 from nlp_adapt.modeling.trunk import Trunk
 from nlp_adapt.modeling.units import UnitReader
 from nlp_adapt.objectives import Objective
+from nlp_adapt.training.known_rows import KnownRows, ends_with
 
 TOKENS_PER_BATCH = 4096
 PROBE_ROWS = 6
@@ -51,10 +53,12 @@ class CachedTrunk:
     Attributes:
         trunk: The part of the encoder that is skipped.
         rows: Training rows by side, with `states`.
+        scored: Rows that the model is scored on, where their states are known too.
     """
 
     trunk: Trunk
     rows: Mapping[str, EncodedRows]
+    scored: KnownRows | None = None
 
 
 def cached_trunk(
@@ -66,6 +70,7 @@ def cached_trunk(
     *,
     pad_id: int,
     precision: str = "fp32",
+    scored: Sequence[EncodedRows] = (),
     folder: Path | None = None,
 ) -> CachedTrunk | None:
     """Rows with cached states for a stage, or None, with one line of why, if it cannot have them.
@@ -78,6 +83,8 @@ def cached_trunk(
         objectives: The stage's terms; one that looks at the text itself rules the cache out.
         pad_id: Token id of padding.
         precision: The run's: `bf16` keeps the states in bfloat16, others in float32.
+        scored: Rows that the model will be scored on. Where the head reads one token of the last
+            layer, their states are kept as well, always in float32.
         folder: Where the files go; default: a folder in the cache of nlp_adapt.
     """
     try:
@@ -87,7 +94,15 @@ def cached_trunk(
             side: _Filler(task_model, trunk, part, first_only, pad_id, precision)
             for side, part in rows.items()
         }
-        return CachedTrunk(trunk, _with_states(fillers, _weights_key(task_model, depth), folder))
+        weights = _weights_key(task_model, depth)
+        known = None
+        if first_only and scored and not any(ends_with(part, pad_id) for part in scored):
+            part = concatenate(scored)
+            filler = _Filler(task_model, trunk, part, first_only, pad_id, "fp32")
+            states = _with_states({"scored": filler}, weights, folder)["scored"].states
+            assert states is not None
+            known = KnownRows(trunk, part, states, pad_id)
+        return CachedTrunk(trunk, _with_states(fillers, weights, folder), known)
     except _UnsuitableError as reason:
         _logger.warning("the frozen layers run again at each step: no cache, since %s.", reason)
         return None

@@ -14,13 +14,14 @@ from torch import Tensor
 
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.training.accelerator import precision_of
+from nlp_adapt.training.sharding import requested_sharding
 
 # Options that change nothing about the weights a run ends with.
 FREE_OPTIONS = frozenset(
     {
         *("output_dir", "compare_source_only", "per_device_eval_batch_size", "logging_steps"),
         *("save_strategy", "save_steps", "save_total_limit", "report_to", "disable_tqdm"),
-        *("overwrite", "resume", "allow_inexact_resume", "ddp_timeout", "push_to_hub"),
+        *("overwrite", "resume", "allow_inexact_resume", "ddp_timeout", "push_to_hub", "fsdp"),
         *("hub_model_id", "hub_private_repo", "data_doctor"),
         # The product of these with the number of processes, the global batch, is compared instead.
         *("per_device_train_batch_size", "gradient_accumulation_steps"),
@@ -54,6 +55,8 @@ def fingerprint(trainer: Any, accelerator: Any, data_hashes: dict[str, str]) -> 
         "machine.platform": platform.machine(),
         "versions.torch": torch.__version__,
     }
+    if requested_sharding(config) is not None:
+        parts["machine.sharding"] = "FSDP2"
     if trainer.saved_objectives:
         parts["objectives continued from"] = objectives_hash(trainer.saved_objectives)
     for side, value in data_hashes.items():

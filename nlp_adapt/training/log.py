@@ -134,6 +134,8 @@ def _short(means: dict[str, float], speed: float) -> dict[str, str]:
     for name, value in means.items():
         if name == "task/accuracy":
             shown["task"] = f"{value:.0%}"
+        elif name.startswith("auxiliary/"):
+            continue  # there may be many; the log has them
         elif name.endswith("/accuracy"):
             shown["discriminator"] = f"{value:.0%}"
         elif name.endswith("/lambda"):

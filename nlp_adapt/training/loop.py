@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,9 @@ from nlp_adapt.training.log import RunLog
 from nlp_adapt.training.optimization import build_optimizer, build_scheduler
 from nlp_adapt.training.processes import any_process
 from nlp_adapt.training.random_state import random_tensors
+from nlp_adapt.training.sharded_copy import persistent_buffers, sharded_copy
+from nlp_adapt.training.sharding import requested_sharding
+from nlp_adapt.training.shards import from_first_process, gather_into, whole_tensor
 from nlp_adapt.training.unfreezing import GradualUnfreezing
 
 MOST_SKIPPED_STEPS = 5
@@ -57,7 +60,8 @@ class StageLoop:
 
     Args:
         accelerator: The `accelerate.Accelerator` of the run.
-        model: The stage's model; trained in place.
+        model: The stage's model; trained in place, or in shards (see `trained`) and put together
+            inside `averaged` and at the end.
         batches: Its paired batches.
         config: The run's options.
         learning_rate: Encoder learning rate of this stage.
@@ -67,6 +71,9 @@ class StageLoop:
         on_skip: Called with each skipped step.
         stop_wanted: Whether this process was asked to stop.
         unfreezing: Which layers train at which step, if not the same throughout.
+
+    Attributes:
+        trained: What the training steps run: the model, or its sharded copy.
     """
 
     accelerator: Any
@@ -87,16 +94,27 @@ class StageLoop:
     unmeasured: str = ""
 
     def __post_init__(self) -> None:
+        sharding = requested_sharding(self.config)
+        self.sharded = sharding is not None
+        self.trained = self.model
+        if sharding is not None:
+            self.trained = sharded_copy(self.model, sharding, self.accelerator.device)
+        self._buffers = persistent_buffers(self.trained) if self.sharded else []
+        optimizer = build_optimizer(self.trained, self.config, self.learning_rate)
+        self.scheduler = build_scheduler(optimizer, self.config, self.batches.total_steps)
+        self.optimizer = self.accelerator.prepare(optimizer)
+        self.wrapped = self.trained if self.sharded else self._in_ddp()
+        decay = self.config.ema_decay
+        self.average = WeightAverage(self.trained.task_model, decay) if decay else None
+
+    def _in_ddp(self) -> Any:
+        """The model wrapped by DDP, with several processes."""
         from accelerate import DistributedDataParallelKwargs
 
         # A stage without a task term may leave parts of the model idle, such as BERT's pooler.
         idle = not any(o.trains_task_head for o in self.model.objectives.values())
         self.accelerator.ddp_handler = DistributedDataParallelKwargs(find_unused_parameters=idle)
-        optimizer = build_optimizer(self.model, self.config, self.learning_rate)
-        self.scheduler = build_scheduler(optimizer, self.config, self.batches.total_steps)
-        self.wrapped, self.optimizer = self.accelerator.prepare(self.model, optimizer)
-        decay = self.config.ema_decay
-        self.average = WeightAverage(self.model.task_model, decay) if decay else None
+        return self.accelerator.prepare(self.model)
 
     def run(self) -> None:
         """Train from the current step to the end of the stage, whose weights the model then has.
@@ -105,6 +123,8 @@ class StageLoop:
             RunError: If several steps in a row give non-finite gradients.
         """
         self.wrapped.train()
+        if self.sharded:
+            self.model.to("cpu")  # it waits there for `averaged`, and for the end
         try:
             while self.step < self.batches.total_steps and not self._run_step():
                 pass
@@ -118,10 +138,21 @@ class StageLoop:
             ) from error
         if self.average is not None:
             self.average.take_over()
+        if self.sharded:
+            self.model.to(self.accelerator.device)
+            gather_into(self.model, self.trained)
 
-    def averaged(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
         """Inside, the task model has the weights that the stage would end with now."""
-        return nullcontext() if self.average is None else self.average.in_place()
+        with nullcontext() if self.average is None else self.average.in_place():
+            if not self.sharded:
+                yield
+                return
+            gather_into(self.model.task_model, self.trained.task_model)
+        self.model.task_model.to(self.accelerator.device)
+        yield
+        self.model.task_model.to("cpu")
 
     def _run_step(self) -> bool:
         """Try one step; True ends the stage early."""
@@ -143,8 +174,8 @@ class StageLoop:
         if self.average is not None:
             self.average.update(self.step)
         progress = self._progress()
-        for objective in self.model.objectives.values():
-            objective.after_step(self.model.task_model, progress)
+        for objective in self.trained.objectives.values():
+            objective.after_step(self.trained.task_model, progress)
         self.log.step(
             self.step,
             terms,
@@ -183,12 +214,13 @@ class StageLoop:
         progress, measure = self._progress(), self._is_logged()
         if self.unfreezing is not None:
             self.unfreezing.before(self.step)
+        from_first_process(self._buffers)  # DDP does so by itself
         totals: dict[str, Tensor] = {}
         for index, batch in enumerate(batches):
             last = index == len(batches) - 1
             sync = nullcontext() if last else self.accelerator.no_sync(self.wrapped)
             with sync, dropout_mode(self.config, self.accelerator.device):
-                terms = self.wrapped(_to_device(batch, self.accelerator.device), progress, measure)
+                terms = self._forward(_to_device(batch, self.accelerator.device), progress, measure)
                 self.accelerator.backward(terms["loss"] / len(batches))
             for name, value in terms.items():
                 share = value.detach() / len(batches)
@@ -203,18 +235,26 @@ class StageLoop:
                 self.log.write(step=self.step, gradient_ratio=f"not measured: {self.unmeasured}")
         return totals
 
+    def _forward(self, batch: dict[str, Any], *options: Any) -> dict[str, Tensor]:
+        """The one forward, in the run's precision; Accelerate sees to it unless it is sharded."""
+        with self.accelerator.autocast() if self.sharded else nullcontext():
+            return self.wrapped(batch, *options)
+
     def _apply(self) -> bool:
         """Clip and step; False if the gradients are not finite, and then nothing has changed."""
         limit = self.config.max_grad_norm or float("inf")
-        norm = self.accelerator.clip_grad_norm_(self.wrapped.parameters(), limit)
+        norm = whole_tensor(self.accelerator.clip_grad_norm_(self.wrapped.parameters(), limit))
         broken = self.accelerator.scaler is None and not bool(torch.isfinite(norm))
         # One message serves both questions: every process must skip, and stop, at the same step.
         broken, self.stopping = any_process(self.accelerator, broken, self.stop_wanted())
         if broken:
             self.optimizer.zero_grad()
             return False
+        scaler = self.accelerator.scaler
+        scale = 0.0 if scaler is None else scaler.get_scale()
         self.optimizer.step()
-        applied = not self.optimizer.step_was_skipped
+        # Accelerate does not notice that the scaler skips the step of a fused optimizer.
+        applied = scaler is None or scaler.get_scale() >= scale
         self.optimizer.zero_grad()
         if applied:
             self.scheduler.step()

@@ -9,6 +9,8 @@ from nlp_adapt.config import Recipe
 from nlp_adapt.data.domain import Domain
 from nlp_adapt.data.loading import load_domain
 from nlp_adapt.errors import ConfigError, DataError
+from nlp_adapt.training.auxiliary_entries import read_entries
+from nlp_adapt.training.auxiliary_tasks import read_rows
 from nlp_adapt.training.run_domains import distinct
 from nlp_adapt.training.streamed_target import open_stream, sample_domain
 
@@ -51,6 +53,36 @@ def few_shot_of(recipe: Recipe) -> Any:
     if isinstance(given, dict):
         return {name: read(one) for name, one in given.items()}
     return read(given)
+
+
+def auxiliary_of(recipe: Recipe) -> dict[str, Any]:
+    """What the entries of `auxiliary` name, read as `gather_auxiliary` takes it.
+
+    Raises:
+        AdaptationError: If something cannot be read, or an entry names the target's own labels.
+    """
+    several: Any = recipe.sources or [recipe.source]
+    sources = [*several.values()] if isinstance(several, dict) else [*several]
+    found = {}
+    for name, entry in read_entries(recipe).items():
+        column = entry.label_column
+        same = column is None or column == recipe.label_column
+        if entry.task == recipe.task and same and entry.reference in _of_targets(recipe):
+            raise ConfigError(
+                f"auxiliary.{name}.label_column: reads the target's own labels, which are never "
+                "trained on; name another column, or release a few rows with target_few_shot."
+            )
+        found[name] = read_rows(name, entry, sources, recipe, recipe.quarantine)
+    return found
+
+
+def _of_targets(recipe: Recipe) -> list[Any]:
+    """The references of the targets and of their test rows."""
+    found: list[Any] = []
+    for given in (recipe.target, recipe.targets, recipe.target_test):
+        found += [*given.values()] if isinstance(given, dict) else [given]
+        found += given if isinstance(given, list) else []
+    return [reference for reference in found if reference is not None]
 
 
 def _domains(recipe: Recipe, side: str) -> tuple[Domain, ...]:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from nlp_adapt.data.pairing import PairedBatches
 from nlp_adapt.data.preprocessing import to_tensors
+from nlp_adapt.data.streamed_batches import StreamedBatches
 from nlp_adapt.errors import RunError
 from nlp_adapt.inference import autocast
 from nlp_adapt.methods import METHODS
@@ -20,10 +21,12 @@ from nlp_adapt.recipe import load_recipe
 from nlp_adapt.training.accelerator import make_accelerator
 from nlp_adapt.training.checkpoint import Checkpoint, CheckpointFolder
 from nlp_adapt.training.encoder_modes import dropout_mode, prepare_encoder
+from nlp_adapt.training.ledger import tokens_hash
 from nlp_adapt.training.log import RunLog
 from nlp_adapt.training.random_state import load_random, of_process
 from nlp_adapt.training.run_folder import RunFolder
 from nlp_adapt.training.stages import StagedTraining
+from nlp_adapt.training.streamed_target import training_stream
 
 MOST_NAMED = 10
 
@@ -45,8 +48,6 @@ def replay(run: str | Path, step: str | None = None) -> dict[str, Any]:
     folder = RunFolder(run)
     dump = _find(folder, step)
     trainer = _trainer(folder)
-    if trainer.target_stream is not None:
-        raise RunError(f"{folder.path}: a run with a streamed target cannot be replayed.")
     stages = trainer.stages
     rows = trainer.data.with_copies
     if dump.position["model"] == "source_only":
@@ -64,6 +65,8 @@ def replay(run: str | Path, step: str | None = None) -> dict[str, Any]:
         outside=trainer.task.outside,
         log=RunLog(None, accelerator, 1, show_bar=False),
         checkpoints=None,
+        stream=training_stream(trainer),
+        auxiliary=[task.spec for task in trainer.domains.auxiliary.values()],
     )
     stage = stages[dump.position["stage"]]
     model = training.build_stage(stage).to(accelerator.device)
@@ -127,7 +130,7 @@ def _run_again(model: Any, training: StagedTraining, dump: Checkpoint) -> dict[s
             training.config.seed + position["stage"],
             share=(process, position["processes"]),
         )
-        _check_rows(batches, number, dump)
+        _find_rows(batches, number, dump)
         for batch in batches.step(number):
             tensors = {k: v for k, v in batch.items() if hasattr(v, "dtype")}
             with dropout_mode(training.config, device):  # the same numbers drop the same values
@@ -154,9 +157,13 @@ def _run_again(model: Any, training: StagedTraining, dump: Checkpoint) -> dict[s
     }
 
 
-def _check_rows(batches: PairedBatches, number: int, dump: Checkpoint) -> None:
-    now = {side: np.asarray(rows).tolist() for side, rows in batches.rows_of(number).items()}
-    if now != dump.position["rows"]:
+def _find_rows(batches: PairedBatches, number: int, dump: Checkpoint) -> None:
+    """Go to where a streamed target stood, and make sure that the step holds the same rows."""
+    position = dump.position
+    if isinstance(batches, StreamedBatches) and position["stream"] is not None:
+        batches.seek(position["stream"])
+    now = {side: np.asarray(rows).tolist() for side, rows in batches.row_ids(number).items()}
+    if now != position["rows"] or tokens_hash(batches, number) != position["tokens"]:
         raise RunError(
             f"{dump.path}: the step no longer holds the same rows; put the data and the recipe "
             "back to what they were."

@@ -38,6 +38,7 @@ def describe_run(trainer: Any, accelerator: Any) -> dict[str, Any]:
         "source": _describe_side(trainer.domains, data, "source"),
         "target": _describe_side(trainer.domains, data, "target"),
         "target_labels": _describe_few_shot(trainer.domains, data, trainer.args.few_shot_share),
+        "auxiliary": _describe_auxiliary(trainer.domains, data),
         "augmentation": data.augmentation,
         "fingerprints": trainer.domains.fingerprints(),
         "source_only": None,
@@ -117,3 +118,19 @@ def _describe_few_shot(domains: Any, data: Any, share: float) -> dict[str, Any] 
             for name, domain in domains.few_shot.items()
         },
     }
+
+
+def _describe_auxiliary(domains: Any, data: Any) -> dict[str, Any] | None:
+    """The auxiliary tasks with their classes and how many rows they learn from, or None."""
+    found = {}
+    for name, task in domains.auxiliary.items():
+        own = task.rows is not None
+        rows = data.train[task.spec.side]
+        found[name] = {
+            "reference": task.rows.reference if own else None,
+            "label_column": task.entry.label_column,
+            "labels": list(task.label_names),
+            "weight": task.entry.weight,
+            "rows": len(rows) if own else int((rows.row_labels[:, task.column] >= 0).sum()),
+        }
+    return found or None

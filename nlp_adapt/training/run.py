@@ -14,6 +14,7 @@ from nlp_adapt.methods import METHODS, Stage, selects_best_model
 from nlp_adapt.modeling.backbone import load_task_model
 from nlp_adapt.recipe import dump_recipe
 from nlp_adapt.training.accelerator import end_trackers, precision_of
+from nlp_adapt.training.auxiliary_scores import score_auxiliary
 from nlp_adapt.training.checkpoint import Checkpoint, CheckpointFolder
 from nlp_adapt.training.continuing import lasting_state
 from nlp_adapt.training.cost import describe, estimate, refuse_full_disk
@@ -28,7 +29,7 @@ from nlp_adapt.training.resume import start_or_resume
 from nlp_adapt.training.run_folder import save_tensors, write_json
 from nlp_adapt.training.selection import BestModel
 from nlp_adapt.training.stages import StagedTraining
-from nlp_adapt.training.streamed_target import TargetStream, encode_with
+from nlp_adapt.training.streamed_target import training_stream
 
 if TYPE_CHECKING:
     from nlp_adapt.training.trainer import AdaptationTrainer
@@ -135,7 +136,8 @@ class Run:
         best = self._best_model(name)
 
         def evaluate(model: Any, step: int) -> dict[str, float]:
-            scores = self.trainer.scorer.validation(model, precision_of(self.accelerator))
+            with training.scoring():
+                scores = self.trainer.scorer.validation(model, precision_of(self.accelerator))
             if best is not None:
                 best.consider(model, scores, step)
             return scores
@@ -154,12 +156,14 @@ class Run:
             checkpoints=self.checkpoints if self.main else None,
             evaluate=evaluate,
             fingerprint=self.fingerprint,
-            stream=self._stream(),
+            stream=training_stream(self.trainer),
             source_names=self.trainer.data.names("source"),
             black_box=CheckpointFolder(self.folder.black_box, BLACK_BOX_STEPS)
             if self.main
             else None,
             saved_objectives=self.trainer.saved_objectives,
+            auxiliary=[task.spec for task in self.trainer.domains.auxiliary.values()],
+            scored_rows=self.trainer.data.scored_rows,
         )
         self._preview(training)
         with training.stop:
@@ -169,16 +173,31 @@ class Run:
         model = training.task_model
         self.trainer.model, self.trainer.objectives = model, training.objectives
         chosen = best.restore(model) if best is not None else None
+        if chosen is not None and len(stages) > 1:
+            training.known_rows = None  # the stage it is from may have frozen something else
+        with training.scoring():
+            tests = self.trainer.evaluate()
+            evidence = examine(self.trainer.scorer, model, self.args.seed)
         scores = {
-            **self.trainer.evaluate(),
-            **examine(self.trainer.scorer, model, self.args.seed),
+            **tests,
+            **evidence,
             "best": chosen,
             **training.weighed_sources(),
+            "auxiliary": score_auxiliary(
+                training.objectives.get("auxiliary"),
+                model,
+                self.trainer.data.auxiliary_validation,
+                domain_features=self.args.domain_features,
+                pad_id=self.tokenizer.pad_token_id or 0,
+                batch_size=self.args.per_device_eval_batch_size,
+            ),
             "steps": training.steps,
             "seconds": round(seconds, 2),
             "ledger": training.ledger.value,
             "adversary": {},
         }
+        if training.stream is not None:
+            scores["left_out"] = training.stream.texts.left_out.report()
         if self.main:
             scores["adversary"] = judge_adversary(self.folder.log, name, self.trainer.data.train)
             path = self.folder.model if name == ADAPTED else self.folder.source_only
@@ -194,21 +213,18 @@ class Run:
         data = self.trainer.data
         return data.without_few_shot() if name == SOURCE_ONLY else data.with_copies
 
-    def _stream(self) -> TargetStream | None:
-        if self.trainer.target_stream is None:
-            return None
-        limit = self.trainer.data.max_length
-        sources = len(self.trainer.domains.sources)
-        encode = encode_with(self.task, self.tokenizer, limit, domain=sources)
-        return TargetStream(self.trainer.target_stream, encode, limit)
-
     def _preview(self, training: StagedTraining) -> None:
         """Before the first step: say what the run costs, and refuse a disk that is too small."""
         if self.cost:
             return
         steps = {name: sum(training.stage_steps(own)) for name, own in self._models_to_train()}
         self.cost = estimate(
-            self.args, self._rows(ADAPTED), steps, training.global_batch, training.task_model
+            self.args,
+            self._rows(ADAPTED),
+            steps,
+            training.global_batch,
+            training.task_model,
+            training.portions,
         )
         if self.main:
             refuse_full_disk(self.cost, self.folder.path)

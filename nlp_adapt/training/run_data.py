@@ -12,10 +12,18 @@ import numpy as np
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.data.domain import Domain
 from nlp_adapt.data.label_spaces import label_space
+from nlp_adapt.data.mixing import is_apart
 from nlp_adapt.data.preprocessing import EncodedRows, concatenate
 from nlp_adapt.data.splits import split_by_hash
 from nlp_adapt.tasks import TASKS, Task
 from nlp_adapt.training.augmented_rows import RowAugmentation
+from nlp_adapt.training.auxiliary_rows import (
+    encode_own,
+    held_out_split,
+    on_source,
+    with_source_labels,
+)
+from nlp_adapt.training.auxiliary_tasks import AuxiliaryTask
 from nlp_adapt.training.few_shot import without_rows_of
 from nlp_adapt.training.run_domains import RunDomains
 from nlp_adapt.training.teacher_logits import load_teacher, with_teacher
@@ -39,7 +47,8 @@ class RunData:
     Attributes:
         task: The task, with the label names of the run.
         train: Rows to train on by side: `source` with labels, `target` without, if there is one,
-            and `few_shot`, labelled target rows that the user has released, if there are some.
+            `few_shot`, labelled target rows that the user has released, if there are some, and
+            `auxiliary/NAME`, what an auxiliary task reads beside the source's rows.
             Where a side holds several domains, `EncodedRows.domains` tells them apart.
         evaluation: Labelled rows of each domain, by its name, of each part: `source_validation`,
             `source_test` and `target_test`.
@@ -48,6 +57,7 @@ class RunData:
         target_sample: Some of the target's training rows, unlabelled, for label-free scores.
         copies: Edited copies of the source's rows, if the run has any.
         augmentation: For results.json: how the copies were made.
+        auxiliary_validation: Held-out rows of auxiliary tasks by name, where there are any.
     """
 
     task: Task
@@ -58,14 +68,26 @@ class RunData:
     target_sample: EncodedRows | None = None
     copies: EncodedRows | None = None
     augmentation: Mapping[str, Any] | None = None
+    auxiliary_validation: Mapping[str, EncodedRows] = field(default_factory=dict)
 
     def names(self, side: str) -> tuple[str, ...]:
         """What the domains of a side are called, in the order of their indices."""
         return tuple(self.train_texts.get(side, ()))
 
     def without_few_shot(self) -> dict[str, EncodedRows]:
-        """The training rows of a model that sees no label of the target."""
-        return {side: rows for side, rows in self.train.items() if side != FEW_SHOT}
+        """The training rows of a model that sees no label but the source's main ones."""
+        return {
+            side: rows
+            for side, rows in self.train.items()
+            if side != FEW_SHOT and not is_apart(side)
+        }
+
+    @property
+    def scored_rows(self) -> list[EncodedRows]:
+        """Every row that a run scores its models on, without labels."""
+        parts = [rows.encoded for sets in self.evaluation.values() for rows in sets.values()]
+        parts += [] if self.target_sample is None else [self.target_sample]
+        return [part.without_labels() for part in parts]
 
     @cached_property
     def with_copies(self) -> Mapping[str, EncodedRows]:
@@ -107,7 +129,10 @@ def prepare_data(
     texts: dict[str, dict[str, int]] = {}
     kept = [shuffled_head(one.train, config.max_source_rows, config.seed) for one in sources]
     texts["source"] = _counts(sources, kept)
-    train["source"] = encoder.join(kept, range(len(kept)))
+    labelled = on_source(domains.auxiliary)
+    train["source"] = with_source_labels(
+        encoder.join(kept, range(len(kept))), dict(enumerate(kept)), labelled
+    )
     indices = {one.name: len(sources) + place for place, one in enumerate(targets)}
     unlabelled: list[Any] = []
     if targets:
@@ -126,11 +151,14 @@ def prepare_data(
         train[FEW_SHOT] = encoder.join([*released.values()], [indices[name] for name in released])
     copies = None if augmentation is None else augmentation.copies(kept, unlabelled, train)
     task.remember(_all_rows([*kept, *released.values()]))
+    validation = encoder.evaluation(sources, "validation")
+    own, held_out = encoder.auxiliary(domains.auxiliary)
+    held_out.update(_held_out_of_source(sources, validation, labelled))
     return RunData(
         task=task,
-        train=train,
+        train={**train, **own},
         evaluation={
-            "source_validation": encoder.evaluation(sources, "validation"),
+            "source_validation": validation,
             "source_test": encoder.evaluation(sources, "test"),
             "target_test": encoder.evaluation(targets, "test"),
         },
@@ -139,7 +167,28 @@ def prepare_data(
         target_sample=_sample(train["target"], config.seed) if targets else None,
         copies=encoder.join(copies.datasets, copies.sources) if copies and copies.sources else None,
         augmentation=copies.report if copies else None,
+        auxiliary_validation=held_out,
     )
+
+
+def _held_out_of_source(
+    sources: Sequence[Domain],
+    validation: Mapping[str, EvaluationSet],
+    tasks: Sequence[AuxiliaryTask],
+) -> dict[str, EncodedRows]:
+    """The sources' validation rows for each task that labels some of them."""
+    parts = [
+        with_source_labels(
+            validation[source.name].encoded, {index: validation[source.name].dataset}, tasks
+        )
+        for index, source in enumerate(sources)
+        if source.name in validation
+    ]
+    if not parts or not tasks:
+        return {}
+    rows = concatenate(parts)
+    assert rows.row_labels is not None
+    return {task.name: rows for task in tasks if (rows.row_labels[:, task.column] >= 0).any()}
 
 
 @dataclass
@@ -168,6 +217,21 @@ class _Encoder:
                 rows = with_teacher(self.teacher, rows, dataset, self.task)
             parts.append(rows)
         return joined_rows(parts)
+
+    def auxiliary(
+        self, tasks: Mapping[str, AuxiliaryTask]
+    ) -> tuple[dict[str, EncodedRows], dict[str, EncodedRows]]:
+        """Training rows by side, and held-out ones by task, of tasks that have rows of their own."""
+        train, held_out = {}, {}
+        for name, task in tasks.items():
+            if task.rows is None:
+                continue
+            rows = hold_out_validation(held_out_split(task.rows), self.config)
+            arguments = (self.task, self.tokenizer, self.max_length)
+            train[task.spec.side] = encode_own(task, rows.train, *arguments)
+            if rows.validation is not None:
+                held_out[name] = encode_own(task, rows.validation, *arguments)
+        return train, held_out
 
     def evaluation(self, domains: Sequence[Domain], split: str) -> dict[str, EvaluationSet]:
         """The rows of a split of each domain that has any."""

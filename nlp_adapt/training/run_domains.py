@@ -12,6 +12,7 @@ from nlp_adapt.data.label_spaces import label_space
 from nlp_adapt.data.loading import load_domain
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.methods import Stage
+from nlp_adapt.training.auxiliary_tasks import AuxiliaryTask
 from nlp_adapt.training.few_shot import few_shot_domains
 
 
@@ -23,11 +24,13 @@ class RunDomains:
         sources: The labelled domains; their place here is their domain index.
         targets: The domains to adapt to; their indices follow those of the sources.
         few_shot: Labelled rows released for training, by the name of their target.
+        auxiliary: Auxiliary tasks by name.
     """
 
     sources: tuple[Domain, ...]
     targets: tuple[Domain, ...] = ()
     few_shot: Mapping[str, Domain] = field(default_factory=dict)
+    auxiliary: Mapping[str, AuxiliaryTask] = field(default_factory=dict)
 
     @property
     def sides(self) -> dict[str, tuple[Domain, ...]]:
@@ -44,6 +47,8 @@ class RunDomains:
                 hashes[name] = domain.fingerprint()
         for name, domain in self.few_shot.items():
             hashes[f"labelled rows of {name}"] = domain.fingerprint()
+        for name, task in self.auxiliary.items():
+            hashes[f"auxiliary task {name}"] = task.fingerprint()
         return hashes
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
-from nlp_adapt.data.streaming import StreamedBatches
+from nlp_adapt.data.streamed_batches import StreamedBatches
 from nlp_adapt.errors import RunError
 from nlp_adapt.training.accelerator import precision_of
 from nlp_adapt.training.checkpoint import Checkpoint, load_optimizer, optimizer_tensors
+from nlp_adapt.training.ledger import tokens_hash
 from nlp_adapt.training.loop import SkippedStep, StageLoop
 from nlp_adapt.training.processes import from_every_process
 from nlp_adapt.training.random_state import (
@@ -20,6 +23,7 @@ from nlp_adapt.training.random_state import (
     random_tensors,
     seed_process,
 )
+from nlp_adapt.training.shards import shard_like, whole
 
 LOGGER = logging.getLogger("nlp_adapt")
 
@@ -34,6 +38,7 @@ def save_stage(training: Any, number: int, loop: StageLoop) -> None:
     """
     accelerator = training.accelerator
     random = by_process(from_every_process(accelerator, random_tensors()))
+    tensors = _state(loop, keep=training.checkpoints is not None)
     if training.checkpoints is not None:
         scaler = accelerator.scaler
         position = {
@@ -52,13 +57,7 @@ def save_stage(training: Any, number: int, loop: StageLoop) -> None:
         if isinstance(loop.batches, StreamedBatches):
             attempt = loop.step + loop.skipped
             position["stream"] = loop.batches.stream_state(attempt % loop.batches.total_steps)
-        tensors = {
-            "model": dict(loop.model.state_dict()),
-            "optimizer": optimizer_tensors(loop.plain_optimizer),
-            "random": random,
-        }
-        if loop.average is not None:
-            tensors["average"] = loop.average.tensors()
+        tensors["random"] = random
         training.checkpoints.save(training.log.total_steps, position, tensors)
     accelerator.wait_for_everyone()
 
@@ -71,11 +70,7 @@ def restore_stage(training: Any, loop: StageLoop, checkpoint: Checkpoint) -> Non
     position, tensors = checkpoint.position, checkpoint.tensors
     accelerator = training.accelerator
     process = accelerator.process_index
-    loop.model.load_state_dict(tensors["model"])
-    if loop.average is not None:
-        loop.average.load(tensors.get("average", {}))
-    if "optimizer" in tensors:
-        load_optimizer(loop.plain_optimizer, tensors["optimizer"])
+    _load(loop, tensors)
     if "random" in tensors and position["processes"] == accelerator.num_processes:
         load_random(of_process(tensors["random"], process))
     else:
@@ -99,8 +94,10 @@ def dump_skipped_step(training: Any, number: int, loop: StageLoop, skipped: Skip
     of the random generators are those of before its forward pass.
     """
     random = by_process(from_every_process(training.accelerator, skipped.random))
+    model = whole(loop.trained.state_dict(), keep=training.black_box is not None)
     if training.black_box is not None:
-        rows = loop.batches.row_ids(skipped.attempt % loop.batches.total_steps)
+        attempted = skipped.attempt % loop.batches.total_steps
+        rows = loop.batches.row_ids(attempted)
         position = {
             "model": training.name,
             "stage": number,
@@ -112,11 +109,38 @@ def dump_skipped_step(training: Any, number: int, loop: StageLoop, skipped: Skip
             # JSON has no number for these
             "terms": {name: repr(value) for name, value in skipped.terms.items()},
             "rows": {side: np.asarray(chosen).tolist() for side, chosen in rows.items()},
+            "tokens": tokens_hash(loop.batches, attempted),
+            "stream": None,
         }
+        if isinstance(loop.batches, StreamedBatches):
+            position["stream"] = loop.batches.stream_state(attempted)
         order = training.log.total_steps + loop.skipped
-        model = dict(loop.model.state_dict())
         try:
             training.black_box.save(order, position, {"model": model, "random": random})
         except RunError as error:  # no reason to end a run that goes on well
             LOGGER.warning("a step that was not finite could not be kept: %s", error)
     training.accelerator.wait_for_everyone()
+
+
+def _state(loop: StageLoop, *, keep: bool) -> dict[str, dict[str, Tensor]]:
+    """Weights, optimizer state and average as whole tensors, to which every process contributes."""
+    groups = {
+        "model": loop.trained.state_dict(),
+        "optimizer": optimizer_tensors(loop.plain_optimizer),
+    }
+    if loop.average is not None:
+        groups["average"] = loop.average.tensors()
+    return {name: whole(group, keep=keep) for name, group in groups.items()}
+
+
+def _load(loop: StageLoop, groups: Mapping[str, Mapping[str, Tensor]]) -> None:
+    """Put `_state` back, whether it was sharded or is to be.
+
+    An optimizer's state that is missing starts afresh, an average at the weights as they are.
+    """
+    loop.trained.load_state_dict(shard_like(groups["model"], loop.trained.state_dict()))
+    if loop.average is not None:
+        average = groups.get("average", {})
+        loop.average.load(shard_like(average, loop.average.tensors()))
+    if "optimizer" in groups:
+        load_optimizer(loop.plain_optimizer, groups["optimizer"])

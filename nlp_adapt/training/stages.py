@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,17 +16,18 @@ from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.data.mixing import domain_ids, label_counts
 from nlp_adapt.data.pairing import PairedBatches
 from nlp_adapt.data.preprocessing import EncodedRows
-from nlp_adapt.data.streaming import StreamedBatches
+from nlp_adapt.data.streamed_batches import StreamedBatches
 from nlp_adapt.methods import Stage
 from nlp_adapt.modeling.freezing import freeze, freeze_head, frozen_depth
 from nlp_adapt.modeling.units import UnitReader
-from nlp_adapt.objectives import Objective, Setup, build_objective, objective_class
+from nlp_adapt.objectives import AuxiliarySpec, Objective, Setup, build_objective, objective_class
 from nlp_adapt.training.accelerator import precision_of
 from nlp_adapt.training.adaptation_model import AdaptationModel
 from nlp_adapt.training.checkpoint import Checkpoint, CheckpointFolder
 from nlp_adapt.training.continuing import continue_objective
 from nlp_adapt.training.encoder_modes import prepare_encoder
 from nlp_adapt.training.feature_cache import CachedTrunk, cached_trunk
+from nlp_adapt.training.known_rows import KnownRows
 from nlp_adapt.training.ledger import SampleLedger
 from nlp_adapt.training.log import RunLog
 from nlp_adapt.training.loop import StageLoop
@@ -33,6 +35,7 @@ from nlp_adapt.training.random_state import seed_process
 from nlp_adapt.training.saved_state import dump_skipped_step, restore_stage, save_stage
 from nlp_adapt.training.self_test import self_test
 from nlp_adapt.training.shallow import check_fit, fit_head
+from nlp_adapt.training.sharding import requested_sharding
 from nlp_adapt.training.signals import StopRequest
 from nlp_adapt.training.source_weights import SourceWeights
 from nlp_adapt.training.streamed_target import TargetStream
@@ -65,6 +68,8 @@ class StagedTraining:
         source_names: What the sources are called, in the order of their domain indices.
         epoch_rows: Source rows in an epoch; default: all of `rows`. The twin has as many steps as
             the adapted model, though it sees no edited copies.
+        auxiliary: The auxiliary tasks of the run.
+        scored_rows: What `evaluate` reads, and later tests: kept as states if the encoder is frozen.
     """
 
     name: str
@@ -86,6 +91,9 @@ class StagedTraining:
     saved_objectives: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
     source_names: Sequence[str] = ()
     epoch_rows: int | None = None
+    auxiliary: Sequence[AuxiliarySpec] = ()
+    scored_rows: Sequence[EncodedRows] = ()
+    known_rows: KnownRows | None = None
     source_weights: SourceWeights | None = None
     objectives: dict[str, Objective] = field(default_factory=dict)
     steps: int = 0
@@ -171,11 +179,13 @@ class StagedTraining:
             self_test(model, rows, self.tokenizer.pad_token_id or 0, device)
         if self.config.gradual_unfreezing and number == self.unfreezing_stage:
             loop.unfreezing = GradualUnfreezing(
-                model.task_model, steps, distributed=self.accelerator.num_processes > 1
+                loop.trained.task_model, steps, distributed=self.accelerator.num_processes > 1
             )
         if resume is not None:
             restore_stage(self, loop, resume)
-        model.cached = self.cached_trunk(model, stage)
+        # The trunk of a sharded model is no trunk that one process could run.
+        model.cached = None if loop.sharded else self.cached_trunk(model, stage)
+        self.known_rows = model.cached.scored if model.cached is not None else None
         if model.cached is not None:
             loop.batches = self.paired_batches(model, steps, self.config.seed + number)
         label = self.title if number == 0 else f"{self.title} (stage {number + 1})"
@@ -243,7 +253,12 @@ class StagedTraining:
                 model.objectives,
                 pad_id=self.tokenizer.pad_token_id or 0,
                 precision=precision_of(self.accelerator),
+                scored=self.scored_rows,
             )
+
+    def scoring(self) -> AbstractContextManager[None]:
+        """Inside, the model reads no other rows than `scored_rows`, from their states if it can."""
+        return nullcontext() if self.known_rows is None else self.known_rows.used()
 
     def _setup(self, reader: UnitReader) -> Setup:
         num_labels = self.task_model.config.num_labels
@@ -262,6 +277,7 @@ class StagedTraining:
             defaults=self.config.to_dict(),
             token_level=self.outside is not None,
             tokens={side: (rows.ids, rows.offsets) for side, rows in self.rows.items()},
+            auxiliary=tuple(self.auxiliary),
         )
 
     def _sides_read(self, model: AdaptationModel) -> dict[str, EncodedRows]:
@@ -271,7 +287,14 @@ class StagedTraining:
             for objective in model.objectives.values()
             for side in objective.sides(objective.config)
         }
-        return {side: rows for side, rows in self.rows.items() if side in wanted}
+        # Rows of auxiliary tasks are called `auxiliary/NAME`.
+        return {side: rows for side, rows in self.rows.items() if side.split("/")[0] in wanted}
+
+    @property
+    def portions(self) -> dict[str, float]:
+        """Rows of a side in a batch, as a share of the source's, where it is not 1."""
+        own = {task.side: task.share for task in self.auxiliary if task.side != "source"}
+        return {"few_shot": self.config.few_shot_share, **own}
 
     def paired_batches(
         self,
@@ -307,9 +330,12 @@ class StagedTraining:
             micro_batches=self.config.gradient_accumulation_steps,
             processes=processes,
             process=process,
-            portions={"few_shot": self.config.few_shot_share},
+            portions=self.portions,
             # A GPU is rather waited for than filled: one pass is quicker there.
-            divide=self.accelerator.device.type == "cpu" and not self.config.torch_compile,
+            # Processes gather the shards of a layer together: each must pass through it as often.
+            divide=self.accelerator.device.type == "cpu"
+            and not self.config.torch_compile
+            and requested_sharding(self.config) is None,
         )
 
     def _after_step(self, number: int, loop: StageLoop) -> bool:

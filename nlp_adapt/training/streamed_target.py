@@ -9,7 +9,8 @@ from typing import Any
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.data.domain import TOKEN_CLASSIFICATION, Domain, make_dataset
 from nlp_adapt.data.preprocessing import EncodedRows
-from nlp_adapt.data.streaming import TextStream, find_shards
+from nlp_adapt.data.shards import find_shards
+from nlp_adapt.data.streaming import TextStream
 
 SAMPLE_TEXTS = 2000
 
@@ -49,20 +50,25 @@ def open_stream(reference: Any, config: AdaptationConfig) -> TextStream:
         text_column=getattr(config, "text_column", None),
         buffer=config.shuffle_buffer_size,
         seed=config.seed,
+        quarantine=getattr(config, "quarantine", 0),
     )
 
 
 def sample_domain(stream: TextStream, task: str, name: str) -> Domain:
     """The first texts of a stream, each once, as an unlabelled domain."""
-    stream = stream.with_seed(stream.seed)
-    texts: list[Any] = []
-    while len(texts) < SAMPLE_TEXTS:
-        text = stream.take(1)
-        if stream.state["epoch"]:  # a short stream has come round
-            break
-        texts += text
+    texts = stream.with_seed(stream.seed).first_texts(SAMPLE_TEXTS)
     rows = [f"{name}:{index}" for index in range(len(texts))]
     return Domain(name, task, unlabelled=make_dataset(task, texts, rows), reference=name)
+
+
+def training_stream(trainer: Any) -> TargetStream | None:
+    """The target of an `AdaptationTrainer` as its training reads it, if it is streamed."""
+    if trainer.target_stream is None:
+        return None
+    limit = trainer.data.max_length
+    domain = len(trainer.domains.sources)
+    encode = encode_with(trainer.task, trainer.processing_class, limit, domain)
+    return TargetStream(trainer.target_stream, encode, limit)
 
 
 def encode_with(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +22,8 @@ from nlp_adapt.modeling.backbone import load_task_model, load_tokenizer, longest
 from nlp_adapt.modeling.lora import add_adapters, has_adapters, save_task_model
 from nlp_adapt.training.accelerator import make_accelerator
 from nlp_adapt.training.augmented_rows import check_augmentation, row_augmentation
+from nlp_adapt.training.auxiliary_entries import read_entries
+from nlp_adapt.training.auxiliary_tasks import gather_auxiliary
 from nlp_adapt.training.lock import RunLock
 from nlp_adapt.training.random_state import load_random, random_tensors
 from nlp_adapt.training.run import Run
@@ -52,6 +54,8 @@ class AdaptationTrainer:
         target_few_shot: Labelled target rows that may be trained on all the same: a domain, a
             reference, or a number of rows of each class (of sentences, for words) to draw from the
             target's training rows; with several targets, a mapping of their names to these.
+        auxiliary: Labels of the auxiliary tasks in `args.auxiliary` by name, where they are at hand:
+            a domain, or of each source a mapping as `read_row_labels` gives. Others are read.
         processing_class: Tokenizer; default: the model's own.
 
     Examples:
@@ -72,17 +76,21 @@ class AdaptationTrainer:
         target: Domain | Any | None = None,
         *,
         target_few_shot: Any = None,
+        auxiliary: Mapping[str, Any] | None = None,
         processing_class: Any = None,
     ) -> None:
         self.args = args
         self.model_name = model if isinstance(model, str) else _name_of(model)
         self._given_model = None if isinstance(model, str) else model
         self.stages = stages_for(args)
+        read_entries(args)  # what is wrong with a recipe is said before any data is read
         self.target_stream: TextStream | None = None
         if args.streaming and is_reference(target):
             self.target_stream = open_stream(target, args)
             target = sample_domain(self.target_stream, args.task, str(target))
-        self.domains = gather_domains(args, source, target, target_few_shot)
+        gathered = gather_domains(args, source, target, target_few_shot)
+        tasks = gather_auxiliary(args, gathered.sources, gathered.targets, auxiliary)
+        self.domains = replace(gathered, auxiliary=tasks)
         if needs_target(self.stages) and not self.domains.targets:
             raise ConfigError(f"method '{args.method}' needs a target domain: set `target`.")
         check_options(self.domains, args, self.stages)
@@ -109,9 +117,15 @@ class AdaptationTrainer:
         Raises:
             AdaptationError: If the recipe, the data or the model cannot be used.
         """
-        from nlp_adapt.training.recipe_domains import few_shot_of, sources_of, targets_of
+        from nlp_adapt.training.recipe_domains import (
+            auxiliary_of,
+            few_shot_of,
+            sources_of,
+            targets_of,
+        )
 
         stages_for(recipe)
+        read_entries(recipe)
         if not recipe.resume:
             RunFolder(recipe.output_dir).check(overwrite=recipe.overwrite)
         trainer = cls(
@@ -120,6 +134,7 @@ class AdaptationTrainer:
             sources_of(recipe),
             targets_of(recipe),
             target_few_shot=few_shot_of(recipe),
+            auxiliary=auxiliary_of(recipe),
         )
         trainer.recipe = recipe
         if recipe.streaming and recipe.target:
@@ -135,6 +150,7 @@ class AdaptationTrainer:
         target: Domain | Any | None = None,
         *,
         target_few_shot: Any = None,
+        auxiliary: Mapping[str, Any] | None = None,
         revision: str | None = None,
     ) -> AdaptationTrainer:
         """A trainer that continues from a run folder, a model folder or a pushed model.
@@ -148,7 +164,14 @@ class AdaptationTrainer:
         from nlp_adapt.training.continuing import open_saved
 
         saved = open_saved(model, revision)
-        trainer = cls(str(saved.folder), args, source, target, target_few_shot=target_few_shot)
+        trainer = cls(
+            str(saved.folder),
+            args,
+            source,
+            target,
+            target_few_shot=target_few_shot,
+            auxiliary=auxiliary,
+        )
         trainer.task = saved.task(args.task, trainer.task.label_names)
         trainer.model_name = saved.name
         trainer._given_model = saved.task_model(trainer.task, args.attn_implementation)

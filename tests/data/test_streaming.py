@@ -9,7 +9,9 @@ import pytest
 
 from nlp_adapt.data.pairing import PairedBatches
 from nlp_adapt.data.preprocessing import pack_rows
-from nlp_adapt.data.streaming import StreamedBatches, TextStream, find_shards
+from nlp_adapt.data.shards import find_shards, hub_split
+from nlp_adapt.data.streamed_batches import StreamedBatches
+from nlp_adapt.data.streaming import TextStream
 from nlp_adapt.errors import DataError
 
 TASK = "sequence-classification"
@@ -40,8 +42,9 @@ def write_shards(folder, sizes=(40, 7, 1, 23)):
     return expected
 
 
-def stream_of(folder, buffer=10, seed=0):
-    return TextStream(find_shards(str(folder), TASK), task=TASK, buffer=buffer, seed=seed)
+def stream_of(folder, buffer=10, seed=0, task=TASK, **options):
+    shards = find_shards(str(folder), task)
+    return TextStream(shards, task=task, buffer=buffer, seed=seed, **options)
 
 
 @pytest.fixture(autouse=True)
@@ -79,13 +82,136 @@ def test_it_goes_on_from_any_position(shards):
         assert later.take(count - position) == whole[position:], position
 
 
-def test_empty_shards_and_rows_are_passed_over(tmp_path):
+@pytest.mark.parametrize("buffer", [25, 200, 1000])
+def test_a_single_shard_is_mixed_as_far_as_the_buffer_reaches(tmp_path, buffer):
+    """Rows in order go in; within a buffer's length every place is as likely as any other."""
+    count = 1000
+    (tmp_path / "a.txt").write_text("".join(f"t{i}\n" for i in range(count)))
+    stream = stream_of(tmp_path, buffer)
+    first, second = (np.array([int(t[1:]) for t in stream.take(count)]) for _ in range(2))
+    for order in (first, second):
+        moved = np.abs(order - np.arange(count))
+        assert moved.max() < buffer
+        assert buffer / 4 < moved.mean() < buffer / 2.4  # a uniform shuffle moves rows by a third
+        inside = [
+            abs(np.corrcoef(np.arange(buffer), order[i : i + buffer])[0, 1])
+            for i in range(0, count, buffer)
+        ]
+        assert np.mean(inside) < 0.4
+    assert abs(np.corrcoef(first % buffer, second % buffer)[0, 1]) < 0.15
+
+
+def test_the_buffer_reaches_over_the_ends_of_shards(tmp_path):
+    for number in range(20):
+        (tmp_path / f"{number}.txt").write_text("".join(f"t{5 * number + i}\n" for i in range(5)))
+    texts = stream_of(tmp_path, buffer=50).take(100)
+    assert len({int(text[1:]) // 5 for text in texts[:20]}) > 6
+    assert len({int(text[1:]) // 5 for text in texts[:50]}) == 10
+
+
+def test_the_first_texts_come_once_each(shards):
+    folder, expected = shards
+    for buffer in (1, 10, 71, 1000):
+        assert Counter(stream_of(folder, buffer).first_texts(2000)) == Counter(expected)
+    assert len(stream_of(folder).first_texts(33)) == 33
+
+
+def test_rows_without_text_are_left_out_counted_and_named_once(tmp_path, caplog):
     (tmp_path / "a.jsonl").write_text(
-        '{"text": "one"}\n{"text": "  "}\nnot json\n{"text": "two"}\n'
+        '{"text": "one"}\n{"text": "  "}\n\n{"id": 3}\n{"text": null}\n{"text": "two"}\n'
     )
     (tmp_path / "b.jsonl").write_text('{"text": ""}\n')
-    stream = stream_of(tmp_path)
-    assert Counter(stream.take(4)) == {"one": 2, "two": 2}
+    stream = stream_of(tmp_path, buffer=2)
+    assert Counter(stream.take(8)) == {"one": 4, "two": 4}
+    found = stream.left_out.report()
+    assert found["unreadable"] == {"rows": 0, "first": []}
+    assert found["without_text"]["rows"] == 4
+    assert sorted(found["without_text"]["first"]) == [
+        "a.jsonl:2", "a.jsonl:4", "a.jsonl:5", "b.jsonl:1",
+    ]  # fmt: skip
+    assert caplog.text.count("holds no text. Such rows are left out") == 1
+
+
+BROKEN = {
+    "json": (
+        "b.jsonl",
+        '{"text": "b"}\n{"text": \n{"text": "c"}\n',
+        r"b\.jsonl:2 is not valid JSON",
+    ),
+    "list": (
+        "b.jsonl",
+        '{"text": "b"}\n["x"]\n{"text": "c"}\n',
+        r"b\.jsonl:2 is not a JSON object",
+    ),
+    "number": ("b.jsonl", '{"text": "b"}\n{"text": 7}\n{"text": "c"}\n', "b.jsonl:2 holds a int"),
+    "bytes": ("b.txt", b"b\n\xff\xfe\nc\n", r"b\.txt:2 is not UTF-8"),
+    "fields": ("b.csv", "text,id\nb,1\nx,2,3\nc,4\n", r"b\.csv:3"),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_unreadable_rows_are_refused_unless_quarantine_allows_them(tmp_path, kind):
+    name, content, message = BROKEN[kind]
+    (tmp_path / "a.txt").write_text("a\n")
+    write = (
+        (tmp_path / name).write_bytes
+        if isinstance(content, bytes)
+        else (tmp_path / name).write_text
+    )
+    write(content)
+    with pytest.raises(DataError, match=message + ".* Set quarantine"):
+        stream_of(tmp_path).take(4)
+    stream = stream_of(tmp_path, buffer=2, quarantine=1)
+    assert Counter(stream.take(6)) == {"a": 2, "b": 2, "c": 2}
+    found = stream.left_out.report()
+    assert found["without_text"]["rows"] == 0
+    assert found["unreadable"]["rows"] == 1  # two passes have seen it
+    (reason,) = found["unreadable"]["first"]
+    assert name in reason
+
+
+def test_more_unreadable_rows_than_quarantine_allows_end_the_stream(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "one"}\nx\ny\nz\n')
+    with pytest.raises(
+        DataError, match=r"than quarantine allows \(2\); this one: a\.jsonl:4 is not"
+    ):
+        stream_of(tmp_path, quarantine=2).take(1)
+    # The limit is that of each file, as for files that are read whole.
+    (tmp_path / "b.jsonl").write_text('x\ny\n{"text": "two"}\n')
+    (tmp_path / "a.jsonl").write_text('{"text": "one"}\nx\ny\n')
+    stream = stream_of(tmp_path, quarantine=2)
+    assert Counter(stream.take(2)) == {"one": 1, "two": 1}
+    assert stream.left_out.report()["unreadable"]["rows"] == 4
+
+
+def test_a_shard_that_failed_is_not_one_that_has_ended(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "one"}\nx\n{"text": "two"}\n')
+    stream = stream_of(path, buffer=2)
+    for _ in range(2):
+        with pytest.raises(DataError, match=r"a\.jsonl:2"):
+            stream.take(1)
+    path.write_text('{"text": "one"}\n{"text": "mended"}\n{"text": "two"}\n')
+    assert Counter(stream.take(3)) == {"one": 1, "mended": 1, "two": 1}
+
+
+def test_tokens_that_are_none_are_named(tmp_path):
+    rows = [{"tokens": ["a", "b"]}, {"tokens": ["a", 3]}, {"tokens": []}, {"tokens": "plain"}]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    task = "token-classification"
+    with pytest.raises(DataError, match=r"a\.jsonl:2 does not hold a list of tokens"):
+        stream_of(tmp_path, task=task).take(1)
+    stream = stream_of(tmp_path, task=task, quarantine=2)
+    assert stream.take(2) == [["a", "b"]] * 2
+    assert {kind: one["rows"] for kind, one in stream.left_out.report().items()} == {
+        "without_text": 1,
+        "unreadable": 2,
+    }
+
+
+def test_plain_text_is_split_into_words_for_tagging(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "two words"}\n')
+    assert stream_of(tmp_path, task="token-classification").take(1) == [["two", "words"]]
 
 
 @pytest.mark.parametrize("content", ['{"text": ""}\n', '{"text": "  "}\n' * 30])
@@ -120,8 +246,15 @@ def test_names_patterns_and_lists_are_understood(shards):
         names[2],
         names[0],
     ]
-    (hub,) = find_shards("someone/tweets:en/train", TASK)
-    assert (hub.path, hub.config, hub.split) == ("someone/tweets", "en", "train")
+    hub = hub_split("someone/tweets:en/test")
+    assert (hub.path, hub.config, hub.split) == ("someone/tweets", "en", "test")
+    assert hub_split("tweets").name == "tweets/train"
+
+
+def test_a_hub_data_set_that_is_out_of_reach_is_one_sentence():
+    """The tests are offline; the loopback Hub of tests/hub streams one."""
+    with pytest.raises(DataError, match=r"Hub dataset someone/tweets/train cannot be streamed: .*"):
+        find_shards("someone/tweets", TASK)
 
 
 def test_the_fingerprint_follows_the_content(shards):
@@ -139,9 +272,18 @@ def encode(texts):
     return pack_rows([[2, *[10 + i] * (1 + i % 5), 3] for i in ids]).in_domain(1)
 
 
-def batches_of(folder, steps=70, processes=1, process=0, micro_batches=1, batch_size=4):
+def batches_of(
+    folder,
+    steps=70,
+    processes=1,
+    process=0,
+    micro_batches=1,
+    batch_size=4,
+    encode=encode,
+    **options,
+):
     source = pack_rows([[2, *[5] * (1 + i % 7), 3] for i in range(19)], np.arange(19) % 2)
-    stream = stream_of(folder)
+    stream = stream_of(folder, **options)
     return StreamedBatches(
         {"source": source, "target": encode(["t0", "t3"])},
         stream=stream,
@@ -199,6 +341,64 @@ def test_batches_go_on_from_any_step(shards, at):
     later.seek(json.loads(json.dumps(first.stream_state(at))))
     assert [target_ids(later.step(step)) for step in range(at, 70)] == expected[at:]
     assert [later.row_ids(69)["target"].tolist()] == ids
+
+
+def windowed(texts):
+    """As `encode`, but every third text is a long one of three rows."""
+    ids = [int(text[1:]) for text in texts]
+    rows = [[2, 10 + i, 10 + part, 3] for i in ids for part in range(1 if i % 3 else 3)]
+    return pack_rows(rows).in_domain(1)
+
+
+def windows_of(batches):
+    """The target rows of a step as (text, part)."""
+    found = []
+    for batch in batches:
+        rows = np.unique(batch["unit_rows"][batch["domains"] == 1])
+        found += [tuple(row) for row in (batch["input_ids"][rows, 1:3] - 10).tolist()]
+    return found
+
+
+def test_every_row_of_a_long_text_is_used(shards):
+    folder, expected = shards
+    rows = sum(1 if i % 3 else 3 for i in range(len(expected)))
+    batches = batches_of(folder, steps=rows, encode=windowed)  # four passes
+    used = Counter(row for step in range(rows) for row in windows_of(batches.step(step)))
+    assert set(used.values()) == {4}
+    assert len(used) == rows
+
+
+@pytest.mark.parametrize("at", [1, 23, 24, 35, 40, 69])
+def test_batches_of_long_texts_go_on_from_any_step(shards, at):
+    folder, _ = shards
+    whole, first, later = (batches_of(folder, encode=windowed) for _ in range(3))
+    expected = [(windows_of(whole.step(s)), whole.row_ids(s)["target"].tolist()) for s in range(70)]
+    for step in range(at):
+        first.step(step)
+    later.seek(json.loads(json.dumps(first.stream_state(at))))
+    for step in range(at, 70):
+        assert windows_of(later.step(step)) == expected[step][0]
+        assert later.row_ids(step)["target"].tolist() == expected[step][1]
+    ids = np.concatenate([ids for _, ids in expected])
+    assert sorted(ids) == list(range(len(ids)))
+
+
+def test_what_was_left_out_is_remembered_over_a_stop(shards):
+    folder, _ = shards
+    (folder / "part4.txt").write_text("t0\n\n\nt1\n")
+    (folder / "part5.jsonl").write_text('{"text": "t2"}\nbroken\n')
+    whole = batches_of(folder, quarantine=1)
+    for step in range(40):  # two passes
+        whole.step(step)
+    later = batches_of(folder, quarantine=1)
+    later.seek(json.loads(json.dumps(whole.stream_state(40))))
+    for step in range(40, 70):
+        later.step(step)
+    found = later._left_out.report()
+    assert {kind: one["rows"] for kind, one in found.items()} == {
+        "without_text": 2,
+        "unreadable": 1,
+    }
 
 
 def test_processes_share_each_step_between_them(shards):

@@ -50,9 +50,9 @@ RUNS = {
 EVALUATION_ROWS = (1, 7, 97)
 
 
-def run(folder, name, processes):
-    """Train one of `RUNS` into `folder/name`."""
-    options = {**SHARED, "compare_source_only": name == "dann", **RUNS[name]}
+def run(folder, name, processes, runs=RUNS, **more):
+    """Train one of `runs` into `folder/name`."""
+    options = {**SHARED, "compare_source_only": name == "dann", **runs[name], **more}
     shares = processes * options.get("gradient_accumulation_steps", 1)
     batch = {"per_device_train_batch_size": GLOBAL_BATCH // shares}
     make = several_trainer if name == "several_domains" else trainer_for
@@ -78,7 +78,7 @@ def evaluation_scores():
     return scores
 
 
-def skip_where_one_process_breaks(folder):
+def skip_where_one_process_breaks(folder, **more):
     """A gradient that only process 1 sees as broken: both must skip the step."""
     original = loop_module.StageLoop._forward_backward
     calls = []
@@ -87,21 +87,23 @@ def skip_where_one_process_breaks(folder):
         terms = original(self, batches)
         calls.append(1)
         if len(calls) == 2 and self.accelerator.process_index == 1:
-            next(self.wrapped.parameters()).grad.fill_(float("nan"))
+            gradient = next(self.wrapped.parameters()).grad
+            # Of a sharded gradient this process has its own rows.
+            getattr(gradient, "to_local", lambda: gradient)().fill_(float("nan"))
         return terms
 
     loop_module.StageLoop._forward_backward = poison
     try:
-        trainer = trainer_for(folder / "skip", **SHARED, compare_source_only=False)
+        trainer = trainer_for(folder / "skip", **SHARED, compare_source_only=False, **more)
         trainer.train()
     finally:
         loop_module.StageLoop._forward_backward = original
     return {"calls": len(calls), "sum": float(sum(p.sum() for p in trainer.model.parameters()))}
 
 
-def stop_where_one_process_is_told(folder):
+def stop_where_one_process_is_told(folder, **more):
     """SIGTERM to process 1 alone after two steps: both save and stop; then the run goes on."""
-    options = {**SHARED, "compare_source_only": False, "discriminator_dropout": 0.3}
+    options = {**SHARED, "compare_source_only": False, "discriminator_dropout": 0.3, **more}
     trainer_for(folder / "whole", **options).train()
     original = loop_module.StageLoop._forward_backward
 
@@ -123,7 +125,7 @@ def stop_where_one_process_is_told(folder):
     return {"code": code, "saved": saved}
 
 
-def stopped_early(folder, processes, stop_at=None, resume=False):
+def stopped_early(folder, processes, stop_at=None, resume=False, **more):
     """A run without dropout that may be told to stop after a step."""
     original = loop_module.StageLoop._forward_backward
 
@@ -133,7 +135,7 @@ def stopped_early(folder, processes, stop_at=None, resume=False):
         return original(self, batches)
 
     loop_module.StageLoop._forward_backward = signalled
-    options = {**SHARED, "max_steps": 4, "compare_source_only": False, "resume": resume}
+    options = {**SHARED, "max_steps": 4, "compare_source_only": False, "resume": resume, **more}
     batch = {"per_device_train_batch_size": GLOBAL_BATCH // processes}
     try:
         return trainer_for(folder, **options, **batch).train()

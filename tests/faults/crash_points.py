@@ -1,19 +1,24 @@
 """Kills a short run at its n-th file operation and resumes it, for many n.
 
 As a program: `python -m tests.faults.crash_points FOLDER [N ...]` tries the given instants, or all
-of them, and writes FOLDER/outcomes.json. Heavy imports happen once; each run is a fork.
+of them, and writes FOLDER/outcomes.json. What does not depend on the instant is done once: the
+program trains a whole run before it forks, so that libraries are imported and have filled their
+caches, and its memory is frozen, so that the children's garbage collection does not copy it. Each
+child draws random states of its own, as a new process would. A worker for each core takes its
+share of the instants.
 """
 
-import contextlib
+import gc
 import hashlib
-import importlib
 import json
 import os
+import random
 import shutil
 import signal
 import sys
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from nlp_adapt.training import checkpoint as checkpoint_module
@@ -107,16 +112,22 @@ def train(folder, deadly=None, resume=False):
     logged = [[line["model"], line["stage"], line["step"]] for line in steps if "loss" in line]
     left = sorted(path.name for path in (folder / "run").iterdir() if path.name.startswith("."))
     ended = {"hashes": hashes, "ledgers": ledgers, "logged": logged, "left": left}
-    found = {"ended": ended, "instants": instants.names, "modules": sorted(sys.modules)}
+    found = {"ended": ended, "instants": instants.names}
     (folder / "ended.json").write_text(json.dumps(found))
 
 
-def fork(job):
-    """Run `job` in a child; its exit status, negative for a signal."""
+def start(job):
+    """Run `job` in a child, whose random states are nobody else's."""
+    sys.stdout.flush()
+    sys.stderr.flush()
     child = os.fork()
     if child == 0:
         code = 1
         try:
+            seed = int.from_bytes(os.urandom(4), "little")
+            random.seed(seed)
+            np.random.seed(seed)
+            torch.manual_seed(seed)
             job()
             code = 0
         except BaseException:
@@ -127,7 +138,12 @@ def fork(job):
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return child
+
+
+def fork(job):
+    """Run `job` in a child to its end; its exit status, negative for a signal."""
+    return os.waitstatus_to_exitcode(os.waitpid(start(job), 0)[1])
 
 
 def crash_and_resume(folder, deadly):
@@ -140,23 +156,41 @@ def crash_and_resume(folder, deadly):
     return {"killed": killed, "resumed": resumed, "whole": whole, "ended": ended}
 
 
+def try_all(folder, points):
+    """Crash at each of the instants; the outcomes go to a file in `folder`."""
+    folder.mkdir()
+    outcomes = {}
+    for point in points:
+        place = folder / f"crash{point}"
+        outcomes[point] = crash_and_resume(place, point)
+        shutil.rmtree(place)
+    (folder / "outcomes.json").write_text(json.dumps(outcomes))
+
+
 def main(folder, points):
     """Try the given instants, or all of them."""
+    torch.set_num_threads(1)
+    trainer_for(folder / "warm", **OPTIONS).train()
+    gc.collect()
+    gc.freeze()
     whole = folder / "whole"
     assert fork(lambda: train(whole)) == 0
     found = json.loads((whole / "ended.json").read_text())
-    for name in found["modules"]:  # once, instead of in each fork
-        with contextlib.suppress(Exception):
-            importlib.import_module(name)
     instants = found["instants"]
+    points = sorted(range(len(instants))[point] for point in points) or range(len(instants))
+    workers = min(len(os.sched_getaffinity(0)), len(points))
+    shares = [folder / f"worker{worker}" for worker in range(workers)]
+    children = [
+        start(lambda share=share, mine=points[worker::workers]: try_all(share, mine))
+        for worker, share in enumerate(shares)
+    ]
+    assert [os.waitpid(child, 0)[1] for child in children] == [0] * workers
     outcomes = {}
-    for point in points or range(len(instants)):
-        number = point if point >= 0 else len(instants) + point
-        place = folder / f"crash{number}"
-        outcomes[f"{number} {instants[number]}"] = crash_and_resume(place, number)
-        shutil.rmtree(place)
+    for share in shares:
+        outcomes |= json.loads((share / "outcomes.json").read_text())
+    named = {f"{point} {instants[point]}": outcomes[str(point)] for point in points}
     (folder / "outcomes.json").write_text(
-        json.dumps({"expected": found["ended"], "outcomes": outcomes}, indent=1)
+        json.dumps({"expected": found["ended"], "outcomes": named}, indent=1)
     )
 
 

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import resource
 import signal
+from dataclasses import replace
 
 import pytest
 import torch
@@ -134,6 +135,23 @@ def test_changed_rows_are_refused(stopped_run):
     trainer = trainer_for(stopped_run, **OPTIONS, resume=True)
     trainer.target = toy_domain("tweets", 51)
     with pytest.raises(RunError, match=r"data of the target: was [0-9a-f]{12}, is [0-9a-f]{12}"):
+        trainer.train()
+
+
+def test_a_changed_label_is_refused(stopped_run):
+    trainer = trainer_for(stopped_run, **OPTIONS, resume=True)
+    rows = trainer.source.train.map(
+        lambda row, index: {"label": (row["label"] + (index == 3)) % 2}, with_indices=True
+    )
+    trainer.source = replace(trainer.source, train=rows)
+    with pytest.raises(RunError, match="data of the source: was"):
+        trainer.train()
+
+
+def test_classes_in_another_order_are_refused(stopped_run):
+    trainer = trainer_for(stopped_run, **OPTIONS, resume=True)
+    trainer.task = type(trainer.task)(tuple(reversed(trainer.task.label_names)))
+    with pytest.raises(RunError, match="labels: was negative, positive, is positive, negative"):
         trainer.train()
 
 

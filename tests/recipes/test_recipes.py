@@ -63,19 +63,39 @@ def teachers(tmp_path_factory, tiny_model_dir):
     return folders
 
 
+@pytest.fixture(scope="session")
+def rated_csv(tmp_path_factory, toy_source_csv):
+    """The toy source with a second column of labels."""
+    header, *rows = toy_source_csv.read_text().splitlines()
+    lines = [f"{row},{(-3, -1, 1, 3)[number % 4]}" for number, row in enumerate(rows)]
+    path = tmp_path_factory.mktemp("rated") / "reviews.csv"
+    path.write_text("\n".join([f"{header},rating", *lines]) + "\n")
+    return path
+
+
 @pytest.fixture
-def toy_options(tmp_path, teachers, tiny_model_dir, toy_source_csv, toy_target_jsonl, tagged_files):
+def toy_options(
+    tmp_path, teachers, tiny_model_dir, toy_source_csv, toy_target_jsonl, rated_csv, tagged_files
+):
     """The options that shrink a shipped recipe to a test."""
 
     def options(shipped):
         task = shipped.task
         source, target = tagged_files if task == TAGGING else (toy_source_csv, toy_target_jsonl)
+        auxiliary = {name: dict(entry) for name, entry in shipped.auxiliary.items()}
+        for entry in auxiliary.values():
+            if "reference" in entry:
+                tags = entry.get("task") == TAGGING
+                entry["reference"] = str(tagged_files[0] if tags else rated_csv)
+            else:
+                source = rated_csv
         return {
             "model": str(tiny_model_dir),
             "teacher": str(teachers[task]) if shipped.teacher else None,
             **side_options(shipped, "source", str(source)),
             **side_options(shipped, "target", str(target)),
             "target_test": str(target) if shipped.target_test else None,
+            "auxiliary": auxiliary,
             "target_few_shot": 2 if shipped.target_few_shot else None,
             "output_dir": str(tmp_path / "run"),
             "max_source_rows": 24,

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 import transformers
 
+from nlp_adapt.cli.ensemble import held_out_rows
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.data.domain import Domain, make_dataset
 from nlp_adapt.ensembles import (
@@ -123,8 +124,13 @@ def test_members_that_do_not_fit_are_refused(models, tmp_path):
         soup(other)
     with pytest.raises(RunError, match="there already"):
         save_ensemble(tmp_path, models)
+    with pytest.raises(ModelError, match="someone/model: is no local folder"):
+        save_ensemble(tmp_path / "remote", [models[0], "someone/model"])
+    assert not (tmp_path / "remote").exists()
     folder = tmp_path / "ensemble"
     save_ensemble(folder, models)
+    with pytest.raises(ModelError, match="name its members"):
+        soup(load_members([models[0], folder]))
     (folder / "ensemble.json").write_text(json.dumps({"members": ["../three", "member-1"]}))
     with pytest.raises(ModelError, match="inside"):
         load_predictor(folder)
@@ -150,6 +156,24 @@ def test_the_commands(models, tmp_path, run_cli):
         code, _, err = run_cli("ensemble", *words)
         assert code == 2
         assert message in err
+
+
+def test_stacking_reads_no_training_rows_where_there_are_others(models):
+    train = make_dataset(
+        "sequence-classification", ["word1"], ["a:0"], [0], ("negative", "positive")
+    )
+    held = make_dataset(
+        "sequence-classification", ["word2", "word3"], ["a:1", "a:2"], [0, 1],
+        ("negative", "positive"),
+    )  # fmt: skip
+    member = load_predictor(models[0])
+    for splits, expected in (
+        ({"train": train, "validation": held}, 2),
+        ({"train": train, "test": held}, 2),
+        ({"train": train}, 1),
+    ):
+        domain = Domain("a", "sequence-classification", **splits)
+        assert len(held_out_rows(domain, member)) == expected
 
 
 def test_the_distillation_loss_against_a_rewrite():

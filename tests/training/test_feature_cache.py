@@ -11,6 +11,7 @@ from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.data.domain import Domain, make_dataset
 from nlp_adapt.data.state_cache import cache_key, cached_states
 from nlp_adapt.modeling import trunk as trunk_module
+from nlp_adapt.modeling.layers import encoder_layers
 from nlp_adapt.training import feature_cache
 from nlp_adapt.training.trainer import AdaptationTrainer
 from tests.training.test_encoders import trainer_for
@@ -106,6 +107,41 @@ def test_no_token_passes_a_frozen_layer_twice(tmp_path, cache, monkeypatch):
     again = trainer_for(tmp_path / "two", freeze=1, method="coral", **OPTIONS)
     again.train()
     assert [count for count in calls if count > feature_cache.PROBE_ROWS] == []
+
+
+@pytest.mark.parametrize("architecture", SEPARATE)
+def test_scores_from_known_states_equal_those_of_the_whole_model(
+    tmp_path, cache, architecture, monkeypatch
+):
+    results = {}
+    for name, cached in (("plain", False), ("first", True), ("again", True)):
+        trainer = trainer_for(
+            tmp_path / name, architecture, freeze="all", cache_features=cached, eval_strategy="steps",
+            eval_steps=2, **{**OPTIONS, "discriminator_dropout": 0.0},
+        )  # fmt: skip
+        if name == "again":  # every row that is scored is known: the layers are not run for them
+            passed = []
+            for layer in encoder_layers(trainer._given_model):
+                monkeypatch.setattr(type(layer), "forward", _counted(type(layer).forward, passed))
+        results[name] = trainer.train()["adapted"]
+    widest = max(len(rows) for rows in trainer.data.scored_rows)
+    assert widest > feature_cache.PROBE_ROWS
+    probes = [count for count in passed if count <= feature_cache.PROBE_ROWS]
+    # The statistics of the domains, beside the scores, read training rows once.
+    assert len(passed) - len(probes) <= 8
+    for name in ("first", "again"):
+        for part in ("source", "target", "label_free"):
+            for key, value in results["plain"][part].items():
+                if isinstance(value, float):
+                    assert results[name][part][key] == pytest.approx(value, abs=1e-5), key
+
+
+def _counted(forward, calls):
+    def counted(self, hidden_states, *arguments, **options):
+        calls.append(len(hidden_states))
+        return forward(self, hidden_states, *arguments, **options)
+
+    return counted
 
 
 def test_bfloat16_states_are_half_the_size_and_close(tmp_path, cache):

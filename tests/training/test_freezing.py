@@ -5,6 +5,7 @@ import torch
 
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.errors import ConfigError
+from nlp_adapt.methods import METHODS
 from nlp_adapt.modeling.freezing import freeze
 from nlp_adapt.modeling.layers import encoder_layers, encoder_of
 from nlp_adapt.modeling.units import UnitReader
@@ -13,9 +14,14 @@ from nlp_adapt.training.optimization import parameter_groups
 from nlp_adapt.training.unfreezing import GradualUnfreezing
 from tests.training.test_encoders import trainer_for
 from tests.training.test_resume import InterruptedRunError, crash_after, weights
-from tests.training.tiny import ARCHITECTURES, tiny_model
+from tests.training.tiny import ARCHITECTURES, tiny_model, tiny_tokenizer
 
 SEPARATE = sorted(set(ARCHITECTURES) - {"albert"})
+TRAINED = sorted(
+    name
+    for name, method in METHODS.items()
+    if not any(stage.fit for stage in method.stages(AdaptationConfig()))
+)
 
 
 def changed_parameters(trainer, architecture):
@@ -37,6 +43,36 @@ def test_lower_layers_stay_and_upper_ones_train(tmp_path, architecture):
     assert changed & {names[id(p)] for p in upper.parameters()}
     assert not [name for name in changed if "embedding" in name]
     assert any("classifier" in name for name in changed)
+
+
+@pytest.mark.parametrize("method", TRAINED)
+def test_every_method_trains_what_is_left_to_it(tmp_path, method):
+    """Freezing, unfreezing and falling rates in one run."""
+    (tmp_path / "teacher").mkdir()
+    tiny_model().save_pretrained(tmp_path / "teacher")
+    tiny_tokenizer().save_pretrained(tmp_path / "teacher")
+    trainer = trainer_for(
+        tmp_path, method=method, freeze=1, gradual_unfreezing=True, layer_decay=0.5, max_steps=6,
+        compare_source_only=False, eval_strategy="no", data_doctor="off",
+        teacher=str(tmp_path / "teacher") if method == "distillation" else None,
+    )  # fmt: skip
+    trainer.train()
+    changed = changed_parameters(trainer, "bert")
+    assert not [name for name in changed if "embedding" in name or "layer.0." in name]
+    assert [name for name in changed if "layer.1." in name]
+    assert [name for name in changed if "classifier" in name]
+
+
+@pytest.mark.parametrize("method", ["auto", "cdan", "self_training", "udalm", "vat", "wasserstein"])
+def test_heads_train_alone(tmp_path, method):
+    trainer = trainer_for(
+        tmp_path, method=method, freeze="all", head_learning_rate=1e-2, compare_source_only=False,
+        data_doctor="off", max_steps=6,
+    )  # fmt: skip
+    trainer.train()
+    changed = changed_parameters(trainer, "bert")
+    assert [name for name in changed if "classifier" in name]
+    assert not [name for name in changed if "embeddings" in name or "encoder" in name]
 
 
 @pytest.mark.parametrize("architecture", sorted(ARCHITECTURES))

@@ -1,6 +1,7 @@
 """A run whose target is streamed: it stops, goes on exactly, and notices other shards."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -103,3 +104,74 @@ def test_a_stream_that_cannot_be_read_is_one_sentence(
     assert code == 2
     assert "none.jsonl does not exist" in err
     assert len(err.strip().splitlines()) == 1
+
+
+@pytest.fixture
+def words(tmp_path, tiny_model_dir, toy_source_csv):
+    """A short run on shards in tmp_path, several windows long."""
+    folder = tmp_path / "shards"
+    folder.mkdir()
+    for number, size in enumerate((40, 1, 20)):
+        lines = [
+            f"the phone was so {'good' if i % 3 else 'dull'} {number} {i}" for i in range(size)
+        ]
+        (folder / f"{number}.txt").write_text("\n".join(lines) + "\n")
+    return (
+        *("train", "--model", tiny_model_dir, "--source", toy_source_csv, "--streaming"),
+        *("--target", folder, "--output_dir", tmp_path / "run", "--shuffle_buffer_size", 15),
+        *("--max_steps", 40, "--precision", "fp32", "--no_compare_source_only"),
+        *("--per_device_train_batch_size", 2, "--disable_tqdm", "--data_doctor", "off"),
+    )
+
+
+def test_a_broken_step_is_found_again_in_the_stream_and_replayed(
+    tmp_path, words, run_cli, monkeypatch
+):
+    """Broken in the third window, in the second pass: the dump knows where the stream stood."""
+    from nlp_adapt.training import loop as loop_module
+
+    monkeypatch.setattr("nlp_adapt.data.pairing.WINDOW_STEPS", 16)
+    original = loop_module.StageLoop._forward_backward
+    seen = []
+
+    def poison(self, batches):
+        terms = original(self, batches)
+        seen.append({name: float(value) for name, value in terms.items()})
+        if len(seen) == 36:
+            next(self.wrapped.parameters()).grad.fill_(float("nan"))
+        return terms
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop_module.StageLoop, "_forward_backward", poison)
+        code, _, err = run_cli(*words)
+        assert code == 0, err
+    code, out, err = run_cli("replay", tmp_path / "run", "--json")
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["finite"]
+    for name, value in seen[35].items():
+        assert float(found["terms"][name]) == pytest.approx(value, rel=1e-6, abs=1e-9), name
+
+    # Other texts in the same places are not the same rows.
+    shard = tmp_path / "shards" / "0.txt"
+    shutil.copy(shard, tmp_path / "kept.txt")
+    shard.write_text(shard.read_text().replace("phone", "queue"))
+    code, _, err = run_cli("replay", tmp_path / "run")
+    assert code == 2
+    assert "no longer holds the same rows" in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_unreadable_rows_end_the_run_or_are_counted_in_its_results(tmp_path, words, run_cli):
+    (tmp_path / "shards" / "3.jsonl").write_text('{"text": "my train"}\n{"text"\n{"text": " "}\n')
+    code, _, err = run_cli(*words)
+    assert code == 2
+    assert "3.jsonl:2 is not valid JSON" in err
+    assert "Set quarantine" in err
+    assert len(err.strip().splitlines()) == 1
+    code, _, err = run_cli(*words, "--quarantine", 1, "--overwrite")
+    assert code == 0, err
+    left_out = json.loads((tmp_path / "run" / "results.json").read_text())["adapted"]["left_out"]
+    assert left_out["without_text"] == {"rows": 1, "first": ["3.jsonl:3"]}
+    assert left_out["unreadable"]["rows"] == 1
+    assert left_out["unreadable"]["first"][0].startswith("3.jsonl:2 is not valid JSON")

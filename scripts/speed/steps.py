@@ -1,11 +1,8 @@
-"""Training steps to be timed: those of a run, and those of a first implementation.
-
-For `benchmark_speed.py`.
-"""
+"""Training steps to be timed: those of a run, and those of a first implementation."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,11 +17,7 @@ from nlp_adapt.training.encoder_modes import prepare_encoder
 from nlp_adapt.training.log import RunLog
 from nlp_adapt.training.loop import StageLoop
 from nlp_adapt.training.stages import StagedTraining
-
-if TYPE_CHECKING:
-    from benchmark_speed import Bench
-
-MANY_STEPS = 10**5
+from speed.bench import MANY_STEPS, Bench
 
 
 class Meter(RunLog):
@@ -79,6 +72,20 @@ class Stepper:
         """One step; its real and its padded tokens."""
         self.loop._run_step()
         return self.meter.tokens, self.meter.padded
+
+    def padding(self, steps: int = 512) -> float:
+        """Share of padding in the run's first steps, which need not be taken for it."""
+        real = padded = 0
+        for number in range(steps):
+            for batch in self.loop.batches.step(number):
+                real += int(batch["attention_mask"].sum())
+                padded += sum(rows * width for rows, width in batch["passes"])
+        return 1 - real / padded
+
+    def shapes(self, steps: int) -> int:
+        """How many different batch shapes the first steps have."""
+        batches = (batch for number in range(steps) for batch in self.loop.batches.step(number))
+        return len({shape for batch in batches for shape in batch["passes"]})
 
 
 class PlainDann:

@@ -1,7 +1,4 @@
-"""Timing on a machine that others use too: what is compared runs in turns, and ratios come from pairs.
-
-For `benchmark_speed.py`.
-"""
+"""Timing on a machine that others use too: what is compared runs in turns, and ratios come from pairs."""
 
 from __future__ import annotations
 
@@ -27,16 +24,19 @@ class Course:
         seconds: Seconds a step, one number a round.
         real: Real tokens so far.
         padded: Tokens with padding so far.
+        share: Of the steps of a round, how many this one takes: less than 1 if it is slow.
     """
 
     step: Callable[[], tuple[float, float]]
+    share: float = 1.0
     speeds: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     real: float = 0.0
     padded: float = 0.0
 
     def round(self, steps: int) -> None:
-        """Time a few steps."""
+        """Time about as many steps."""
+        steps = max(1, round(steps * self.share))
         started, tokens = time.perf_counter(), 0.0
         for _ in range(steps):
             real, padded = self.step()
@@ -101,17 +101,6 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table."""
     lines = [heads, ["---"] * len(heads), *rows]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
-
-
-def resident_mib() -> float:
-    """Memory of this process, in MiB."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
-    except OSError:  # no procfs: the most it ever was
-        import resource
-
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def machine(device: torch.device) -> str:

@@ -1,0 +1,38 @@
+"""`precision: auto` measures, and anything else is taken at its word."""
+
+import pytest
+import torch
+
+from nlp_adapt.errors import ConfigError
+from nlp_adapt.training import precision
+from nlp_adapt.training.precision import choose_precision
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [((1.0, 0.5), "bf16"), ((1.0, 0.79), "bf16"), ((1.0, 0.9), "fp32"), ((1.0, 7.0), "fp32")],
+)
+def test_auto_takes_bf16_where_it_is_clearly_quicker(monkeypatch, seconds, expected):
+    measured = dict(zip((torch.float32, torch.bfloat16), seconds, strict=True))
+    monkeypatch.setattr(precision, "_layer_seconds", lambda formats: measured)
+    assert choose_precision("auto", CPU) == expected
+
+
+@pytest.mark.parametrize("told", ["fp32", "bf16"])
+def test_what_is_told_is_not_measured(monkeypatch, told):
+    monkeypatch.setattr(precision, "_layer_seconds", lambda formats: pytest.fail("measured"))
+    assert choose_precision(told, CPU) == told
+
+
+def test_fp16_on_a_cpu_is_refused():
+    with pytest.raises(ConfigError, match="precision fp16 needs a GPU"):
+        choose_precision("fp16", CPU)
+
+
+def test_the_measurement_takes_both_formats_in_turn_and_keeps_the_best_time():
+    formats = (torch.float32, torch.bfloat16)
+    found = precision._layer_seconds(formats, size=32, rows=8, repeats=2)
+    assert set(found) == set(formats)
+    assert all(0 < value < 1 for value in found.values())
