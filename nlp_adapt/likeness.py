@@ -117,25 +117,35 @@ class Likeness:
         save_tensors(path, tensors)
 
 
-def measure_domains(predictor: Any, rows: Mapping[str, EncodedRows], seed: int) -> Likeness | None:
-    """Describe the training domains of a model by at most 600 texts each.
+def domain_samples(rows: Mapping[str, EncodedRows], seed: int) -> dict[str, EncodedRows]:
+    """The texts that each domain is described by: at most 600, drawn from its training rows.
+
+    Args:
+        rows: Encoded training rows by side.
+        seed: Which texts are drawn.
+    """
+    samples = {}
+    for side in SIDES:
+        if side in rows:
+            order = np.random.default_rng([seed, 11]).permutation(len(rows[side]))[:MOST_TEXTS]
+            samples[side] = rows[side].select(np.sort(order)).without_labels()
+    return samples
+
+
+def measure_domains(predictor: Any, samples: Mapping[str, EncodedRows]) -> Likeness | None:
+    """Describe the training domains of a model.
 
     Args:
         predictor: An `inference.Predictor`.
-        rows: Encoded training rows by side.
-        seed: Which texts are drawn.
+        samples: Encoded texts by side, as `domain_samples` draws them.
 
     Returns:
         None where a domain has too few texts.
     """
     domains = {}
-    for side in SIDES:
-        if side not in rows:
-            continue
-        if len(rows[side]) < FEWEST_TEXTS:
+    for side, sample in samples.items():
+        if len(sample) < FEWEST_TEXTS:
             return None
-        order = np.random.default_rng([seed, 11]).permutation(len(rows[side]))[:MOST_TEXTS]
-        sample = rows[side].select(np.sort(order))
         _, features = predictor.logits_and_features(sample)
         if sample.positions is not None:  # a text is as the mean of its words
             features = group_means(features, np.repeat(np.arange(len(sample)), sample.unit_counts))

@@ -15,6 +15,7 @@ from nlp_adapt.likeness import (
     STATISTICS,
     DomainStatistics,
     Likeness,
+    domain_samples,
     load_likeness,
     measure_domains,
 )
@@ -73,23 +74,29 @@ def test_the_texts_that_are_drawn_suffice_for_wide_features() -> None:
     assert enough > many - 0.02
 
 
-def test_no_more_texts_are_read_than_needed() -> None:
-    read = []
-
-    class Reader:
-        def logits_and_features(self, rows):
-            read.append(rows)
-            return None, np.random.default_rng(0).normal(size=(len(rows), 4))
-
+def test_no_more_texts_are_drawn_than_needed() -> None:
     rows = pack_rows([[2, 5 + index % 50, 3] for index in range(MOST_TEXTS + 200)])
     few = pack_rows([[2, 5, 3]] * 9)
-    likeness = measure_domains(Reader(), {"source": rows, "target": few}, seed=3)
-    assert likeness is not None
-    assert [len(chosen) for chosen in read] == [MOST_TEXTS, 9]
-    measure_domains(Reader(), {"source": rows}, seed=3)
-    assert np.array_equal(read[0].ids, read[2].ids)
-    measure_domains(Reader(), {"source": rows}, seed=4)
-    assert not np.array_equal(read[0].ids, read[3].ids)
+    drawn = domain_samples({"source": rows, "target": few, "few_shot": few}, seed=3)
+    assert {side: len(sample) for side, sample in drawn.items()} == {
+        "source": MOST_TEXTS,
+        "target": 9,
+    }
+    again, other = (domain_samples({"source": rows}, seed=seed)["source"] for seed in (3, 4))
+    assert np.array_equal(drawn["source"].ids, again.ids)
+    assert not np.array_equal(drawn["source"].ids, other.ids)
+
+
+def test_too_few_texts_describe_nothing() -> None:
+    class Reader:
+        def logits_and_features(self, rows):
+            return None, np.random.default_rng(0).normal(size=(len(rows), 4))
+
+    many, few = pack_rows([[2, 5, 3]] * 9), pack_rows([[2, 5, 3]] * 5)
+    described = measure_domains(Reader(), {"source": many})
+    assert described is not None
+    assert list(described.domains) == ["source"]
+    assert measure_domains(Reader(), {"source": many, "target": few}) is None
 
 
 @pytest.mark.parametrize("rows", [6, 40])

@@ -7,9 +7,11 @@ from typing import Any
 
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.reporting.comparison import is_source_only, main_measure, method_title
-from nlp_adapt.reporting.table import MEASURES, percent, points
+from nlp_adapt.reporting.table import MEASURES, MISSING, percent, points
 
 SAME = {"task": "task", "labels": "label set", "target": "target"}
+MOST_ROUNDED = 3  # steps by which the rounding of stages makes a run longer
+LONGER = 0.02
 
 
 def require_comparable(runs: Mapping[str, Mapping[str, Any]]) -> None:
@@ -34,20 +36,21 @@ def require_comparable(runs: Mapping[str, Mapping[str, Any]]) -> None:
 def run_rows(runs: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
     """A table with a row for each model: its scores on the target, and what it gained.
 
-    A gain is the difference to the source-only model of the same encoder, source, seed and length.
+    The signs without labels are the verdict of a run's guard. A gain is the difference to the source-only model of the same encoder, source, seed and length.
     """
     task = next(iter(runs.values()))["task"]
     key, name = main_measure(task)
     measures = MEASURES[task]
     header = ["target, %", *(title for _, title in measures)]
-    rows = [[*header, f"{name} vs source-only", "estimated accuracy", "seed", "run"]]
+    rows = [[*header, f"{name} vs source-only", "signs without labels", "seed", "run"]]
     for title, scores, twin, results, folder in _models(runs):
         target = scores.get("target") or {}
         own = [percent(target.get(measure)) for measure, _ in measures]
         before = ((twin or {}).get("target") or {}).get(key)
-        estimate = percent((scores.get("label_free") or {}).get("estimated_accuracy"))
-        gain = points(before, target.get(key)) if scores is not twin else "-"
-        rows.append([title, *own, gain, estimate, str(results["seed"]), folder])
+        gain, signs = MISSING, MISSING
+        if scores is not twin:
+            gain, signs = points(before, target.get(key)), _signs(results)
+        rows.append([title, *own, gain, signs, str(results["seed"]), folder])
     return rows
 
 
@@ -71,6 +74,9 @@ def comparison(runs: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
                 },
                 "difference": difference,
                 "estimated_accuracy": (scores.get("label_free") or {}).get("estimated_accuracy"),
+                "signs": (results.get("guard") or {}).get("verdict")
+                if scores is not twin
+                else None,
             }
         )
     return entries
@@ -81,25 +87,46 @@ _Model = tuple[str, Mapping[str, Any], Mapping[str, Any] | None, Mapping[str, An
 
 def _models(runs: Mapping[str, Mapping[str, Any]]) -> Iterator[_Model]:
     """Title, scores, source-only scores to compare with, results and folder of each model."""
-    twins: dict[Any, Mapping[str, Any]] = {}
-    for results in runs.values():
-        twin = results["adapted"] if is_source_only(results) else results.get("source_only")
-        if twin:
-            twins.setdefault(_start(results), twin)
+    twins = [(folder, twin, results) for folder, results in runs.items() if (twin := _own(results))]
     shown: list[Any] = []
     for folder, results in runs.items():
-        twin = twins.get(_start(results))
-        if twin is not None and _start(results) not in shown:
-            shown.append(_start(results))
+        found = next((other for other in twins if other[0] == folder), None)
+        found = found or next((other for other in twins if _serves(other, results)), None)
+        place, twin, _ = found or (None, None, None)
+        if twin is not None and place not in shown:
+            shown.append(place)
             yield "source-only", twin, twin, results, folder
         if not is_source_only(results):
             yield method_title(results), results["adapted"], twin, results, folder
 
 
+def _signs(results: Mapping[str, Any]) -> str:
+    """Which model the guard is for, in a run that has both; an estimate alone would mislead.
+
+    A collapsed model is sure of itself, so that its estimated accuracy is high.
+    """
+    return str((results.get("guard") or {}).get("verdict", MISSING))
+
+
+def _own(results: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The source-only model that a run has trained."""
+    return results["adapted"] if is_source_only(results) else results.get("source_only")
+
+
+def _serves(twin: tuple[str, Mapping[str, Any], Mapping[str, Any]], run: Mapping[str, Any]) -> bool:
+    """Whether another run's source-only model is what this run would have trained.
+
+    Stages are rounded up to whole steps, so that lengths may differ by a few.
+    """
+    _, scores, results = twin
+    wanted, length = run["adapted"]["steps"], scores["steps"]
+    alike = abs(wanted - length) <= max(MOST_ROUNDED, LONGER * length)
+    return alike and _start(results) == _start(run)
+
+
 def _start(results: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What a source-only model depends on, its length included."""
-    steps = (results.get("adapted") or {}).get("steps")
-    return results["model"], results["fingerprints"].get("source"), results["seed"], steps
+    """What a source-only model depends on, but for its length."""
+    return results["model"], results["fingerprints"].get("source"), results["seed"]
 
 
 def _identity(results: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nlp_adapt.data.preprocessing import EncodedRows
 from nlp_adapt.inference import Predictor
-from nlp_adapt.likeness import STATISTICS, measure_domains
+from nlp_adapt.likeness import STATISTICS, domain_samples, measure_domains
 from nlp_adapt.methods import METHODS, Stage, selects_best_model
 from nlp_adapt.modeling.backbone import load_task_model
 from nlp_adapt.recipe import dump_recipe
@@ -163,7 +163,10 @@ class Run:
             else None,
             saved_objectives=self.trainer.saved_objectives,
             auxiliary=[task.spec for task in self.trainer.domains.auxiliary.values()],
-            scored_rows=self.trainer.data.scored_rows,
+            scored_rows=[
+                *self.trainer.data.scored_rows,
+                *domain_samples(self.trainer.data.train, self.args.seed).values(),
+            ],
         )
         self._preview(training)
         with training.stop:
@@ -204,7 +207,8 @@ class Run:
             self.trainer.save_model(path)
             if name == ADAPTED:
                 self._save_objectives()
-                self.save_domain_statistics()
+                with training.scoring():
+                    self.save_domain_statistics()
             write_json(self.folder.scores(name), scores)
         return scores
 
@@ -253,7 +257,8 @@ class Run:
     def save_domain_statistics(self) -> None:
         """Write where the texts of both domains lie, for `nlp-adapt predict --domain-likeness`."""
         predictor = Predictor(self.trainer.model, self.tokenizer, self.task)
-        likeness = measure_domains(predictor, self.trainer.data.train, self.args.seed)
+        samples = domain_samples(self.trainer.data.train, self.args.seed)
+        likeness = measure_domains(predictor, samples)
         if likeness is not None:
             likeness.save(self.folder.adaptation / STATISTICS)
 

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,8 +23,9 @@ from nlp_adapt.training import loop as loop_module
 from nlp_adapt.training.accelerator import make_accelerator
 from nlp_adapt.training.run_data import EvaluationSet
 from nlp_adapt.training.scoring import Scorer
-from tests.training.several import several_trainer
-from tests.training.test_encoders import NAMES, trainer_for
+from nlp_adapt.training.trainer import AdaptationTrainer
+from tests.training.several import TAGS, several_trainer
+from tests.training.test_encoders import NAMES, toy_domain, trainer_for
 from tests.training.tiny import WORDS, tiny_model, tiny_tokenizer
 
 # Rows of a step over all processes and micro-batches, for each domain.
@@ -46,6 +48,12 @@ RUNS = {
     "entity_free_mean": {"domain_features": "mean", "lambda_max": 0.0},
     "averaged": {"ema_decay": 0.5, "method": "mdd"},
     "several_domains": {"source_weights": "distance"},
+    # Words, of which the few labelled rows of the target carry few.
+    "tagger": {"task": TAGS, "source_weights": "distance"},
+    "auxiliary": {
+        "auxiliary": {"topic": {"share": 0.5}},
+        "options": {"auxiliary": {"dropout": 0.0}},
+    },
 }
 EVALUATION_ROWS = (1, 7, 97)
 
@@ -55,8 +63,27 @@ def run(folder, name, processes, runs=RUNS, **more):
     options = {**SHARED, "compare_source_only": name == "dann", **runs[name], **more}
     shares = processes * options.get("gradient_accumulation_steps", 1)
     batch = {"per_device_train_batch_size": GLOBAL_BATCH // shares}
-    make = several_trainer if name == "several_domains" else trainer_for
-    return make(folder / name, **options, **batch).train()
+    return MAKERS.get(name, trainer_for)(folder / name, **options, **batch).train()
+
+
+def auxiliary_trainer(folder, *, auxiliary, options, **others):
+    """A trainer with an auxiliary task of 19 rows, which no batch divides."""
+    args = trainer_for(folder, **others).args
+    return AdaptationTrainer(
+        tiny_model(),
+        replace(args, auxiliary=auxiliary, options=options),
+        toy_domain("reviews", 30),
+        toy_domain("tweets", 50),
+        auxiliary={"topic": toy_domain("topics", 40, rows=19)},
+        processing_class=tiny_tokenizer(),
+    )
+
+
+MAKERS = {
+    "several_domains": several_trainer,
+    "tagger": several_trainer,
+    "auxiliary": auxiliary_trainer,
+}
 
 
 def evaluation_scores():

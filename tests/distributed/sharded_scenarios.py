@@ -40,6 +40,9 @@ RUNS = {
     "several_domains": {"source_weights": "distance", "load_best_model_at_end": True},
 }
 
+# They draw at random in each process: two processes end like two under DDP, not like one.
+DRAWING = ("teacher", "refined_critic")
+
 
 def shares(folder):
     """What this process holds of two stages: of one that passes once, and of one that does not."""
@@ -71,6 +74,7 @@ def main(folder):
     """Every scenario; each process writes what it has seen."""
     torch.set_num_threads(1)
     found = {"results": {name: run(folder, name, 2, RUNS, fsdp=True) for name in RUNS}}
+    found["ddp"] = {name: run(folder / "ddp", name, 2, RUNS) for name in DRAWING}
     found["shares"] = shares(folder)
     found["skip"] = skip_where_one_process_breaks(folder, fsdp=True)
     found["stop"] = stop_where_one_process_is_told(folder, fsdp=True, ema_decay=0.5)

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from nlp_adapt.training.checkpoint import verify
 from tests.distributed.scenarios import run, stopped_early
-from tests.distributed.sharded_scenarios import RUNS
+from tests.distributed.sharded_scenarios import DRAWING, RUNS
 from tests.distributed.test_two_processes import ROOT, launch, seen, weights
 
 pytestmark = pytest.mark.distributed
@@ -40,13 +40,17 @@ def assert_close(found, expected, atol=1e-6):
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_weights_and_rows_equal_one_process(two, tmp_path, name):
-    expected = run(tmp_path, name, 1, RUNS)
+def test_weights_and_rows_equal_those_of_the_whole_model(two, tmp_path, name):
+    """In one process; in two under DDP where processes draw at random."""
+    if name in DRAWING:
+        whole, expected = two / "ddp" / name, seen(two)["ddp"][name]
+    else:
+        whole, expected = tmp_path / name, run(tmp_path, name, 1, RUNS)
     found = seen(two)["results"][name]
     assert found["adapted"]["ledger"] == expected["adapted"]["ledger"]
     assert found["adapted"]["best"] == pytest.approx(expected["adapted"]["best"], abs=1e-5)
-    assert_close(weights(two / name), weights(tmp_path / name))
-    scored = [line["source_risk"] for line in logged(tmp_path / name) if "source_risk" in line]
+    assert_close(weights(two / name), weights(whole))
+    scored = [line["source_risk"] for line in logged(whole) if "source_risk" in line]
     both = [line["source_risk"] for line in logged(two / name) if "source_risk" in line]
     assert scored
     assert both == pytest.approx(scored, abs=1e-5)

@@ -175,7 +175,7 @@ def test_likeness_of_sentences(run_cli: Cli, model: Path, tmp_path: Path) -> Non
     network, tokenizer = tagger("bert")
     sides = {"source": [["ab", "cd"], ["ef"]], "target": [["1", ".", "2"], ["7", "9"]]}
     rows = {side: encode_words(words * 20, tokenizer, 32) for side, words in sides.items()}
-    likeness = measure_domains(Predictor(network, tokenizer, TokenClassification(TAGS)), rows, 0)
+    likeness = measure_domains(Predictor(network, tokenizer, TokenClassification(TAGS)), rows)
     assert likeness is not None
     likeness.save(run / "adaptation" / STATISTICS)
     texts = [["ab", "cd"], ["1", ".", "2"], ["\u200b"], []]
