@@ -227,6 +227,7 @@ def report(args: argparse.Namespace, suite: dict[str, Any], runs: list[Run]) -> 
         "share of the difference between source-only and a model trained on target labels; `worst` "
         "is the pair with the smallest mean difference to source-only.",
         "",
+        *_unfinished(methods, pairs, mean),
         f"Made by `{command}`.",
         "",
         "| method | runs | mean | vs source-only | gap closed | worst | pairs worse by > 1 point |",
@@ -247,6 +248,21 @@ def report(args: argparse.Namespace, suite: dict[str, Any], runs: list[Run]) -> 
             f"precision {newest['precision']}.",
         ]
     return "\n".join(lines) + "\n"
+
+
+def _unfinished(methods: list[str], pairs: list[tuple[str, str]], values: Any) -> list[str]:
+    """A warning where some pairs have no run, or fewer than others: means are over what is there."""
+    counts = {method: [len(values[method, pair]) for pair in pairs] for method in methods}
+    most = max((max(own) for own in counts.values()), default=0)
+    short = [method for method, own in counts.items() if min(own) < most]
+    if not short:
+        return []
+    return [
+        f"**Unfinished:** not every pair has {most} run{'s' if most > 1 else ''} of "
+        f"{', '.join(short)}. A method's own mean is over the pairs that have one; its difference to "
+        "source-only is over the same pairs on both sides.",
+        "",
+    ]
 
 
 def _row(method: str, pairs: list[tuple[str, str]], values: dict[Any, list[float]]) -> str:

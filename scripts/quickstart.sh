@@ -12,7 +12,7 @@ prepare quickstart
 echo
 echo "The same with plain DANN:"
 .venv/bin/nlp-adapt train --config recipes/sentiment/quickstart.yaml --overwrite "$@" \
-  --method dann --load_best_model_at_end false --compare_source_only false --eval_strategy no \
+  --method dann --compare_source_only false --eval_strategy no \
   --output_dir runs/quickstart-dann
 
 echo

@@ -9,6 +9,7 @@ from nlp_adapt.errors import ConfigError
 from nlp_adapt.reporting.comparison import is_source_only, main_measure, method_title
 from nlp_adapt.reporting.table import MEASURES, MISSING, percent, points
 
+SOURCE_ONLY = "source-only"
 SAME = {"task": "task", "labels": "label set", "target": "target"}
 MOST_ROUNDED = 3  # steps by which the rounding of stages makes a run longer
 LONGER = 0.02
@@ -33,79 +34,82 @@ def require_comparable(runs: Mapping[str, Mapping[str, Any]]) -> None:
             )
 
 
-def run_rows(runs: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
-    """A table with a row for each model: its scores on the target, and what it gained.
-
-    The signs without labels are the verdict of a run's guard. A gain is the difference to the source-only model of the same encoder, source, seed and length.
-    """
-    task = next(iter(runs.values()))["task"]
-    key, name = main_measure(task)
-    measures = MEASURES[task]
-    header = ["target, %", *(title for _, title in measures)]
-    rows = [[*header, f"{name} vs source-only", "signs without labels", "seed", "run"]]
-    for title, scores, twin, results, folder in _models(runs):
-        target = scores.get("target") or {}
-        own = [percent(target.get(measure)) for measure, _ in measures]
-        before = ((twin or {}).get("target") or {}).get(key)
-        gain, signs = MISSING, MISSING
-        if scores is not twin:
-            gain, signs = points(before, target.get(key)), _signs(results)
-        rows.append([title, *own, gain, signs, str(results["seed"]), folder])
-    return rows
-
-
 def comparison(runs: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The same as data: shares between 0 and 1, and None where a number is unknown."""
-    key, _ = main_measure(next(iter(runs.values()))["task"])
+    """Each model's scores on the target, and what it gained.
+
+    Args:
+        runs: As for `require_comparable`.
+
+    Returns:
+        For each model its title (`model`), `run` and `seed`; its measures on the `target`, shares
+        between 0 and 1; the `difference` to the source-only model of the same encoder, source, seed
+        and length; its `estimated_accuracy`, and the `signs`: the verdict of the run's guard. What
+        is not known is None.
+    """
     entries = []
-    for title, scores, twin, results, folder in _models(runs):
-        after, before = (((one or {}).get("target") or {}).get(key) for one in (scores, twin))
-        difference = None
-        if scores is not twin and after is not None and before is not None:
-            difference = after - before
+    for title, scores, twin, folder in _models(runs):
+        results = runs[folder]
+        key, _ = main_measure(results["task"])
+        target = scores.get("target") or {}
+        after, before = target.get(key), ((twin or {}).get("target") or {}).get(key)
+        difference = None if after is None or before is None else after - before
+        guard = results.get("guard") or {}
         entries.append(
             {
                 "model": title,
                 "run": folder,
                 "seed": results["seed"],
                 "target": {
-                    measure: (scores.get("target") or {}).get(measure)
-                    for measure, _ in MEASURES[results["task"]]
+                    measure: target.get(measure) for measure, _ in MEASURES[results["task"]]
                 },
                 "difference": difference,
                 "estimated_accuracy": (scores.get("label_free") or {}).get("estimated_accuracy"),
-                "signs": (results.get("guard") or {}).get("verdict")
-                if scores is not twin
-                else None,
+                "signs": None if title == SOURCE_ONLY else guard.get("verdict"),
             }
         )
     return entries
 
 
-_Model = tuple[str, Mapping[str, Any], Mapping[str, Any] | None, Mapping[str, Any], str]
+def run_rows(runs: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
+    """`comparison` as a table.
+
+    It leaves out the estimates: a collapsed model is sure of itself, so that its own is high.
+    """
+    task = next(iter(runs.values()))["task"]
+    titles = [title for _, title in MEASURES[task]]
+    gain = f"{main_measure(task)[1]} vs source-only"
+    rows = [["target, %", *titles, gain, "signs without labels", "seed", "run"]]
+    for entry in comparison(runs):
+        difference = entry["difference"]
+        rows.append(
+            [
+                entry["model"],
+                *(percent(value) for value in entry["target"].values()),
+                points(None if difference is None else 0.0, difference),
+                entry["signs"] or MISSING,
+                str(entry["seed"]),
+                entry["run"],
+            ]
+        )
+    return rows
+
+
+_Model = tuple[str, Mapping[str, Any], Mapping[str, Any] | None, str]
 
 
 def _models(runs: Mapping[str, Mapping[str, Any]]) -> Iterator[_Model]:
-    """Title, scores, source-only scores to compare with, results and folder of each model."""
-    twins = [(folder, twin, results) for folder, results in runs.items() if (twin := _own(results))]
-    shown: list[Any] = []
+    """Title and scores of each model, the source-only scores to compare with, and its run."""
+    twins = {folder: twin for folder, results in runs.items() if (twin := _own(results))}
+    shown = set()
     for folder, results in runs.items():
-        found = next((other for other in twins if other[0] == folder), None)
-        found = found or next((other for other in twins if _serves(other, results)), None)
-        place, twin, _ = found or (None, None, None)
-        if twin is not None and place not in shown:
-            shown.append(place)
-            yield "source-only", twin, twin, results, folder
+        serving = (other for other in twins if _serves(twins[other], runs[other], results))
+        place = folder if folder in twins else next(serving, None)
+        if place is not None and place not in shown:
+            shown.add(place)
+            yield SOURCE_ONLY, twins[place], None, place
         if not is_source_only(results):
-            yield method_title(results), results["adapted"], twin, results, folder
-
-
-def _signs(results: Mapping[str, Any]) -> str:
-    """Which model the guard is for, in a run that has both; an estimate alone would mislead.
-
-    A collapsed model is sure of itself, so that its estimated accuracy is high.
-    """
-    return str((results.get("guard") or {}).get("verdict", MISSING))
+            twin = None if place is None else twins[place]
+            yield method_title(results), results["adapted"], twin, folder
 
 
 def _own(results: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -113,15 +117,14 @@ def _own(results: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return results["adapted"] if is_source_only(results) else results.get("source_only")
 
 
-def _serves(twin: tuple[str, Mapping[str, Any], Mapping[str, Any]], run: Mapping[str, Any]) -> bool:
-    """Whether another run's source-only model is what this run would have trained.
+def _serves(twin: Mapping[str, Any], trained: Mapping[str, Any], run: Mapping[str, Any]) -> bool:
+    """Whether the source-only model of the run `trained` is the one that `run` would have trained.
 
     Stages are rounded up to whole steps, so that lengths may differ by a few.
     """
-    _, scores, results = twin
-    wanted, length = run["adapted"]["steps"], scores["steps"]
-    alike = abs(wanted - length) <= max(MOST_ROUNDED, LONGER * length)
-    return alike and _start(results) == _start(run)
+    longer = abs(run["adapted"]["steps"] - twin["steps"])
+    alike = longer <= max(MOST_ROUNDED, LONGER * twin["steps"])
+    return alike and _start(trained) == _start(run)
 
 
 def _start(results: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -62,6 +62,15 @@ def test_gains_are_counted_from_the_twin_wherever_it_was_trained() -> None:
     }
 
 
+def test_the_twin_is_named_with_the_run_that_trained_it() -> None:
+    runs = {"one": results("dann", 0.6), "two": results("mcc", 0.8, twin=0.7)}
+    assert [(row[0], row[-1]) for row in run_rows(runs)[1:]] == [
+        ("source-only", "two"),
+        ("dann", "one"),
+        ("mcc", "two"),
+    ]
+
+
 def test_a_source_only_run_is_the_twin_of_the_others() -> None:
     rows = run_rows({"plain": results("source_only", 0.7), "mcc": results("mcc", 0.8)})[1:]
     assert [row[0] for row in rows] == ["source-only", "mcc"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from nlp_adapt.data.doctor.finding import SERIOUS, WARNING, Finding, first, percent, rows_of
+from nlp_adapt.data.doctor.pair_checks import found_in
 from nlp_adapt.data.doctor.view import DomainView
 from nlp_adapt.data.domain import Domain
 from nlp_adapt.data.labels import label_counts
@@ -25,13 +26,8 @@ def _leakage(target: DomainView, released: DomainView) -> Iterator[Finding]:
     """Released rows among the target's test rows: a run leaves them out there."""
     if "test" not in target.splits:
         return
-    test, trained = target.splits["test"], released.training
-    where = dict(zip(trained.keys, trained.places, strict=True))
-    leaked = [
-        f"{place} = {where[key]}"
-        for key, place in zip(test.keys, test.places, strict=True)
-        if key in where
-    ]
+    test = target.splits["test"]
+    leaked = found_in(test, released.training)
     if not leaked:
         return
     share = len(leaked) / len(test)

@@ -100,18 +100,23 @@ def _leakage(source: DomainView, target: DomainView | None) -> Iterator[Finding]
         )
 
 
-def leaked_rows(
-    test: Rows, seen: Rows, side: str, what: str, advice: str, serious: bool = True
-) -> Iterator[Finding]:
-    """Test rows whose text is among those that training has seen."""
+def found_in(test: Rows, seen: Rows) -> list[str]:
+    """Test rows that are among the rows seen, as "place = first place there"."""
     where: dict[str, str] = {}
     for key, place in zip(seen.keys, seen.places, strict=True):
         where.setdefault(key, place)
-    leaked = [
+    return [
         f"{place} = {where[key]}"
         for key, place in zip(test.keys, test.places, strict=True)
         if key in where
     ]
+
+
+def leaked_rows(
+    test: Rows, seen: Rows, side: str, what: str, advice: str, serious: bool = True
+) -> Iterator[Finding]:
+    """Test rows whose text is among those that training has seen."""
+    leaked = found_in(test, seen)
     if not leaked:
         return
     share = len(leaked) / len(test)
