@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nlp_adapt.cli.predict_rows import Answer, Labeller, UnusableCellError
+from nlp_adapt.cli.labeller import Answer, Labeller, UnusableCellError
 from nlp_adapt.cli.writing import SUFFIXES
 from nlp_adapt.data.chunks import Chunk
 from nlp_adapt.data.examples import NO_LABELS, ReadOptions, encodable, find_text
@@ -15,30 +15,14 @@ LABEL, SCORE = "label", "score"
 
 
 class TextLabeller(Labeller):
-    """Labels texts.
-
-    Args:
-        predictor: An `inference.Predictor` for sentence classification.
-        text_column: The column of texts; None recognises it.
-        all_scores: Whether to add the score of every label.
-        likeness: Says how far texts are from the training domains; None leaves it out.
-    """
+    """Labels texts."""
 
     suffixes = SUFFIXES
 
-    def __init__(
-        self,
-        predictor: Any,
-        *,
-        text_column: str | None = None,
-        all_scores: bool = False,
-        likeness: Any = None,
-    ) -> None:
-        self.predictor = predictor
-        self.text_column = text_column
-        self.all_scores = all_scores
-        self.likeness = likeness
-        self.labels = predictor.label_names
+    @property
+    def labels(self) -> Sequence[str]:
+        """The model's labels."""
+        return self.predictor.label_names
 
     def find_column(self, first: Chunk, columns: Sequence[str], origin: str) -> str:
         """The column of texts."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from nlp_adapt.cli.predict_rows import Answer, Labeller, Layout, UnusableCellError, predicted
+from nlp_adapt.cli.labeller import Answer, Labeller, Layout, UnusableCellError, predicted
 from nlp_adapt.cli.predict_texts import is_missing
 from nlp_adapt.cli.tagged_formats import ConllFormat, PageFormat
 from nlp_adapt.cli.writing import SUFFIXES, Format
@@ -37,30 +37,16 @@ class WordLabeller(Labeller):
     A column of words is a list in each cell (in csv: a JSON list) and is tagged as it is; a column
     of text is split into words. What was not in the input is added: the words, or the text in which
     the entities' characters are counted.
-
-    Args:
-        predictor: An `inference.Predictor` for token classification.
-        text_column: The column of words or texts; None recognises it.
-        all_scores: Whether to add the score of every tag for each word.
-        likeness: Says how far texts are from the training domains; None leaves it out.
     """
 
     suffixes = (*SUFFIXES, CONLL, PAGE)
 
-    def __init__(
-        self,
-        predictor: Any,
-        *,
-        text_column: str | None = None,
-        all_scores: bool = False,
-        likeness: Any = None,
-    ) -> None:
-        self.predictor = predictor
-        self.text_column = text_column
-        self.all_scores = all_scores
-        self.likeness = likeness
-        self.labels = predictor.task.entity_types
-        self.split_already = False
+    split_already = False
+
+    @property
+    def labels(self) -> Sequence[str]:
+        """The types of entities."""
+        return self.predictor.task.entity_types
 
     def find_column(self, first: Chunk, columns: Sequence[str], origin: str) -> str:
         """The column of words, or else that of texts."""
