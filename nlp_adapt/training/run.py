@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from nlp_adapt.data.preprocessing import EncodedRows
@@ -142,32 +142,7 @@ class Run:
                 best.consider(model, scores, step)
             return scores
 
-        training = StagedTraining(
-            name=name,
-            title=self.trainer.method_name if name == ADAPTED else name,
-            accelerator=self.accelerator,
-            config=self.args,
-            task_model=self.trainer.fresh_model().to(self.accelerator.device),
-            tokenizer=self.tokenizer,
-            rows=self._rows(name),
-            epoch_rows=len(self._rows(ADAPTED)["source"]),
-            outside=self.task.outside,
-            log=log,
-            checkpoints=self.checkpoints if self.main else None,
-            evaluate=evaluate,
-            fingerprint=self.fingerprint,
-            stream=training_stream(self.trainer),
-            source_names=self.trainer.data.names("source"),
-            black_box=CheckpointFolder(self.folder.black_box, BLACK_BOX_STEPS)
-            if self.main
-            else None,
-            saved_objectives=self.trainer.saved_objectives,
-            auxiliary=[task.spec for task in self.trainer.domains.auxiliary.values()],
-            scored_rows=[
-                *self.trainer.data.scored_rows,
-                *domain_samples(self.trainer.data.train, self.args.seed).values(),
-            ],
-        )
+        training = self._training(name, log, evaluate)
         self._preview(training)
         with training.stop:
             training.run(stages, checkpoint)
@@ -211,6 +186,37 @@ class Run:
                     self.save_domain_statistics()
             write_json(self.folder.scores(name), scores)
         return scores
+
+    def _training(
+        self, name: str, log: RunLog, evaluate: Callable[[Any, int], dict[str, float]]
+    ) -> StagedTraining:
+        """What trains the model `name` from the start."""
+        return StagedTraining(
+            name=name,
+            title=self.trainer.method_name if name == ADAPTED else name,
+            accelerator=self.accelerator,
+            config=self.args,
+            task_model=self.trainer.fresh_model().to(self.accelerator.device),
+            tokenizer=self.tokenizer,
+            rows=self._rows(name),
+            epoch_rows=len(self._rows(ADAPTED)["source"]),
+            outside=self.task.outside,
+            log=log,
+            checkpoints=self.checkpoints if self.main else None,
+            evaluate=evaluate,
+            fingerprint=self.fingerprint,
+            stream=training_stream(self.trainer),
+            source_names=self.trainer.data.names("source"),
+            black_box=CheckpointFolder(self.folder.black_box, BLACK_BOX_STEPS)
+            if self.main
+            else None,
+            saved_objectives=self.trainer.saved_objectives,
+            auxiliary=[task.spec for task in self.trainer.domains.auxiliary.values()],
+            scored_rows=[
+                *self.trainer.data.scored_rows,
+                *domain_samples(self.trainer.data.train, self.args.seed).values(),
+            ],
+        )
 
     def _rows(self, name: str) -> Mapping[str, EncodedRows]:
         """What a model trains on: the twin sees no label of the target, and no edited rows."""

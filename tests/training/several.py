@@ -9,6 +9,17 @@ from tests.training.test_encoders import toy_domain
 from tests.training.tiny import WORDS, tiny_model, tiny_tokenizer
 
 TAGS = "token-classification"
+# The adapted model alone, by as few rows and files as can be.
+BRIEF = {
+    "precision": "fp32",
+    "per_device_train_batch_size": 5,
+    "disable_tqdm": True,
+    "logging_steps": 1,
+    "data_doctor": "off",
+    "compare_source_only": False,
+    "eval_strategy": "no",
+    "save_strategy": "no",
+}
 TAG_NAMES = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
 
 
@@ -35,19 +46,7 @@ def domains_of(task):
 
 def several_trainer(folder, task="sequence-classification", few_shot=2, **options):
     """A trainer with two sources, two targets and labelled rows of both targets."""
-    defaults = {
-        "output_dir": str(folder / "run"),
-        "task": task,
-        "precision": "fp32",
-        "max_steps": 3,
-        "per_device_train_batch_size": 5,
-        "disable_tqdm": True,
-        "logging_steps": 1,
-        "data_doctor": "off",
-        "compare_source_only": False,
-        "eval_strategy": "no",
-        "save_strategy": "no",
-    }
+    defaults = {**BRIEF, "output_dir": str(folder / "run"), "task": task, "max_steps": 3}
     sources, targets = domains_of(task)
     if task == TAGS:
         model = tiny_model("bert", "TokenClassification", len(TAG_NAMES))

@@ -15,7 +15,7 @@ from nlp_adapt.errors import ConfigError, DataError, RunError
 from nlp_adapt.reporting.comparison import conclusions, is_source_only, method_title
 from nlp_adapt.training.log import _short
 from nlp_adapt.training.trainer import AdaptationTrainer
-from tests.training.several import TAG_NAMES, TAGS, tag_domain
+from tests.training.several import BRIEF, TAG_NAMES, TAGS, tag_domain
 from tests.training.test_encoders import toy_domain
 from tests.training.test_resume import InterruptedRunError, crash_after, weights
 from tests.training.tiny import WORDS, tiny_model, tiny_tokenizer
@@ -52,19 +52,7 @@ def stars_of(source, classes=3):
 
 
 def trainer_with(folder, auxiliary, given=None, task=TEXTS, source=None, target=None, **options):
-    defaults = {
-        "output_dir": str(folder / "run"),
-        "task": task,
-        "precision": "fp32",
-        "max_steps": 4,
-        "per_device_train_batch_size": 5,
-        "disable_tqdm": True,
-        "logging_steps": 1,
-        "data_doctor": "off",
-        "compare_source_only": False,
-        "eval_strategy": "no",
-        "save_strategy": "no",
-    }
+    defaults = {**BRIEF, "output_dir": str(folder / "run"), "task": task, "max_steps": 4}
     if task == TAGS:
         model = tiny_model("bert", "TokenClassification", len(TAG_NAMES), dropout=0.1)
         source = source or tag_domain("news", 30, rows=40)
