@@ -25,13 +25,21 @@ APART = "auxiliary/"
 
 
 class RowStream:
-    """An endless sequence of row indices: one random permutation after another."""
+    """An endless sequence of row indices: one random permutation after another.
 
-    def __init__(self, rows: int, seed: int, salt: int) -> None:
+    Args:
+        rows: Number of rows.
+        seed: Seed of the order.
+        salt: Tells streams of one seed apart.
+        first: Rows that the first permutation begins with, if any.
+    """
+
+    def __init__(self, rows: int, seed: int, salt: int, first: np.ndarray | None = None) -> None:
         if rows < 1:
             raise ValueError("a stream needs at least one row")
         self.rows = rows
         self._seed = (seed, salt)
+        self._first = first
         self._cached: tuple[int, np.ndarray] | None = None
 
     def take(self, start: int, stop: int) -> np.ndarray:
@@ -46,13 +54,19 @@ class RowStream:
 
     def _permutation(self, epoch: int) -> np.ndarray:
         if self._cached is None or self._cached[0] != epoch:
-            generator = np.random.default_rng([*self._seed, epoch])
-            self._cached = (epoch, generator.permutation(self.rows))
+            rows = np.random.default_rng([*self._seed, epoch]).permutation(self.rows)
+            if epoch == 0 and self._first is not None:
+                chosen = np.isin(rows, self._first)
+                rows = np.concatenate([rows[chosen], rows[~chosen]])
+            self._cached = (epoch, rows)
         return self._cached[1]
 
 
 class SideStream:
     """The rows of one side, dealt out to steps.
+
+    The longest rows of all come first: where memory is too small for them, a run should fail at
+    once and not after an hour, and memory that is reused is as large as it need be from then on.
 
     Args:
         rows: The side's rows; `rows.domains` tells its domains apart.
@@ -65,16 +79,20 @@ class SideStream:
         self.per_step = per_step
         self._lengths = rows.lengths
         found = domain_ids(rows)
-        if len(found) < 2:
-            self._members = [np.arange(len(rows))]
-            self._streams = [RowStream(len(rows), seed, salt)]
-            return
-        assert rows.domains is not None
-        self._members = [np.flatnonzero(rows.domains == domain) for domain in found]
+        self._members, salts = [np.arange(len(rows))], [salt]
+        if len(found) > 1:
+            assert rows.domains is not None
+            self._members = [np.flatnonzero(rows.domains == domain) for domain in found]
+            salts = [salt + SALT_OF_A_DOMAIN * (1 + index) for index in range(len(found))]
+        share = -(-per_step // len(self._members))
         self._streams = [
-            RowStream(len(members), seed, salt + SALT_OF_A_DOMAIN * (1 + index))
-            for index, members in enumerate(self._members)
+            RowStream(len(members), seed, own, self._longest(members, share))
+            for members, own in zip(self._members, salts, strict=True)
         ]
+
+    def _longest(self, members: np.ndarray, count: int) -> np.ndarray:
+        """Which of `members` are the `count` longest."""
+        return np.argsort(-self._lengths[members], kind="stable")[:count]
 
     def plan(self, first: int, last: int, order: np.ndarray) -> np.ndarray:
         """`[steps, rows per step]` the rows of steps `first` to `last - 1`.

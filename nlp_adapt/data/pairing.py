@@ -115,8 +115,7 @@ class PairedBatches:
     def order_of(self, window: int) -> np.ndarray:
         """The order in which a window's batches, sorted by length, are used.
 
-        The first step has the longest rows: where memory is too small for them, a run should fail
-        at once, and not after an hour.
+        The first step has the longest rows, see `SideStream`.
         """
         steps = int(self._edges[window + 1] - self._edges[window])
         order = np.random.default_rng([self.seed, 3, window]).permutation(steps)

@@ -74,7 +74,7 @@ def samples_of_steps(args: argparse.Namespace, kind: str) -> dict[str, Any]:
         if kind == "small":
             name, size = small_encoder(args.model, Path(folder) / "small"), args.batch_size
         bench = Bench(args, folder, name)
-        stepper = Stepper(bench, per_device_train_batch_size=size)
+        stepper = Stepper.of(bench, per_device_train_batch_size=size)
         found, tensors = [], []
         settled = round(args.memory_steps * SETTLED)
         for number in range(1, args.memory_steps + 1):
@@ -97,7 +97,7 @@ def peak_of_steps(args: argparse.Namespace, options: dict[str, Any]) -> tuple[fl
     """
     with quiet_libraries(debug=False), tempfile.TemporaryDirectory() as folder:
         bench = Bench(args, folder)
-        stepper = Stepper(bench, **options)
+        stepper = Stepper.of(bench, **options)
         gc.collect()
         before = memory_mib(bench.device)
         forget_peak(bench.device)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from nlp_adapt import AdaptationTrainer
 from nlp_adapt.data.pairing import PairedBatches
 from nlp_adapt.data.preprocessing import collate
 from nlp_adapt.methods import stages_for
@@ -17,56 +18,66 @@ from nlp_adapt.training.encoder_modes import prepare_encoder
 from nlp_adapt.training.log import RunLog
 from nlp_adapt.training.loop import StageLoop
 from nlp_adapt.training.stages import StagedTraining
+from nlp_adapt.training.streamed_target import training_stream
 from speed.bench import MANY_STEPS, Bench
 
 
 class Meter(RunLog):
-    """Takes the place of a run's log: keeps the last step's token counts."""
+    """Takes the place of a run's log: keeps the last step's token counts and all waits."""
 
     def __init__(self, accelerator: Any) -> None:
         super().__init__(None, accelerator, 10**9, show_bar=False)
         self.tokens = self.padded = 0.0
+        self.waited: list[float] = []
 
     def step(self, step: int, terms: dict[str, Any], **numbers: float) -> None:
-        """Keep the counts."""
+        """Keep the counts, and the seconds that the batch took."""
         self.tokens, self.padded = numbers["tokens"], numbers["padded"]
+        self.waited.append(numbers["data_seconds"])
 
 
 class Stepper:
     """Runs the steps of a method's first stage, one a call, as a run takes them.
 
     Args:
-        bench: The data and settings.
+        trainer: The data and settings.
+        accelerator: That of its runs.
         both_sides: Whether to read the target's rows too, though no objective does.
-        **options: Options of the run.
     """
 
-    def __init__(self, bench: Bench, both_sides: bool = False, **options: Any) -> None:
-        trainer = bench.trainer_with(**options)
-        trainer._data = bench.trainer.data
-        self.meter = Meter(bench.accelerator)
+    def __init__(
+        self, trainer: AdaptationTrainer, accelerator: Any, both_sides: bool = False
+    ) -> None:
+        self.meter, device = Meter(accelerator), accelerator.device
         training = StagedTraining(
-            name="adapted", title="", accelerator=bench.accelerator, config=trainer.args,
-            task_model=trainer.fresh_model().to(bench.device),
+            name="adapted", title="", accelerator=accelerator, config=trainer.args,
+            task_model=trainer.fresh_model().to(device),
             tokenizer=trainer.processing_class, rows=trainer.data.train, outside=None,
-            log=self.meter, checkpoints=None,
+            log=self.meter, checkpoints=None, stream=training_stream(trainer),
         )  # fmt: skip
         stage = stages_for(trainer.args)[0]
         model = training.build_stage(stage)
-        prepare_encoder(model.task_model, trainer.args, stage.objectives, bench.device)
+        prepare_encoder(model.task_model, trainer.args, stage.objectives, device)
         batches = training.paired_batches(model, MANY_STEPS, 1)
         if both_sides:
             batches = PairedBatches(
                 dict(training.rows), total_steps=MANY_STEPS, batch_size=batches.batch_size,
                 pad_id=batches.pad_id, seed=1, divide=batches.divide,
             )  # fmt: skip
-        self.loop = StageLoop(bench.accelerator, model, batches, trainer.args, 5e-5, self.meter)
+        self.loop = StageLoop(accelerator, model, batches, trainer.args, 5e-5, self.meter)
         model.cached = training.cached_trunk(model, stage)
         if model.cached is not None:
             self.loop.batches = training.paired_batches(model, MANY_STEPS, 1)
         self.loop.wrapped.train()
         parameters = model.task_model.parameters()
         self.trainable = sum(one.numel() for one in parameters if one.requires_grad)
+
+    @classmethod
+    def of(cls, bench: Bench, both_sides: bool = False, **options: Any) -> Stepper:
+        """Steps with the data and settings of a benchmark, and these options of the run."""
+        trainer = bench.trainer_with(**options)
+        trainer._data = bench.trainer.data
+        return cls(trainer, bench.accelerator, both_sides)
 
     def __call__(self) -> tuple[float, float]:
         """One step; its real and its padded tokens."""

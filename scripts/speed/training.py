@@ -27,13 +27,13 @@ def steps(bench: Bench) -> Section:
     """DANN against the task loss alone at the same token batch, and against a plain loop."""
     both = 2 * bench.args.batch_size
     steppers = {
-        "the task loss alone, on DANN's batches": Stepper(
+        "the task loss alone, on DANN's batches": Stepper.of(
             bench, both_sides=True, method="source_only"
         ),
-        f"source_only, {both} source rows": Stepper(
+        f"source_only, {both} source rows": Stepper.of(
             bench, method="source_only", per_device_train_batch_size=both
         ),
-        "dann": Stepper(bench, method="dann"),
+        "dann": Stepper.of(bench, method="dann"),
     }
     courses = {name: Course(stepper) for name, stepper in steppers.items()}
     plain = "plain two-pass DANN, float32, padded to the longest row"
@@ -80,12 +80,12 @@ def steps(bench: Bench) -> Section:
 def frozen(bench: Bench) -> Section:
     """Steps with nothing, half and all of the encoder frozen, with and without the cache."""
     depth = len(encoder_layers(bench.trainer.fresh_model()))
-    courses = {"freeze: none": Course(Stepper(bench))}
+    courses = {"freeze: none": Course(Stepper.of(bench))}
     for what in (depth // 2, "all"):
         courses[f"freeze: {what}, run at each step"] = Course(
-            Stepper(bench, freeze=what, cache_features=False)
+            Stepper.of(bench, freeze=what, cache_features=False)
         )
-        courses[f"freeze: {what}, cached"] = Course(Stepper(bench, freeze=what))
+        courses[f"freeze: {what}, cached"] = Course(Stepper.of(bench, freeze=what))
     bench.time(courses)
     first = next(iter(courses.values()))
     rows = [
@@ -142,7 +142,7 @@ def frozen_run(bench: Bench) -> Section:
 
 def adapters(bench: Bench) -> Section:
     """LoRA, DoRA and (IA)3 against training every weight: time and memory."""
-    steppers = {name: Stepper(bench, **options) for name, options in LORA.items()}
+    steppers = {name: Stepper.of(bench, **options) for name, options in LORA.items()}
     courses = {name: Course(stepper) for name, stepper in steppers.items()}
     bench.time(courses)
     every = courses["every weight"]

@@ -1,5 +1,7 @@
 """Which rows reach which step, for any sizes, processes and micro-batches."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -129,6 +131,25 @@ def test_the_first_step_has_the_longest_rows():
         plan = batches_for(sides(400, 300), total_steps=50, seed=seed)
         tokens = [int(plan.step(step)[0]["attention_mask"].sum()) for step in range(50)]
         assert tokens[0] == max(tokens)
+
+
+@pytest.mark.parametrize("domains", [1, 3])
+def test_no_later_window_has_longer_rows_than_the_first_step(domains):
+    rows = sides(2000, 10)["source"]
+    if domains > 1:
+        rows = replace(rows, domains=np.arange(len(rows)) % domains)
+    plan = batches_for({"source": rows}, total_steps=700, batch_size=6)
+    first = plan.rows_of(0)["source"]
+    np.testing.assert_array_equal(
+        np.sort(rows.lengths[first]),
+        np.sort(np.concatenate([
+            np.sort(rows.lengths[domain::domains])[-6 // domains :] for domain in range(domains)
+        ])),
+    )  # fmt: skip
+    for step in range(1, 700):
+        assert rows.lengths[plan.rows_of(step)["source"]].sum() <= rows.lengths[first].sum()
+    seen = np.concatenate([plan.rows_of(step)["source"] for step in range(700)])
+    assert set(np.bincount(seen, minlength=2000)) == {2, 3}
 
 
 def test_domains_of_unlike_length_cost_little_padding_where_batches_may_be_divided():
