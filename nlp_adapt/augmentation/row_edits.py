@@ -45,7 +45,7 @@ class Corpus:
         """The rows of a canonical data set, with or without labels."""
         tagging = "tokens" in dataset.column_names
         if not tagging:
-            return cls([WordedText.of_text(text) for text in dataset["text"]], tagging)
+            return cls([WordedText.of_text(text) for text in dataset["text"][:]], tagging)
         sentences = dataset["tokens"][:]
         if "labels" not in dataset.column_names:
             return cls([WordedText.of_words(words) for words in sentences], tagging)
@@ -193,7 +193,7 @@ def edited_rows(
         seed: Seed of the choices; another number of copies leaves the first ones as they are.
     """
     label = "labels" if corpus.tagging else "label"
-    labels, places = list(dataset[label]), list(dataset["row"])
+    labels, places = dataset[label][:], dataset["row"][:]
     made = _Rows()
     for number in range(1, copies + 1):
         generator = np.random.default_rng([*seed, number])

@@ -111,7 +111,7 @@ class Domain:
 
     def _recode(self, dataset: Dataset, new_id: list[int | None], names: Sequence[str]) -> Dataset:
         tagging = self.task == TOKEN_CLASSIFICATION
-        old = list(dataset[self.label_column])
+        old = dataset[self.label_column][:]
         used = {i for row in old for i in row} if tagging else set(old)
         if missing := sorted(i for i in used if new_id[i] is None):
             unknown = ", ".join((self.label_names or ())[i] for i in missing)
@@ -121,7 +121,7 @@ class Domain:
             )
         labels = [[new_id[i] for i in row] for row in old] if tagging else [new_id[i] for i in old]
         return make_dataset(
-            self.task, list(dataset[self.text_column]), list(dataset["row"]), labels, names
+            self.task, dataset[self.text_column][:], dataset["row"][:], labels, names
         )
 
     def fingerprint(self) -> str:
@@ -130,8 +130,10 @@ class Domain:
         names = self.label_names or ()
         for split, dataset in self.splits.items():
             digest.update(f"\n{split}\n".encode())
-            texts = dataset[self.text_column]
-            labels = dataset[self.label_column] if split != "unlabelled" else [None] * len(dataset)
+            texts = dataset[self.text_column][:]
+            labels = (
+                dataset[self.label_column][:] if split != "unlabelled" else [None] * len(dataset)
+            )
             for text, label in zip(texts, labels, strict=True):
                 tags = [names[i] for i in label] if isinstance(label, list) else label
                 value = names[tags] if isinstance(tags, int) else tags

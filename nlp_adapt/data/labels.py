@@ -102,10 +102,10 @@ def label_counts(domain: Domain) -> dict[str, int]:
         names = domain.label_names or ()
         if domain.task == "token-classification":
             opening = {i: name[2:] for i, name in enumerate(names) if name.startswith("B-")}
-            for row in dataset["labels"]:
+            for row in dataset["labels"][:]:
                 counts.update(opening[i] for i in row if i in opening)
         else:
-            counts.update(names[i] for i in dataset["label"])
+            counts.update(names[i] for i in dataset["label"][:])
     kinds = entity_types(domain.label_names or ()) if _is_tagging(domain) else domain.label_names
     return {name: counts[name] for name in kinds or ()}
 
@@ -128,13 +128,13 @@ def check_source(source: Domain) -> None:
     names = source.label_names or ()
     if _is_tagging(source):
         outside = names.index("O")
-        if not any(i != outside for row in source.train["labels"] for i in row):
+        if not any(i != outside for row in source.train["labels"][:] for i in row):
             raise DataError(
                 f"the source domain {source.name} has no entity in its training rows: every tag "
                 "is O (or was ignored by label_map)."
             )
         return
-    found = {names[i] for i in source.train["label"]}
+    found = {names[i] for i in source.train["label"][:]}
     if len(found) < 2:
         raise DataError(
             f"every training row of the source domain {source.name} is labelled "

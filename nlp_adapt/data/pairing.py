@@ -8,8 +8,8 @@ every process computes the same plan and takes its own share of it.
 
 Within a window of steps both sides are sorted by length and dealt out side by side, so that a batch
 holds rows of like length from both domains; the order of batches within the window is shuffled.
-Where one domain's texts are longer throughout, no pairing of rows avoids padding: a batch is then
-divided into the source's rows and the others, each with a width of their own (see
+Where one domain's texts are longer throughout, no pairing of rows avoids padding: on a CPU a batch
+is divided into the source's rows and the others, each with a width of their own (see
 `modeling.passes`).
 """
 
@@ -35,9 +35,6 @@ from nlp_adapt.data.preprocessing import EncodedRows, choose_widths, collate, wi
 __all__ = ["PairedBatches", "RowStream"]
 
 WINDOW_STEPS = 128
-# Share of a batch's tokens that two passes must save. Each pass costs something of its own: casting
-# weights, adding up gradients, starting kernels.
-LEAST_SAVING = 0.05
 
 
 class PairedBatches:
@@ -169,18 +166,20 @@ class PairedBatches:
     def _passes(
         self, chosen: Mapping[str, np.ndarray], widths: Mapping[str, int]
     ) -> tuple[tuple[int, int], ...]:
-        """Rows and width of each part of a batch: source and others, or both together."""
-        whole = (sum(map(len, chosen.values())), max(widths.values()))
+        """Rows and width of each part of a batch: source and others, or both together.
+
+        Parts of equal width are parts too: every shape has kernels of its own, which take time to
+        compile and megabytes to keep, and shapes that are rare come late.
+        """
         others = [name for name in chosen if name != "source"]
+        rows = sum(map(len, chosen.values()))
         if not self.divide or not others or "source" not in chosen:
-            return (whole,)
+            return ((rows, max(widths.values())),)
         source = len(chosen["source"])
-        parts = (
+        return (
             (source, widths["source"]),
-            (whole[0] - source, max(widths[name] for name in others)),
+            (rows - source, max(widths[name] for name in others)),
         )
-        saved = whole[0] * whole[1] - sum(rows * width for rows, width in parts)
-        return parts if saved >= LEAST_SAVING * whole[0] * whole[1] else (whole,)
 
     def _plan_window(self, window: int) -> dict[str, np.ndarray]:
         first, last = int(self._edges[window]), int(self._edges[window + 1])

@@ -20,7 +20,7 @@ class SequenceClassification(Task):
 
     def encode(self, dataset: Any, tokenizer: Any, max_length: int) -> EncodedRows:
         """Tokenise the column `text`; texts beyond `max_length` tokens are cut."""
-        texts = list(dataset["text"])
+        texts = dataset["text"][:]
         encoded = tokenizer(
             texts,
             truncation=True,
@@ -45,5 +45,5 @@ class SequenceClassification(Task):
         index = {name: position for position, name in enumerate(self.label_names)}
         names = dataset.features["label"].names
         known = np.array([index[name] for name in names], dtype=np.int64)
-        raw = np.asarray(dataset["label"], dtype=np.int64)
+        raw = np.asarray(dataset["label"][:], dtype=np.int64)
         return np.where(raw >= 0, known[raw.clip(0)], IGNORED_LABEL)

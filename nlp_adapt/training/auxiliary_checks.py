@@ -86,7 +86,9 @@ def _labels_by_text(domain: Domain) -> Iterator[tuple[str, list[str]]]:
     for split in (domain.train, domain.validation, domain.test):
         if split is None:
             continue
-        for text, label in zip(split[domain.text_column], split[domain.label_column], strict=True):
+        for text, label in zip(
+            split[domain.text_column][:], split[domain.label_column][:], strict=True
+        ):
             yield (
                 text_key(text),
                 [names[i] for i in (label if isinstance(label, list) else [label])],

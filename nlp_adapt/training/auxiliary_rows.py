@@ -83,7 +83,7 @@ def encode_own(
     own = TASKS[task.rows.task](task.label_names)
     if own.units_are_words:
         return own.encode(dataset, _for_words(tokenizer, run_task), max_length)
-    labels = np.asarray(dataset["label"], dtype=np.int64)[:, None]
+    labels = np.asarray(dataset["label"][:], dtype=np.int64)[:, None]
     if not run_task.units_are_words:
         rows = own.encode(dataset, tokenizer, max_length).without_labels()
         return replace(rows, row_labels=labels)

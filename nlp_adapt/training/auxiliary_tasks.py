@@ -174,7 +174,7 @@ def _with_rows(name: str, entry: AuxiliaryEntry, rows: Domain) -> AuxiliaryTask:
     if rows.train is None:
         raise DataError(f"{where}: {rows.name} has no labelled training rows to learn from.")
     names = rows.label_names or ()
-    found = rows.train[rows.label_column]
+    found = rows.train[rows.label_column][:]
     if rows.text_column == "tokens":
         check_classes(where, [names[i] for tags in found for i in tags], len(found))
     else:
@@ -197,7 +197,7 @@ def _of_source(
     for source, classes in zip(sources, labels, strict=True):
         names = source.label_names or ()
         if source.validation is not None:
-            held_out += [classes[row] for row in source.validation["row"] if row in classes]
+            held_out += [classes[row] for row in source.validation["row"][:] if row in classes]
         if source.train is None:
             continue
         places = source.train["row"]

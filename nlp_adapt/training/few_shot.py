@@ -84,7 +84,7 @@ def draw(target: Domain, size: int, seed: int) -> Domain:
     generator = np.random.default_rng([seed, SALT])
     groups: dict[str, np.ndarray] = {"": np.arange(len(target.train))}
     if target.text_column == "text":
-        labels = np.asarray(target.train[target.label_column])
+        labels = np.asarray(target.train[target.label_column][:])
         groups = {
             f" labelled {name}": np.flatnonzero(labels == index)
             for index, name in enumerate(target.label_names or ())
@@ -106,10 +106,10 @@ def without_rows_of(target: Domain, few_shot: Domain | None) -> Domain:
     """The target, its test rows without those whose text is among the released ones."""
     if few_shot is None or few_shot.train is None or target.test is None:
         return target
-    released = {text_key(text) for text in few_shot.train[few_shot.text_column]}
+    released = {text_key(text) for text in few_shot.train[few_shot.text_column][:]}
     kept = [
         index
-        for index, text in enumerate(target.test[target.text_column])
+        for index, text in enumerate(target.test[target.text_column][:])
         if text_key(text) not in released
     ]
     if len(kept) == len(target.test):
@@ -135,7 +135,7 @@ def _labelled(domain: Domain) -> Domain:
     if not parts:
         raise DataError(f"{where}: has no labels to learn from; name a labelled file.")
     if domain.unlabelled:
-        places = list(domain.unlabelled["row"])
+        places = domain.unlabelled["row"][:]
         listed = ", ".join(places[:3]) + (", ..." if len(places) > 3 else "")
         raise DataError(
             f"{where}: {len(places)} row{'' if len(places) == 1 else 's'} without a label "

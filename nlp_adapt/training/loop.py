@@ -102,6 +102,7 @@ class StageLoop:
         self._buffers = persistent_buffers(self.trained) if self.sharded else []
         optimizer = build_optimizer(self.trained, self.config, self.learning_rate)
         self.scheduler = build_scheduler(optimizer, self.config, self.batches.total_steps)
+        self._trainable = [one for group in optimizer.param_groups for one in group["params"]]
         self.optimizer = self.accelerator.prepare(optimizer)
         self.wrapped = self.trained if self.sharded else self._in_ddp()
         decay = self.config.ema_decay
@@ -243,7 +244,7 @@ class StageLoop:
     def _apply(self) -> bool:
         """Clip and step; False if the gradients are not finite, and then nothing has changed."""
         limit = self.config.max_grad_norm or float("inf")
-        norm = whole_tensor(self.accelerator.clip_grad_norm_(self.wrapped.parameters(), limit))
+        norm = whole_tensor(self.accelerator.clip_grad_norm_(self._trainable, limit))
         broken = self.accelerator.scaler is None and not bool(torch.isfinite(norm))
         # One message serves both questions: every process must skip, and stop, at the same step.
         broken, self.stopping = any_process(self.accelerator, broken, self.stop_wanted())

@@ -277,7 +277,7 @@ def hold_out_validation(source: Domain, config: AdaptationConfig) -> Domain:
         return source
     texts = [
         " ".join(text) if isinstance(text, list) else text
-        for text in source.train[source.text_column]
+        for text in source.train[source.text_column][:]
     ]
     held = np.array(split_by_hash(texts, config.validation_fraction, config.seed))
     if held.all() or not held.any():
