@@ -24,6 +24,7 @@ def estimate(
     global_batch: int,
     task_model: Any,
     portions: Mapping[str, float],
+    seconds_per_token: float | None = None,
 ) -> dict[str, Any]:
     """Sizes of a run.
 
@@ -32,12 +33,13 @@ def estimate(
         rows: Training rows by side.
         steps: Optimizer steps of each model that is trained.
         global_batch: Rows per side in a step, over all processes.
-        task_model: The model, for its size.
+        task_model: The model, for its size; what is frozen is frozen already.
         portions: Rows of a side in a step, as a share of `global_batch`, where it is not 1.
+        seconds_per_token: What a token takes in training, all processes together, if it is known.
 
     Returns:
         `rows` and `tokens` by side (one pass), `steps` by model, `tokens_to_train` over the run,
-        `parameters`, `trained_parameters`, `memory_bytes` for weights, gradients and the optimizer
+        `seconds` that their passes will take or None, `parameters`, `trained_parameters`, `memory_bytes` for weights, gradients and the optimizer
         without activations, and `disk_bytes` for checkpoints and models.
     """
     parameters = sum(p.numel() for p in task_model.parameters())
@@ -49,6 +51,7 @@ def estimate(
         * sum(mean[side] * portions.get(side, 1.0) for side in rows if _reads(name, side))
         for name in steps
     }
+    to_train = int(sum(count * per_step[name] for name, count in steps.items()))
     averages = 1 if config.ema_decay else 0
     checkpoint = FLOAT_BYTES * (parameters + (ADAM_MOMENTS + averages) * trained)
     # A new checkpoint is written before the oldest goes.
@@ -58,7 +61,8 @@ def estimate(
         "rows": {side: len(encoded) for side, encoded in rows.items()},
         "tokens": tokens,
         "steps": dict(steps),
-        "tokens_to_train": int(sum(count * per_step[name] for name, count in steps.items())),
+        "tokens_to_train": to_train,
+        "seconds": None if seconds_per_token is None else round(seconds_per_token * to_train, 3),
         "parameters": parameters,
         "trained_parameters": trained,
         "memory_bytes": FLOAT_BYTES * (parameters + (1 + ADAM_MOMENTS + averages) * trained),
@@ -87,18 +91,30 @@ def refuse_full_disk(cost: dict[str, Any], folder: Path) -> None:
 
 
 def describe(cost: dict[str, Any]) -> str:
-    """The estimate in two lines."""
+    """The estimate in two lines or three."""
     rows = ", ".join(
         f"{count:,} {side.replace('_', '-')} rows ({cost['tokens'][side]:,} tokens)"
         for side, count in cost["rows"].items()
     )
     steps = " + ".join(f"{count:,}" for count in cost["steps"].values())
+    time = "" if cost["seconds"] is None else (
+        f"About {_duration(cost['seconds'])} here, by the time of one batch; longer where an "
+        "objective reads a batch more than once.\n"
+    )  # fmt: skip
     return (
-        f"{rows}; {steps} steps, about {cost['tokens_to_train']:,} tokens in all.\n"
+        f"{rows}; {steps} steps, about {cost['tokens_to_train']:,} tokens in all.\n{time}"
         f"{cost['parameters']:,} parameters ({cost['trained_parameters']:,} train): "
         f"{_size(cost['memory_bytes'])} of memory beside activations, up to "
         f"{_size(cost['disk_bytes'])} of disk."
     )
+
+
+def _duration(seconds: float) -> str:
+    """Seconds as people say them."""
+    for unit, size in (("hours", 3600), ("minutes", 60)):
+        if seconds >= 1.5 * size:
+            return f"{seconds / size:.2g} {unit}"
+    return f"{round(seconds)} seconds" if seconds >= 1.5 else "a second"
 
 
 def _size(count: float) -> str:

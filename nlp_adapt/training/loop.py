@@ -24,7 +24,7 @@ from nlp_adapt.training.gradient_ratio import why_unmeasured, with_ratios
 from nlp_adapt.training.log import RunLog
 from nlp_adapt.training.optimization import build_optimizer, build_scheduler
 from nlp_adapt.training.processes import any_process
-from nlp_adapt.training.random_state import random_tensors
+from nlp_adapt.training.random_state import RandomState
 from nlp_adapt.training.sharded_copy import persistent_buffers, sharded_copy
 from nlp_adapt.training.sharding import requested_sharding
 from nlp_adapt.training.shards import from_first_process, gather_into, whole_tensor
@@ -163,7 +163,7 @@ class StageLoop:
         batches = self.batches.step(number)
         self.on_attempt(attempt, self.batches.row_ids(number))
         data_seconds = time.perf_counter() - started
-        random = random_tensors()
+        random = RandomState.now()
         terms = self._forward_backward(batches)
         if not self._apply():
             self.skipped += 1
@@ -261,15 +261,13 @@ class StageLoop:
             self.scheduler.step()
         return applied
 
-    def _report_skip(
-        self, attempt: int, terms: dict[str, Tensor], random: dict[str, Tensor]
-    ) -> None:
+    def _report_skip(self, attempt: int, terms: dict[str, Tensor], random: RandomState) -> None:
         numbers = with_ratios({name: float(value) for name, value in terms.items()})
         bad = [
             name for name, value in numbers.items() if "/" not in name and not math.isfinite(value)
         ]
         self.log.write(step=self.step, skipped=True, non_finite=bad)
-        self.on_skip(SkippedStep(attempt, self.step, numbers, random))
+        self.on_skip(SkippedStep(attempt, self.step, numbers, random.tensors()))
         if self.skipped_in_a_row >= MOST_SKIPPED_STEPS:
             named = f" ({', '.join(bad)} not finite)" if bad else ""
             raise RunError(

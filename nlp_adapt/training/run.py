@@ -12,6 +12,7 @@ from nlp_adapt.inference import Predictor
 from nlp_adapt.likeness import STATISTICS, domain_samples, measure_domains
 from nlp_adapt.methods import METHODS, Stage, selects_best_model
 from nlp_adapt.modeling.backbone import load_task_model
+from nlp_adapt.modeling.freezing import freeze
 from nlp_adapt.recipe import dump_recipe
 from nlp_adapt.training.accelerator import end_trackers, precision_of
 from nlp_adapt.training.auxiliary_scores import score_auxiliary
@@ -24,6 +25,7 @@ from nlp_adapt.training.fall_back import apply_guard
 from nlp_adapt.training.fingerprint import fingerprint
 from nlp_adapt.training.health import judge_adversary
 from nlp_adapt.training.log import RunLog
+from nlp_adapt.training.pace import can_be_measured, seconds_per_token
 from nlp_adapt.training.results import describe_run, difference
 from nlp_adapt.training.resume import start_or_resume
 from nlp_adapt.training.run_folder import save_tensors, write_json
@@ -228,6 +230,7 @@ class Run:
         if self.cost:
             return
         steps = {name: sum(training.stage_steps(own)) for name, own in self._models_to_train()}
+        freeze(training.task_model, self.args.freeze)
         self.cost = estimate(
             self.args,
             self._rows(ADAPTED),
@@ -235,11 +238,26 @@ class Run:
             training.global_batch,
             training.task_model,
             training.portions,
+            self._seconds_per_token(training.task_model) if any(steps.values()) else None,
         )
         if self.main:
             refuse_full_disk(self.cost, self.folder.path)
             if not self.args.disable_tqdm:
                 print(describe(self.cost), file=sys.stderr)
+
+    def _seconds_per_token(self, task_model: Any) -> float | None:
+        """What a token takes, all processes together; measured where somebody will read it."""
+        shown = self.main and not self.args.disable_tqdm
+        if not shown or not can_be_measured(task_model, self.args):
+            return None
+        seconds = seconds_per_token(
+            task_model,
+            self._rows(ADAPTED)["source"],
+            self.args,
+            accelerator=self.accelerator,
+            pad_id=self.tokenizer.pad_token_id or 0,
+        )
+        return seconds / self.accelerator.num_processes
 
     def _best_model(self, name: str) -> BestModel | None:
         """Where the best weights of the adapted model are kept, if the recipe asks for them.
