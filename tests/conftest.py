@@ -11,6 +11,8 @@ from pathlib import Path
 # Before any library is imported: no test reaches the network, even where a library would like to.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# As torchrun does: another number of threads is another order of additions.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
