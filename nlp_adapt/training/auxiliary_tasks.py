@@ -200,7 +200,7 @@ def _of_source(
             held_out += [classes[row] for row in source.validation["row"][:] if row in classes]
         if source.train is None:
             continue
-        places = source.train["row"]
+        places = source.train["row"][:]
         own += [classes[row] for row in places if row in classes]
         if source.text_column == "text":
             pairs += [

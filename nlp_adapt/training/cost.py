@@ -39,8 +39,9 @@ def estimate(
 
     Returns:
         `rows` and `tokens` by side (one pass), `steps` by model, `tokens_to_train` over the run,
-        `seconds` that their passes will take or None, `parameters`, `trained_parameters`, `memory_bytes` for weights, gradients and the optimizer
-        without activations, and `disk_bytes` for checkpoints and models.
+        `seconds` that their passes will take or None, `parameters`, `trained_parameters`,
+        `memory_bytes` for weights, gradients and the optimizer without activations, and `disk_bytes`
+        for checkpoints and models.
     """
     parameters = sum(p.numel() for p in task_model.parameters())
     trained = sum(p.numel() for p in task_model.parameters() if p.requires_grad)
