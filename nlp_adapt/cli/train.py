@@ -12,6 +12,7 @@ from typing import Any
 
 from nlp_adapt.cli import console
 from nlp_adapt.cli.recipe_flags import add_recipe_arguments, read_recipe, take_dotted_flags
+from nlp_adapt.cli.startup import import_training
 from nlp_adapt.errors import AdaptationError
 
 USAGE = "nlp-adapt train [--config RECIPE.yaml] [--KEY VALUE ...] [--json] [--debug]"
@@ -46,6 +47,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _train(recipe: Any) -> tuple[dict[str, Any], AdaptationError | None]:
     """The results, and why the push failed that came after them, if it did."""
+    import_training()
     from nlp_adapt.hub import HubError
     from nlp_adapt.training.trainer import AdaptationTrainer
 

@@ -227,7 +227,8 @@ def _collate_states(
     parts: Sequence[tuple[EncodedRows, np.ndarray]], total: int, width: int
 ) -> np.ndarray:
     """`[rows, width, size]` states of the chosen rows, zero in padding."""
-    every = [rows.states for rows, _ in parts if rows.states is not None]
+    # Slices of a plain array are cheaper than those of a mapped file; the memory is the same.
+    every = [np.asarray(rows.states) for rows, _ in parts if rows.states is not None]
     states = np.zeros((total, width, every[0].shape[1]), dtype=every[0].dtype)
     row = 0
     for (rows, chosen), kept in zip(parts, every, strict=True):

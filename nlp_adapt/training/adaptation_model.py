@@ -12,7 +12,7 @@ from nlp_adapt.modeling.outputs import DomainOutput, Progress
 from nlp_adapt.modeling.passes import in_passes
 from nlp_adapt.modeling.units import UnitReader
 from nlp_adapt.objectives import Objective, StepView
-from nlp_adapt.training.feature_cache import CachedTrunk, restored
+from nlp_adapt.training.feature_cache import CachedTrunk
 from nlp_adapt.training.gradient_ratio import MeasuredView, can_measure, gradient_squares
 from nlp_adapt.training.source_weights import SourceWeights
 
@@ -93,7 +93,7 @@ class AdaptationModel(nn.Module):
         if self.cached is None:
             source, target = self.reader.read(self.task_model, inputs)
         else:
-            with self.cached.trunk.skipped(restored(inputs["trunk_states"])):
+            with self.cached.used(inputs["trunk_states"]):
                 source, target = self.reader.read(self.task_model, inputs)
         if self.source_weights is not None:
             source = self.source_weights.applied(source)

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -53,12 +54,25 @@ class CachedTrunk:
     Attributes:
         trunk: The part of the encoder that is skipped.
         rows: Training rows by side, with `states`.
+        first_only: Whether each row is kept as the last state of its first token alone.
         scored: Rows that the model is scored on, where their states are known too.
     """
 
     trunk: Trunk
     rows: Mapping[str, EncodedRows]
+    first_only: bool = False
     scored: KnownRows | None = None
+
+    @contextmanager
+    def used(self, states: Tensor) -> Iterator[None]:
+        """Inside, the model starts from the cached `states` of a batch.
+
+        A head on one token a row runs in float32, whatever the run's precision: to cast its weights
+        at each step takes longer than smaller numbers save.
+        """
+        full = torch.autocast(states.device.type, enabled=False)
+        with self.trunk.skipped(restored(states)), full if self.first_only else nullcontext():
+            yield
 
 
 def cached_trunk(
@@ -102,7 +116,7 @@ def cached_trunk(
             states = _with_states({"scored": filler}, weights, folder)["scored"].states
             assert states is not None
             known = KnownRows(trunk, part, states, pad_id)
-        return CachedTrunk(trunk, _with_states(fillers, weights, folder), known)
+        return CachedTrunk(trunk, _with_states(fillers, weights, folder), first_only, known)
     except _UnsuitableError as reason:
         _logger.warning("the frozen layers run again at each step: no cache, since %s.", reason)
         return None

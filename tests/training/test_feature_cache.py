@@ -149,6 +149,30 @@ def test_bfloat16_states_are_half_the_size_and_close(tmp_path, cache):
     assert {json.loads(path.read_text())["dtype"] for path in cache.glob("*.json")} == {"uint16"}
 
 
+@pytest.mark.parametrize(("freeze", "number"), [("all", torch.float32), (1, torch.bfloat16)])
+def test_heads_on_one_token_a_row_run_in_float32(tmp_path, cache, monkeypatch, freeze, number):
+    seen = set()
+    forward = torch.nn.Linear.forward
+
+    def watched(self, states):
+        output = forward(self, states)
+        if torch.is_grad_enabled() and output.shape[-1] == 2 and output.dim() == 2:
+            seen.add(output.dtype)
+        return output
+
+    monkeypatch.setattr(torch.nn.Linear, "forward", watched)
+    trainer_for(
+        tmp_path,
+        freeze=freeze,
+        precision="bf16",
+        method="source_only",
+        eval_strategy="no",
+        **OPTIONS,
+    ).train()
+    assert number in seen
+    assert torch.bfloat16 not in seen or number == torch.bfloat16
+
+
 def test_a_damaged_cache_is_made_anew(tmp_path, cache, caplog):
     trainer_for(tmp_path / "one", freeze=1, **OPTIONS).train()
     for path in cache.glob("*.states"):
