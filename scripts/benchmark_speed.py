@@ -87,8 +87,6 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--memory_steps", type=int, default=2000)
     parser.add_argument("--memory_models", nargs="+", choices=memory.MODELS,
                         default=list(memory.MODELS))  # fmt: skip
-    parser.add_argument("--memory_batch_size", type=int, default=8,
-                        help="rows per domain with `same`")  # fmt: skip
     parser.add_argument("--texts", type=int, default=10_000, help="prediction: texts in a round")
     parser.add_argument("--onnx_texts", type=int, default=2000, help="onnx: texts in a round")
     parser.add_argument("--serving_rounds", type=int, default=2, help="prediction: rounds")

@@ -2,12 +2,14 @@
 # From nothing to an adapted sentiment model: film reviews with labels, tweets without.
 # Makes .venv, trains a source-only model, `auto` and plain DANN, compares them, and uses the result.
 # Arguments go to `nlp-adapt train`: bash scripts/quickstart.sh --seed 7
+# The folders stay runs/quickstart and runs/quickstart-dann, where the later steps look for them.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/environment.sh
 
 prepare quickstart
-.venv/bin/nlp-adapt train --config recipes/sentiment/quickstart.yaml --overwrite "$@"
+.venv/bin/nlp-adapt train --config recipes/sentiment/quickstart.yaml --overwrite "$@" \
+  --output_dir runs/quickstart
 
 echo
 echo "The same with plain DANN:"
