@@ -43,7 +43,10 @@ class SelfTrainingConfig(TeacherConfig):
     strictness: float = option(
         1.0, "standard deviations above the class's mean asked at the start, falling to 0"
     )
-    balance: float = option(0.5, "0 to 1: how far rare classes make up for their rarity")
+    balance: float | None = option(
+        None,
+        "0 to 1: how far rare classes make up for their rarity; default: 0.5 for texts, 0 for words",
+    )
     align_prior: str = option(
         "none",
         "class frequencies that the teacher's labels are rescaled to: the source's, uniform ones, or "
@@ -56,9 +59,9 @@ class SelfTraining(TeacherObjective):
     """Cross-entropy of the student against the teacher's labels of the target units.
 
     A unit counts by the teacher's confidence relative to the running statistics of the class it
-    predicts, so that classes which are hard everywhere are not left out, and by the inverse
-    frequency of that class, so that frequent classes cannot swallow the others. Both depend on the
-    text alone and leave the best soft prediction for each text as it is.
+    predicts, so that classes which are hard everywhere are not left out, and for texts by the
+    inverse frequency of that class, so that frequent classes cannot swallow the others. Both depend
+    on the text alone and leave the best soft prediction for each text as it is.
     """
 
     config_class: ClassVar = SelfTrainingConfig
@@ -70,8 +73,11 @@ class SelfTraining(TeacherObjective):
     def __init__(self, config: SelfTrainingConfig, setup: Setup) -> None:
         super().__init__(config, setup)
         require_temperature(self.name, config.temperature)
-        if not 0.0 <= config.balance <= 1.0:
-            raise ConfigError(f"self_training.balance is {config.balance}, but must be 0 to 1.")
+        # Most words lie outside entities: a mistaken entity would count many times.
+        texts_or_words = 0.0 if setup.token_level else 0.5
+        self.balance = texts_or_words if config.balance is None else config.balance
+        if not 0.0 <= self.balance <= 1.0:
+            raise ConfigError(f"self_training.balance is {self.balance}, but must be 0 to 1.")
         self.statistics = ConfidenceStatistics(setup.num_labels)
         self.register_buffer("prior", expected_frequencies(config.align_prior, setup))
 
@@ -87,7 +93,7 @@ class SelfTraining(TeacherObjective):
         means, deviations = self.statistics.observe_confidence(confidence, classes, self.training)
         shown = frequencies if self.prior is None else self.prior
         weights = self.confidence_weights(confidence, classes, means, deviations, progress)
-        weights = weights * balancing_factors(shown, self.config.balance)[classes]
+        weights = weights * balancing_factors(shown, self.balance)[classes]
 
         log_student = student.logits.float().log_softmax(-1)
         targets = pseudo_labels(aligned, self.config.labels, self.config.temperature)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -55,6 +56,23 @@ def test_teacher_keeps_evaluation_mode_and_survives_a_recorded_forward_pass():
     assert torch.equal(logits, objective.teacher(select_side(batch, "target")))
     wrapped(batch, Progress(3, 10))["loss"].backward()
     assert all(p.grad is None for p in objective.teacher.parameters())
+
+
+@pytest.mark.parametrize(("token_level", "options", "balance"), [
+    (False, {}, 0.5), (True, {}, 0.0), (True, {"balance": 0.3}, 0.3), (False, {"balance": 0.0}, 0.0),
+])  # fmt: skip
+def test_rare_classes_are_not_raised_among_words_unless_asked(token_level, options, balance):
+    setup = replace(make_setup(make_model()), token_level=token_level)
+    objective = build_objective("self_training", options, setup)
+    _, student = make_outputs(target_units=40, classes=2)
+    teacher_logits = torch.randn(40, 2) + torch.tensor([2.0, 0.0])
+    measured = objective.compare(teacher_logits, student, Progress(9, 10))
+    plain = build_objective("self_training", {"balance": balance}, setup)
+    expected = plain.compare(teacher_logits, student, Progress(9, 10))
+    torch.testing.assert_close(measured["self_training"], expected["self_training"])
+    other = build_objective("self_training", {"balance": 1.0}, setup)
+    unlike = other.compare(teacher_logits, student, Progress(9, 10))
+    assert not torch.allclose(measured["self_training"], unlike["self_training"])
 
 
 @pytest.mark.parametrize("name", ["self_training", "consistency"])
