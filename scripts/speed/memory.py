@@ -64,9 +64,9 @@ def growth(bench: Bench) -> Section:
         f"every {SAMPLE_EVERY} of {bench.args.memory_steps:,} steps of dann, with nothing collected "
         "by hand. Batches have every width of the data, the widest first. `small` is a random "
         "encoder of two layers, 128 wide; the others are the model of this page. What leaks, leaks "
-        "with every step and shape, however few rows it has. Batches of few rows are here to look "
-        "at, without a goal: the longest rows of both domains meet once in an epoch, which is then "
-        "longer than a tenth of the steps, and memory may grow once more when they do.\n",
+        "with every step and shape. The longest rows of both domains meet once in an epoch: with "
+        "batches of 8 rows (`--memory_models few_rows`, without a goal) only after a tenth of the "
+        "steps, and memory may grow once more when they do.\n",
         goals,
         "One run each.",
     )
