@@ -102,10 +102,11 @@ def _auto(config: AdaptationConfig) -> list[Stage]:
     to treat all classes alike would make entities of them.
     """
     surest: dict[str, Any] = {"weighting": "fixed", "balance": 0.0}
+    beside = ["mcc", "self_training"]
     if config.task == "token-classification":
-        source, both = _source_stage_first("self_training")(config)
-        return [source, _with_options(both, {"self_training": {**surest, "temperature": 1.0}})]
-    source, both = _source_stage_first("mcc", "self_training")(config)
+        beside.remove("mcc")
+        surest["temperature"] = 1.0
+    source, both = _source_stage_first(*beside)(config)
     return [source, _with_options(both, {"self_training": surest})]
 
 

@@ -13,6 +13,7 @@ stopped. A source-only model sees no target, so one is trained for a seed and sc
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import functools
 import hashlib
 import json
@@ -29,6 +30,7 @@ from nlp_adapt.cli.console import quiet_libraries
 from nlp_adapt.data.domain import Domain
 from nlp_adapt.data.loading import load_domain
 from nlp_adapt.inference import Predictor
+from nlp_adapt.methods import stages_for
 from nlp_adapt.training.recipe_domains import targets_of
 
 TEST_FILES = {
@@ -81,8 +83,11 @@ def recipe_for(args: argparse.Namespace, method: str, seed: int, target: str) ->
     """The recipe of one run; options of objectives that the method lacks are left out."""
     overrides = dict(item.split("=", 1) for item in args.set)
     recipe = load_recipe(args.config, {**overrides, "method": method, "seed": seed})
-    recipe.options = {name: own for name, own in recipe.options.items() if name == method}
     recipe.task = TASK
+    asked, recipe.options = recipe.options, {}
+    stages = stages_for(recipe.adaptation_config())
+    used = {name for stage in stages for name in stage.objectives}
+    recipe.options = {name: own for name, own in asked.items() if name in used}
     recipe.compare_source_only = False
     recipe.eval_strategy = recipe.save_strategy = "no"
     recipe.source = str(args.data / "ner_plo" / "conll2003" / SOURCE)
@@ -149,8 +154,9 @@ def load_test(reference: str) -> Domain:
 def settings_of(recipe: Recipe) -> str:
     """A short name for everything that must agree between runs that are averaged."""
     own = {key: value for key, value in recipe.to_dict().items() if key not in NOT_SETTINGS}
-    own.pop("options")  # a method's own
-    text = json.dumps([own, recipe.options.get(recipe.method, {})], sort_keys=True)
+    own.pop("options")  # those that the method takes are in its stages
+    stages = [dataclasses.asdict(stage) for stage in stages_for(recipe.adaptation_config())]
+    text = json.dumps([own, stages], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

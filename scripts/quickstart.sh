@@ -2,14 +2,21 @@
 # From nothing to an adapted sentiment model: film reviews with labels, tweets without.
 # Makes .venv, trains a source-only model, `auto` and plain DANN, compares them, and uses the result.
 # Arguments go to `nlp-adapt train`: bash scripts/quickstart.sh --seed 7
-# The folders stay runs/quickstart and runs/quickstart-dann, where the later steps look for them.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/environment.sh
 
+for word in "$@"; do
+  case "$word" in
+    --output_dir* | --output-dir*)
+      echo "The quickstart keeps its runs in runs/quickstart and runs/quickstart-dann: leave out $word." >&2
+      exit 2
+      ;;
+  esac
+done
+
 prepare quickstart
-.venv/bin/nlp-adapt train --config recipes/sentiment/quickstart.yaml --overwrite "$@" \
-  --output_dir runs/quickstart
+.venv/bin/nlp-adapt train --config recipes/sentiment/quickstart.yaml --overwrite "$@"
 
 echo
 echo "The same with plain DANN:"

@@ -166,3 +166,21 @@ def test_adda_learns_the_task_first_and_within_the_same_budget():
     stages = stages_for(AdaptationConfig(method="adda", num_train_epochs=3.0))
     assert [list(stage.objectives) for stage in stages] == [["task"], ["adda"]]
     assert sum(stage.epochs for stage in stages) == 3.0
+
+
+@pytest.mark.parametrize(
+    ("task", "beside"),
+    [
+        ("sequence-classification", {"task", "mcc", "self_training"}),
+        ("token-classification", {"task", "self_training"}),
+    ],
+)
+def test_auto_adapts_after_a_third_on_the_surest_labels_and_over_words_without_mcc(task, beside):
+    asked = {"self_training": {"confidence": 0.8}}
+    config = AdaptationConfig(method="auto", task=task, num_train_epochs=3.0, options=asked)
+    first, second = stages_for(config)
+    assert (first.epochs, second.epochs) == (1.0, 2.0)
+    assert set(first.objectives) == {"task"}
+    assert set(second.objectives) == beside
+    teacher = second.objectives["self_training"]
+    assert (teacher["weighting"], teacher["balance"], teacher["confidence"]) == ("fixed", 0.0, 0.8)
