@@ -16,19 +16,20 @@ import argparse
 import itertools
 import json
 import os
-import shlex
-import statistics
 import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from methods_page import SOURCE_ONLY, TARGET_TRAINED, report
+
 from nlp_adapt import AdaptationError, AdaptationTrainer, Domain, load_domain, load_recipe
 from nlp_adapt.cli.console import quiet_libraries
+from nlp_adapt.inference import Predictor
 from nlp_adapt.methods import selects_best_model
 
-SOURCE_ONLY, TARGET_TRAINED = "source_only", "target_trained"
 SUITES: dict[str, dict[str, Any]] = {
     "snippets": {
         "folder": "sentiment/snippets",
@@ -106,8 +107,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def read_domain(data: Path, suite: dict[str, Any], name: str) -> Domain:
-    domain = load_domain(str(data / suite["folder"] / name), name=name)
-    return domain
+    return load_domain(str(data / suite["folder"] / name), name=name)
 
 
 def train_and_score(
@@ -146,16 +146,12 @@ def train_and_score(
             targets[first["target"]],
         )
         results = trainer.train()
-        scores = {first["target"]: results["adapted"]["target"]}
-        for name, domain in targets.items():
-            if name not in scores:
-                scores[name] = classification_scores(trainer, domain)
+        scores = {name: classification_scores(trainer, domain) for name, domain in targets.items()}
     return [
         {
             **key,
             "suite": args.suite,
-            "macro_f1": scores[key["target"]]["macro_f1"],
-            "accuracy": scores[key["target"]]["accuracy"],
+            **scores[key["target"]],
             "seconds": results["adapted"]["seconds"],
             "steps": results["adapted"]["steps"],
             "precision": results["precision"],
@@ -175,17 +171,46 @@ def scored_on_all(domain: Domain) -> Domain:
 
 
 def classification_scores(trainer: AdaptationTrainer, domain: Domain) -> dict[str, float]:
-    """Macro-F1 and accuracy of the trained model on another domain's test rows."""
-    from sklearn.metrics import accuracy_score, f1_score
+    """How the trained model does on a domain's test rows.
 
-    test = domain.with_labels(trainer.task.label_names).test
+    Returns:
+        `macro_f1` and `accuracy`. With two classes also `auc`, the area under the ROC curve, which
+        does not depend on the threshold between them, and `best_macro_f1`, the most that any
+        threshold reaches: what a perfect knowledge of the classes' shares would add.
+    """
+    from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
+
     names = trainer.task.label_names
-    predicted = [answer["label"] for answer in trainer.predict(list(test["text"]))]
-    truth = [names[label] for label in test["label"]]
-    return {
+    test = domain.with_labels(names).test
+    truth = np.array(test["label"])
+    predictor = Predictor(
+        trainer.model, trainer.processing_class, trainer.task, max_length=trainer.args.max_length
+    )
+    answers = predictor.predict(list(test["text"]))
+    predicted = np.array([names.index(answer["label"]) for answer in answers])
+    found = {
         "macro_f1": float(f1_score(truth, predicted, average="macro")),
         "accuracy": float(accuracy_score(truth, predicted)),
     }
+    if len(names) == 2:
+        second = np.array([answer["scores"][names[1]] for answer in answers])
+        found["auc"] = float(roc_auc_score(truth, second))
+        found["best_macro_f1"] = best_macro_f1(truth, second)
+    return found
+
+
+def best_macro_f1(truth: np.ndarray, scores: np.ndarray) -> float:
+    """The highest macro-F1 of two classes over all thresholds on the second one's score."""
+    order = np.argsort(-scores, kind="stable")
+    hits = np.concatenate([[0], np.cumsum(truth[order])])  # of the second class, among the first k
+    chosen = np.arange(len(truth) + 1)
+    positive, negative = hits[-1], len(truth) - hits[-1]
+    second = 2 * hits / np.maximum(chosen + positive, 1)
+    rejected = len(truth) - chosen
+    first = 2 * (rejected - (positive - hits)) / np.maximum(rejected + negative, 1)
+    # Rows of equal score are on one side of any threshold.
+    ends = np.append(np.flatnonzero(np.diff(scores[order])) + 1, [0, len(truth)])
+    return float(((first + second) / 2)[ends].max())
 
 
 def read_runs(path: Path) -> list[Run]:
@@ -199,109 +224,6 @@ def append(path: Path, run: Run) -> None:
         file.write(json.dumps(run) + "\n")
         file.flush()
         os.fsync(file.fileno())
-
-
-def report(args: argparse.Namespace, suite: dict[str, Any], runs: list[Run]) -> str:
-    """A Markdown table: a row a method, its mean, spread, gap closed and worst pair."""
-    methods = list(dict.fromkeys(run["method"] for run in runs))
-    pairs = sorted({(run["source"], run["target"]) for run in runs})
-    mean = {
-        (method, pair): [
-            run["macro_f1"]
-            for run in runs
-            if run["method"] == method and (run["source"], run["target"]) == pair
-        ]
-        for method in methods
-        for pair in pairs
-    }
-    command = " ".join(
-        ["python", "scripts/benchmark_methods.py", "--data", "DATA", "--suite", args.suite,
-         "--methods", *(shlex.quote(method) for method in methods), "--seeds", str(args.seeds),
-         "--out", str(args.out), *(["--set", *args.set] if args.set else [])]
-    )  # fmt: skip
-    lines = [
-        f"# Methods on the {args.suite} pairs",
-        "",
-        f"Macro-F1 in percent on the target's {suite['held_out']}; mean over pairs and seeds, and "
-        "in brackets the standard deviation over seeds, averaged over pairs. `gap closed` is the "
-        "share of the difference between source-only and a model trained on target labels; `worst` "
-        "is the pair with the smallest mean difference to source-only.",
-        "",
-        *_unfinished(methods, pairs, mean),
-        f"Made by `{command}`.",
-        "",
-        "| method | runs | mean | vs source-only | gap closed | worst | pairs worse by > 1 point |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for method in methods:
-        lines.append(_row(method, pairs, mean))
-    lines += ["", "## By pair", "", "| pair | " + " | ".join(methods) + " |"]
-    lines.append("|---" * (len(methods) + 1) + "|")
-    for pair in pairs:
-        cells = [_cell(mean[method, pair]) for method in methods]
-        lines.append(f"| {pair[0]} to {pair[1]} | " + " | ".join(cells) + " |")
-    if runs:
-        newest = runs[-1]
-        lines += [
-            "",
-            f"Versions: {json.dumps(newest['versions'])}. Machine: {json.dumps(newest['machine'])}, "
-            f"precision {newest['precision']}.",
-        ]
-    return "\n".join(lines) + "\n"
-
-
-def _unfinished(methods: list[str], pairs: list[tuple[str, str]], values: Any) -> list[str]:
-    """A warning where some pairs have no run, or fewer than others: means are over what is there."""
-    counts = {method: [len(values[method, pair]) for pair in pairs] for method in methods}
-    most = max((max(own) for own in counts.values()), default=0)
-    short = [method for method, own in counts.items() if min(own) < most]
-    if not short:
-        return []
-    return [
-        f"**Unfinished:** not every pair has {most} run{'s' if most > 1 else ''} of "
-        f"{', '.join(short)}. A method's own mean is over the pairs that have one; its difference to "
-        "source-only is over the same pairs on both sides.",
-        "",
-    ]
-
-
-def _row(method: str, pairs: list[tuple[str, str]], values: dict[Any, list[float]]) -> str:
-    done = [pair for pair in pairs if values[method, pair]]
-    scores = [statistics.fmean(values[method, pair]) for pair in done]
-    spread = [statistics.stdev(v) for pair in done if len(v := values[method, pair]) > 1]
-    runs = sum(len(values[method, pair]) for pair in done)
-    text = f"{100 * statistics.fmean(scores):.1f}"
-    if spread:
-        text += f" ({100 * statistics.fmean(spread):.1f})"
-    gains = {}
-    closed = "-"
-    base = [pair for pair in done if values.get((SOURCE_ONLY, pair))]
-    for pair in base:
-        gains[pair] = statistics.fmean(values[method, pair]) - statistics.fmean(
-            values[SOURCE_ONLY, pair]
-        )
-    if not gains or method == SOURCE_ONLY:
-        return f"| {method} | {runs} | {text} | - | - | - | - |"
-    topped = [pair for pair in gains if values.get((TARGET_TRAINED, pair))]
-    gap = sum(
-        statistics.fmean(values[TARGET_TRAINED, pair]) - statistics.fmean(values[SOURCE_ONLY, pair])
-        for pair in topped
-    )
-    if gap > 0:
-        closed = f"{100 * sum(gains[pair] for pair in topped) / gap:.0f} %"
-    worst = min(gains, key=lambda pair: gains[pair])
-    worse = sum(gain < -0.01 for gain in gains.values())
-    return (
-        f"| {method} | {runs} | {text} | {100 * statistics.fmean(gains.values()):+.1f} | {closed} | "
-        f"{worst[0]} to {worst[1]} {100 * gains[worst]:+.1f} | {worse} |"
-    )
-
-
-def _cell(values: list[float]) -> str:
-    if not values:
-        return ""
-    text = f"{100 * statistics.fmean(values):.1f}"
-    return text + (f" ({100 * statistics.stdev(values):.1f})" if len(values) > 1 else "")
 
 
 if __name__ == "__main__":
