@@ -66,7 +66,9 @@ class SideStream:
     """The rows of one side, dealt out to steps.
 
     The longest rows of all come first: where memory is too small for them, a run should fail at
-    once and not after an hour, and memory that is reused is as large as it need be from then on.
+    once and not after an hour. Of the two longest, one is left for a second step: in the first one,
+    there is no optimizer state yet, nor the kernels of most shapes, and only where the widest batch
+    comes again among these is memory as large as it need be from then on.
 
     Args:
         rows: The side's rows; `rows.domains` tells its domains apart.
@@ -126,6 +128,10 @@ class SideStream:
         sizes = np.diff(places)
         by_length = np.empty_like(sizes)
         by_length[order] = sizes
+        longest = int(by_length[-1])
+        if steps[0] == 0 and 2 <= longest < len(rows):
+            exchanged = [-2, -longest - 1]
+            rows[exchanged] = rows[exchanged[::-1]]
         dealt = np.split(rows, np.cumsum(by_length)[:-1])
         return [dealt[rank] for rank in order]
 

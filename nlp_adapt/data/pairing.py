@@ -112,13 +112,15 @@ class PairedBatches:
     def order_of(self, window: int) -> np.ndarray:
         """The order in which a window's batches, sorted by length, are used.
 
-        The first step has the longest rows, see `SideStream`.
+        The longest rows of all are in the first step and in the middle of the first window, see
+        `SideStream`.
         """
         steps = int(self._edges[window + 1] - self._edges[window])
         order = np.random.default_rng([self.seed, 3, window]).permutation(steps)
         if window == 0:
-            longest = int(order.argmax())
-            order[[0, longest]] = order[[longest, 0]]
+            _put(order, rank=steps - 1, step=0)
+            if steps > 1:
+                _put(order, rank=steps - 2, step=steps // 2)
         return order
 
     def step(self, step: int) -> list[dict[str, Any]]:
@@ -214,3 +216,9 @@ class PairedBatches:
                 known[side.unit_offsets[1:]] - known[side.unit_offsets[:-1]]
             )
         return self._labelled_cache[name]
+
+
+def _put(order: np.ndarray, *, rank: int, step: int) -> None:
+    """Give `step` the batch of `rank`, in exchange for its own."""
+    now = int(np.flatnonzero(order == rank)[0])
+    order[[step, now]] = order[[now, step]]
