@@ -62,8 +62,9 @@ def growth(bench: Bench) -> Section:
         f"every {SAMPLE_EVERY} of {bench.args.memory_steps:,} steps of dann, with nothing collected "
         "by hand. Batches have every width of the data, the widest first. `small` is a random "
         "encoder of two layers, 128 wide; the others are the model of this page. What leaks, leaks "
-        "with every step and shape. With batches of few rows the longest rows of both domains meet "
-        "again only after a tenth of the steps.\n",
+        "with every step and shape. The widest batch comes first, and again in the middle of the first "
+        "window of at most 128 steps; by chance alone batches of few rows would meet it again only "
+        "after hundreds.\n",
         goals,
         "One run each.",
     )
