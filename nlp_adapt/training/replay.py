@@ -124,7 +124,7 @@ def _run_again(model: Any, training: StagedTraining, dump: Checkpoint) -> dict[s
     rows: list[dict[str, Any]] = []
     for process in range(position["processes"]):
         load_random(of_process(dump.tensors["random"], process))
-        batches = training.paired_batches(
+        batches = training.inputs.paired_batches(
             model,
             position["total_steps"],
             training.config.seed + position["stage"],

@@ -237,7 +237,7 @@ class Run:
             steps,
             training.global_batch,
             training.task_model,
-            training.portions,
+            training.inputs.portions,
             self._seconds_per_token(training.task_model) if any(steps.values()) else None,
         )
         if self.main:

@@ -14,11 +14,9 @@ from torch import Tensor
 
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.data.mixing import domain_ids, label_counts
-from nlp_adapt.data.pairing import PairedBatches
 from nlp_adapt.data.preprocessing import EncodedRows
-from nlp_adapt.data.streamed_batches import StreamedBatches
 from nlp_adapt.methods import Stage
-from nlp_adapt.modeling.freezing import freeze, freeze_head, frozen_depth
+from nlp_adapt.modeling.freezing import freeze, freeze_head
 from nlp_adapt.modeling.units import UnitReader
 from nlp_adapt.objectives import AuxiliarySpec, Objective, Setup, build_objective, objective_class
 from nlp_adapt.training.accelerator import precision_of
@@ -26,7 +24,6 @@ from nlp_adapt.training.adaptation_model import AdaptationModel
 from nlp_adapt.training.checkpoint import Checkpoint, CheckpointFolder
 from nlp_adapt.training.continuing import continue_objective
 from nlp_adapt.training.encoder_modes import prepare_encoder
-from nlp_adapt.training.feature_cache import CachedTrunk, cached_trunk
 from nlp_adapt.training.known_rows import KnownRows
 from nlp_adapt.training.ledger import SampleLedger
 from nlp_adapt.training.log import RunLog
@@ -35,9 +32,9 @@ from nlp_adapt.training.random_state import seed_process
 from nlp_adapt.training.saved_state import dump_skipped_step, restore_stage, save_stage
 from nlp_adapt.training.self_test import self_test
 from nlp_adapt.training.shallow import check_fit, fit_head
-from nlp_adapt.training.sharding import requested_sharding
 from nlp_adapt.training.signals import StopRequest
 from nlp_adapt.training.source_weights import SourceWeights
+from nlp_adapt.training.stage_inputs import StageInputs
 from nlp_adapt.training.streamed_target import TargetStream
 from nlp_adapt.training.unfreezing import GradualUnfreezing
 
@@ -133,6 +130,19 @@ class StagedTraining:
         return self.epoch_rows or len(self.rows["source"])
 
     @property
+    def inputs(self) -> StageInputs:
+        """The rows, as stages read them."""
+        return StageInputs(
+            accelerator=self.accelerator,
+            config=self.config,
+            pad_id=self.tokenizer.pad_token_id or 0,
+            rows=self.rows,
+            stream=self.stream,
+            auxiliary=self.auxiliary,
+            scored_rows=self.scored_rows,
+        )
+
+    @property
     def global_batch(self) -> int:
         """Rows per domain in one optimizer step, over all processes and micro-batches."""
         config = self.config
@@ -148,7 +158,7 @@ class StagedTraining:
                 stage.fit,
                 self.task_model,
                 self.rows,
-                pad_id=self.tokenizer.pad_token_id or 0,
+                pad_id=self.inputs.pad_id,
                 precision=precision_of(self.accelerator),
                 seed=self.config.seed,
             )
@@ -160,7 +170,7 @@ class StagedTraining:
         device = self.accelerator.device
         prepare_encoder(self.task_model, self.config, stage.objectives, device)
         model = self.build_stage(stage)
-        batches = self.paired_batches(model, steps, self.config.seed + number)
+        batches = self.inputs.paired_batches(model, steps, self.config.seed + number)
         loop = StageLoop(
             accelerator=self.accelerator,
             model=model,
@@ -175,8 +185,7 @@ class StagedTraining:
         loop.stop_wanted = lambda: self.stop.received is not None
         seed_process(self.config.seed, number, self.accelerator.process_index)
         if not self.config.torch_compile:
-            rows = self._sides_read(model)
-            self_test(model, rows, self.tokenizer.pad_token_id or 0, device)
+            self_test(model, self.inputs.of(model), self.inputs.pad_id, device)
         if self.config.gradual_unfreezing and number == self.unfreezing_stage:
             loop.unfreezing = GradualUnfreezing(
                 loop.trained.task_model, steps, distributed=self.accelerator.num_processes > 1
@@ -184,10 +193,10 @@ class StagedTraining:
         if resume is not None:
             restore_stage(self, loop, resume)
         # The trunk of a sharded model is no trunk that one process could run.
-        model.cached = None if loop.sharded else self.cached_trunk(model, stage)
+        model.cached = None if loop.sharded else self.inputs.cached_trunk(model, stage)
         self.known_rows = model.cached.scored if model.cached is not None else None
         if model.cached is not None:
-            loop.batches = self.paired_batches(model, steps, self.config.seed + number)
+            loop.batches = self.inputs.paired_batches(model, steps, self.config.seed + number)
         label = self.title if number == 0 else f"{self.title} (stage {number + 1})"
         self.log.start_stage(label, steps, done=loop.step, model=self.name, stage=number + 1)
         loop.run()
@@ -238,24 +247,6 @@ class StagedTraining:
             return {"source_weights": dict.fromkeys(self.source_names, equal)}
         return self.source_weights.report()
 
-    def cached_trunk(self, model: AdaptationModel, stage: Stage) -> CachedTrunk | None:
-        """Rows with the output of frozen layers; asked for once the stage's weights are in place."""
-        what = self.config.freeze if stage.freeze is None else stage.freeze
-        depth = frozen_depth(self.task_model, what)
-        if not depth or not self.config.cache_features or self.config.torch_compile or self.stream:
-            return None
-        with self.accelerator.main_process_first():
-            return cached_trunk(
-                self.task_model,
-                depth,
-                self._sides_read(model),
-                model.reader,
-                model.objectives,
-                pad_id=self.tokenizer.pad_token_id or 0,
-                precision=precision_of(self.accelerator),
-                scored=self.scored_rows,
-            )
-
     def scoring(self) -> AbstractContextManager[None]:
         """Inside, the model reads no other rows than `scored_rows`, from their states if it can."""
         return nullcontext() if self.known_rows is None else self.known_rows.used()
@@ -278,64 +269,6 @@ class StagedTraining:
             token_level=self.outside is not None,
             tokens={side: (rows.ids, rows.offsets) for side, rows in self.rows.items()},
             auxiliary=tuple(self.auxiliary),
-        )
-
-    def _sides_read(self, model: AdaptationModel) -> dict[str, EncodedRows]:
-        """Training rows of the sides that the stage's objectives read."""
-        wanted = {
-            side
-            for objective in model.objectives.values()
-            for side in objective.sides(objective.config)
-        }
-        # Rows of auxiliary tasks are called `auxiliary/NAME`.
-        return {side: rows for side, rows in self.rows.items() if side.split("/")[0] in wanted}
-
-    @property
-    def portions(self) -> dict[str, float]:
-        """Rows of a side in a batch, as a share of the source's, where it is not 1."""
-        own = {task.side: task.share for task in self.auxiliary if task.side != "source"}
-        return {"few_shot": self.config.few_shot_share, **own}
-
-    def paired_batches(
-        self,
-        model: AdaptationModel,
-        steps: int,
-        seed: int,
-        share: tuple[int, int] | None = None,
-    ) -> PairedBatches:
-        """Paired batches of the rows that the stage reads.
-
-        Args:
-            model: The stage's model.
-            steps: Its length.
-            seed: Seed of the row order.
-            share: Process and number of processes; default: those of the run.
-        """
-        process, processes = share or (
-            self.accelerator.process_index,
-            self.accelerator.num_processes,
-        )
-        sides = dict(self._sides_read(model) if model.cached is None else model.cached.rows)
-        kind: type[PairedBatches] = PairedBatches
-        extra: dict[str, Any] = {}
-        if self.stream is not None and "target" in sides:
-            kind, extra = StreamedBatches, self.stream.options(seed)
-        return kind(
-            sides,
-            **extra,
-            total_steps=steps,
-            batch_size=self.config.per_device_train_batch_size,
-            pad_id=self.tokenizer.pad_token_id or 0,
-            seed=seed,
-            micro_batches=self.config.gradient_accumulation_steps,
-            processes=processes,
-            process=process,
-            portions=self.portions,
-            # A GPU is rather waited for than filled: one pass is quicker there.
-            # Processes gather the shards of a layer together: each must pass through it as often.
-            divide=self.accelerator.device.type == "cpu"
-            and not self.config.torch_compile
-            and requested_sharding(self.config) is None,
         )
 
     def _after_step(self, number: int, loop: StageLoop) -> bool:

@@ -58,16 +58,16 @@ class Stepper:
         stage = stages_for(trainer.args)[0]
         model = training.build_stage(stage)
         prepare_encoder(model.task_model, trainer.args, stage.objectives, device)
-        batches = training.paired_batches(model, MANY_STEPS, 1)
+        batches = training.inputs.paired_batches(model, MANY_STEPS, 1)
         if both_sides:
             batches = PairedBatches(
                 dict(training.rows), total_steps=MANY_STEPS, batch_size=batches.batch_size,
                 pad_id=batches.pad_id, seed=1, divide=batches.divide,
             )  # fmt: skip
         self.loop = StageLoop(accelerator, model, batches, trainer.args, 5e-5, self.meter)
-        model.cached = training.cached_trunk(model, stage)
+        model.cached = training.inputs.cached_trunk(model, stage)
         if model.cached is not None:
-            self.loop.batches = training.paired_batches(model, MANY_STEPS, 1)
+            self.loop.batches = training.inputs.paired_batches(model, MANY_STEPS, 1)
         self.loop.wrapped.train()
         parameters = model.task_model.parameters()
         self.trainable = sum(one.numel() for one in parameters if one.requires_grad)
