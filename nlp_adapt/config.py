@@ -48,7 +48,7 @@ class AdaptationConfig:
 
     output_dir: str = option("runs/adaptation", "folder for the model, results and logs")
     task: str = option(TASKS[0], "what the labels mean", TASKS)
-    method: str = option("dann", "adaptation method; `nlp-adapt methods` lists them")
+    method: str = option("auto", "adaptation method; `nlp-adapt methods` lists them")
     stages: list[dict[str, Any]] | None = option(
         None, "stages to run instead of a method's own: a list of {objectives, epochs | steps, ...}"
     )

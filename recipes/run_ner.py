@@ -3,8 +3,8 @@
 The same as `nlp-adapt train`, spelled out in Python, to read from top to bottom and to change:
 
     python recipes/run_ner.py recipes/ner/quickstart.yaml
-    python recipes/run_ner.py recipes/ner/dann.yaml --max_steps 50
-    python recipes/run_ner.py recipes/ner/dann.yaml --source news.conll --target tweets.txt
+    python recipes/run_ner.py recipes/ner/auto.yaml --max_steps 50
+    python recipes/run_ner.py recipes/ner/auto.yaml --source news.conll --target tweets.txt
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def main() -> None:
 def read_recipe() -> Recipe:
     """The recipe file, with the few keys changed that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("config", nargs="?", default="recipes/ner/dann.yaml")
+    parser.add_argument("config", nargs="?", default="recipes/ner/auto.yaml")
     for key in ("model", "source", "target", "output_dir", "method", "max_steps", "seed"):
         parser.add_argument(f"--{key}")
     parser.add_argument("--overwrite", action="store_true", default=None)

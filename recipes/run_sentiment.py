@@ -2,8 +2,8 @@
 
 The same as `nlp-adapt train`, spelled out in Python, to read from top to bottom and to change:
 
-    python recipes/run_sentiment.py --config recipes/sentiment/dann.yaml
-    python recipes/run_sentiment.py --config recipes/sentiment/dann.yaml --max_steps 50
+    python recipes/run_sentiment.py --config recipes/sentiment/auto.yaml
+    python recipes/run_sentiment.py --config recipes/sentiment/auto.yaml --max_steps 50
     python recipes/run_sentiment.py --source reviews.csv --target tweets.jsonl --output_dir runs/mine
 """
 
@@ -58,7 +58,7 @@ def main() -> None:
 def read_recipe() -> Recipe:
     """The recipe file, with the few keys changed that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--config", default="recipes/sentiment/dann.yaml")
+    parser.add_argument("--config", default="recipes/sentiment/auto.yaml")
     for key in ("model", "source", "target", "output_dir", "method", "max_steps", "seed"):
         parser.add_argument(f"--{key}")
     parser.add_argument("--overwrite", action="store_true", default=None)

@@ -88,7 +88,7 @@ def propose(args: argparse.Namespace) -> list[Line]:
     lines += _label_map(source, held or target)
     name = f"{source.name}-to-{target.name}".replace("/", "-").replace(":", "-")
     lines += [("output_dir", f"runs/{name}", ""), ("", None, "")]
-    lines += _method(source, held or target)
+    lines.append(("method", "auto", "for a first try; `nlp-adapt methods` lists the others"))
     lines += _sizes(source, longest, measured)
     if not (held or target).label_names:
         lines += [
@@ -149,23 +149,6 @@ def _label_map(source: Domain, target: Domain) -> list[Line]:
     ours = entity_types(names) if source.task == TAGGING else names
     proposal = propose_label_map(ours, space.target_only)
     return [("label_map", proposal, "by name alone: CHECK it; ignore leaves rows or types out")]
-
-
-def _method(source: Domain, target: Domain) -> list[Line]:
-    from nlp_adapt.data.doctor import examine
-
-    codes = {finding.code for finding in examine(source, target)}
-    others = "`nlp-adapt methods` lists the others"
-    if source.task == TAGGING:
-        return [
-            ("method", "cdan", f"a discriminator that knows the predicted tags; {others}"),
-            ("domain_words", "balanced", "entities weigh as much as all other words"),
-            ("lambda_max", 0.1, "strength of the adversary: too much turns words into entities"),
-        ]
-    if "class-shares" in codes:
-        why = "the classes have other proportions in the target"
-        return [("method", "iw_cdan", f"{why}; {others}")]
-    return [("method", "cdan", f"a discriminator that knows the predicted class; {others}")]
 
 
 def _sizes(source: Domain, longest: int, measured: str) -> list[Line]:

@@ -48,7 +48,7 @@ COMMANDS = {
 DESCRIPTION = """\
 Adapt a Hugging Face text classifier or tagger to a domain that has no labels.
 
-  nlp-adapt train --config recipes/sentiment/dann.yaml --source reviews.csv --target tweets.jsonl
+  nlp-adapt train --config recipes/sentiment/auto.yaml --source reviews.csv --target tweets.jsonl
   nlp-adapt evaluate runs/adaptation --data labelled_tweets.csv
   nlp-adapt predict runs/adaptation new_tweets.csv --out predictions.csv
 """

@@ -18,7 +18,7 @@ def train_words(
         *("--target", toy_target_jsonl, "--target-test", toy_target_jsonl),
         *("--max-steps", 4, "--per-device-train-batch-size", 8, "--learning-rate", "1e-3"),
         *("--precision", "fp32", "--max-length", 32, "--logging-steps", 1, "--disable-tqdm"),
-        *("--options.dann.lambda_max", 0.5),
+        *("--method", "dann", "--options.dann.lambda_max", 0.5),
     )
 
 

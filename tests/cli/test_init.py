@@ -28,7 +28,7 @@ def test_a_recipe_for_texts_runs(init, run_cli, toy_source_csv, toy_target_jsonl
     code, text, err = init("--source", toy_source_csv, "--target", toy_target_jsonl)
     assert (code, err) == (0, "")
     recipe = load_recipe(tmp_path / "recipe.yaml")
-    assert (recipe.task, recipe.method) == ("sequence-classification", "cdan")
+    assert (recipe.task, recipe.method) == ("sequence-classification", "auto")
     assert (recipe.max_length, recipe.num_train_epochs) == (32, 5)
     assert "# 96 labelled rows: 48 negative, 48 positive" in text
     assert recipe.label_map == {}
@@ -37,7 +37,7 @@ def test_a_recipe_for_texts_runs(init, run_cli, toy_source_csv, toy_target_jsonl
         "--output_dir", tmp_path / "run", "--disable_tqdm", "--precision", "fp32",
     )  # fmt: skip
     assert code == 0
-    assert json.loads(out)["method"] == "cdan"
+    assert json.loads(out)["method"] == "auto"
 
 
 def test_tagged_files_are_recognised_and_their_types_mapped(init, tmp_path):
@@ -46,16 +46,9 @@ def test_tagged_files_are_recognised_and_their_types_mapped(init, tmp_path):
     code, text, _ = init("--source", news, "--target", notes)
     assert code == 0
     recipe = load_recipe(tmp_path / "recipe.yaml")
-    assert recipe.task == "token-classification"
+    assert (recipe.task, recipe.method) == ("token-classification", "auto")
     assert recipe.label_map == {"disease": "ignore", "person": "PER"}
     assert "CHECK" in text
-
-
-def test_other_proportions_choose_a_method_that_minds_them(init, tmp_path):
-    source = write(tmp_path / "a.csv", "text,label\n" + "so good,pos\nso bad,neg\n" * 30)
-    target = write(tmp_path / "b.csv", "text,label\n" + "my bus,pos\n" + "late bus,neg\n" * 60)
-    _, _, _ = init("--source", source, "--target", target)
-    assert load_recipe(tmp_path / "recipe.yaml").method == "iw_cdan"
 
 
 def test_long_texts_get_long_rows_and_small_batches(init, tmp_path):

@@ -59,6 +59,7 @@ def train(folder, shards, processes, stop_at=None, resume=False):
     loop_module.StageLoop._forward_backward = watched
     args = AdaptationConfig(
         output_dir=str(folder / "run"),
+        method="dann",
         streaming=True,
         shuffle_buffer_size=10,
         precision="fp32",

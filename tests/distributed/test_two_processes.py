@@ -137,7 +137,7 @@ def test_the_command_line_runs_under_torchrun(tmp_path, tiny_model_dir, toy_sour
     assert results == json.loads((run_folder / "results.json").read_text())
     assert results["machine"]["processes"] == 2
     lines = [json.loads(line) for line in (run_folder / "log.jsonl").open()]
-    steps = [(line["model"], line["step"]) for line in lines if "task" in line]
+    steps = [(line["model"], line["stage"], line["step"]) for line in lines if "task" in line]
     assert len(steps) == len(set(steps))
 
 

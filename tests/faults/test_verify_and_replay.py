@@ -18,7 +18,7 @@ def words(tiny_model_dir, toy_source_csv, toy_target_jsonl):
     return (
         *("train", "--model", tiny_model_dir, "--source", toy_source_csv, "--max_steps", 3),
         *("--target", toy_target_jsonl, "--precision", "fp32", "--no_compare_source_only"),
-        *("--per_device_train_batch_size", 4, "--disable_tqdm"),
+        *("--per_device_train_batch_size", 4, "--disable_tqdm", "--method", "dann"),
     )
 
 

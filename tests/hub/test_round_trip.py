@@ -27,7 +27,15 @@ def train_words(
         *("--target", toy_target_jsonl, "--target-test", toy_target_jsonl),
         *("--max-steps", 2, "--per-device-train-batch-size", 8, "--max-length", 32),
         *("--precision", "fp32", "--disable-tqdm", "--no-compare-source-only"),
-        *("--push-to-hub", "--hub-model-id", "me/model", "--output-dir", tmp_path / "run"),
+        *(
+            "--method",
+            "dann",
+            "--push-to-hub",
+            "--hub-model-id",
+            "me/model",
+            "--output-dir",
+            tmp_path / "run",
+        ),
     )
 
 
@@ -97,8 +105,8 @@ from nlp_adapt import AdaptationConfig, AdaptationTrainer
 
 trainer = AdaptationTrainer.from_pretrained(
     "me/model",
-    AdaptationConfig(output_dir={str(tmp_path / "next")!r}, max_steps=1, learning_rate=0.0,
-                     head_learning_rate=0.0, weight_decay=0.0, precision="fp32", disable_tqdm=True,
+    AdaptationConfig(output_dir={str(tmp_path / "next")!r}, method="dann", max_steps=1,
+                     learning_rate=0.0, head_learning_rate=0.0, weight_decay=0.0, precision="fp32", disable_tqdm=True,
                      compare_source_only=False, per_device_train_batch_size=8),
     {str(train_words[4])!r}, {str(train_words[6])!r},
 )

@@ -144,7 +144,7 @@ def test_the_recipe_can_be_run_again(results: dict[str, Any], tmp_path: Path) ->
     block = build_card(results, recipe.to_dict()).split("```yaml\n")[1].split("\n```")[0]
     shown = yaml.safe_load(block)
     assert shown == {
-        "method": "dann",
+        "method": "auto",
         "lambda_max": 0.3,
         "seed": 7,
         "model": "builtin:minilm-l6",

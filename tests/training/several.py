@@ -46,7 +46,13 @@ def domains_of(task):
 
 def several_trainer(folder, task="sequence-classification", few_shot=2, **options):
     """A trainer with two sources, two targets and labelled rows of both targets."""
-    defaults = {**BRIEF, "output_dir": str(folder / "run"), "task": task, "max_steps": 3}
+    defaults = {
+        **BRIEF,
+        "method": "dann",
+        "output_dir": str(folder / "run"),
+        "task": task,
+        "max_steps": 3,
+    }
     sources, targets = domains_of(task)
     if task == TAGS:
         model = tiny_model("bert", "TokenClassification", len(TAG_NAMES))

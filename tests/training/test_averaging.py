@@ -217,7 +217,9 @@ def test_of_adapters_only_what_trains_is_averaged(tmp_path, monkeypatch):
         release(self)
 
     monkeypatch.setattr(stages_module.StageLoop, "release", look)
-    trainer = lora_trainer(tmp_path, saved_base(tmp_path), **{**OPTIONS, "max_steps": 3})
+    trainer = lora_trainer(
+        tmp_path, saved_base(tmp_path), method="dann", **{**OPTIONS, "max_steps": 3}
+    )
     trainer.train()
     trained = {name for name, value in trainer.model.named_parameters() if value.requires_grad}
     assert kept == [trained]

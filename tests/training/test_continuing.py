@@ -30,6 +30,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def continued(run: Path, folder: Path, **options: Any) -> AdaptationTrainer:
     settings = {
+        "method": "dann",
         "output_dir": str(folder / "next"),
         "precision": "fp32",
         "max_steps": 1,

@@ -32,6 +32,7 @@ def toy_domain(name, first_word, rows=24, labelled=True):
 
 def trainer_for(tmp_path, architecture="bert", **options):
     defaults = {
+        "method": "dann",
         "output_dir": str(tmp_path / "run"),
         "precision": "fp32",
         "max_steps": 2,

@@ -37,7 +37,7 @@ def trainer_for(folder, shards, **options):
         compare_source_only=False,
         disable_tqdm=True,
         data_doctor="off",
-        **options,
+        **{"method": "dann", **options},
     )
     return AdaptationTrainer(
         tiny_model(),
@@ -120,7 +120,15 @@ def words(tmp_path, tiny_model_dir, toy_source_csv):
         *("train", "--model", tiny_model_dir, "--source", toy_source_csv, "--streaming"),
         *("--target", folder, "--output_dir", tmp_path / "run", "--shuffle_buffer_size", 15),
         *("--max_steps", 40, "--precision", "fp32", "--no_compare_source_only"),
-        *("--per_device_train_batch_size", 2, "--disable_tqdm", "--data_doctor", "off"),
+        *(
+            "--per_device_train_batch_size",
+            2,
+            "--disable_tqdm",
+            "--data_doctor",
+            "off",
+            "--method",
+            "dann",
+        ),
     )
 
 
