@@ -184,7 +184,7 @@ def _class_shares(source: DomainView, target: DomainView) -> Iterator[Finding]:
         "both",
         f"the classes have other proportions in the two domains (source and target: {listed}).",
         "Aligning the domains can then mix classes up: compare with the source-only model, and "
-        "try iw_dann or iw_cdan.",
+        "take auto or iw_cdan rather than dann.",
     )
 
 
