@@ -71,6 +71,13 @@ class Trunk:
         self._lower = nn.ModuleList(layers[:depth])
         self._upper = nn.ModuleList(layers[depth:])
 
+    def of_copy(self, task_model: Any) -> Trunk:
+        """The same part of a copy of the model."""
+        other = Trunk(task_model, self.depth)
+        if len(self._upper) > len(other._upper):
+            other._upper.append(_Passed())
+        return other
+
     @contextmanager
     def skipped(self, states: Tensor) -> Iterator[None]:
         """Inside, the model runs its upper layers on `states` `[rows, width, size]` alone."""

@@ -12,6 +12,7 @@ import dataclasses
 import math
 import typing
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar
@@ -104,12 +105,17 @@ class StepView:
         progress: How far the stage has come.
         encode: Runs the task model on (possibly changed) inputs and splits the result by domain.
         task_model: The model under training.
+        skipping: Given a copy of the task model and a batch or a side of it: inside, the copy does
+            not run frozen layers whose output is known.
     """
 
     batch: dict[str, Any]
     progress: Progress
     encode: Callable[[dict[str, Any]], tuple[DomainOutput, DomainOutput]]
     task_model: nn.Module
+    skipping: Callable[[nn.Module, dict[str, Any]], AbstractContextManager[None]] = field(
+        default=lambda copy, inputs: nullcontext(), kw_only=True
+    )
 
     @cached_property
     def outputs(self) -> tuple[DomainOutput, DomainOutput]:
@@ -180,6 +186,11 @@ class Objective(nn.Module):
                     f"{name}.{item.name} is '{value}', but must be one of {', '.join(choices)}"
                 )
         return config
+
+    @property
+    def reads_rows_as_they_are(self) -> bool:
+        """Whether it needs no other text or embeddings than those of the rows, and no frozen layer."""
+        return type(self).forward is Objective.forward
 
     def forward(self, view: StepView) -> dict[str, Tensor]:
         """Terms of one micro-batch; override only to take another view of the text."""

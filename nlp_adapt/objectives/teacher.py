@@ -126,6 +126,11 @@ class TeacherObjective(Objective):
         elif config.edit_model is not None:
             raise ConfigError(f"{self.name}.edit_model is there for edit infill alone.")
 
+    @property
+    def reads_rows_as_they_are(self) -> bool:
+        """Whether the student's words are not edited; the teacher's never are."""
+        return self.editor is None
+
     def forward(self, view: StepView) -> dict[str, Tensor]:
         """The terms, from the teacher's logits of the clean target and the student's of its view."""
         if view.progress.step == 0:
@@ -134,7 +139,8 @@ class TeacherObjective(Objective):
         clean = select_side(view.batch, "target")
         if clean["labels"].shape[0] == 0:
             return {self.name: 0.0 * view.target.logits.float().sum()}
-        logits = self.teacher(clean)
+        with view.skipping(self.teacher.model, clean):
+            logits = self.teacher(clean)
         student = view.target if self.editor is None else view.encode(self.editor(clean))[1]
         return self.compare(logits, student, view.progress)
 

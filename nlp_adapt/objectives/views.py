@@ -30,8 +30,9 @@ def select_side(batch: dict[str, Any], side: str) -> dict[str, Any]:
     chosen = slice(0, units) if side == "source" else slice(units, None)
     first = 0 if side == "source" else split
     selected = dict(batch)
-    for name in ("input_ids", "attention_mask"):
-        selected[name] = batch[name][rows]
+    for name in ("input_ids", "attention_mask", "trunk_states"):
+        if name in batch:
+            selected[name] = batch[name][rows]
     for name in ("labels", "domains"):
         selected[name] = batch[name][chosen]
     selected["unit_rows"] = batch["unit_rows"][chosen] - first

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -85,8 +86,16 @@ class AdaptationModel(nn.Module):
     def _view(self, batch: dict[str, Any], progress: Progress, measure: bool) -> StepView:
         features = self.reader.domain_features
         if measure and can_measure(self.task_model, features):
-            return MeasuredView(batch, progress, self._read, self.task_model, features)
-        return StepView(batch, progress, self._read, self.task_model)
+            return MeasuredView(
+                batch, progress, self._read, self.task_model, features, skipping=self._skipping
+            )
+        return StepView(batch, progress, self._read, self.task_model, skipping=self._skipping)
+
+    def _skipping(self, copy: nn.Module, inputs: Mapping[str, Any]) -> AbstractContextManager[None]:
+        """Inside, a copy of the task model does not run the layers below cached states either."""
+        if self.cached is None:
+            return nullcontext()
+        return self.cached.used(inputs["trunk_states"], copy)
 
     def _read(self, inputs: dict[str, Any]) -> tuple[DomainOutput, DomainOutput]:
         """Units of both domains; the layers below cached states are not run."""

@@ -64,14 +64,15 @@ class CachedTrunk:
     scored: KnownRows | None = None
 
     @contextmanager
-    def used(self, states: Tensor) -> Iterator[None]:
-        """Inside, the model starts from the cached `states` of a batch.
+    def used(self, states: Tensor, copy: nn.Module | None = None) -> Iterator[None]:
+        """Inside, the model, or a copy of it, starts from the cached `states` of a batch.
 
         A head on one token a row runs in float32, whatever the run's precision: to cast its weights
         at each step takes longer than smaller numbers save.
         """
+        trunk = self.trunk if copy is None else self.trunk.of_copy(copy)
         full = torch.autocast(states.device.type, enabled=False)
-        with self.trunk.skipped(restored(states)), full if self.first_only else nullcontext():
+        with trunk.skipped(restored(states)), full if self.first_only else nullcontext():
             yield
 
 
@@ -135,9 +136,7 @@ def _fitting_trunk(
     pad_id: int,
 ) -> tuple[Trunk, bool]:
     """The part to skip, and whether its output is needed for each row's first token alone."""
-    own_view = [
-        name for name, one in objectives.items() if type(one).forward is not Objective.forward
-    ]
+    own_view = [name for name, one in objectives.items() if not one.reads_rows_as_they_are]
     if own_view:
         raise _UnsuitableError(f"{', '.join(own_view)} reads the text itself")
     try:

@@ -48,6 +48,22 @@ def test_every_view_of_the_tokens(tmp_path, cache, view, freeze):
     assert_same_training(tmp_path, cache, freeze=freeze, domain_features=view)
 
 
+@pytest.mark.parametrize("architecture", SEPARATE)
+@pytest.mark.parametrize("freeze", [1, "all"])
+def test_a_teacher_starts_from_the_same_states(tmp_path, cache, architecture, freeze, monkeypatch):
+    """In its stage too no token passes a frozen layer; with edited words it has to."""
+    entered = []
+    original = trunk_module.Trunk.of_copy
+    monkeypatch.setattr(
+        trunk_module.Trunk, "of_copy", lambda self, copy: entered.append(1) or original(self, copy)
+    )
+    assert_same_training(
+        tmp_path, cache, architecture=architecture, freeze=freeze, method="auto", max_steps=6,
+        options={"self_training": {"ramp": 0.0, "confidence": 0.0}},
+    )  # fmt: skip
+    assert len(entered) == 4  # steps of the second stage
+
+
 @pytest.mark.parametrize("options", [{"lora": True, "freeze": 1}, {"method": "cdan", "freeze": 2},
                                      {"method": "iw_dann", "freeze": "all"}])  # fmt: skip
 def test_other_methods_and_adapters(tmp_path, cache, options):
@@ -89,14 +105,16 @@ def test_taggers(tmp_path, cache):
         torch.testing.assert_close(weights(tmp_path / "cached")[name], value, atol=1e-5, rtol=0)
 
 
-def test_no_token_passes_a_frozen_layer_twice(tmp_path, cache, monkeypatch):
+@pytest.mark.parametrize("method", ["dann", "auto"])
+def test_no_token_passes_a_frozen_layer_twice(tmp_path, cache, monkeypatch, method):
     calls = []
     original = trunk_module.Trunk.states
     monkeypatch.setattr(
         trunk_module.Trunk, "states",
         lambda self, inputs: calls.append(len(inputs["input_ids"])) or original(self, inputs),
     )  # fmt: skip
-    first = trainer_for(tmp_path / "one", freeze=1, **{**OPTIONS, "compare_source_only": True})
+    options = {**OPTIONS, "method": method, "compare_source_only": True}
+    first = trainer_for(tmp_path / "one", freeze=1, **options)
     first.train()
     sizes = {len(rows) for rows in first.data.train.values()}
     # Each stage probes a few rows; the twin and the adapted model then share the source's states.
@@ -191,6 +209,13 @@ def test_a_damaged_cache_is_made_anew(tmp_path, cache, caplog):
     [
         ({"architecture": "albert", "freeze": "all"}, "layers of albert cannot"),
         ({"method": "vat", "freeze": 1}, "vat reads the text itself"),
+        (
+            {
+                "stages": [{"objectives": {"task": {}, "self_training": {"edit": "mask"}}}],
+                "freeze": 1,
+            },
+            "self_training reads the text itself",
+        ),
     ],
 )
 def test_what_cannot_be_cached_trains_all_the_same(tmp_path, cache, caplog, options, reason):
