@@ -42,6 +42,8 @@ class EncodedRows:
         teacher: `[units, classes]` float32 logits of a teacher, where a run distils one.
         row_labels: `[rows, tasks]` class index of each row as a whole in auxiliary tasks, -100
             where unknown; None where no such task reads these rows.
+        planned_lengths: `[rows]` lengths by which batches are planned, where they are not those of
+            what is kept: rows cut to their first token meet the same rows as when whole.
     """
 
     ids: np.ndarray
@@ -55,6 +57,7 @@ class EncodedRows:
     states: np.ndarray | None = None
     teacher: np.ndarray | None = None
     row_labels: np.ndarray | None = None
+    planned_lengths: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1

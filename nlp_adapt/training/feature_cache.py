@@ -174,8 +174,13 @@ def _with_states(
 
 
 def first_tokens(rows: EncodedRows) -> EncodedRows:
-    """The same rows, cut to their first token."""
-    return replace(rows, ids=rows.ids[rows.offsets[:-1]], offsets=np.arange(len(rows) + 1))
+    """The same rows, cut to their first token; batches hold the same rows as before."""
+    return replace(
+        rows,
+        ids=rows.ids[rows.offsets[:-1]],
+        offsets=np.arange(len(rows) + 1),
+        planned_lengths=rows.lengths,
+    )
 
 
 @dataclass(frozen=True)

@@ -105,6 +105,36 @@ def test_taggers(tmp_path, cache):
         torch.testing.assert_close(weights(tmp_path / "cached")[name], value, atol=1e-5, rtol=0)
 
 
+def uneven_domain(name, count):
+    """Texts of 1 to 14 words."""
+    texts = [" ".join(f"word{(i * k) % 20}" for k in range(1, 2 + i % 14)) for i in range(count)]
+    labels, places = [i % 2 for i in range(count)], [f"{name}:{i}" for i in range(count)]
+    rows = make_dataset("sequence-classification", texts, places, labels, ("bad", "good"))
+    return Domain(name, "sequence-classification", train=rows)
+
+
+@pytest.mark.parametrize("method", ["dann", "auto"])
+@pytest.mark.parametrize("freeze", [1, "all"])
+def test_rows_of_unlike_length_meet_in_the_same_batches(tmp_path, cache, method, freeze):
+    """Whole or cut to their first token, and from one pass over them to the next."""
+    ledgers = []
+    for name, cached in (("plain", False), ("cached", True)):
+        config = AdaptationConfig(
+            output_dir=str(tmp_path / name / "run"), freeze=freeze, cache_features=cached,
+            method=method, data_doctor="off", precision="fp32", disable_tqdm=True,
+            per_device_train_batch_size=4, **{**OPTIONS, "max_steps": 24},
+        )  # fmt: skip
+        trainer = AdaptationTrainer(
+            tiny_model("bert"), config, uneven_domain("a", 43), uneven_domain("b", 30),
+            processing_class=tiny_tokenizer(),
+        )  # fmt: skip
+        ledgers.append(trainer.train()["adapted"]["ledger"])
+        assert bool(list(cache.glob("*.states"))) is cached
+    assert ledgers[0] == ledgers[1]
+    for name, value in weights(tmp_path / "plain").items():
+        torch.testing.assert_close(weights(tmp_path / "cached")[name], value, atol=1e-5, rtol=0)
+
+
 @pytest.mark.parametrize("method", ["dann", "auto"])
 def test_no_token_passes_a_frozen_layer_twice(tmp_path, cache, monkeypatch, method):
     calls = []
