@@ -66,9 +66,10 @@ class SideStream:
     """The rows of one side, dealt out to steps.
 
     The longest rows of all come first: where memory is too small for them, a run should fail at
-    once and not after an hour. Of the two longest, one is left for a second step: in the first one,
-    there is no optimizer state yet, nor the kernels of most shapes, and only where the widest batch
-    comes again among these is memory as large as it need be from then on.
+    once and not after an hour. The second longest waits for the middle of the first window: in the
+    first step there is no optimizer state yet, nor the kernels of most shapes, and only where the
+    widest batch comes again among these is memory as large as it need be from then on. A pass that
+    ends before that begins anew with the widest rows soon enough.
 
     Args:
         rows: The side's rows; `rows.domains` tells its domains apart.
@@ -79,7 +80,8 @@ class SideStream:
 
     def __init__(self, rows: EncodedRows, per_step: int, seed: int, salt: int) -> None:
         self.per_step = per_step
-        self._lengths = rows.lengths
+        planned = rows.planned_lengths
+        self._lengths = rows.lengths if planned is None else planned
         found = domain_ids(rows)
         self._members, salts = [np.arange(len(rows))], [salt]
         if len(found) > 1:
@@ -117,6 +119,8 @@ class SideStream:
             for start, stop in pairwise(edges):
                 ranks = order[start - first : stop - first].argsort().argsort()
                 dealt += self._deal(index, np.arange(start, stop + 1), ranks)
+            if first == 0:
+                _share_longest(dealt, (last - first) // 2, int(edges[1]))
             parts.append(dealt)
         return np.stack([np.concatenate(step) for step in zip(*parts, strict=True)])
 
@@ -128,10 +132,6 @@ class SideStream:
         sizes = np.diff(places)
         by_length = np.empty_like(sizes)
         by_length[order] = sizes
-        longest = int(by_length[-1])
-        if steps[0] == 0 and 2 <= longest < len(rows):
-            exchanged = [-2, -longest - 1]
-            rows[exchanged] = rows[exchanged[::-1]]
         dealt = np.split(rows, np.cumsum(by_length)[:-1])
         return [dealt[rank] for rank in order]
 
@@ -139,6 +139,18 @@ class SideStream:
         """How many of the side's places before each edge belong to the domain `index`."""
         domains = len(self._streams)
         return (edges - index + domains - 1) // domains
+
+
+def _share_longest(dealt: list[np.ndarray], middle: int, pass_end: int) -> None:
+    """Exchange the second longest row of all for the longest of the step in the middle.
+
+    Args:
+        dealt: The rows of each step of the first window, each sorted by length; changed in place.
+        middle: The step.
+        pass_end: Where the first pass ends: a later one may hold the row itself.
+    """
+    if 0 < middle < pass_end and len(dealt[0]) > 1 and len(dealt[middle]):
+        dealt[0][-2], dealt[middle][-1] = dealt[middle][-1], dealt[0][-2]
 
 
 def salt_of(side: str) -> int:

@@ -114,8 +114,13 @@ def padding_of(plan, steps):
     for step in range(steps):
         (batch,) = plan.step(step)
         tokens += int(batch["attention_mask"].sum())
-        padded += sum(rows * width for rows, width in batch["passes"])
+        padded += padded_tokens(batch)
     return 1 - tokens / padded
+
+
+def padded_tokens(batch):
+    """Real tokens and padding, which is what memory depends on."""
+    return sum(rows * width for rows, width in batch["passes"])
 
 
 def test_batches_hold_rows_of_like_length():
@@ -129,12 +134,14 @@ def test_batches_hold_rows_of_like_length():
 def test_the_longest_rows_come_at_once_and_in_the_middle_of_the_first_window():
     for seed in range(3):
         data = sides(400, 300)
-        plan = batches_for(data, total_steps=300, seed=seed)
+        plan = batches_for(data, total_steps=60, seed=seed)
         middle = int(plan._edges[1]) // 2
         for name, rows in data.items():
             two = np.sort(rows.lengths)[-2:]
             longest = [rows.lengths[plan.rows_of(step)[name]].max() for step in (middle, 0)]
             assert longest == two.tolist()
+        padded = [padded_tokens(plan.step(step)[0]) for step in range(60)]
+        assert padded[0] == max(padded)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 5])
@@ -163,8 +170,8 @@ def test_no_later_window_has_a_wider_batch_than_the_first_step(domains):
         expected += [longest[0], *longest[2 : each + 1]]
     first = plan.rows_of(0)["source"]
     np.testing.assert_array_equal(np.sort(rows.lengths[first]), np.sort(expected))
-    for step in range(1, 700):
-        assert rows.lengths[plan.rows_of(step)["source"]].max() <= rows.lengths[first].max()
+    padded = [padded_tokens(plan.step(step)[0]) for step in range(700)]
+    assert padded[0] == max(padded)
     seen = np.concatenate([plan.rows_of(step)["source"] for step in range(700)])
     assert set(np.bincount(seen, minlength=2000)) == {2, 3}
 
@@ -180,7 +187,7 @@ def test_domains_of_unlike_length_cost_little_padding_where_batches_may_be_divid
         for divide in (False, True)
     )
     assert together > 0.15
-    assert divided < 0.065
+    assert divided < 0.06
 
 
 def test_collate_puts_rows_and_units_where_they_belong():
