@@ -10,7 +10,12 @@ import torch
 
 from nlp_adapt.errors import ModelError
 from nlp_adapt.modeling.hub_adapters import fetch_adapters
-from nlp_adapt.modeling.lora import ADAPTER_CONFIG, ADAPTER_WEIGHTS, STANDS_ON_ADAPTERS
+from nlp_adapt.modeling.lora import (
+    ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
+    STANDS_ON_ADAPTERS,
+    unloaded,
+)
 
 
 def resolve_model(model: str) -> str:
@@ -152,7 +157,7 @@ def _load_adapter_folder(
         )
     base = load_task_model(adapter_base(folder), auto_class, label_names, attn_implementation)
     try:
-        model = PeftModel.from_pretrained(base, str(folder)).merge_and_unload(safe_merge=True)
+        model = unloaded(PeftModel.from_pretrained(base, str(folder)))
         setattr(model, STANDS_ON_ADAPTERS, True)
         return model
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:

@@ -101,6 +101,28 @@ def merged(task_model: Any) -> Any:
     return model.requires_grad_(True)
 
 
+def unloaded(wrapper: Any) -> Any:
+    """The plain model of a PEFT wrapper, its adapters multiplied into the weights.
+
+    Heads are taken out first: beside IA3, PEFT's own unloading wants a weight of each, and a pooler
+    or a head of several layers has none (huggingface/peft#3213).
+
+    Args:
+        wrapper: A `peft.PeftModel`; of no more use afterwards.
+    """
+    from peft.utils import ModulesToSaveWrapper
+
+    model = wrapper.get_base_model()
+    heads = [(n, m) for n, m in model.named_modules() if isinstance(m, ModulesToSaveWrapper)]
+    for name, head in heads:
+        parent, _, child = name.rpartition(".")
+        plain = head.unload_and_optionally_merge_module(
+            merge=True, safe_merge=True, adapter_names=None
+        )
+        setattr(model.get_submodule(parent), child, plain)
+    return wrapper.merge_and_unload(safe_merge=True)
+
+
 def save_task_model(task_model: Any, folder: Path, *, merge: bool = False) -> None:
     """Write a task model: plain, or its adapters as a PEFT folder.
 
@@ -112,7 +134,7 @@ def save_task_model(task_model: Any, folder: Path, *, merge: bool = False) -> No
     """
     merge = merge or getattr(task_model, STANDS_ON_ADAPTERS, False)
     if hasattr(task_model, "get_base_model"):  # a PEFT wrapper that the caller made
-        plain = task_model.merge_and_unload() if merge else task_model
+        plain = unloaded(task_model) if merge else task_model
         plain.save_pretrained(folder)
     elif not has_adapters(task_model):
         task_model.save_pretrained(folder)

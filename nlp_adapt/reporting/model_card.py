@@ -193,8 +193,8 @@ def _usage(results: Mapping[str, Any], adapters: bool) -> str:
         f'folder = "{PLACE_OF_MODEL}"\n'
         "config = AutoConfig.from_pretrained(folder)\n"
         f"base = AutoModelFor{kind}.from_pretrained({base}, config=config)\n"
-        "merged = PeftModel.from_pretrained(base, folder).merge_and_unload()\n"
-        f'model = pipeline("{PIPELINES[task]}", model=merged, tokenizer=folder{options})\n{last}'
+        "adapted = PeftModel.from_pretrained(base, folder).get_base_model()\n"
+        f'model = pipeline("{PIPELINES[task]}", model=adapted, tokenizer=folder{options})\n{last}'
     )
 
 

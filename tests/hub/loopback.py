@@ -46,7 +46,9 @@ class Repo:
 
     def add(self, ref: str, message: str, files: Files, parent: str | None) -> Commit:
         """A new commit at the head of `ref`."""
-        oid = hashlib.sha1(f"{len(self.commits)} {ref} {message}".encode()).hexdigest()
+        contents = {path: hashlib.sha1(content).hexdigest() for path, content in files.items()}
+        told = f"{len(self.commits)} {ref} {message} {contents}"
+        oid = hashlib.sha1(told.encode()).hexdigest()
         self.commits[oid] = Commit(oid, message, files, parent)
         self.refs[ref] = oid
         return self.commits[oid]

@@ -121,15 +121,19 @@ answer = [same, results["model"], results["labels"]]
     assert client.program(program) == [[True, True], "me/model", ["negative", "positive"]]
 
 
+@pytest.mark.parametrize("kind", ["lora", "ia3"])
 def test_adapters_are_pushed_and_opened_by_plain_peft(
     hub: LoopbackHub,
     client: Client,
     train_words: Sequence[object],
     tiny_model_dir: Path,
     tmp_path: Path,
+    kind: str,
 ) -> None:
     hub.put("me/encoder", files_of(tiny_model_dir))
-    code, _, err = client.command(*train_words, "--model", "me/encoder", "--lora")
+    code, _, err = client.command(
+        *(*train_words, "--model", "me/encoder", "--lora", "--lora-type", kind)
+    )
     assert code == 0, err
     files = hub.repos["models/me/model"].files
     assert "adapter_model.safetensors" in files

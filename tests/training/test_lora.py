@@ -13,6 +13,7 @@ from nlp_adapt.data.domain import Domain, make_dataset
 from nlp_adapt.errors import ConfigError, ModelError
 from nlp_adapt.inference import load_predictor
 from nlp_adapt.methods import METHODS
+from nlp_adapt.modeling.backbone import load_task_model
 from nlp_adapt.modeling.features import FeatureTap
 from nlp_adapt.modeling.freezing import freeze
 from nlp_adapt.modeling.lora import add_adapters, merged, save_task_model
@@ -44,7 +45,7 @@ def stirred(model, **options):
 
 
 def assert_opens_everywhere(model, tmp_path, task, labels):
-    """The adapter folder in plain PEFT, and the merged one in plain transformers."""
+    """The adapter folder in plain PEFT and here, the merged one in plain transformers."""
     wanted = logits(model)
     auto = getattr(transformers, f"AutoModelFor{task}")
     save_task_model(model, tmp_path / "adapter")
@@ -52,6 +53,13 @@ def assert_opens_everywhere(model, tmp_path, task, labels):
     assert not torch.allclose(logits(base), wanted, atol=1e-2)
     opened = peft.PeftModel.from_pretrained(base, str(tmp_path / "adapter"))
     torch.testing.assert_close(logits(opened), wanted, atol=1e-5, rtol=0)
+    names = [f"class {index}" for index in range(labels)]
+    ours = load_task_model(str(tmp_path / "adapter"), f"AutoModelFor{task}", names)
+    torch.testing.assert_close(logits(ours), wanted, atol=1e-5, rtol=0)
+    save_task_model(opened, tmp_path / "unloaded", merge=True)
+    torch.testing.assert_close(
+        logits(auto.from_pretrained(tmp_path / "unloaded")), wanted, atol=1e-5, rtol=0
+    )
     save_task_model(model, tmp_path / "merged", merge=True)
     torch.testing.assert_close(
         logits(auto.from_pretrained(tmp_path / "merged")), wanted, atol=1e-5, rtol=0
