@@ -27,9 +27,9 @@ DOCTOR_MODES = ("refuse", "report", "off")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
-def option(default: Any, help: str, choices: Sequence[str] = ()) -> Any:
-    """A dataclass field with the help line and choices that the command line shows."""
-    metadata = {"help": help, "choices": tuple(choices)}
+def option(default: Any, help: str, choices: Sequence[str] = (), short: str | None = None) -> Any:
+    """A dataclass field with the help line, choices and short flag that the command line shows."""
+    metadata = {"help": help, "choices": tuple(choices), "short": short}
     if isinstance(default, (dict, list)):
         return dataclasses.field(default_factory=lambda: default.copy(), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
@@ -120,7 +120,9 @@ class AdaptationConfig:
         None, "model, run or ensemble that method distillation learns from"
     )
     merge_lora: bool = option(
-        False, "save a plain model with the adapters merged in, not an adapter folder"
+        False,
+        "save a plain model with the adapters merged in, not an adapter folder",
+        short="merge",
     )
 
     # Adversary

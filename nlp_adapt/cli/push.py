@@ -20,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--private", action="store_true", help="create it as private")
     parser.add_argument(
         "--merge_lora",
+        "--merge",
         action="store_true",
         help="push a plain model with the run's adapters merged in",
     )

@@ -103,20 +103,20 @@ def take_dotted_flags(args: argparse.Namespace, words: list[str]) -> list[str]:
 
 
 def _add_flag(group: argparse._ArgumentGroup, field: dataclasses.Field[Any], kind: Any) -> None:
-    flag = f"--{field.name}"
+    flags = [f"--{name}" for name in (field.name, field.metadata.get("short")) if name]
     shared: dict[str, Any] = {
         "dest": field.name,
         "default": argparse.SUPPRESS,
         "help": _help(field),
     }
     if bool in _members(kind):
-        group.add_argument(flag, nargs="?", const="true", metavar="true|false", **shared)
+        group.add_argument(*flags, nargs="?", const="true", metavar="true|false", **shared)
         shared["help"] = argparse.SUPPRESS
         group.add_argument(f"--no_{field.name}", action="store_const", const="false", **shared)
     elif _takes_several(kind):
-        group.add_argument(flag, nargs="+", action="extend", metavar=_metavar(field), **shared)
+        group.add_argument(*flags, nargs="+", action="extend", metavar=_metavar(field), **shared)
     else:
-        group.add_argument(flag, metavar=_metavar(field), **shared)
+        group.add_argument(*flags, metavar=_metavar(field), **shared)
 
 
 def _help(field: dataclasses.Field[Any]) -> str:

@@ -81,6 +81,11 @@ def test_only_given_flags_override() -> None:
     assert overrides("--seed", "3") == {"seed": "3"}
 
 
+def test_merge_is_short_for_merge_lora() -> None:
+    assert overrides("--lora", "--merge") == {"lora": "true", "merge_lora": "true"}
+    assert parse(["push", "runs/x", "--repo", "me/x", "--merge"]).merge_lora
+
+
 @pytest.mark.parametrize(
     "words",
     [
