@@ -131,11 +131,13 @@ def _report(args: argparse.Namespace, summary: dict[str, Any]) -> None:
     if args.json:
         console.print_json(summary)
         return
+    from nlp_adapt.data.doctor.finding import have, rows_of
+
     out = "standard output" if args.out == PIPE else args.out
     counts = ", ".join(f"{count:,} {name}" for name, count in summary["labels"].items())
-    print(f"{summary['rows']:,} rows written to {out}: {counts or 'no labels'}.")
+    print(f"{rows_of(summary['rows'])} written to {out}: {counts or 'no labels'}.")
     if summary["without_text"]:
-        print(f"{summary['without_text']:,} rows have no text and got no label.")
+        print(f"{have(summary['without_text'])} no text and got no label.")
     if summary["rejected"]:
         place = args.rejected or ("standard error" if out != args.out else f"{out}.rejected.jsonl")
-        print(f"{summary['rejected']:,} rows were set aside in {place}.")
+        print(f"{have(summary['rejected'], 'was', 'were')} set aside in {place}.")

@@ -6,7 +6,7 @@ Ganin et al. 2016, "Domain-Adversarial Training of Neural Networks", JMLR 17(59)
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +16,16 @@ from nlp_adapt.config import LAMBDA_SCHEDULES, option
 from nlp_adapt.modeling.discriminator import DomainDiscriminator, reverse_gradient
 from nlp_adapt.modeling.outputs import DomainOutput, Progress
 from nlp_adapt.objectives.base import Objective, ObjectiveConfig, Setup, lambda_at
+
+# Recipe-wide options of all adversaries: an adversary's own option of the same sense, and its default.
+RECIPE_WIDE: dict[str, tuple[str, Any]] = {
+    "lambda_max": ("lambda_max", 1.0),
+    "lambda_schedule": ("lambda_schedule", "sigmoid"),
+    "source_warmup": ("source_warmup", 0.0),
+    "discriminator_hidden_size": ("hidden_size", 256),
+    "discriminator_layers": ("layers", 2),
+    "discriminator_dropout": ("dropout", 0.1),
+}
 
 
 @dataclass(kw_only=True)
@@ -33,16 +43,8 @@ class AdversarialConfig(ObjectiveConfig):
 
     def resolve(self, defaults: dict[str, object]) -> AdversarialConfig:
         """A copy with unset options taken from the recipe-wide ones."""
-        fallback = {
-            "lambda_max": ("lambda_max", 1.0),
-            "lambda_schedule": ("lambda_schedule", "sigmoid"),
-            "source_warmup": ("source_warmup", 0.0),
-            "hidden_size": ("discriminator_hidden_size", 256),
-            "layers": ("discriminator_layers", 2),
-            "dropout": ("discriminator_dropout", 0.1),
-        }
         values = dict(vars(self))
-        for name, (key, default) in fallback.items():
+        for key, (name, default) in RECIPE_WIDE.items():
             if values[name] is None:
                 values[name] = defaults.get(key, default)
         return type(self)(**values)

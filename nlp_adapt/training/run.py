@@ -32,6 +32,7 @@ from nlp_adapt.training.run_folder import save_tensors, write_json
 from nlp_adapt.training.selection import BestModel
 from nlp_adapt.training.stages import StagedTraining
 from nlp_adapt.training.streamed_target import training_stream
+from nlp_adapt.training.unread_options import warn_of_unread
 
 if TYPE_CHECKING:
     from nlp_adapt.training.trainer import AdaptationTrainer
@@ -72,6 +73,7 @@ class Run:
             say=self.main,
         )
         if self.main:
+            warn_of_unread(self.args, self.trainer.stages)
             self.folder.claim(overwrite=self.args.overwrite, resume=resume)
         self.accelerator.wait_for_everyone()
         log = RunLog(

@@ -170,7 +170,8 @@ def test_bad_rows_are_set_aside_with_the_reason(
     out = tmp_path / "out.csv"
     code, stdout, err = run_cli("predict", toy_run, tmp_path / name, "--out", out)
     assert code == 0, err
-    assert f"{len(reasons)} rows were set aside" in stdout
+    counted = "1 row was" if len(reasons) == 1 else f"{len(reasons)} rows were"
+    assert f"{counted} set aside" in stdout
     assert [row["id"] for row in read_csv(out)] == good
     rejected = [
         json.loads(line) for line in (tmp_path / "out.csv.rejected.jsonl").read_text().splitlines()
@@ -361,3 +362,10 @@ def test_a_broken_line_to_the_hub_is_one_sentence(
     assert "connection to the Hub broke" in err
     assert "HF_HUB_OFFLINE=1" in err
     assert "Traceback" not in err
+
+
+def test_one_row_is_counted_as_one(run_cli: Cli, toy_run: Path, tmp_path: Path) -> None:
+    source = write_csv(tmp_path / "in.csv", 1)
+    code, stdout, _ = run_cli("predict", toy_run, source, "--out", tmp_path / "out.csv")
+    assert code == 0
+    assert stdout.startswith("1 row written to ")

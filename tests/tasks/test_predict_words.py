@@ -412,7 +412,7 @@ def test_rows_set_aside_from_a_stream(
     code, stdout, err = run_cli(*words)
     assert (code, len(read_jsonl(stdout))) == (0, 1)
     assert '"content": "{\\"text\\": "' in err
-    assert "1 rows were set aside in standard error" in err
+    assert "1 row was set aside in standard error" in err
     piped('{"text": "a"}\n{"text": \n')
     assert run_cli(*words, "--rejected", tmp_path / "aside.jsonl")[0] == 0
     assert len(read_jsonl((tmp_path / "aside.jsonl").read_text())) == 1

@@ -1,0 +1,66 @@
+"""Options of adversaries are named where a run has no adversary that reads them."""
+
+import logging
+
+import pytest
+
+from nlp_adapt import AdaptationConfig
+from nlp_adapt.methods import METHODS, stages_for
+from nlp_adapt.training.unread_options import unread_options, warn_of_unread
+
+SET = {
+    "lambda_max": 0.3,
+    "lambda_schedule": "linear",
+    "source_warmup": 0.2,
+    "discriminator_hidden_size": 32,
+    "discriminator_layers": 1,
+    "discriminator_dropout": 0.3,
+}
+
+
+def unread(method: str, **options) -> list[str]:
+    config = AdaptationConfig(method=method, **options)
+    return unread_options(config, stages_for(config))
+
+
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [
+        ("dann", []),
+        ("daat", []),  # its second stage has the adversary
+        ("iw_cdan", []),
+        ("daln", ["discriminator_hidden_size", "discriminator_layers", "discriminator_dropout"]),
+        ("wasserstein", ["discriminator_dropout"]),  # its critic has its own, off
+        ("auto", list(SET)),
+        ("mcc", list(SET)),
+        ("logistic_regression", list(SET)),
+    ],
+)
+def test_set_options_without_a_reader_are_found(method: str, expected: list[str]) -> None:
+    assert unread(method, **SET) == expected
+
+
+def test_the_same_name_elsewhere_does_not_count() -> None:
+    """`auxiliary` has a dropout of its own."""
+    auxiliary = {"stars": {"label_column": "stars"}}
+    assert unread("mcc", discriminator_dropout=0.3, auxiliary=auxiliary) == [
+        "discriminator_dropout"
+    ]
+
+
+@pytest.mark.parametrize("method", sorted(set(METHODS) - {"distillation"}))
+def test_defaults_are_never_named(method: str) -> None:
+    assert unread(method) == []
+
+
+def test_the_warning_names_options_and_objectives(caplog: pytest.LogCaptureFixture) -> None:
+    config = AdaptationConfig(method="mcc", lambda_max=0.3)
+    with caplog.at_level(logging.WARNING, logger="nlp_adapt"):
+        warn_of_unread(config, stages_for(config))
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        "lambda_max: changes nothing, since no objective of this run reads it (it has mcc, task)."
+    )
+    caplog.clear()
+    warn_of_unread(AdaptationConfig(method="dann"), stages_for(AdaptationConfig(method="dann")))
+    assert not caplog.records
