@@ -18,6 +18,7 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ def main() -> None:
     )
     part, parts = (int(number) for number in args.shard.split("/"))
     domains = {name: read_domain(args.data, suite, name) for pair in pairs for name in pair}
-    for index, keys in enumerate(jobs(args.methods, args.seeds, pairs)):
+    for index, keys in enumerate(jobs(args.methods, args.seeds, pairs, args.set)):
         if index % parts != part - 1:
             continue
         done = [{name: run[name] for name in keys[0]} for run in read_runs(runs_file)]
@@ -73,19 +74,24 @@ def main() -> None:
     args.out.write_text(report(args, suite, read_runs(runs_file)), encoding="utf-8")
 
 
-def jobs(methods: list[str], seeds: int, pairs: list[tuple[str, str]]) -> list[list[Run]]:
+def jobs(
+    methods: list[str], seeds: int, pairs: list[tuple[str, str]], settings: Sequence[str] = ()
+) -> list[list[Run]]:
     """What to train, in order: each job is one model and the pairs that it stands for.
 
     A model that never sees the target's text is the same for all targets of a source, and one that
-    is trained on the target the same for all sources: both are trained once.
+    is trained on the target the same for all sources: both are trained once, unless the rows are
+    augmented, which may read the other domain.
     """
     found: dict[tuple[Any, ...], list[Run]] = {}
     for seed in range(1, seeds + 1):
         for method in methods:
-            name = method.split(":")[0]
+            name, *options = method.split(":")
+            augmented = any(option.startswith("augment=") for option in (*settings, *options))
             for source, target in pairs:
                 shared = {SOURCE_ONLY: (source, None), TARGET_TRAINED: (None, target)}
-                model = (seed, method, *shared.get(name, (source, target)))
+                own = (source, target)
+                model = (seed, method, *(own if augmented else shared.get(name, own)))
                 key = {"method": method, "seed": seed, "source": source, "target": target}
                 found.setdefault(model, []).append(key)
     return list(found.values())

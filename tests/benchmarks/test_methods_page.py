@@ -36,6 +36,24 @@ def test_best_macro_f1_of_one_class_alone():
     assert best_macro_f1(np.ones(4, dtype=int), np.arange(4) / 4) == pytest.approx(0.5)
 
 
+def test_a_model_that_never_sees_the_target_is_trained_once():
+    from benchmark_methods import jobs
+
+    pairs = [("a", "b"), ("a", "c"), ("b", "c")]
+
+    def trained(*methods, settings=()):
+        found = jobs(list(methods), 1, pairs, settings)
+        return [[(key["source"], key["target"]) for key in keys] for keys in found]
+
+    assert trained("source_only") == [pairs[:2], pairs[2:]]
+    assert trained("source_only:learning_rate=1e-4") == [pairs[:2], pairs[2:]]
+    assert trained("target_trained") == [pairs[:1], pairs[1:]]
+    alone = [[pair] for pair in pairs]
+    assert trained("mcc") == alone
+    assert trained("source_only:augment=domain_terms") == alone
+    assert trained("source_only", settings=["augment=domain_terms"]) == alone
+
+
 def run(method: str, pair: str, macro_f1: float, seed: int = 1, **more: float) -> dict:
     source, target = pair.split(">")
     return {
