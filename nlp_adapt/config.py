@@ -367,6 +367,16 @@ def _check(config: AdaptationConfig) -> None:
         raise ConfigError("discriminator_layers must be 1 to 4.")
     if config.max_steps <= 0 and config.num_train_epochs <= 0:
         raise ConfigError("num_train_epochs must be above 0, unless max_steps is.")
+    if config.task == "token-classification" and config.domain_features != "classifier":
+        raise ConfigError(
+            f"domain_features: {config.domain_features} pools the tokens of a sentence, but "
+            "token-classification aligns words: leave it at classifier."
+        )
+    if config.load_best_model_at_end and config.eval_strategy == "no":
+        raise ConfigError(
+            "load_best_model_at_end chooses by scores during training: set eval_strategy to epoch "
+            "or steps."
+        )
     if config.bf16 and config.fp16:
         raise ConfigError("bf16 and fp16 exclude each other: set one of them.")
     if config.fall_back and not config.compare_source_only:

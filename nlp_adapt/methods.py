@@ -369,4 +369,7 @@ def _read_stage(number: int, raw: dict[str, Any]) -> Stage:
     values = {key: coerce(f"{where}.{key}", value, _STAGE_KEYS[key]) for key, value in raw.items()}
     if values.get("epochs") and values.get("steps"):
         raise ConfigError(f"{where}: epochs and steps exclude each other.")
+    for key in ("epochs", "steps", "learning_rate"):
+        if values.get(key) is not None and not values[key] > 0:
+            raise ConfigError(f"{where}.{key} is {values[key]}, but must be above 0.")
     return Stage(**values)

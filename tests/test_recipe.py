@@ -10,6 +10,7 @@ import yaml
 
 from nlp_adapt.config import AdaptationConfig, Recipe
 from nlp_adapt.errors import ConfigError
+from nlp_adapt.methods import stages_for
 from nlp_adapt.recipe import dump_recipe, load_recipe
 
 
@@ -204,3 +205,24 @@ def test_adaptation_config_is_the_recipe_without_model_and_data() -> None:
 def test_a_number_given_as_text_from_python_is_one_sentence() -> None:
     with pytest.raises(ConfigError, match=r"learning_rate is '2e-5', but must be a number"):
         AdaptationConfig(learning_rate="2e-5")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("stage", "message"),
+    [
+        ({"epochs": 0}, r"stages\[1\].epochs is 0.0, but must be above 0"),
+        ({"steps": -5}, r"stages\[1\].steps is -5, but must be above 0"),
+        ({"learning_rate": 0}, r"stages\[1\].learning_rate is 0.0, but must be above 0"),
+        ({"epochs": 1, "steps": 2}, "exclude each other"),
+    ],
+)
+def test_numbers_of_a_stage_are_checked(stage: dict, message: str) -> None:
+    config = AdaptationConfig(stages=[{"objectives": ["task"], **stage}])
+    with pytest.raises(ConfigError, match=message):
+        stages_for(config)
+
+
+def test_pooled_sentences_cannot_stand_for_words() -> None:
+    with pytest.raises(ConfigError, match="domain_features: mean pools"):
+        AdaptationConfig(task="token-classification", domain_features="mean")
+    AdaptationConfig(task="sequence-classification", domain_features="mean")

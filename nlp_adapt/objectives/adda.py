@@ -31,6 +31,7 @@ class AddaConfig(AdversarialConfig):
     temperature: float = option(2.0, "softening of both models' predictions in the distillation")
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require_positive(self, "temperature")
         require_at_least(self, 0, "distillation")
 

@@ -32,6 +32,7 @@ class CdanConfig(AdversarialConfig):
     )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require_at_least(self, 1, "random_dim")
 
 

@@ -23,6 +23,14 @@ def require_positive(config: Any, *names: str) -> None:
             raise ConfigError(f"{name} is {value}, but must be above 0.")
 
 
+def check_reversal(config: Any) -> None:
+    """Check `lambda_max` and `source_warmup`, where they are set."""
+    if config.lambda_max is not None:
+        require_at_least(config, 0, "lambda_max")
+    if config.source_warmup is not None:
+        require_share(config, "source_warmup")
+
+
 def require_share(config: Any, *names: str) -> None:
     """Refuse options `names` of `config` outside 0 (allowed) to 1 (not allowed)."""
     for name in names:

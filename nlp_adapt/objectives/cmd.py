@@ -16,7 +16,7 @@ from nlp_adapt.config import option
 from nlp_adapt.modeling.outputs import DomainOutput, Progress
 from nlp_adapt.objectives.base import Objective, ObjectiveConfig
 from nlp_adapt.objectives.checks import require_at_least
-from nlp_adapt.objectives.statistics import full_precision, shares, zero
+from nlp_adapt.objectives.statistics import counted, full_precision, shares, zero
 
 
 @dataclass(kw_only=True)
@@ -48,6 +48,7 @@ class Cmd(Objective):
         self, source: DomainOutput, target: DomainOutput, progress: Progress
     ) -> dict[str, Tensor]:
         """`cmd`; zero where a side is empty."""
+        source, target = counted(source), counted(target)
         if not len(source) or not len(target):
             return {"cmd": zero(source, target)}
         pairs = zip(self._moments(source), self._moments(target), strict=True)

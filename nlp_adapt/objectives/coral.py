@@ -13,7 +13,7 @@ from torch import Tensor
 from nlp_adapt.config import option
 from nlp_adapt.modeling.outputs import DomainOutput, Progress
 from nlp_adapt.objectives.base import Objective, ObjectiveConfig
-from nlp_adapt.objectives.statistics import full_precision, shares, zero
+from nlp_adapt.objectives.statistics import counted, full_precision, shares, zero
 
 
 @dataclass(kw_only=True)
@@ -39,6 +39,7 @@ class Coral(Objective):
         self, source: DomainOutput, target: DomainOutput, progress: Progress
     ) -> dict[str, Tensor]:
         """`coral`."""
+        source, target = counted(source), counted(target)
         if len(source) < 2 or len(target) < 2:
             return {"coral": zero(source, target)}
         difference = covariance(source) - covariance(target)

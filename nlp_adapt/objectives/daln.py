@@ -20,7 +20,8 @@ from nlp_adapt.modeling.discriminator import reverse_gradient
 from nlp_adapt.modeling.features import output_layer
 from nlp_adapt.modeling.outputs import DomainOutput, Progress
 from nlp_adapt.objectives.base import Objective, ObjectiveConfig, Setup, lambda_at
-from nlp_adapt.objectives.statistics import full_precision, shares, zero
+from nlp_adapt.objectives.checks import check_reversal
+from nlp_adapt.objectives.statistics import counted, full_precision, shares, zero
 
 
 @dataclass(kw_only=True)
@@ -30,6 +31,9 @@ class DalnConfig(ObjectiveConfig):
     lambda_max: float | None = option(None, "final strength of the gradient reversal")
     lambda_schedule: str | None = option(None, "how lambda grows over a stage", LAMBDA_SCHEDULES)
     source_warmup: float | None = option(None, "share of the stage in which lambda stays 0")
+
+    def __post_init__(self) -> None:
+        check_reversal(self)
 
 
 class Daln(Objective):
@@ -67,6 +71,7 @@ class Daln(Objective):
         self, source: DomainOutput, target: DomainOutput, progress: Progress
     ) -> dict[str, Tensor]:
         """`daln`; measurements `daln/distance` (source norm minus target norm) and `daln/lambda`."""
+        source, target = counted(source), counted(target)
         if not len(source) or not len(target):
             return {"daln": zero(target)}
         strength = lambda_at(self.schedule, self.lambda_max, progress, warmup=self.warmup)
@@ -82,4 +87,6 @@ class Daln(Objective):
         bias = None if head.bias is None else head.bias.float()
         logits = F.linear(reverse_gradient(output.features, strength), head.weight.float(), bias)
         weighted = logits.softmax(-1) * shares(output).sqrt().unsqueeze(1)
+        if not weighted.isfinite().all():
+            return weighted.sum()  # the loop skips the step; a decomposition would raise
         return torch.linalg.matrix_norm(weighted, "nuc") / math.sqrt(logits.shape[1])

@@ -16,6 +16,7 @@ from nlp_adapt.config import LAMBDA_SCHEDULES, option
 from nlp_adapt.modeling.discriminator import DomainDiscriminator, reverse_gradient
 from nlp_adapt.modeling.outputs import DomainOutput, Progress
 from nlp_adapt.objectives.base import Objective, ObjectiveConfig, Setup, lambda_at
+from nlp_adapt.objectives.checks import check_reversal, require_at_least, require_share
 
 # Recipe-wide options of all adversaries: an adversary's own option of the same sense, and its default.
 RECIPE_WIDE: dict[str, tuple[str, Any]] = {
@@ -40,6 +41,14 @@ class AdversarialConfig(ObjectiveConfig):
     dropout: float | None = option(None, "dropout inside the discriminator")
     spectral_norm: bool = option(False, "bound the discriminator's Lipschitz constant")
     level: str = option("unit", "tell words apart, or sentences (token tasks)", ("unit", "row"))
+
+    def __post_init__(self) -> None:
+        check_reversal(self)
+        if self.dropout is not None:
+            require_share(self, "dropout")
+        for name in ("hidden_size", "layers"):
+            if getattr(self, name) is not None:
+                require_at_least(self, 1, name)
 
     def resolve(self, defaults: dict[str, object]) -> AdversarialConfig:
         """A copy with unset options taken from the recipe-wide ones."""

@@ -18,6 +18,7 @@ from nlp_adapt.modeling.outputs import IGNORED_LABEL, DomainOutput, Progress
 from nlp_adapt.objectives.base import Objective, ObjectiveConfig, Setup
 from nlp_adapt.objectives.checks import require_at_least, require_share
 from nlp_adapt.objectives.statistics import (
+    counted,
     entropy,
     full_precision,
     select,
@@ -93,10 +94,10 @@ class InformationMaximisation(Objective):
 
     @torch.no_grad()
     def _update_prior(self, source: DomainOutput) -> None:
-        known = select(source, (source.labels != IGNORED_LABEL).nonzero().squeeze(1))
+        known = counted(select(source, (source.labels != IGNORED_LABEL).nonzero().squeeze(1)))
         classes = len(self.source_frequencies)
         frequencies = shares(known) @ F.one_hot(known.labels, classes).float()
         units = float(len(known))
         sums = sum_over_processes(torch.cat([frequencies * units, frequencies.new_tensor([units])]))
-        if sums[-1] > 0:
+        if sums[-1] > 0 and sums.isfinite().all():  # a step that will be skipped leaves no trace
             self.source_frequencies.lerp_(sums[:-1] / sums[-1], 1.0 - self.config.momentum)

@@ -17,10 +17,6 @@ from nlp_adapt.objectives.iw_dann import PriorAware, PriorAwareConfig
 class IwCdanConfig(PriorAwareConfig, CdanConfig):
     """Options of `cdan` and of the estimation of class frequencies."""
 
-    def __post_init__(self) -> None:
-        PriorAwareConfig.__post_init__(self)
-        CdanConfig.__post_init__(self)
-
 
 class IwCdan(PriorAware, Cdan):
     """`cdan` with source units weighted to the target's estimated class frequencies."""

@@ -25,6 +25,7 @@ from nlp_adapt.objectives.label_shift import (
     joint_distribution,
 )
 from nlp_adapt.objectives.statistics import (
+    counted,
     full_precision,
     in_domain,
     select,
@@ -43,6 +44,7 @@ class PriorAwareConfig(AdversarialConfig):
     ridge: float = option(0.01, "pull of BBSE towards no shift, which calms noisy estimates")
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require_share(self, "momentum")
         require_at_least(self, 1, "max_weight")
         require_at_least(self, 0, "ridge")
@@ -90,7 +92,7 @@ class ClassPriors(nn.Module):
     def update(self, source: DomainOutput, target: DomainOutput) -> None:
         """Move the averages towards this batch's; a side without units (labels) changes nothing."""
         known = (source.labels != IGNORED_LABEL).nonzero().squeeze(1)
-        source = select(source, known)
+        source, target = counted(select(source, known)), counted(target)
         joint = joint_distribution(source.probabilities, source.labels, shares(source))
         mean = shares(target) @ target.probabilities
         refined = em_step(
@@ -103,7 +105,7 @@ class ClassPriors(nn.Module):
     def _average(self, kept: Tensor, value: Tensor, units: int) -> None:
         sums = torch.cat([value.flatten() * units, value.new_tensor([float(units)])])
         sums = sum_over_processes(sums)
-        if sums[-1] > 0:
+        if sums[-1] > 0 and sums.isfinite().all():  # a step that will be skipped leaves no trace
             kept.lerp_((sums[:-1] / sums[-1]).view_as(kept), 1.0 - self.config.momentum)
 
     @torch.no_grad()
@@ -164,9 +166,11 @@ class PriorAware(AdversarialObjective):
         for index, weights in enumerate(by_class[1:], start=1):
             own = _class_factors(source, weights)
             factors = torch.where(source.domains == index, own, factors)
-        if source.weights is not None:
-            factors = factors * source.weights
-        terms = super().losses(replace(source, weights=factors), target, progress)
+        if source.balance is not None:
+            factors = factors * source.balance
+        # Not as weights: these are made relative within a batch, and class weights are 1 on average
+        # over the whole source, whatever a batch happens to hold.
+        terms = super().losses(replace(source, balance=factors), target, progress)
         terms = {f"iw_{name}": value for name, value in terms.items()}
         name = next(iter(terms))
         shifts = [

@@ -16,7 +16,7 @@ from nlp_adapt.config import LAMBDA_SCHEDULES, option
 from nlp_adapt.modeling.outputs import IGNORED_LABEL, DomainOutput, Progress
 from nlp_adapt.objectives.base import Objective, lambda_at
 from nlp_adapt.objectives.mmd import KernelConfig, gaussian_kernels
-from nlp_adapt.objectives.statistics import full_precision, select, shares, subsample, zero
+from nlp_adapt.objectives.statistics import counted, full_precision, select, shares, subsample, zero
 
 
 @dataclass(kw_only=True)
@@ -45,8 +45,8 @@ class Lmmd(Objective):
     ) -> dict[str, Tensor]:
         """`lmmd`; measurement `lmmd/classes`, how many classes were compared."""
         config = self.config
-        whole_source = source
-        source = select(source, (source.labels != IGNORED_LABEL).nonzero().squeeze(1))
+        whole_source, target = source, counted(target)
+        source = counted(select(source, (source.labels != IGNORED_LABEL).nonzero().squeeze(1)))
         source, target = subsample(source, config.max_units), subsample(target, config.max_units)
         truth = F.one_hot(source.labels, source.logits.shape[1]).float()
         predicted = target.probabilities.detach()

@@ -15,7 +15,7 @@ from nlp_adapt.config import option
 from nlp_adapt.modeling.outputs import DomainOutput, Progress
 from nlp_adapt.objectives.base import TARGET_SIDE, Objective, ObjectiveConfig
 from nlp_adapt.objectives.checks import require_positive
-from nlp_adapt.objectives.statistics import entropy, full_precision, shares, zero
+from nlp_adapt.objectives.statistics import counted, entropy, full_precision, shares, zero
 
 
 @dataclass(kw_only=True)
@@ -47,6 +47,7 @@ class Mcc(Objective):
         self, source: DomainOutput, target: DomainOutput, progress: Progress
     ) -> dict[str, Tensor]:
         """`mcc`, from 0 to 1."""
+        target = counted(target)
         if not len(target):
             return {"mcc": zero(target)}
         logits = target.logits / self.config.temperature

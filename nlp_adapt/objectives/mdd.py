@@ -28,6 +28,7 @@ class MddConfig(AdversarialConfig):
     margin: float = option(4.0, "exp of the margin: weight of agreement on the source")
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require_positive(self, "margin")
 
 

@@ -16,7 +16,7 @@ from nlp_adapt.config import option
 from nlp_adapt.modeling.outputs import DomainOutput, Progress
 from nlp_adapt.objectives.base import Objective, ObjectiveConfig
 from nlp_adapt.objectives.checks import require_at_least
-from nlp_adapt.objectives.statistics import full_precision, shares, subsample, zero
+from nlp_adapt.objectives.statistics import counted, full_precision, shares, subsample, zero
 
 BANDWIDTHS = ("median", "mean")
 
@@ -51,6 +51,7 @@ class Mmd(Objective):
         self, source: DomainOutput, target: DomainOutput, progress: Progress
     ) -> dict[str, Tensor]:
         """`mmd`; zero where a side is empty."""
+        source, target = counted(source), counted(target)
         if not len(source) or not len(target):
             return {"mmd": zero(source, target)}
         config = self.config

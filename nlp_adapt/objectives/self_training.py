@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
-import torch.distributed
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -19,6 +18,7 @@ from nlp_adapt.config import option
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.modeling.outputs import DomainOutput, Progress
 from nlp_adapt.objectives.base import Setup
+from nlp_adapt.objectives.statistics import sum_over_processes
 from nlp_adapt.objectives.teacher import TeacherConfig, TeacherObjective, require_temperature
 
 MOMENTUM = 0.99
@@ -153,7 +153,7 @@ class ConfidenceStatistics(nn.Module):
     def observe_frequencies(self, probabilities: Tensor, update: bool) -> Tensor:
         """Running class frequencies `[classes]` after a batch's probabilities `[units, classes]`."""
         if update:
-            self.frequencies.mul_(MOMENTUM).add_(_over_processes(probabilities.sum(0)))
+            _add_decaying(self.frequencies, probabilities.sum(0))
         total = self.frequencies.sum()
         uniform = torch.full_like(self.frequencies, 1.0 / len(self.frequencies))
         return torch.where(total > 0, self.frequencies / total.clamp_min(1e-12), uniform)
@@ -169,7 +169,7 @@ class ConfidenceStatistics(nn.Module):
         if update:
             chosen = F.one_hot(classes, self.moments.shape[1]).float()
             powers = torch.stack([torch.ones_like(confidence), confidence, confidence.square()])
-            self.moments.mul_(MOMENTUM).add_(_over_processes(powers @ chosen))
+            _add_decaying(self.moments, powers @ chosen)
         counts, sums, squares = self.moments
         total = counts.sum().clamp_min(1e-12)
         mean = (sums + PSEUDO_COUNT * sums.sum() / total) / (counts + PSEUDO_COUNT)
@@ -224,8 +224,7 @@ def balancing_factors(frequencies: Tensor, balance: float) -> Tensor:
     return factors / (frequencies * factors).sum()
 
 
-def _over_processes(values: Tensor) -> Tensor:
-    """The sum over all processes."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.all_reduce(values)
-    return values
+def _add_decaying(kept: Tensor, found: Tensor) -> None:
+    """Add what all processes found to a decaying sum, unless it is not finite (a skipped step)."""
+    updated = kept * MOMENTUM + sum_over_processes(found)
+    kept.copy_(torch.where(updated.isfinite().all(), updated, kept))

@@ -79,6 +79,13 @@ def select(output: DomainOutput, chosen: Tensor) -> DomainOutput:
     )
 
 
+def counted(output: DomainOutput) -> DomainOutput:
+    """The units that have a weight above 0, for statistics whose weights sum to 1 (`shares`)."""
+    if output.weights is None:
+        return output
+    return select(output, (output.weights > 0).nonzero().squeeze(1))
+
+
 def in_domain(output: DomainOutput, domain: int) -> DomainOutput:
     """The units of one domain, as a side of its own."""
     chosen = select(output, (output.domains == domain).nonzero().squeeze(1))

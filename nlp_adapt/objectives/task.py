@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -46,7 +46,9 @@ class TaskLoss(Objective):
         terms = {"task": loss, "task/accuracy": _accuracy(source)}
         if target.labelled > 0:
             share = float(self.setup_defaults.get("few_shot_share", 1.0))
-            terms["task"] = (loss + share * self._mean(target)) / (1.0 + share)
+            # The balance is that of all targets' texts, not of the labelled ones among them.
+            released = self._mean(replace(target, balance=None))
+            terms["task"] = (loss + share * released) / (1.0 + share)
             terms["task/few_shot_accuracy"] = _accuracy(target)
         return terms
 
@@ -73,6 +75,7 @@ def summed_cross_entropy(output: DomainOutput, label_smoothing: float = 0.0) -> 
 
 @torch.no_grad()
 def _accuracy(output: DomainOutput) -> Tensor:
+    """Over all labelled units of the step: its mean over micro-batches is exact."""
     known = output.labels != IGNORED_LABEL
     hits = (output.logits.float().argmax(-1) == output.labels) & known
-    return hits.sum() / known.sum().clamp_min(1)
+    return hits.sum() / max(output.labelled, 1e-12)

@@ -31,6 +31,7 @@ class WassersteinConfig(AdversarialConfig):
     dropout: float | None = option(0.0, "dropout inside the critic")
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require_at_least(self, 0, "gradient_penalty", "critic_steps")
         require_positive(self, "critic_learning_rate")
 

@@ -103,6 +103,16 @@ def continue_objective(objective: nn.Module, state: Mapping[str, Tensor] | None)
     return True
 
 
+def take_over(objective: nn.Module, earlier: nn.Module) -> None:
+    """Load all that an objective of an earlier stage has learnt, where the build is the same."""
+    own = {name: value.shape for name, value in objective.state_dict().items()}
+    state = earlier.state_dict()
+    if own == {name: value.shape for name, value in state.items()}:
+        objective.load_state_dict(state)
+    else:
+        continue_objective(objective, state)
+
+
 def _of_one_run(objective: nn.Module) -> tuple[str, ...]:
     """Where in an objective's state what a new run makes itself stands: beginnings of names.
 

@@ -90,7 +90,7 @@ def build_scheduler(optimizer: torch.optim.Optimizer, config: AdaptationConfig, 
 
     warmup = config.warmup_steps
     try:
-        return get_scheduler(
+        scheduler = get_scheduler(
             config.lr_scheduler_type,
             optimizer,
             num_warmup_steps=int(warmup if warmup >= 1 else warmup * steps),
@@ -98,3 +98,9 @@ def build_scheduler(optimizer: torch.optim.Optimizer, config: AdaptationConfig, 
         )
     except (ValueError, TypeError) as error:
         raise ConfigError(f"lr_scheduler_type '{config.lr_scheduler_type}': {error}") from error
+    if not isinstance(scheduler, torch.optim.lr_scheduler.LambdaLR):
+        raise ConfigError(
+            f"lr_scheduler_type '{config.lr_scheduler_type}' follows a score of each step, which a "
+            "run without target labels has not: use a schedule over steps, such as linear or cosine."
+        )
+    return scheduler

@@ -94,6 +94,12 @@ def check_options(domains: RunDomains, config: AdaptationConfig, stages: Sequenc
     if config.streaming and len(domains.targets) > 1:
         raise ConfigError("streaming reads a single target: give one, or turn streaming off.")
     objectives = {name for stage in stages for name in stage.objectives}
+    if config.streaming and _distils_target(stages):
+        raise ConfigError(
+            "distillation learns from answers that the teacher gives before training, which a "
+            "streamed target has not: turn streaming off, or set options.distillation.domains to "
+            "source."
+        )
     if domains.few_shot and "task" not in objectives:
         raise ConfigError(
             "target_few_shot: no stage of this method has the objective 'task', which alone learns "
@@ -111,6 +117,14 @@ def check_options(domains: RunDomains, config: AdaptationConfig, stages: Sequenc
             f"source_weights: {config.source_weights} is measured between features while they "
             "train, but this method trains none with a target; choose another, or leave it out."
         )
+
+
+def _distils_target(stages: Sequence[Stage]) -> bool:
+    return any(
+        name == "distillation" and options.get("domains") != "source"
+        for stage in stages
+        for name, options in stage.objectives.items()
+    )
 
 
 def distinct(domains: Sequence[Domain], side: str) -> tuple[Domain, ...]:

@@ -217,8 +217,10 @@ def _axes(features: np.ndarray, size: int) -> np.ndarray:
 
 
 def _target(features: Features) -> np.ndarray:
-    if features.target is None or len(features.target) < 2:
+    if features.target is None:
         raise ConfigError("this method aligns the source with a target domain: set `target`.")
+    if len(features.target) < 2:
+        raise ConfigError("this method aligns spreads: the target needs 2 texts or words at least.")
     return features.target
 
 

@@ -22,7 +22,7 @@ from nlp_adapt.objectives import AuxiliarySpec, Objective, Setup, build_objectiv
 from nlp_adapt.training.accelerator import precision_of
 from nlp_adapt.training.adaptation_model import AdaptationModel
 from nlp_adapt.training.checkpoint import Checkpoint, CheckpointFolder
-from nlp_adapt.training.continuing import continue_objective
+from nlp_adapt.training.continuing import continue_objective, take_over
 from nlp_adapt.training.encoder_modes import prepare_encoder
 from nlp_adapt.training.known_rows import KnownRows
 from nlp_adapt.training.ledger import SampleLedger
@@ -208,7 +208,10 @@ class StagedTraining:
         loop.release()
 
     def build_stage(self, stage: Stage) -> AdaptationModel:
-        """The stage's module: objectives that an earlier stage trained go on where it left off."""
+        """The stage's module: objectives that an earlier stage trained go on where it left off.
+
+        One whose options changed so much that its tensors are others starts anew.
+        """
         frozen = freeze(
             self.task_model, self.config.freeze if stage.freeze is None else stage.freeze
         )
@@ -224,7 +227,7 @@ class StagedTraining:
             objective = build_objective(name, options, setup)
             earlier = self.objectives.get(name)
             if earlier is not None:
-                objective.load_state_dict(earlier.state_dict())
+                take_over(objective, earlier)
             else:
                 continue_objective(objective, self.saved_objectives.get(name))
             objectives[name] = objective
@@ -274,7 +277,10 @@ class StagedTraining:
     def _after_step(self, number: int, loop: StageLoop) -> bool:
         self.steps += 1
         epoch_steps = max(1, math.ceil(self._epoch_rows / self.global_batch))
-        if _due(self.config.eval_strategy, self.config.eval_steps, epoch_steps, loop):
+        last = loop.step == loop.batches.total_steps
+        evaluation = self.config.eval_strategy
+        due = _due(evaluation, self.config.eval_steps, epoch_steps, loop)
+        if due or (last and evaluation != "no"):
             with loop.averaged():
                 scores = self.evaluate(loop.model.task_model, self.log.total_steps)
             if scores:

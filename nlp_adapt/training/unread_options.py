@@ -1,4 +1,4 @@
-"""Options of adversaries that a run without such an adversary does not read."""
+"""Options that were set, though the run does not read them: an adversary's without an adversary."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ LOGGER = logging.getLogger(__name__)
 
 
 def unread_options(config: AdaptationConfig, stages: Sequence[Stage]) -> list[str]:
-    """The adversaries' recipe-wide options that were set, though no objective of `stages` has them."""
+    """Recipe-wide options that were set, though no objective of `stages` has them.
+
+    These are those of adversaries and, where the units are texts, the weights of words.
+    """
     defaults = {item.name: item.default for item in dataclasses.fields(config)}
     read = {
         item.name
@@ -24,11 +27,10 @@ def unread_options(config: AdaptationConfig, stages: Sequence[Stage]) -> list[st
         for item in dataclasses.fields(objective_class(name).config_class)
         if item.default is None  # unset, which leaves it to the recipe
     }
-    return [
-        name
-        for name, (own, _) in RECIPE_WIDE.items()
-        if own not in read and getattr(config, name) != defaults[name]
-    ]
+    unread = [name for name, (own, _) in RECIPE_WIDE.items() if own not in read]
+    if config.task != "token-classification":
+        unread.append("domain_words")
+    return [name for name in unread if getattr(config, name) != defaults[name]]
 
 
 def warn_of_unread(config: AdaptationConfig, stages: Sequence[Stage]) -> None:

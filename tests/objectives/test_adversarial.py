@@ -14,6 +14,7 @@ from nlp_adapt.modeling.outputs import Progress
 from nlp_adapt.modeling.units import UnitReader
 from nlp_adapt.objectives import Setup, build_objective
 from nlp_adapt.objectives.base import StepView
+from nlp_adapt.objectives.statistics import select
 from tests.objectives.toy import ToyDomains, ToyModel, make_outputs
 
 HALF = Progress(5, 10)
@@ -46,14 +47,14 @@ def plain_mlp(discriminator, x):
     return second.weight @ torch.relu(first.weight @ x + first.bias) + second.bias
 
 
-def domain_loss_by_loop(objective, side, domain, joined, factors):
-    """Weighted mean over one side of minus log-probability of its domain."""
+def domain_loss_by_loop(objective, side, domain, joined, factors, shift=lambda side, index: 1.0):
+    """Weighted mean over one side of minus log-probability of its domain, each times `shift`."""
     total, mass = 0.0, 0.0
     for index in range(len(side)):
         logits = plain_mlp(objective.discriminator, joined(side, index))
         loss = torch.log(torch.exp(logits).sum()) - logits[domain]
         factor = factors(side, index) * weight_of(side, index)
-        total, mass = total + factor * loss, mass + factor
+        total, mass = total + shift(side, index) * factor * loss, mass + factor
     return total / mass
 
 
@@ -305,23 +306,51 @@ def test_prior_aware_adversaries_weight_the_source_by_class(name, weighted):
         return torch.outer(p, features).flatten() if name == "iw_cdan" else features
 
     def factors(side, index):
-        factor = certainty(side.logits[index].detach()) if name == "iw_cdan" else 1.0
-        if side is source:
-            label = int(side.labels[index])
-            guess = softmax_by_hand(side.logits[index].detach()) @ by_class
-            factor = factor * (by_class[label] if label >= 0 else guess)
-        return factor
+        return certainty(side.logits[index].detach()) if name == "iw_cdan" else 1.0
+
+    def shift(side, index):
+        label = int(side.labels[index])
+        guess = softmax_by_hand(side.logits[index].detach()) @ by_class
+        return by_class[label] if label >= 0 else guess
 
     terms = objective.losses(source, target, HALF)
     reference = 0.5 * (
-        domain_loss_by_loop(objective, source, 0, joined, factors)
+        domain_loss_by_loop(objective, source, 0, joined, factors, shift)
         + domain_loss_by_loop(objective, target, 1, joined, factors)
     )
     torch.testing.assert_close(terms[name], reference)
     assert_gradients(terms[name], reference, [source.features, target.features], factor=-STRENGTH)
     assert_gradients(terms[name], reference, list(objective.discriminator.parameters()))
-    shift = 0.5 * sum(abs(float(w) - 1.0) / 3 for w in by_class)
-    assert float(terms[f"{name}/prior_shift"]) == pytest.approx(shift, abs=1e-5)
+    moved = 0.5 * sum(abs(float(w) - 1.0) / 3 for w in by_class)
+    assert float(terms[f"{name}/prior_shift"]) == pytest.approx(moved, abs=1e-5)
+
+
+def test_class_weights_do_not_depend_on_how_rows_are_dealt():
+    """Rows one at a time, as under accumulation, give the term of all of them together."""
+    objective = build("iw_dann").eval()
+    objective.priors.target_mean.copy_(torch.tensor([0.6, 0.3, 0.1]))
+    source, target = make_outputs(8, source_units=6, target_units=6)
+    whole = objective.losses(source, target, HALF)["iw_dann"]
+    assert len(source) == len(target)
+    alone = [
+        objective.losses(*(select(side, torch.tensor([index])) for side in (source, target)), HALF)
+        for index in range(len(source))
+    ]
+    torch.testing.assert_close(torch.stack([one["iw_dann"] for one in alone]).mean(), whole)
+
+
+@pytest.mark.parametrize("name", ["iw_dann", "iw_cdan"])
+def test_a_step_that_is_not_finite_leaves_the_priors_alone(name):
+    objective = build(name).train()
+    source, target = make_outputs(8)
+    objective.losses(source, target, HALF)
+    before = {key: value.clone() for key, value in objective.priors.state_dict().items()}
+    broken = replace(target, logits=target.logits * torch.nan)
+    objective.losses(source, broken, HALF)
+    after = objective.priors.state_dict()
+    for key in ("target_mean", "target_priors"):
+        assert torch.equal(before[key], after[key])
+    assert torch.isfinite(objective.losses(source, target, HALF)[name])
 
 
 def test_prior_aware_adversaries_refuse_sentences_of_words():

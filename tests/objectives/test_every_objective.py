@@ -12,6 +12,7 @@ from nlp_adapt.errors import ConfigError
 from nlp_adapt.methods import METHODS, stages_for
 from nlp_adapt.modeling.outputs import Progress
 from nlp_adapt.objectives import OBJECTIVES, Objective, Setup, build_objective
+from nlp_adapt.objectives.statistics import select
 from tests.objectives.toy import ToyModel, make_outputs
 
 # Objectives that read units alone; the others take their own view of the text.
@@ -136,6 +137,14 @@ def test_state_is_restored_exactly(name):
         ("wasserstein", {"critic_steps": -1}),
         ("wasserstein", {"critic_learning_rate": 0.0}),
         ("mdd", {"margin": 0.0}),
+        ("dann", {"source_warmup": 1.0}),
+        ("mdd", {"lambda_max": -1.0}),
+        ("adda", {"layers": 0}),
+        ("wasserstein", {"dropout": 1.5}),
+        ("cdan", {"hidden_size": 0}),
+        ("iw_cdan", {"lambda_max": -1.0}),
+        ("daln", {"lambda_max": -1.0}),
+        ("daln", {"source_warmup": 1.0}),
         ("information_maximisation", {"prior": "target"}),
         ("information_maximisation", {"marginal_weight": -1.0}),
     ],
@@ -144,6 +153,48 @@ def test_options_out_of_range_are_refused_by_name(name, options):
     setup = Setup(features=6, num_labels=3, task_model=task_model())
     with pytest.raises(ConfigError, match=next(iter(options))):
         build_objective(name, options, setup)
+
+
+@pytest.mark.parametrize("name", ["mmd", "coral", "cmd", "lmmd", "mcc", "daln"])
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_a_side_without_a_unit_that_counts_adds_nothing(name, side):
+    """As with `domain_words: subsampled`, where all words of a short sentence may be left out."""
+    if (name, side) == ("mcc", "source"):
+        pytest.skip("mcc reads the target alone")
+    outputs = dict(zip(("source", "target"), make_outputs(6, weighted=True), strict=True))
+    outputs[side] = replace(outputs[side], weights=torch.zeros(len(outputs[side])))
+    loss = build(name).train().losses(outputs["source"], outputs["target"], Progress(5, 10))[name]
+    assert float(loss.detach()) == 0.0
+    assert loss.requires_grad
+
+
+@pytest.mark.parametrize("name", ["mmd", "coral", "cmd", "lmmd", "mcc", "daln"])
+def test_units_that_do_not_count_may_be_left_out(name):
+    source, target = make_outputs(6, weighted=True)
+    kept = torch.tensor([0, 2, 3])
+    weights = torch.zeros(len(target)).index_copy(0, kept, torch.tensor([1.0, 0.5, 2.0]))
+    objective = build(name).train()
+    losses = [
+        objective.losses(source, side, Progress(5, 10))[name]
+        for side in (
+            replace(target, weights=weights),
+            select(replace(target, weights=weights), kept),
+        )
+    ]
+    torch.testing.assert_close(*losses)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in ON_UNITS if name not in ("task", "distillation")]
+)
+def test_a_step_that_is_not_finite_leaves_no_trace(name):
+    """The loop skips the step: its loss must not be finite, and what is learnt must stay so."""
+    objective = build(name).train()
+    source, target = make_outputs(7)
+    broken = replace(target, logits=target.logits * torch.nan, features=target.features * torch.nan)
+    assert not torch.isfinite(loss_of(objective.losses(source, broken, Progress(5, 10))))
+    for key, value in objective.state_dict().items():
+        assert torch.isfinite(value).all(), key
 
 
 @pytest.mark.parametrize("name", METHODS)

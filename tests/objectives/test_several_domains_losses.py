@@ -224,10 +224,15 @@ def test_the_task_counts_each_source_once_and_released_rows_by_their_share() -> 
     terms = task.losses(source, target, PROGRESS)
     assert terms["task"].item() == pytest.approx(expected.item(), rel=1e-5)
     assert "task/few_shot_accuracy" not in terms
-    released = replace(target, labelled=1.0, balance=None)
+    released = replace(target, labelled=1.0)  # its balance is that of the unlabelled texts
     own = F.cross_entropy(target.logits[1:2], target.labels[1:2])
     terms = task.losses(source, released, PROGRESS)
     assert terms["task"].item() == pytest.approx(((expected + 0.5 * own) / 1.5).item(), rel=1e-5)
+    # Two micro-batches, the other without a labelled row: the mean of what they log is the share.
+    sure = replace(released, logits=10 * F.one_hot(target.labels.clamp_min(0), 3), labelled=0.5)
+    other = replace(sure, labels=torch.full_like(target.labels, -100))
+    logged = [task.losses(source, one, PROGRESS)["task/few_shot_accuracy"] for one in (sure, other)]
+    assert torch.stack(logged).mean().item() == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(

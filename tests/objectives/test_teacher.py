@@ -316,3 +316,16 @@ def test_self_training_helps_on_the_shifted_toy_domain(token_level):
     both = {"task": {}, "self_training": {"ema_decay": 0.95}}
     helped = np.mean([train_on_toy(both, seed, **run) for seed in range(2)])
     assert helped > plain + 0.05
+
+
+def test_a_step_that_is_not_finite_leaves_the_statistics_alone():
+    objective = build_objective("self_training", {}, make_setup(make_model())).train()
+    _, student = make_outputs(target_units=6, classes=2)
+    logits = torch.randn(6, 2, generator=torch.Generator().manual_seed(1))
+    objective.compare(logits, student, Progress(5, 10))
+    before = copy.deepcopy(objective.statistics.state_dict())
+    assert not objective.compare(logits * torch.nan, student, Progress(5, 10))[
+        "self_training"
+    ].isfinite()
+    for key, value in objective.statistics.state_dict().items():
+        assert torch.equal(before[key], value), key

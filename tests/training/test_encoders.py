@@ -10,7 +10,7 @@ import transformers
 
 from nlp_adapt.config import DOMAIN_FEATURES, AdaptationConfig
 from nlp_adapt.data.domain import Domain, make_dataset
-from nlp_adapt.errors import RunError
+from nlp_adapt.errors import ConfigError, RunError
 from nlp_adapt.modeling.features import FeatureTap
 from nlp_adapt.training.trainer import AdaptationTrainer
 from tests.training.tiny import ARCHITECTURES, WORDS, tiny_model, tiny_tokenizer
@@ -166,3 +166,41 @@ def test_the_saved_model_opens_where_nlp_adapt_is_not_importable(tmp_path):
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert "positive" in done.stdout or "negative" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "kept"),
+    [
+        ({"dann": {}}, {"dann": {}}, True),
+        ({"dann": {"hidden_size": 8}}, {"dann": {"hidden_size": 16}}, False),
+        ({"self_training": {}}, {"self_training": {"align_prior": "source"}}, False),
+    ],
+)
+def test_an_objective_goes_on_in_the_next_stage_if_its_build_is_the_same(
+    tmp_path, monkeypatch, first, second, kept
+):
+    from nlp_adapt.training import stages
+
+    taken = []
+
+    def recorded(objective, earlier):
+        before = {key: value.clone() for key, value in objective.state_dict().items()}
+        take_over(objective, earlier)
+        taken.append(
+            any(not torch.equal(before[key], own) for key, own in objective.state_dict().items())
+        )
+
+    take_over = stages.take_over
+    monkeypatch.setattr(stages, "take_over", recorded)
+    trainer = trainer_for(
+        tmp_path, compare_source_only=False, max_steps=4,
+        stages=[{"objectives": {"task": {}, **one}} for one in (first, second)],
+    )  # fmt: skip
+    assert trainer.train()["adapted"]["steps"] == 4
+    assert taken[-1] is kept
+
+
+@pytest.mark.parametrize("name", ["reduce_lr_on_plateau", "greedy"])
+def test_a_schedule_that_waits_for_a_score_is_refused(tmp_path, name):
+    with pytest.raises(ConfigError, match="follows a score"):
+        trainer_for(tmp_path, lr_scheduler_type=name).train()

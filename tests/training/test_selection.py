@@ -97,3 +97,26 @@ def test_auto_ends_with_a_selected_checkpoint(tmp_path):
     best = results["adapted"]["best"]
     assert best["metric"] == "label_free"
     assert 1 <= best["step"] <= 4
+
+
+@pytest.mark.parametrize("method", ["auto", "dann"])
+def test_steps_that_never_come_round_still_score_the_last_one(tmp_path, method):
+    """Else a run of fewer than `eval_steps` steps would have nothing to choose from."""
+    trainer = trainer_for(
+        tmp_path, method=method, load_best_model_at_end=True, eval_strategy="steps",
+        compare_source_only=False, max_steps=3,
+    )  # fmt: skip
+    assert trainer.train()["adapted"]["best"]["step"] >= 1
+
+
+def test_choosing_without_scores_is_refused_or_said(tmp_path, caplog):
+    with pytest.raises(ConfigError, match="set eval_strategy"):
+        AdaptationConfig(method="dann", load_best_model_at_end=True, eval_strategy="no")
+    options = {"method": "auto", "eval_strategy": "no", "compare_source_only": False}
+    results = trainer_for(tmp_path / "one", **options).train()
+    assert results["adapted"]["best"] is None
+    said = [record.getMessage() for record in caplog.records]
+    assert any("label_free was never measured during training" in text for text in said)
+    caplog.clear()
+    trainer_for(tmp_path / "two", **options, load_best_model_at_end=False).train()
+    assert not any("never measured" in record.getMessage() for record in caplog.records)

@@ -154,6 +154,8 @@ def test_what_cannot_be_fitted_is_refused(tmp_path, monkeypatch):
         fit_head("corall", model, {"source": rows}, pad_id=0)
     with pytest.raises(ConfigError, match="with a target domain"):
         fit_head("coral", model, {"source": rows}, pad_id=0)
+    with pytest.raises(ConfigError, match="needs 2 texts"):
+        fit_head("coral", model, {"source": rows, "target": rows.select([0])}, pad_id=0)
     one_class = replace(rows, labels=np.zeros(6, dtype=np.int64))
     with pytest.raises(DataError, match="all of one class"):
         fit_head("logistic_regression", model, {"source": one_class}, pad_id=0)

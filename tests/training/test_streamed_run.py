@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from nlp_adapt.config import AdaptationConfig
+from nlp_adapt.errors import ConfigError
 from nlp_adapt.training.trainer import AdaptationTrainer
 from tests.faults.test_interrupted import signal_at
 from tests.training.test_encoders import toy_domain
@@ -183,3 +184,12 @@ def test_unreadable_rows_end_the_run_or_are_counted_in_its_results(tmp_path, wor
     assert left_out["without_text"] == {"rows": 1, "first": ["3.jsonl:3"]}
     assert left_out["unreadable"]["rows"] == 1
     assert left_out["unreadable"]["first"][0].startswith("3.jsonl:2 is not valid JSON")
+
+
+def test_a_teacher_that_knows_no_streamed_row_is_refused(tmp_path, shards):
+    """Its answers are computed once, before training: on streamed rows nothing would be learnt."""
+    options = {"method": "distillation", "teacher": str(tmp_path / "teacher")}
+    with pytest.raises(ConfigError, match="turn streaming off"):
+        trainer_for(tmp_path / "run", shards, **options)
+    of_source = {"distillation": {"domains": "source"}}
+    trainer_for(tmp_path / "run", shards, **options, options=of_source)

@@ -48,6 +48,11 @@ def test_the_same_name_elsewhere_does_not_count() -> None:
     ]
 
 
+def test_weights_of_words_are_for_words() -> None:
+    assert unread("dann", domain_words="balanced") == ["domain_words"]
+    assert not unread("dann", domain_words="balanced", task="token-classification")
+
+
 @pytest.mark.parametrize("method", sorted(set(METHODS) - {"distillation"}))
 def test_defaults_are_never_named(method: str) -> None:
     assert unread(method) == []
