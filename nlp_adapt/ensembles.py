@@ -59,6 +59,17 @@ class EnsemblePredictor(Predictor):
         matrix, bias = self.weights
         return (_side_by_side(every) @ matrix.T + bias).astype(np.float32)
 
+    def logits_and_features(self, rows: EncodedRows) -> tuple[np.ndarray, np.ndarray]:
+        """Not for ensembles: each member has features of its own.
+
+        Raises:
+            ModelError: Always.
+        """
+        raise ModelError(
+            "an ensemble has no features of its own, from which likeness could be told: give one "
+            "of its members."
+        )
+
 
 def load_members(models: Sequence[str | Path], **options: Any) -> list[Predictor]:
     """Open several models or runs that can stand beside each other.

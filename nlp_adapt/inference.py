@@ -19,7 +19,7 @@ from nlp_adapt.data.preprocessing import (
     to_tensors,
     width_for,
 )
-from nlp_adapt.errors import ModelError
+from nlp_adapt.errors import ConfigError, ModelError
 from nlp_adapt.host_memory import keep_freed_memory
 from nlp_adapt.modeling.backbone import (
     adapter_base,
@@ -269,12 +269,21 @@ def load_predictor(
     loaded = load_task_model(weights, task.auto_class, label_names)
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    loaded = _moved(loaded, device)
     tokenizer = load_tokenizer(name, words=task.units_are_words)
     if precision == "auto":
         from nlp_adapt.training.precision import choose_precision
 
         precision = choose_precision("auto", torch.device(device))
-    return Predictor(loaded.to(device), tokenizer, task, precision=precision, batch_size=batch_size)
+    return Predictor(loaded, tokenizer, task, precision=precision, batch_size=batch_size)
+
+
+def _moved(model: Any, device: str) -> Any:
+    try:
+        return model.to(torch.device(device))
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise ConfigError(f"device '{device}' cannot be used here ({reason}).") from error
 
 
 def _by_unit(output: torch.Tensor, batch: dict[str, Any]) -> torch.Tensor:

@@ -199,7 +199,11 @@ def load_likeness(model: str) -> Likeness:
 def _find(model: str) -> Path | None:
     folder = Path(model).expanduser()
     if folder.is_dir():
-        places = (folder / "adaptation", folder.parent / "adaptation")
+        places = [folder / "adaptation"]
+        if (
+            folder.resolve().name == "model"
+        ):  # the run's own, not its twin or what it fell back from
+            places.append(folder.parent / "adaptation")
         return next((p / STATISTICS for p in places if (p / STATISTICS).is_file()), None)
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HFValidationError

@@ -1,5 +1,8 @@
 """Score a saved model on labelled rows: a run folder, a model folder or a Hub id.
 
+Texts are read up to the model's own limit, 512 tokens at most, as `predict` does; a run with a
+smaller max_length scored its table on shorter ones.
+
 With --attack also under the worst small step on each row's word embeddings, which shows how sure
 the answers are: the scores stand side by side.
 """

@@ -7,6 +7,7 @@ and the output appears at once and whole.
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import os
@@ -55,7 +56,7 @@ class Parts:
 
     def is_done(self, number: int) -> bool:
         """Whether part `number` is whole."""
-        return self._file(number, "done").is_file()
+        return self._file(number, "done").is_file() and self._file(number, "data").is_file()
 
     def write(
         self, number: int, data: bytes, rejected: list[dict[str, Any]], summary: Mapping[str, Any]
@@ -82,7 +83,9 @@ class Parts:
         return None
 
     def discard(self) -> None:
-        """Remove all parts."""
+        """Remove all parts: first what says that they are any, in case it is interrupted."""
+        with contextlib.suppress(OSError):
+            (self.folder / KEY).unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def join(self, merge: Callable[[list[Path], Path], None]) -> None:
@@ -92,11 +95,15 @@ class Parts:
             merge(sorted(self.folder.glob("*.data")), staged)
             self._join_rejected()
             os.replace(staged, self.out)
-            shutil.rmtree(self.folder)
+        self.discard()
 
     def _join_rejected(self) -> None:
         """Replace what an earlier command has set aside."""
         parts = sorted(self.folder.glob("*.rejected"))
+        if self.rejected.exists() and not self.rejected.is_file():  # such as /dev/stderr
+            with self.rejected.open("wb") as stream:
+                copy_all(parts, stream)
+            return
         if not parts:
             self.rejected.unlink(missing_ok=True)
             return

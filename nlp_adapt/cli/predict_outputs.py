@@ -27,6 +27,7 @@ DEFAULT_STDOUT_FORMAT = "jsonl"
 # What the labelled rows depend on, besides the model and the input.
 _PART_OPTIONS = (
     *("text_column", "all_scores", "domain_likeness", "precision", "chunk_rows", "domain", "out"),
+    "input_format",
 )
 
 
@@ -37,6 +38,8 @@ def to_file(args: argparse.Namespace, load: Callable[[], Predictor]) -> dict[str
     check_output(out, Path(args.input))
     rejected = Path(args.rejected or f"{out}.rejected.jsonl")
     check_output(rejected, Path(args.input), "--rejected")
+    if rejected.resolve() == out.resolve():
+        raise ConfigError("--rejected and --out name the same file: choose another name for one.")
     with _lock(out), open_input(args.input, args.input_format) as source:
         if console.processes() > 1:
             _connect_processes()

@@ -161,6 +161,10 @@ class LabelledRows:
         return self.format.encode(labelled), [vars(one) for one in rejected], summary
 
 
+# Weights, and what else decides labels: names of classes, the tokenizer, members of an ensemble.
+_MODEL_FILES = (".safetensors", ".json", ".txt")
+
+
 def key_of(source: list[Any], model: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """What the parts of an output depend on.
 
@@ -171,10 +175,15 @@ def key_of(source: list[Any], model: str, options: Mapping[str, Any]) -> dict[st
     """
     import nlp_adapt
 
-    weights = sorted(Path(model).rglob("*.safetensors")) if Path(model).is_dir() else []
+    folder = Path(model)
+    files = sorted(folder.rglob("*")) if folder.is_dir() else []
+    files = [path for path in files if path.suffix in _MODEL_FILES]
     return {
         "input": source,
-        "model": [model, [[path.name, path.stat().st_mtime_ns] for path in weights]],
+        "model": [
+            model,
+            [[str(path.relative_to(folder)), path.stat().st_mtime_ns] for path in files],
+        ],
         "options": dict(options),
         "version": nlp_adapt.__version__,
     }

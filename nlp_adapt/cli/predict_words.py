@@ -57,7 +57,9 @@ class WordLabeller(Labeller):
         self.split_already = not is_text
         if self.text_column is not None:
             filled = [value for record in first.records if (value := record.get(column))]
-            self.split_already = bool(filled) and all(_listed(value) for value in filled)
+            self.split_already = bool(filled) and all(
+                _listed(value) is not None for value in filled
+            )
         return column
 
     def types(self) -> dict[str, Any]:

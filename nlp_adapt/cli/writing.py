@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Protocol, TextIO
 
 from nlp_adapt.cli.parts import copy_all
+from nlp_adapt.data.examples import encodable
 from nlp_adapt.errors import DataError, RunError
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
@@ -128,7 +129,7 @@ class RowFormat:
         if self.suffix in (".jsonl", ".parquet"):
             return b""
         header = io.StringIO(newline="")
-        self._writer(header).writerow([*self.columns, *self.names.values()])
+        self._write(header, [*self.columns, *self.names.values()])
         return header.getvalue().encode("utf-8", "replace")
 
     def encode(self, rows: Sequence[LabelledRow]) -> bytes:
@@ -138,7 +139,6 @@ class RowFormat:
         if self.suffix == ".parquet":
             return self._parquet(rows)
         stream = io.StringIO(newline="")
-        writer = self._writer(stream)
         for row in rows:
             record = self._record(row)
             fields = [_text(record.get(name)) for name in (*self.columns, *self.names.values())]
@@ -147,7 +147,7 @@ class RowFormat:
                     f"{row.place} holds a tab or a line break, which tsv cannot: write csv or "
                     "jsonl."
                 )
-            writer.writerow(fields)
+            self._write(stream, fields)
         return stream.getvalue().encode("utf-8", "replace")
 
     def merge(self, parts: list[Path], staged: Path, summary: Mapping[str, Any]) -> None:
@@ -163,15 +163,22 @@ class RowFormat:
         """Old and new values by column."""
         return {**row.record, **{name: row.added.get(key) for key, name in self.names.items()}}
 
-    def _writer(self, stream: TextIO) -> Any:
+    def _write(self, stream: TextIO, fields: Sequence[str]) -> None:
         delimiter = "\t" if self.suffix == ".tsv" else ","
-        return csv.writer(stream, delimiter=delimiter, lineterminator="\n")
+        # Python's writer quotes only the line ends that it writes itself, readers see others too.
+        quoted = any("\r" in text for text in fields)
+        csv.writer(
+            stream,
+            delimiter=delimiter,
+            lineterminator="\n",
+            quoting=csv.QUOTE_ALL if quoted else csv.QUOTE_MINIMAL,
+        ).writerow(fields)
 
     def _parquet(self, rows: Sequence[LabelledRow]) -> bytes:
         import pyarrow
         from datasets import Dataset, Features
 
-        old = {name: [row.record.get(name) for row in rows] for name in self.columns}
+        old = {name: [_storable(row.record.get(name)) for row in rows] for name in self.columns}
         new = {name: [row.added.get(key) for row in rows] for key, name in self.names.items()}
         stream = io.BytesIO()
         try:
@@ -201,7 +208,12 @@ class RowFormat:
         metadata = schemas[0].metadata if self.features is not None else None
         with parquet.ParquetWriter(staged, schema.with_metadata(metadata)) as writer:
             for part in parts:
-                writer.write_table(parquet.read_table(part).cast(writer.schema))
+                table = parquet.read_table(part)
+                try:
+                    table = table.cast(writer.schema)
+                except pyarrow.ArrowException as error:
+                    raise _mixed_types(error) from error
+                writer.write_table(table)
 
 
 def open_bytes(path: Path, *, gzipped: bool) -> BinaryIO | gzip.GzipFile:
@@ -232,6 +244,17 @@ def _json_line(record: Mapping[str, Any]) -> bytes:
         return (json.dumps(record, ensure_ascii=False, default=str) + "\n").encode()
     except UnicodeEncodeError:  # half a surrogate pair, which only an escape can keep
         return (json.dumps(record, default=str) + "\n").encode()
+
+
+def _storable(value: Any) -> Any:
+    """The value without halves of surrogate pairs, which no file of UTF-8 can hold."""
+    if isinstance(value, str):
+        return encodable(value)
+    if isinstance(value, list):
+        return [_storable(one) for one in value]
+    if isinstance(value, dict):
+        return {key: _storable(one) for key, one in value.items()}
+    return value
 
 
 def _text(value: Any) -> str:

@@ -98,12 +98,15 @@ class RowFile:
             return list(names)
 
     def features(self) -> Mapping[str, Any] | None:
-        """The `datasets` type of each column, for parquet."""
+        """The `datasets` type of each column, for parquet; None where one has no such type."""
         if self._suffix != ".parquet":
             return None
         from datasets import Features
 
-        return Features.from_arrow_schema(_parquet(self.path).schema_arrow)
+        try:
+            return Features.from_arrow_schema(_parquet(self.path).schema_arrow)
+        except ValueError:  # such as a mapping
+            return None
 
     def chunks(self, size: int, characters: int | None = None) -> Iterator[Chunk]:
         """The rows in order, `size` at a time, readable or not.

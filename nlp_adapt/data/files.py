@@ -262,10 +262,24 @@ def _read_parquet(path: Path, task: str, bad: BadLines) -> Table:
     # A file written by `datasets` carries its class names in the schema.
     from datasets import Dataset
 
-    dataset = Dataset(arrow)
+    dataset = Dataset(_with_known_types(arrow))
     rows = [f"{path.name}:{i + 1}" for i in range(len(dataset))]
     columns = {name: dataset[name] for name in dataset.column_names}
     return Table(columns, rows, str(path), dataset.features)
+
+
+def _with_known_types(arrow: Any) -> Any:
+    """The columns that `datasets` has a type for: a mapping, say, holds neither text nor labels."""
+    import pyarrow
+    from datasets import Features
+
+    unknown = []
+    for column in arrow.schema:
+        try:
+            Features.from_arrow_schema(pyarrow.schema([column]))
+        except ValueError:
+            unknown.append(column.name)
+    return arrow.drop_columns(unknown).replace_schema_metadata(None) if unknown else arrow
 
 
 def _unpack_parquet(file: Any, path: Path) -> Any:

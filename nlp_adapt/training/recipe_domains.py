@@ -7,6 +7,7 @@ from typing import Any
 
 from nlp_adapt.config import Recipe
 from nlp_adapt.data.domain import Domain
+from nlp_adapt.data.labels import label_key
 from nlp_adapt.data.loading import load_domain
 from nlp_adapt.errors import ConfigError, DataError
 from nlp_adapt.training.auxiliary_entries import read_entries
@@ -130,6 +131,10 @@ def _domain(recipe: Recipe, reference: Any, test: Any, test_key: str) -> Domain:
     domain = _load(recipe, reference, test_fraction=0.0)
     held_out = _labelled(_load(recipe, test, test_fraction=0.0), test_key)
     names = domain.label_names or held_out.label_names or ()
+    if test_key.startswith("target"):  # its training rows may lack classes that are only scored
+        known = {label_key(name) for name in names}
+        names = (*names, *(n for n in held_out.label_names or () if label_key(n) not in known))
+        domain = domain.with_labels(names)
     return replace(domain, test=held_out.with_labels(names).test, name=domain.name)
 
 

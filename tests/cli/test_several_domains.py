@@ -5,8 +5,10 @@ import re
 
 import pytest
 
+from nlp_adapt.config import Recipe
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.recipe import dump_recipe, load_recipe
+from nlp_adapt.training.recipe_domains import sources_of, targets_of
 from tests.conftest import FILLER, SOURCE_WORDS, TARGET_WORDS, toy_rows
 
 
@@ -195,3 +197,34 @@ def test_a_streamed_target_goes_with_several_sources_and_a_labelled_file(run_cli
     results = json.loads(out)
     assert results["target_labels"]["rows"] == 2
     assert len(results["adapted"]["source"]["domains"]) == 2
+
+
+@pytest.mark.parametrize("task", ["sequence-classification", "token-classification"])
+def test_test_rows_may_have_classes_that_the_targets_own_rows_lack(tmp_path, run_cli, task):
+    """Those labels are never trained on, so they cannot say which ones may be scored."""
+    if task == "sequence-classification":
+        rows = {name: f"{name} film,{name}\n" * 9 for name in ("pos", "neg", "neu")}
+        head, suffix = "text,label\n", "csv"
+    else:
+        rows = {name: f"{name} B-{name}\nfilm O\n\n" * 9 for name in ("PER", "LOC", "ORG")}
+        head, suffix = "", "conll"
+    first, second, third = rows.values()
+    files = {}
+    for name, content in (
+        ("source", first + second + third), ("target", first + second), ("test", third + first),
+    ):  # fmt: skip
+        files[name] = tmp_path / f"{name}.{suffix}"
+        files[name].write_text(head + content)
+    recipe = Recipe(
+        task=task, source=str(files["source"]), target=str(files["target"]),
+        target_test=str(files["test"]),
+    )  # fmt: skip
+    (target,) = targets_of(recipe)
+    (source,) = sources_of(recipe)
+    assert len(target.test) == 18
+    names = source.label_names
+    matched = target.with_labels(names)
+    labels = matched.test[matched.label_column]
+    assert {names[i] for row in labels for i in (row if isinstance(row, list) else [row])} == {
+        *(("neu", "pos") if suffix == "csv" else ("B-ORG", "B-PER", "O"))
+    }

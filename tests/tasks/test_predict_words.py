@@ -503,3 +503,12 @@ def test_two_processes_share_the_work(run_cli: Cli, model: Path, tmp_path: Path)
     for name in ("{}.jsonl", "{}.jsonl.rejected.jsonl"):
         one, two = (tmp_path / name.format(which) for which in ("one", "two"))
         assert one.read_bytes() == two.read_bytes()
+
+
+def test_an_empty_list_is_a_list_of_words(run_cli: Cli, model: Path, tmp_path: Path) -> None:
+    source, out = tmp_path / "in.csv", tmp_path / "out.jsonl"
+    source.write_text('tokens\n"[""anna"", ""rome""]"\n[]\n"[""bob""]"\n')
+    code, _, err = run_cli("predict", model, source, "--out", out, "--text-column", "tokens")
+    assert code == 0, err
+    first, empty, last = read_jsonl(out.read_text())
+    assert [len(row["tags"] or []) for row in (first, empty, last)] == [2, 0, 1]

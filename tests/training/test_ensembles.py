@@ -253,3 +253,10 @@ def test_a_teacher_is_needed_and_must_fit(tmp_path, models):
     tagger = saved_model(tmp_path / "tag", task="TokenClassification")
     with pytest.raises(ModelError, match="does token-classification"):
         trainer_for(tmp_path, method="distillation", teacher=str(tagger), overwrite=True).train()
+
+
+def test_an_ensemble_has_no_features_to_answer_from(models, tmp_path):
+    """Else the first member alone would answer wherever features are asked for."""
+    save_ensemble(tmp_path / "ensemble", models)
+    with pytest.raises(ModelError, match="no features of its own"):
+        load_predictor(tmp_path / "ensemble").predict_with_features(TEXTS)
