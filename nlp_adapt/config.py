@@ -355,6 +355,11 @@ def _check(config: AdaptationConfig) -> None:
     ):
         _require(config, name, at_least=0, below=1)
     _require(config, "validation_fraction", at_least=0, below=0.9)
+    for name in ("adam_beta1", "adam_beta2"):
+        _require(config, name, at_least=0, below=1)
+    _require(config, "adam_epsilon", at_least=0)
+    _require(config, "seed", at_least=0, below=2**32)
+    _check_unset(config)
     _require(config, "save_total_limit", at_least=1)
     _check_augmentation(config)
     _require(config, "lora_r", at_least=1)
@@ -392,6 +397,16 @@ def _check(config: AdaptationConfig) -> None:
                 f"{key} holds an access token or a login: take it out, and log in with "
                 "`hf auth login` or HF_TOKEN instead."
             )
+
+
+def _check_unset(config: AdaptationConfig) -> None:
+    """Numbers that may be left out."""
+    for name in ("max_source_rows", "max_target_rows"):
+        if getattr(config, name) is not None:
+            _require(config, name, at_least=1)
+    for name in ("head_learning_rate", "discriminator_learning_rate", "lora_learning_rate"):
+        if getattr(config, name) is not None:
+            _require(config, name, at_least=0)
 
 
 def _check_parts(config: AdaptationConfig) -> None:

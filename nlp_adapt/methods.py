@@ -362,6 +362,11 @@ def _read_stage(number: int, raw: dict[str, Any]) -> Stage:
         return Stage({}, fit=coerce(f"{where}.fit", raw["fit"], str))
     objectives = raw.get("objectives")
     if isinstance(objectives, list):
+        if not all(isinstance(name, str) for name in objectives):
+            raise ConfigError(
+                f"{where}.objectives: a list holds names alone; for options write a mapping of names "
+                "to options, such as {task: {}, dann: {weight: 0.5}}."
+            )
         objectives = {name: {} for name in objectives}
     if not isinstance(objectives, dict) or not objectives:
         raise ConfigError(f"{where}: needs `objectives`, a mapping of names to options.")

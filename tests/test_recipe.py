@@ -42,7 +42,7 @@ def test_keys_become_options(recipe_of: Any) -> None:
         ('learning_rate: "2e-5"', "learning_rate", 2e-5),
         ("learning_rate: 1", "learning_rate", 1.0),
         ("seed: 010", "seed", 10),
-        ("seed: 9007199254740993", "seed", 2**53 + 1),
+        ("max_steps: 9007199254740993", "max_steps", 2**53 + 1),
         ("max_steps: 1e3", "max_steps", 1000),
         ("save_strategy: no", "save_strategy", "no"),
         ("source: 2024-01-31", "source", "2024-01-31"),
@@ -226,3 +226,22 @@ def test_pooled_sentences_cannot_stand_for_words() -> None:
     with pytest.raises(ConfigError, match="domain_features: mean pools"):
         AdaptationConfig(task="token-classification", domain_features="mean")
     AdaptationConfig(task="sequence-classification", domain_features="mean")
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("max_source_rows", -5), ("max_target_rows", 0), ("head_learning_rate", -0.01),
+        ("discriminator_learning_rate", -1.0), ("lora_learning_rate", -1.0), ("seed", -1),
+        ("seed", 2**32), ("adam_beta1", 1.5), ("adam_beta2", -0.1), ("adam_epsilon", -1.0),
+    ],
+)  # fmt: skip
+def test_numbers_out_of_range_are_refused_by_name(option: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=f"{option} is {value}"):
+        AdaptationConfig(**{option: value})
+
+
+def test_options_in_a_list_of_objectives_are_explained() -> None:
+    config = AdaptationConfig(stages=[{"objectives": ["task", {"dann": {"weight": 0.5}}]}])
+    with pytest.raises(ConfigError, match="write a mapping of names"):
+        stages_for(config)

@@ -48,6 +48,7 @@ class Adda(AdversarialObjective):
     """
 
     config_class: ClassVar = AddaConfig
+    copies_model: ClassVar[bool] = True
     trains_task_head: ClassVar[bool] = True
     summary: ClassVar[str] = (
         "fool a discriminator from a source model, which is distilled meanwhile"

@@ -101,6 +101,7 @@ class TeacherObjective(Objective):
     config_class: ClassVar = TeacherConfig
     reads: ClassVar[frozenset[str]] = TARGET_SIDE
     trains_task_head: ClassVar[bool] = True
+    copies_model: ClassVar[bool] = True
     name: ClassVar[str] = ""
 
     def __init__(self, config: TeacherConfig, setup: Setup) -> None:

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from nlp_adapt.metrics.comparable import comparable
 from nlp_adapt.reporting.several import few_shot_rows, remarks
 
 SOURCE_ONLY_FOLDER = "source_only/model"
 Z95 = 1.96  # two-sided 95 %
+FEWEST = 10  # test rows, or true entities, below which no interval can be trusted
 
 
 @dataclass(frozen=True)
@@ -22,17 +24,19 @@ class Comparison:
         difference: Adapted minus source-only, in points (hundredths).
         half_width: Half the 95 % interval of the difference in points; None where unknown.
         size: How large the test set is, in words.
+        too_few: Whether the test set is too small for any verdict.
     """
 
     measure: str
     difference: float
     half_width: float | None
     size: str
+    too_few: bool = False
 
     @property
     def verdict(self) -> str:
         """`better`, `worse`, or `no clear difference` where the interval holds 0."""
-        if abs(self.difference) <= (self.half_width or 0.0):
+        if self.too_few or abs(self.difference) <= (self.half_width or 0.0):
             return "no clear difference"
         return "better" if self.difference > 0 else "worse"
 
@@ -59,7 +63,9 @@ def compare(results: Mapping[str, Any], domain: str) -> Comparison | None:
         # Two models scored on the same rows err together, so adding their variances overstates that
         # of the difference: a difference called clear is clear.
         half_width = 100 * Z95 * math.sqrt(sum(variance or 0.0 for variance in variances))
-    return Comparison(measure, 100 * (after[key] - before[key]), half_width, _size(after))
+    difference = 100 * (comparable(after, key) - comparable(before, key))
+    few = after.get("support", FEWEST) < FEWEST
+    return Comparison(measure, difference, half_width, _size(after), too_few=few)
 
 
 def _variance(metrics: Mapping[str, Any]) -> float | None:
@@ -68,9 +74,15 @@ def _variance(metrics: Mapping[str, Any]) -> float | None:
         own = [_variance(one) for one in domains.values()]
         known = [variance for variance in own if variance is not None]
         return sum(known) / len(own) ** 2 if len(known) == len(own) else None
+    found = metrics.get("f1_variance")
     if metrics.get("confusion_matrix"):
-        return macro_f1_variance(metrics["confusion_matrix"])
-    return metrics.get("f1_variance")
+        found = macro_f1_variance(metrics["confusion_matrix"])
+    support = metrics.get("support", 0)
+    if found is None or not support:
+        return found
+    # A model that is always right, or always wrong, shows no spread; that of two hits and two misses
+    # more (Agresti & Coull 1998, The American Statistician) keeps a few such rows from being proof.
+    return max(found, 2 * (support + 2) / (support + 4) ** 3)
 
 
 def _size(metrics: Mapping[str, Any]) -> str:
@@ -82,7 +94,7 @@ def macro_f1_variance(matrix: Sequence[Sequence[int]]) -> float:
     """Sampling variance of macro-F1 from a confusion matrix (rows are labels).
 
     The delta method on multinomial cells: with p the share of each cell and g the derivative of
-    macro-F1 by it, the variance is (sum p g^2 - (sum p g)^2) / n.
+    macro-F1 by it, the variance is (sum p g^2 - (sum p g)^2) / n. It is the macro-F1 of `comparable`.
     """
     size = len(matrix)
     total = sum(map(sum, matrix))
@@ -91,7 +103,7 @@ def macro_f1_variance(matrix: Sequence[Sequence[int]]) -> float:
     supports = [sum(row) / total for row in matrix]
     predicted = [sum(row[k] for row in matrix) / total for k in range(size)]
     hits = [matrix[k][k] / total for k in range(size)]
-    present = [k for k in range(size) if supports[k] + predicted[k] > 0]
+    present = [k for k in range(size) if supports[k] > 0]
     # F1_k = 2 hits_k / (supports_k + predicted_k)
     by_margin = dict.fromkeys(range(size), 0.0)
     by_hit = dict.fromkeys(range(size), 0.0)
@@ -151,7 +163,24 @@ def _answer(results: Mapping[str, Any]) -> list[str]:
     comparison = compare(results, "target")
     if comparison is None:
         return ["No source-only twin was trained, so there is nothing to compare with."]
-    return [_conclusion(method, target, comparison), *_gap(results)]
+    return [_conclusion(method, target, comparison), *_stray(results), *_gap(results)]
+
+
+def _stray(results: Mapping[str, Any]) -> list[str]:
+    """Where the table's macro-F1 and the comparison's differ, why."""
+    if results["task"] != "sequence-classification":
+        return []
+    sides = [results[name]["target"] for name in ("source_only", "adapted")]
+    if all(
+        math.isclose(comparable(side, "macro_f1"), side["macro_f1"], abs_tol=1e-9)
+        for side in sides
+        if "macro_f1" in side
+    ):
+        return []
+    return [
+        "The comparison averages over the classes that have test rows; a model's own macro-F1 also "
+        "counts classes that only it predicts, as 0."
+    ]
 
 
 def _conclusion(method: str, target: str, comparison: Comparison) -> str:
@@ -165,6 +194,11 @@ def _conclusion(method: str, target: str, comparison: Comparison) -> str:
         return (
             f"{method} is {points} worse than doing nothing on {target}{noise}: use the "
             f"source-only model in {SOURCE_ONLY_FOLDER}, or try another method."
+        )
+    if comparison.too_few and abs(comparison.difference) > (comparison.half_width or 0.0):
+        return (
+            f"{method} is measured on {comparison.size} of {target} only, too few to tell it from "
+            "the source-only model: give more with target_test."
         )
     if comparison.half_width is None or points.startswith("0.0 "):
         return f"{method} and the source-only model score the same on {target}."
@@ -180,7 +214,7 @@ def _gap(results: Mapping[str, Any]) -> list[str]:
     if not scores.get("source"):
         return []
     key, measure = main_measure(results["task"])
-    lost = 100 * (scores["source"][key] - scores["target"][key])
+    lost = 100 * (comparable(scores["source"], key) - comparable(scores["target"], key))
     names = f"from {results['source']['name']} to {results['target']['name']}"
     if lost <= 0:
         return [f"The source-only model loses nothing {names}: there is no gap to close."]

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from nlp_adapt.errors import ConfigError
+from nlp_adapt.metrics.comparable import comparable
 from nlp_adapt.reporting.comparison import is_source_only, main_measure, method_title
 from nlp_adapt.reporting.table import MEASURES, MISSING, percent, points
 
@@ -51,8 +52,10 @@ def comparison(runs: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
         results = runs[folder]
         key, _ = main_measure(results["task"])
         target = scores.get("target") or {}
-        after, before = target.get(key), ((twin or {}).get("target") or {}).get(key)
-        difference = None if after is None or before is None else after - before
+        before = (twin or {}).get("target")
+        difference = (
+            comparable(target, key) - comparable(before, key) if target and before else None
+        )
         guard = results.get("guard") or {}
         entries.append(
             {
@@ -129,12 +132,21 @@ def _serves(twin: Mapping[str, Any], trained: Mapping[str, Any], run: Mapping[st
 
 def _start(results: Mapping[str, Any]) -> tuple[Any, ...]:
     """What a source-only model depends on, but for its length."""
-    return results["model"], results["fingerprints"].get("source"), results["seed"]
+    return results["model"], _rows_of(results, "source"), results["seed"]
 
 
 def _identity(results: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "task": results["task"],
         "labels": results["labels"],
-        "target": results["fingerprints"].get("target"),
+        "target": _rows_of(results, "target"),
+    }
+
+
+def _rows_of(results: Mapping[str, Any], side: str) -> dict[str, str]:
+    """The fingerprints of a side: of its one domain, of each of several, or of its stream."""
+    return {
+        name: value
+        for name, value in results["fingerprints"].items()
+        if name in (side, f"{side}_stream") or name.startswith(f"{side} ")
     }

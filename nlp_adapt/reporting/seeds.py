@@ -10,6 +10,7 @@ from typing import Any
 
 from nlp_adapt.config import Recipe
 from nlp_adapt.errors import ConfigError, RunError
+from nlp_adapt.metrics.comparable import comparable
 from nlp_adapt.recipe import read_yaml
 from nlp_adapt.reporting.comparison import main_measure, method_title
 
@@ -18,7 +19,7 @@ _FREE = (
     *("seed", "output_dir", "overwrite", "resume", "allow_inexact_resume", "disable_tqdm"),
     *("report_to", "logging_steps", "push_to_hub", "ddp_timeout", "data_doctor", "fsdp"),
 )
-_SAME = ("task", "method", "model", "labels", "fingerprints")
+_SAME = ("task", "method", "model", "labels")
 MODELS = ("source_only", "adapted")
 DOMAINS = ("source", "target")
 
@@ -51,6 +52,8 @@ def collect_seeds(run: Path, others: Sequence[Path]) -> list[dict[str, Any]]:
         results = read_results(other)
         theirs = _recipe(other)
         differing = [key for key in _SAME if results.get(key) != first.get(key)]
+        if _given_rows(results, theirs) != _given_rows(first, recipe):
+            differing.append("fingerprints")
         differing += [
             key
             for key in dict.fromkeys([*recipe, *theirs])
@@ -127,8 +130,25 @@ def _measures(results: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {"seed": results["seed"]}
     for model in MODELS:
         scores = results.get(model) or {}
-        found[model] = {domain: scores[domain][key] for domain in DOMAINS if scores.get(domain)}
+        found[model] = {
+            domain: comparable(scores[domain], key) for domain in DOMAINS if scores.get(domain)
+        }
     return found
+
+
+def _given_rows(results: Mapping[str, Any], recipe: Mapping[str, Any]) -> dict[str, str]:
+    """The fingerprints of the data, but of what the seed draws from it."""
+    few_shot, auxiliary = recipe.get("target_few_shot"), recipe.get("auxiliary") or {}
+    each = few_shot if isinstance(few_shot, dict) else None
+
+    def drawn(name: str) -> bool:
+        kind, _, of = name.partition(" rows of ")
+        if kind == "labelled":
+            return isinstance(few_shot if each is None else each.get(of), int)
+        task = auxiliary.get(name.removeprefix("auxiliary task "))
+        return isinstance(task, dict) and task.get("max_rows") is not None
+
+    return {name: value for name, value in results["fingerprints"].items() if not drawn(name)}
 
 
 def _recipe(run: Path) -> dict[str, Any]:

@@ -25,6 +25,8 @@ def estimate(
     task_model: Any,
     portions: Mapping[str, float],
     seconds_per_token: float | None = None,
+    copies: int = 0,
+    keeps_best: bool = False,
 ) -> dict[str, Any]:
     """Sizes of a run.
 
@@ -36,6 +38,8 @@ def estimate(
         task_model: The model, for its size; what is frozen is frozen already.
         portions: Rows of a side in a step, as a share of `global_batch`, where it is not 1.
         seconds_per_token: What a token takes in training, all processes together, if it is known.
+        copies: Copies of the model that the objectives of a stage hold, such as a teacher.
+        keeps_best: Whether the best weights so far are kept beside the checkpoints.
 
     Returns:
         `rows` and `tokens` by side (one pass), `steps` by model, `tokens_to_train` over the run,
@@ -54,10 +58,13 @@ def estimate(
     }
     to_train = int(sum(count * per_step[name] for name, count in steps.items()))
     averages = 1 if config.ema_decay else 0
-    checkpoint = FLOAT_BYTES * (parameters + (ADAM_MOMENTS + averages) * trained)
+    held = (1 + copies) * parameters
+    checkpoint = FLOAT_BYTES * (held + (ADAM_MOMENTS + averages) * trained)
     # A new checkpoint is written before the oldest goes.
     kept = 0 if config.save_strategy == "no" else config.save_total_limit + 1
-    disk = kept * checkpoint + len(steps) * FLOAT_BYTES * parameters + OTHER_BYTES
+    # Models at the end, and the best weights with those that take their place.
+    models = len(steps) + (2 if keeps_best else 0)
+    disk = kept * checkpoint + models * FLOAT_BYTES * parameters + OTHER_BYTES
     return {
         "rows": {side: len(encoded) for side, encoded in rows.items()},
         "tokens": tokens,
@@ -66,7 +73,7 @@ def estimate(
         "seconds": None if seconds_per_token is None else round(seconds_per_token * to_train, 3),
         "parameters": parameters,
         "trained_parameters": trained,
-        "memory_bytes": FLOAT_BYTES * (parameters + (1 + ADAM_MOMENTS + averages) * trained),
+        "memory_bytes": FLOAT_BYTES * (held + (1 + ADAM_MOMENTS + averages) * trained),
         "disk_bytes": disk,
     }
 

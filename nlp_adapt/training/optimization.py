@@ -75,8 +75,14 @@ def build_optimizer(
     model: AdaptationModel, config: AdaptationConfig, learning_rate: float
 ) -> torch.optim.Optimizer:
     """AdamW, fused: one kernel for all parameters instead of a dozen each."""
+    groups = parameter_groups(model, config, learning_rate)
+    if not groups:
+        raise ConfigError(
+            f"nothing trains in a stage with {', '.join(model.objectives)} alone where the encoder "
+            "is frozen: freeze less, or add the objective task."
+        )
     return torch.optim.AdamW(
-        parameter_groups(model, config, learning_rate),
+        groups,
         lr=learning_rate,
         betas=(config.adam_beta1, config.adam_beta2),
         eps=config.adam_epsilon,

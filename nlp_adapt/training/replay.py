@@ -72,6 +72,7 @@ def replay(run: str | Path, step: str | None = None) -> dict[str, Any]:
     model = training.build_stage(stage).to(accelerator.device)
     prepare_encoder(model.task_model, training.config, stage.objectives, accelerator.device)
     model.load_state_dict(dump.tensors["model"])
+    model.cached = training.inputs.cached_trunk(model, stage)  # as the run read its rows
     model.train()
     found = _run_again(model, training, dump)
     return {
@@ -121,7 +122,7 @@ def _run_again(model: Any, training: StagedTraining, dump: Checkpoint) -> dict[s
     progress = Progress(position["step"], position["total_steps"])
     number = position["attempt"] % position["total_steps"]
     terms: dict[str, Tensor] = {}
-    rows: list[dict[str, Any]] = []
+    seen: list[dict[str, Any]] = []
     for process in range(position["processes"]):
         load_random(of_process(dump.tensors["random"], process))
         batches = training.inputs.paired_batches(
@@ -139,7 +140,11 @@ def _run_again(model: Any, training: StagedTraining, dump: Checkpoint) -> dict[s
                 (found["loss"] / batches.shares).backward()
             for name, value in found.items():
                 terms[name] = terms.get(name, 0.0) + value.detach() / batches.shares
-            rows += _broken_rows(model, training, batch, position["precision"])
+            seen.append(batch)
+    # After the step, whose random numbers these passes would take.
+    rows = [
+        row for batch in seen for row in _broken_rows(model, training, batch, position["precision"])
+    ]
     parameters = [
         name
         for name, parameter in model.named_parameters()

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 import nlp_adapt
+from nlp_adapt.metrics.comparable import comparable
 from nlp_adapt.training.accelerator import precision_of
 
 LIBRARIES = (
@@ -74,11 +75,15 @@ def difference(results: dict[str, Any], metric: str) -> dict[str, float] | None:
     found = {}
     for side in ("source", "target"):
         if before.get(side) and after.get(side):
-            found[side] = round(after[side][metric] - before[side][metric], 6)
+            found[side] = _difference(before[side], after[side], metric)
             for name, scores in after[side].get("domains", {}).items():
                 own = before[side]["domains"][name]
-                found[f"{side}/{name}"] = round(scores[metric] - own[metric], 6)
+                found[f"{side}/{name}"] = _difference(own, scores, metric)
     return found
+
+
+def _difference(before: dict[str, Any], after: dict[str, Any], metric: str) -> float:
+    return round(comparable(after, metric) - comparable(before, metric), 6)
 
 
 def _describe_side(domains: Any, data: Any, side: str) -> dict[str, Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import time
@@ -27,11 +28,12 @@ from nlp_adapt.training.fingerprint import fingerprint
 from nlp_adapt.training.health import judge_adversary
 from nlp_adapt.training.log import RunLog
 from nlp_adapt.training.pace import can_be_measured, seconds_per_token
+from nlp_adapt.training.processes import any_process
 from nlp_adapt.training.results import describe_run, difference
 from nlp_adapt.training.resume import start_or_resume
 from nlp_adapt.training.run_folder import save_tensors, write_json
 from nlp_adapt.training.selection import BestModel
-from nlp_adapt.training.stages import StagedTraining
+from nlp_adapt.training.stages import StagedTraining, copies_of_model
 from nlp_adapt.training.streamed_target import training_stream
 from nlp_adapt.training.unread_options import warn_of_unread
 
@@ -112,6 +114,8 @@ class Run:
         results["cost"] = self.cost
         results["difference"] = difference(results, self.task.main_metric)
         results.update(apply_guard(self, results))
+        if finished == set(done) and finished and self.folder.results.is_file():
+            results.update(self._kept())
         self.trainer.results = results
         if self.main:
             write_json(self.folder.results, results)
@@ -121,14 +125,25 @@ class Run:
         end_trackers(self.accelerator)
         return results
 
+    def _kept(self) -> dict[str, Any]:
+        """What a run that was complete already knew, and nothing here tells anew."""
+        try:
+            known = json.loads(self.folder.results.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return {key: known[key] for key in ("cost", "resumed", "seeds") if key in known}
+
     def _models_to_train(self) -> list[tuple[str, list[Stage]]]:
         models = [(ADAPTED, self.trainer.stages)]
         if self.args.compare_source_only:
             # A head fitted in seconds is compared with one fitted in seconds.
-            shallow = all(stage.fit is not None for stage in self.trainer.stages)
-            twin = METHODS["logistic_regression" if shallow else SOURCE_ONLY]
+            twin = METHODS["logistic_regression" if self._shallow else SOURCE_ONLY]
             models.insert(0, (SOURCE_ONLY, twin.stages(self.args)))
         return models
+
+    @property
+    def _shallow(self) -> bool:
+        return all(stage.fit is not None for stage in self.trainer.stages)
 
     def _train_one(
         self,
@@ -198,13 +213,17 @@ class Run:
                 with training.scoring():
                     self.save_domain_statistics()
             write_json(self.folder.scores(name), scores)
+        # A signal after the last step has stopped nothing yet; the other model would not hear of it.
+        (stop,) = any_process(self.accelerator, training.stop.received is not None)
+        if stop and name != ADAPTED:
+            raise training.stop.stopped(log.total_steps)
         return scores
 
     def _training(
         self, name: str, log: RunLog, evaluate: Callable[[Any, int], dict[str, float]]
     ) -> StagedTraining:
         """What trains the model `name` from the start."""
-        return StagedTraining(
+        training = StagedTraining(
             name=name,
             title=self.trainer.method_name if name == ADAPTED else name,
             accelerator=self.accelerator,
@@ -230,6 +249,9 @@ class Run:
                 *domain_samples(self.trainer.data.train, self.args.seed).values(),
             ],
         )
+        if name == SOURCE_ONLY and not self._shallow:
+            training.twin_of = self.trainer.stages
+        return training
 
     def _rows(self, name: str) -> Mapping[str, EncodedRows]:
         """What a model trains on: the twin sees no label of the target, and no edited rows."""
@@ -240,7 +262,12 @@ class Run:
         """Before the first step: say what the run costs, and refuse a disk that is too small."""
         if self.cost:
             return
-        steps = {name: sum(training.stage_steps(own)) for name, own in self._models_to_train()}
+        steps = {
+            name: training.twin_steps(self.trainer.stages)
+            if name == SOURCE_ONLY and not self._shallow
+            else sum(training.lengths(own))
+            for name, own in self._models_to_train()
+        }
         freeze(training.task_model, self.args.freeze)
         self.cost = estimate(
             self.args,
@@ -250,6 +277,8 @@ class Run:
             training.task_model,
             training.inputs.portions,
             self._seconds_per_token(training.task_model) if any(steps.values()) else None,
+            copies=max(copies_of_model(stage) for stage in self.trainer.stages),
+            keeps_best=selects_best_model(self.args),
         )
         if self.main:
             refuse_full_disk(self.cost, self.folder.path)

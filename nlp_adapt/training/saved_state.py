@@ -25,6 +25,8 @@ from nlp_adapt.training.random_state import (
 )
 from nlp_adapt.training.shards import shard_like, whole
 
+# Objectives of finished stages, which a later one may go on from.
+EARLIER = "earlier"
 LOGGER = logging.getLogger("nlp_adapt")
 
 
@@ -38,7 +40,16 @@ def save_stage(training: Any, number: int, loop: StageLoop) -> None:
     """
     accelerator = training.accelerator
     random = by_process(from_every_process(accelerator, random_tensors()))
-    tensors = _state(loop, keep=training.checkpoints is not None)
+    keep = training.checkpoints is not None
+    tensors = _state(loop, keep=keep)
+    earlier = {
+        f"{name}.{key}": value
+        for name, objective in training.objectives.items()
+        if name not in loop.trained.objectives
+        for key, value in objective.state_dict().items()
+    }
+    if earlier:
+        tensors[EARLIER] = whole(earlier, keep=keep)
     if training.checkpoints is not None:
         scaler = accelerator.scaler
         position = {

@@ -29,7 +29,7 @@ from nlp_adapt.training.ledger import SampleLedger
 from nlp_adapt.training.log import RunLog
 from nlp_adapt.training.loop import StageLoop
 from nlp_adapt.training.random_state import seed_process
-from nlp_adapt.training.saved_state import dump_skipped_step, restore_stage, save_stage
+from nlp_adapt.training.saved_state import EARLIER, dump_skipped_step, restore_stage, save_stage
 from nlp_adapt.training.self_test import self_test
 from nlp_adapt.training.shallow import check_fit, fit_head
 from nlp_adapt.training.signals import StopRequest
@@ -63,6 +63,7 @@ class StagedTraining:
         black_box: Where steps that are not finite go; None on all but the main process.
         saved_objectives: States of objectives that an earlier run ended with, to continue from.
         source_names: What the sources are called, in the order of their domain indices.
+        twin_of: The stages of the adapted model, if this is its source-only twin.
         epoch_rows: Source rows in an epoch; default: all of `rows`. The twin has as many steps as
             the adapted model, though it sees no edited copies.
         auxiliary: The auxiliary tasks of the run.
@@ -88,6 +89,7 @@ class StagedTraining:
     saved_objectives: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
     source_names: Sequence[str] = ()
     epoch_rows: int | None = None
+    twin_of: list[Stage] | None = None
     auxiliary: Sequence[AuxiliarySpec] = ()
     scored_rows: Sequence[EncodedRows] = ()
     known_rows: KnownRows | None = None
@@ -102,21 +104,38 @@ class StagedTraining:
         self.unfreezing_stage = first_task_stage(stages)
         first = resume.position["stage"] if resume else 0
         self.steps = sum(lengths[:first])
+        if resume is not None:
+            self._rebuild_earlier(stages[:first], resume.tensors.get(EARLIER, {}))
         for number in range(first, len(stages)):
             at = resume if resume and number == first else None
             self._run_stage(number, stages[number], lengths[number], at)
 
     def stage_steps(self, stages: list[Stage]) -> list[int]:
-        """Optimizer steps of each stage.
+        """Optimizer steps of each stage that this model goes through."""
+        if self.twin_of is not None:
+            return [self.twin_steps(self.twin_of)]
+        return self.lengths(stages)
 
-        `max_steps`, where set, is the total, shared out in proportion to the stages' own lengths.
+    def twin_steps(self, stages: list[Stage]) -> int:
+        """Optimizer steps of the twin of a model with these stages.
+
+        It trains as long as the model does from the first stage that trains the task: as many labels
+        are read, and what is learnt from text alone comes on top.
+        """
+        return sum(self.lengths(stages)[first_task_stage(stages) :])
+
+    def lengths(self, stages: list[Stage]) -> list[int]:
+        """Optimizer steps of each of some stages.
+
+        `max_steps`, where set, is the total, shared out in proportion to the stages' own lengths; a
+        stage has one step at least.
         """
         per_epoch = self._epoch_rows / self.global_batch
         lengths = []
         for stage in stages:
             epochs = self.config.num_train_epochs if stage.epochs is None else stage.epochs
-            trained = stage.steps or max(1, math.ceil(epochs * per_epoch))
-            lengths.append(0 if stage.fit is not None else trained)
+            steps = stage.steps or max(1, math.ceil(epochs * per_epoch))
+            lengths.append(0 if stage.fit is not None else steps)
         if self.config.max_steps > 0 and any(lengths):
             edges = np.cumsum(lengths) / sum(lengths) * self.config.max_steps
             shared = np.diff(np.round(edges), prepend=0).astype(int)
@@ -207,6 +226,27 @@ class StagedTraining:
         self.objectives.update(model.objectives.items())
         loop.release()
 
+    def _rebuild_earlier(self, stages: list[Stage], saved: Mapping[str, Tensor]) -> None:
+        """Objectives of finished stages as they were, for later stages and the end of the run."""
+        options = {name: own for stage in stages for name, own in stage.objectives.items()}
+        state: dict[str, dict[str, Tensor]] = {}
+        for key, value in saved.items():
+            name, _, rest = key.partition(".")
+            state.setdefault(name, {})[rest] = value
+        reader = self._reader()
+        with torch.random.fork_rng():  # building draws weights, which are then replaced
+            for name, own in state.items():
+                objective = build_objective(name, options[name], self._setup(reader))
+                objective.load_state_dict(own)
+                self.objectives[name] = objective.to(self.accelerator.device)
+        reader.remove()
+
+    def _reader(self) -> UnitReader:
+        config = self.config
+        return UnitReader(
+            self.task_model, config.domain_features, self.outside, config.domain_words
+        )
+
     def build_stage(self, stage: Stage) -> AdaptationModel:
         """The stage's module: objectives that an earlier stage trained go on where it left off.
 
@@ -215,12 +255,7 @@ class StagedTraining:
         frozen = freeze(
             self.task_model, self.config.freeze if stage.freeze is None else stage.freeze
         )
-        reader = UnitReader(
-            self.task_model,
-            self.config.domain_features,
-            self.outside,
-            self.config.domain_words,
-        )
+        reader = self._reader()
         setup = self._setup(reader)
         objectives = {}
         for name, options in stage.objectives.items():
@@ -307,6 +342,11 @@ def needs_target(stages: list[Stage]) -> bool:
         for stage in stages
         for name, options in stage.objectives.items()
     ) or any(stage.fit not in (None, "logistic_regression") for stage in stages)
+
+
+def copies_of_model(stage: Stage) -> int:
+    """Copies of the task model that the stage's objectives hold."""
+    return sum(objective_class(name).copies_model for name in stage.objectives)
 
 
 def first_task_stage(stages: list[Stage]) -> int:

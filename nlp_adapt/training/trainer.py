@@ -17,7 +17,7 @@ from nlp_adapt.data.streaming import TextStream
 from nlp_adapt.errors import ConfigError, RunError
 from nlp_adapt.hub import check_push
 from nlp_adapt.inference import Predictor
-from nlp_adapt.methods import stages_for
+from nlp_adapt.methods import selects_best_model, stages_for
 from nlp_adapt.modeling.backbone import load_task_model, load_tokenizer, longest_input
 from nlp_adapt.modeling.lora import add_adapters, has_adapters, save_task_model
 from nlp_adapt.training.accelerator import make_accelerator
@@ -36,6 +36,7 @@ from nlp_adapt.training.streamed_target import (
     open_stream,
     sample_domain,
 )
+from nlp_adapt.validators import selecting_validator
 
 
 class AdaptationTrainer:
@@ -83,6 +84,8 @@ class AdaptationTrainer:
         self.model_name = model if isinstance(model, str) else _name_of(model)
         self._given_model = None if isinstance(model, str) else model
         self.stages = stages_for(args)
+        if selects_best_model(args):
+            selecting_validator(args.metric_for_best_model)
         read_entries(args)  # what is wrong with a recipe is said before any data is read
         self.target_stream: TextStream | None = None
         if args.streaming and is_reference(target):

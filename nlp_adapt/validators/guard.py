@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,9 @@ class Evidence:
         source_accuracy: Share of source units that are predicted right.
         source_rows: Source rows that were read; units of one row depend on each other.
         target_rows: Target rows that were read.
+        target_units: Target units in them; 0 where an earlier version did not count them.
+        source_recall: Share of each class's source units that are predicted right.
+        source_units: Source units of each class.
     """
 
     scores: Mapping[str, float]
@@ -56,6 +59,9 @@ class Evidence:
     source_accuracy: float
     source_rows: int
     target_rows: int
+    target_units: int = 0
+    source_recall: Mapping[str, float] = field(default_factory=dict)
+    source_units: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -83,10 +89,18 @@ def describe(predictions: Predictions, label_names: Sequence[str]) -> dict[str, 
     known = predictions.source_labels >= 0
     labels = predictions.source_labels[known]
     right = predictions.source_logits[known].argmax(-1) == labels
+    units = np.bincount(labels, minlength=len(label_names))
+    hits = np.bincount(labels[right], minlength=len(label_names))
     return {
         "predicted": _shares(predictions.target_logits.argmax(-1), label_names),
         "source_classes": _shares(labels, label_names),
         "source_accuracy": round(float(right.mean()), 6) if len(labels) else 0.0,
+        "source_recall": {
+            name: round(float(hit / max(count, 1)), 6)
+            for name, hit, count in zip(label_names, hits, units, strict=True)
+        },
+        "source_units": dict(zip(label_names, units.tolist(), strict=True)),
+        "target_units": len(predictions.target_logits),
     }
 
 
@@ -118,7 +132,7 @@ def judge(before: Evidence, after: Evidence) -> Verdict:
 
 def _source(before: Evidence, after: Evidence) -> list[str]:
     one, two = before.scores["source_risk"], after.scores["source_risk"]
-    noise = _Z95 * math.sqrt(_variance(one, before.source_rows) + _variance(two, after.source_rows))
+    noise = _Z95 * math.sqrt(_balanced_variance(before) + _balanced_variance(after))
     if one - two <= max(LOST_SOURCE, noise):
         return []
     return [
@@ -133,7 +147,8 @@ def _classes(before: Evidence, after: Evidence) -> list[str]:
         usual = (before.predicted[name], after.source_classes.get(name, 0.0))
         vanished = min(usual) >= CLASS_SHARE and share < min(usual) / CLASS_FACTOR
         overruns = share >= CLASS_SHARE and share > max(usual) * CLASS_FACTOR
-        if vanished or overruns:
+        nearest = min(usual) if vanished else max(usual)
+        if (vanished or overruns) and abs(share - nearest) > _share_noise(after, share, nearest):
             found.append(
                 f"{name} is predicted for {100 * share:.1f} % of the target, where the source-only "
                 f"model predicts it for {100 * usual[0]:.1f} % and {100 * usual[1]:.1f} % of the "
@@ -179,8 +194,30 @@ def _estimate(before: Evidence, after: Evidence) -> tuple[float, float]:
     return two - one, _Z95 * math.sqrt(variance)
 
 
+def _balanced_variance(evidence: Evidence) -> float:
+    """Sampling variance of balanced accuracy: the mean of the recalls of the classes there."""
+    known = [name for name, count in evidence.source_units.items() if count]
+    if not known:
+        return _variance(evidence.scores["source_risk"], evidence.source_rows)
+    # Units of one row depend on each other: a class counts as often as there are rows at most.
+    counts = {name: min(evidence.source_units[name], evidence.source_rows) for name in known}
+    recalls = evidence.source_recall
+    return sum(_variance(recalls[name], counts[name]) for name in known) / len(known) ** 2
+
+
+def _share_noise(evidence: Evidence, *shares: float) -> float:
+    """Half the 95 % interval of the difference of two shares of the target's predictions."""
+    units = evidence.target_units or evidence.target_rows
+    return _Z95 * math.sqrt(sum(_variance(share, units) for share in shares))
+
+
 def _variance(share: float, count: int) -> float:
-    return share * (1 - share) / max(count, 1)
+    """Sampling variance of a share, with two hits and two misses added.
+
+    Else a share of 0 or 1 would be free of noise (Agresti & Coull 1998, The American Statistician).
+    """
+    smoothed = (share * count + 2) / (count + 4)
+    return smoothed * (1 - smoothed) / (count + 4)
 
 
 def _percent(evidence: Evidence, score: str) -> str:

@@ -276,3 +276,49 @@ def test_one_process_agrees_with_itself():
         num_processes = 1
 
     assert any_process(Alone(), True, False) == (True, False)
+
+
+def test_a_signal_in_the_twins_last_evaluation_is_heard(tmp_path, monkeypatch):
+    options = {**OPTIONS, "compare_source_only": True, "max_steps": 3}
+    from nlp_adapt.training.stages import StagedTraining
+
+    original = StagedTraining._after_step
+
+    def signalled(self, number, loop):
+        done = original(self, number, loop)
+        if self.name == "source_only" and loop.step == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return done
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StagedTraining, "_after_step", signalled)
+        with pytest.raises(RunStopped, match="stopped by SIGTERM after step 3"):
+            trainer_for(tmp_path, **options).train()
+    results = trainer_for(tmp_path, **options, resume=True).train()
+    assert results["source_only"]["steps"] == results["adapted"]["steps"] == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "twin", "adapted"),
+    [
+        ({"stages": [{"objectives": ["task", "dann"], "steps": 2}]}, 2, 2),
+        (
+            {
+                "stages": [
+                    {"objectives": ["mlm"], "steps": 3},
+                    {"objectives": ["task"], "steps": 1},
+                    {"objectives": ["task", "dann"], "steps": 2},
+                ]
+            },
+            3,
+            6,
+        ),
+        ({"method": "auto", "max_steps": 1}, 2, 2),
+        ({"method": "mlm", "max_steps": 6}, 3, 6),
+    ],
+)
+def test_the_twin_trains_on_labels_as_long_as_the_model_does(tmp_path, options, twin, adapted):
+    given = {**OPTIONS, "compare_source_only": True, "max_steps": -1, **options}
+    results = trainer_for(tmp_path, **given).train()
+    assert results["source_only"]["steps"] == results["cost"]["steps"]["source_only"] == twin
+    assert results["adapted"]["steps"] == results["cost"]["steps"]["adapted"] == adapted

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.metrics import f1_score
 
 from nlp_adapt.metrics import classification_metrics, span_metrics
 from nlp_adapt.reporting.comparison import compare, conclusions, macro_f1_variance
@@ -202,6 +203,7 @@ def test_differences_of_spans_have_an_interval() -> None:
     many = span_run()
     for model in ("source_only", "adapted"):
         many[model]["target"]["f1_variance"] /= 100
+        many[model]["target"]["support"] *= 100
     comparison = compare(many, "target")
     assert comparison is not None
     assert comparison.verdict == "better"
@@ -221,3 +223,66 @@ def test_several_targets_are_surer_than_one() -> None:
     assert one is not None
     assert together is not None
     assert together.half_width == pytest.approx((one.half_width or 0) / 2)
+
+
+def scored(matrix: list[list[int]]) -> dict[str, Any]:
+    """What a run says of a model with this confusion matrix."""
+    from nlp_adapt.metrics.classification import classification_metrics
+
+    pairs = [
+        (i, j) for i, row in enumerate(matrix) for j, count in enumerate(row) for _ in range(count)
+    ]
+    names = ["negative", "positive", "neutral"][: len(matrix)]
+    return classification_metrics([i for i, _ in pairs], [j for _, j in pairs], names)
+
+
+def judged(before: list[list[int]], after: list[list[int]]) -> dict[str, Any]:
+    return {
+        **WORSE,
+        "source_only": {"source": None, "target": scored(before)},
+        "adapted": {"source": None, "target": scored(after)},
+    }
+
+
+def test_one_stray_prediction_does_not_change_the_classes_that_are_compared() -> None:
+    """The target has no neutral rows; the better model says so of one of 1,000."""
+    from nlp_adapt.training.results import difference
+
+    results = judged(
+        [[450, 50, 0], [50, 450, 0], [0, 0, 0]], [[460, 39, 1], [41, 459, 0], [0, 0, 0]]
+    )
+    assert results["adapted"]["target"]["macro_f1"] < 0.65  # over three classes, one of them 0
+    comparison = compare(results, "target")
+    assert comparison is not None
+    gained = 100 * (f1_score([0] * 500 + [1] * 500,
+                             [0] * 460 + [1] * 39 + [2] + [0] * 41 + [1] * 459,
+                             labels=[0, 1], average="macro") - 0.9)  # fmt: skip
+    assert comparison.difference == pytest.approx(gained)
+    assert difference(results, "macro_f1") == {"target": pytest.approx(gained / 100, abs=1e-6)}
+    assert comparison.verdict == "no clear difference"
+    assert any("over the classes that have test rows" in text for text in conclusions(results))
+    plain = judged([[450, 50], [50, 450]], [[460, 40], [41, 459]])
+    assert not any("over the classes that" in text for text in conclusions(plain))
+
+
+@pytest.mark.parametrize("rows", [1, 3, 9])
+def test_a_few_rows_are_no_proof(rows: int) -> None:
+    sentence = conclusions(judged([[0, rows], [0, 0]], [[rows, 0], [0, 0]]))[0]
+    assert f"is measured on {rows} test rows of" in sentence
+    assert "too few" in sentence
+
+
+@pytest.mark.parametrize("rows", [10, 20, 60])
+def test_equally_good_models_are_seldom_told_apart(rows: int) -> None:
+    rng = np.random.default_rng(rows)
+    clear = 0
+    for _ in range(400):
+        matrices = []
+        for _ in range(2):
+            right = rng.binomial(rows // 2, 0.9, 2).tolist()
+            half = rows // 2
+            matrices.append([[right[0], half - right[0]], [half - right[1], right[1]]])
+        comparison = compare(judged(*matrices), "target")
+        assert comparison is not None
+        clear += comparison.verdict != "no clear difference"
+    assert clear / 400 < 0.05

@@ -130,3 +130,17 @@ def test_the_command_prints_a_table_or_json(tmp_path: Path, run_cli: Cli) -> Non
     code, _, err = run_cli("compare", folders[0], str(tmp_path / "none"))
     assert code == 2
     assert "has no readable results.json" in err
+
+
+def test_several_domains_must_be_the_same_ones() -> None:
+    pair = {"source 1 (a)": "1", "source 2 (b)": "2", "target": "t"}
+    one = results("dann", 0.6, twin=0.5, fingerprints=pair)
+    other = {**pair, "source 2 (b)": "3"}
+    lone = results("mcc", 0.8, fingerprints=other)
+    assert comparison({"one": one, "two": lone})[-1]["difference"] is None  # other sources
+    same = results("mcc", 0.8, fingerprints=pair)
+    assert comparison({"one": one, "two": same})[-1]["difference"] == pytest.approx(0.3)
+    for targets in ({"target 1 (x)": "1"}, {"target": "t", "target_stream": "s"}):
+        moved = results("mcc", 0.8, fingerprints={"source": "a", **targets})
+        with pytest.raises(ConfigError, match="cannot be compared"):
+            require_comparable({"one": results("dann", 0.6), "two": moved})

@@ -40,7 +40,7 @@ def save(folder: Path, seed: int, target: float | None, **options: Any) -> Path:
 
 @pytest.fixture
 def runs(tmp_path: Path) -> list[Path]:
-    return [save(tmp_path / str(seed), seed, 0.7 + seed / 100) for seed in (-1, 1, 3)]
+    return [save(tmp_path / str(seed), seed, 0.69 + seed / 100) for seed in (0, 2, 4)]
 
 
 def test_the_spread_is_that_of_the_seeds(runs: list[Path]) -> None:
@@ -57,14 +57,14 @@ def test_the_spread_is_that_of_the_seeds(runs: list[Path]) -> None:
         ["difference on target", "1.0", "2.0", "-1.0", "3.0"],
     ]
     sentence = seed_sentence(results)
-    assert "seeds -1, 1, 3" in sentence
+    assert "seeds 0, 2, 4" in sentence
     assert "higher on the target in 2 of 3" in sentence
 
 
 def test_one_run_has_no_spread(runs: list[Path]) -> None:
     results = json.loads((runs[0] / "results.json").read_text())
     assert seed_rows(results) == []
-    assert seed_sentence(results) == "One run with seed -1; other seeds give other numbers."
+    assert seed_sentence(results) == "One run with seed 0; other seeds give other numbers."
 
 
 def test_unlabelled_targets_have_no_spread(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_unlabelled_targets_have_no_spread(tmp_path: Path) -> None:
     ("change", "says"),
     [
         ({"learning_rate": 1e-3}, "differs from .* in learning_rate: runs whose spread"),
-        ({"seed": 1}, "has seed 1, as a run before it"),
+        ({"seed": 2}, "has seed 2, as a run before it"),
         ({"lambda_max": 0.5, "max_length": 9}, "in lambda_max, max_length"),
     ],
 )
@@ -111,7 +111,7 @@ def test_the_command_writes_card_and_results(run_cli: Cli, runs: list[Path]) -> 
     assert "difference on target" in out
     card = (runs[0] / "model" / "README.md").read_text()
     assert "| dann on target | 71.0 | 2.0 | 69.0 | 73.0 |" in card
-    assert "the weights are those of seed -1" in card
+    assert "the weights are those of seed 0" in card
     assert len(json.loads((runs[0] / "results.json").read_text())["seeds"]) == 3
     (runs[0] / "model" / "README.md").unlink()
     code, out, _ = run_cli("card", runs[0], "--json")  # what was found out stays
@@ -119,3 +119,27 @@ def test_the_command_writes_card_and_results(run_cli: Cli, runs: list[Path]) -> 
     assert len(json.loads(out)["seeds"]) == 3
     assert "71.0" in (runs[0] / "model" / "README.md").read_text()
     assert run_cli("card", runs[0].parent)[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "differs"),
+    [
+        ({"target_few_shot": 5}, False),
+        ({"target_few_shot": {"tweets": 5}}, False),
+        ({"target_few_shot": "few.csv"}, True),
+        ({}, True),
+    ],
+)
+def test_rows_that_the_seed_draws_may_differ(
+    tmp_path: Path, options: dict[str, Any], differs: bool
+) -> None:
+    runs = [save(tmp_path / str(seed), seed, 0.7, **options) for seed in (1, 2)]
+    for seed, run in enumerate(runs):
+        results = json.loads((run / "results.json").read_text())
+        results["fingerprints"]["labelled rows of tweets"] = str(seed)
+        (run / "results.json").write_text(json.dumps(results))
+    if differs:
+        with pytest.raises(ConfigError, match=r"differs from .* in fingerprints"):
+            collect_seeds(runs[0], runs[1:])
+    else:
+        assert len(collect_seeds(runs[0], runs[1:])) == 2

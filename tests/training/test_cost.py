@@ -158,3 +158,16 @@ def test_an_unknown_tracker_is_named(tmp_path):
 
     with pytest.raises(ConfigError, match="report_to: 'tensorboad'"):
         trainer_for(tmp_path, **OPTIONS, report_to=["tensorboad"]).train()
+
+
+def test_the_estimate_counts_the_teacher_and_the_best_weights(tmp_path):
+    plain, teacher = (
+        trainer_for(
+            tmp_path / method, **OPTIONS, method=method, max_steps=3, compare_source_only=False
+        ).train()["cost"]
+        for method in ("mcc", "auto")
+    )
+    size = 4 * plain["parameters"]
+    assert teacher["memory_bytes"] - plain["memory_bytes"] == size
+    # One more model in each of three checkpoints, and the best weights with their successor.
+    assert teacher["disk_bytes"] - plain["disk_bytes"] == 3 * size + 2 * size

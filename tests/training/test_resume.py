@@ -173,3 +173,50 @@ def test_micro_batches_equal_one_big_batch(tmp_path):
     ).train()
     for name, value in weights(big).items():
         torch.testing.assert_close(value, weights(small)[name], atol=2e-5, rtol=1e-4, msg=name)
+
+
+@pytest.mark.parametrize(
+    ("options", "crash"),
+    [
+        (
+            {
+                "max_steps": -1,
+                "stages": [
+                    {"objectives": ["task", "dann"], "steps": 2},
+                    {"objectives": ["task"], "steps": 2},
+                    {"objectives": ["task", "dann"], "steps": 2},
+                ],
+            },
+            3,
+        ),
+        ({"method": "daat", "max_steps": 8}, 5),
+        ({"method": "mlm", "max_steps": 8}, 5),
+    ],
+)
+def test_objectives_of_finished_stages_are_not_forgotten(tmp_path, monkeypatch, options, crash):
+    """A later stage takes over the discriminator of the first; the MLM head is saved at the end."""
+    options = {**OPTIONS, "compare_source_only": False, **options}
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    trainer_for(whole, **options).train()
+    with monkeypatch.context() as patch:
+        crash_after(patch, crash)
+        with pytest.raises(InterruptedRunError):
+            trainer_for(broken, **options).train()
+    assert trainer_for(broken, **options, resume=True).train()["resumed"]["exact"]
+    expected, found = weights(whole), weights(broken)
+    assert expected.keys() == found.keys()
+    for name, value in expected.items():
+        assert torch.equal(value, found[name]), name
+
+
+def test_resume_of_a_finished_run_keeps_what_was_known_of_it(tmp_path):
+    trainer_for(tmp_path, **OPTIONS).train()
+    path = tmp_path / "run" / "results.json"
+    known = json.loads(path.read_text())
+    known["seeds"] = [{"seed": 1}]
+    path.write_text(json.dumps(known))
+    trainer_for(tmp_path, **OPTIONS, resume=True).train()
+    again = json.loads(path.read_text())
+    assert again["cost"] == known["cost"] != {}
+    assert again["seeds"] == known["seeds"]
+    assert again["resumed"] == known["resumed"]

@@ -120,3 +120,14 @@ def test_choosing_without_scores_is_refused_or_said(tmp_path, caplog):
     caplog.clear()
     trainer_for(tmp_path / "two", **options, load_best_model_at_end=False).train()
     assert not any("never measured" in record.getMessage() for record in caplog.records)
+
+
+def test_a_misspelt_score_is_refused_before_anything_trains(tmp_path):
+    with pytest.raises(ConfigError, match="lable_free"):
+        trainer_for(tmp_path, method="auto", metric_for_best_model="lable_free")
+
+
+def test_a_stage_in_which_nothing_trains_is_refused(tmp_path):
+    stages = [{"objectives": ["coral"], "steps": 2}]
+    with pytest.raises(ConfigError, match="nothing trains in a stage with coral"):
+        trainer_for(tmp_path, stages=stages, freeze="all", compare_source_only=False).train()

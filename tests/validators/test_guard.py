@@ -150,3 +150,76 @@ def test_evidence_is_what_the_predictions_hold() -> None:
     assert found["predicted"] == {"a": 0.25, "b": 0.75}
     assert found["source_classes"] == {"a": pytest.approx(2 / 3), "b": pytest.approx(1 / 3)}
     assert found["source_accuracy"] == pytest.approx(2 / 3)
+
+
+def evidence_of(
+    right: np.ndarray, labels: np.ndarray, target: np.ndarray, confidence: object = 3.0
+) -> Evidence:
+    """Of a model that is right where `right` says, and predicts `target` there."""
+    from nlp_adapt.validators import score_all
+
+    predicted = np.where(right, labels, 1 - labels)
+    source = np.zeros((len(labels), 2))
+    source[np.arange(len(labels)), predicted] = confidence
+    logits = np.zeros((len(target), 2))
+    logits[np.arange(len(target)), target] = 3.0
+    predictions = Predictions(source, labels, logits)
+    return Evidence(
+        scores=score_all(predictions), **describe(predictions, ["A", "B"]),
+        source_rows=len(labels), target_rows=len(target),
+    )  # fmt: skip
+
+
+def test_one_row_of_a_rare_class_is_no_sign() -> None:
+    labels = np.array([0] * 97 + [1] * 3)
+    target = (np.arange(1000) % 10 == 0).astype(int)
+    right = np.ones(100, dtype=bool)
+    missed = right.copy()
+    missed[-1] = False
+    before, after = (evidence_of(one, labels, target) for one in (right, missed))
+    assert before.scores["source_risk"] - after.scores["source_risk"] > 0.15
+    assert judge(before, after).verdict == "undecided"
+
+
+def test_equally_good_models_on_a_rare_class_are_seldom_told_apart() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.array([0] * 95 + [1] * 5)
+    target = (np.arange(1000) % 10 == 0).astype(int)
+    wrong = 0
+    for _ in range(300):
+        pair = [rng.random(100) < np.where(labels == 0, 0.98, 0.7) for _ in range(2)]
+        verdict = judge(*(evidence_of(one, labels, target) for one in pair))
+        wrong += any("balanced accuracy falls" in reason for reason in verdict.reasons)
+    assert wrong / 300 < 0.05
+
+
+def test_a_few_target_rows_are_no_sign_of_a_lost_class() -> None:
+    labels, right = np.array([0] * 90 + [1] * 10), np.ones(100, dtype=bool)
+    few = [np.array([1] * 2 + [0] * 28), np.zeros(30, dtype=int)]
+    assert judge(*(evidence_of(right, labels, one) for one in few)).verdict == "undecided"
+    many = [np.tile(one, 30) for one in few]
+    assert judge(*(evidence_of(right, labels, one) for one in many)).verdict == "source-only"
+
+
+@pytest.mark.parametrize("rows", [20, 100])
+def test_models_that_are_always_right_on_the_source_are_seldom_told_apart(rows: int) -> None:
+    """Their threshold is the least of a few confidences, which scatters."""
+    from nlp_adapt.validators import score_all
+
+    rng = np.random.default_rng(rows)
+
+    def model(labels: np.ndarray) -> Evidence:
+        source, target = np.zeros((rows, 2)), np.zeros((500, 2))
+        source[np.arange(rows), labels] = rng.normal(4, 1, rows).clip(0.1)
+        target[np.arange(500), rng.integers(0, 2, 500)] = rng.normal(4, 1, 500).clip(0.1)
+        found = Predictions(source, labels, target)
+        return Evidence(
+            scores=score_all(found), **describe(found, ["A", "B"]), source_rows=rows,
+            target_rows=500,
+        )  # fmt: skip
+
+    verdicts = []
+    for _ in range(200):
+        labels = np.arange(rows) % 2
+        verdicts.append(judge(model(labels), model(labels)).verdict)
+    assert verdicts.count("adapted") / 200 < 0.05
