@@ -57,7 +57,8 @@ class AdaptationConfig:
         "options of objectives by name, such as {dann: {weight: 0.5}}; --options.dann.weight 0.5",
     )
     compare_source_only: bool = option(
-        True, "also train a source-only twin with the same seed and budget, to compare with"
+        True,
+        "also train a source-only twin with the same seed and as many steps on labels, to compare with",
     )
 
     # Length of training
