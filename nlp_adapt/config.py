@@ -339,38 +339,57 @@ def _check(config: AdaptationConfig) -> None:
             raise ConfigError(
                 f"{field.name} is '{value}', but must be one of {listed}{nearest(str(value), choices)}"
             )
-    for name in ("per_device_train_batch_size", "per_device_eval_batch_size", "max_length"):
+    _check_numbers(config)
+    _check_augmentation(config)
+    _check_parts(config)
+    _check_together(config)
+    for code in config.hub_language:
+        if not (code.isalpha() and code.islower() and 2 <= len(code) <= 3):
+            raise ConfigError(f"hub_language: '{code}' is no language code such as en or deu.")
+    for key, value in config.to_dict().items():
+        if holds_secret(value):  # a run writes its options down
+            raise ConfigError(
+                f"{key} holds an access token or a login: take it out, and log in with "
+                "`hf auth login` or HF_TOKEN instead."
+            )
+
+
+def _check_numbers(config: AdaptationConfig) -> None:
+    """Numbers, each by itself."""
+    for name in (
+        *("per_device_train_batch_size", "per_device_eval_batch_size", "max_length", "lora_r"),
+        *("gradient_accumulation_steps", "logging_steps", "eval_steps", "save_steps"),
+        *("save_total_limit", "ddp_timeout", "shuffle_buffer_size"),
+    ):
         _require(config, name, at_least=1)
-    for name in ("gradient_accumulation_steps", "logging_steps", "eval_steps", "save_steps"):
-        _require(config, name, at_least=1)
-    _require(config, "ddp_timeout", at_least=1)
-    _require(config, "shuffle_buffer_size", at_least=1)
-    for name in ("learning_rate", "weight_decay", "warmup_steps", "max_grad_norm", "lambda_max"):
+    for name in (
+        *("learning_rate", "weight_decay", "warmup_steps", "max_grad_norm", "lambda_max"),
+        "adam_epsilon",
+    ):
         _require(config, name, at_least=0)
     for name in (
-        "label_smoothing_factor",
-        "ema_decay",
-        "source_warmup",
-        "discriminator_dropout",
-        "lora_dropout",
+        *("label_smoothing_factor", "ema_decay", "source_warmup", "discriminator_dropout"),
+        *("lora_dropout", "adam_beta1", "adam_beta2"),
     ):
         _require(config, name, at_least=0, below=1)
     _require(config, "validation_fraction", at_least=0, below=0.9)
-    for name in ("adam_beta1", "adam_beta2"):
-        _require(config, name, at_least=0, below=1)
-    _require(config, "adam_epsilon", at_least=0)
     _require(config, "seed", at_least=0, below=2**32)
-    _check_unset(config)
-    _require(config, "save_total_limit", at_least=1)
-    _check_augmentation(config)
-    _require(config, "lora_r", at_least=1)
-    _check_parts(config)
+    for name in ("max_source_rows", "max_target_rows"):
+        if getattr(config, name) is not None:
+            _require(config, name, at_least=1)
+    for name in ("head_learning_rate", "discriminator_learning_rate", "lora_learning_rate"):
+        if getattr(config, name) is not None:
+            _require(config, name, at_least=0)
     if not 0 < config.few_shot_share <= 1:
         raise ConfigError(
             f"few_shot_share is {config.few_shot_share}, but must be above 0, at most 1."
         )
     if not 1 <= config.discriminator_layers <= 4:
         raise ConfigError("discriminator_layers must be 1 to 4.")
+
+
+def _check_together(config: AdaptationConfig) -> None:
+    """Options that need or exclude each other."""
     if config.max_steps <= 0 and config.num_train_epochs <= 0:
         raise ConfigError("num_train_epochs must be above 0, unless max_steps is.")
     if config.task == "token-classification" and config.domain_features != "classifier":
@@ -389,25 +408,6 @@ def _check(config: AdaptationConfig) -> None:
         raise ConfigError("fall_back needs the source-only twin: leave compare_source_only on.")
     if config.overwrite and config.resume:
         raise ConfigError("overwrite and resume exclude each other: set one of them.")
-    for code in config.hub_language:
-        if not (code.isalpha() and code.islower() and 2 <= len(code) <= 3):
-            raise ConfigError(f"hub_language: '{code}' is no language code such as en or deu.")
-    for key, value in config.to_dict().items():
-        if holds_secret(value):  # a run writes its options down
-            raise ConfigError(
-                f"{key} holds an access token or a login: take it out, and log in with "
-                "`hf auth login` or HF_TOKEN instead."
-            )
-
-
-def _check_unset(config: AdaptationConfig) -> None:
-    """Numbers that may be left out."""
-    for name in ("max_source_rows", "max_target_rows"):
-        if getattr(config, name) is not None:
-            _require(config, name, at_least=1)
-    for name in ("head_learning_rate", "discriminator_learning_rate", "lora_learning_rate"):
-        if getattr(config, name) is not None:
-            _require(config, name, at_least=0)
 
 
 def _check_parts(config: AdaptationConfig) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -40,7 +39,6 @@ from nlp_adapt.training.unread_options import warn_of_unread
 if TYPE_CHECKING:
     from nlp_adapt.training.trainer import AdaptationTrainer
 
-LOGGER = logging.getLogger(__name__)
 SOURCE_ONLY = "source_only"
 ADAPTED = "adapted"
 BLACK_BOX_STEPS = 3
@@ -172,13 +170,6 @@ class Run:
         model = training.task_model
         self.trainer.model, self.trainer.objectives = model, training.objectives
         chosen = best.restore(model) if best is not None else None
-        if best is not None and chosen is None and self.main:
-            LOGGER.warning(
-                "%s was never measured during training, so the model keeps its last weights: set "
-                "eval_strategy to epoch or steps and keep validation rows, or set "
-                "load_best_model_at_end to false.",
-                self.args.metric_for_best_model,
-            )
         if chosen is not None and len(stages) > 1:
             training.known_rows = None  # the stage it is from may have frozen something else
         with training.scoring():

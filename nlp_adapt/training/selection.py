@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from safetensors.torch import load_file
 
 from nlp_adapt.training.run_folder import save_tensors, write_json
 from nlp_adapt.validators import selecting_validator
+
+LOGGER = logging.getLogger(__name__)
 
 
 class BestModel:
@@ -60,10 +63,17 @@ class BestModel:
         return json.loads(self._record.read_text(encoding="utf-8"))
 
     def restore(self, model: Any) -> dict[str, Any] | None:
-        """Put the best weights into `model`; returns their record."""
+        """Put the best weights into `model`; returns their record, or None where none was scored."""
         best = self.record()
         if best is not None:
             model.load_state_dict(load_file(self._weights), strict=False)
+        elif self._keep:
+            LOGGER.warning(
+                "%s was never measured during training, so the model keeps its last weights: set "
+                "eval_strategy to epoch or steps and keep validation rows, or set "
+                "load_best_model_at_end to false.",
+                self.metric,
+            )
         return best
 
     def forget(self) -> None:
