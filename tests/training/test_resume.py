@@ -195,7 +195,8 @@ def test_micro_batches_equal_one_big_batch(tmp_path):
 )
 def test_objectives_of_finished_stages_are_not_forgotten(tmp_path, monkeypatch, options, crash):
     """A later stage takes over the discriminator of the first; the MLM head is saved at the end."""
-    options = {**OPTIONS, "compare_source_only": False, **options}
+    # A checkpoint at each step: the run goes on from within the later stage.
+    options = {**OPTIONS, "save_steps": 1, "compare_source_only": False, **options}
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     trainer_for(whole, **options).train()
     with monkeypatch.context() as patch:
