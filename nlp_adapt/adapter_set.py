@@ -120,7 +120,7 @@ class AdapterSet:
     def _load(self, infos: list[AdapterInfo], options: dict[str, Any]) -> Any:
         from peft import PeftModel
 
-        from nlp_adapt.inference import load_predictor
+        from nlp_adapt.prediction.predictor import load_predictor
 
         folders = [str(self.folder / info.domain) for info in infos]
         predictor = load_predictor(folders[0], base_only=True, **options)

@@ -13,9 +13,9 @@ import argparse
 import sys
 
 from nlp_adapt import AdaptationError, AdaptationTrainer, Recipe, load_recipe
-from nlp_adapt.inference import load_predictor
+from nlp_adapt.prediction.predictor import load_predictor
 from nlp_adapt.reporting.table import render
-from nlp_adapt.training.recipe_domains import few_shot_of, sources_of, targets_of
+from nlp_adapt.training.inputs.recipe_domains import few_shot_of, sources_of, targets_of
 
 EXAMPLES = [
     "just watched it again and i still love every minute :)",

@@ -28,8 +28,8 @@ from methods_page import SOURCE_ONLY, TARGET_TRAINED, report
 
 from nlp_adapt import AdaptationError, AdaptationTrainer, Domain, load_domain, load_recipe
 from nlp_adapt.cli.console import quiet_libraries
-from nlp_adapt.inference import Predictor
 from nlp_adapt.methods import selects_best_model
+from nlp_adapt.prediction.predictor import Predictor
 
 SUITES: dict[str, dict[str, Any]] = {
     "snippets": {

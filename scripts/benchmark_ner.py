@@ -29,9 +29,9 @@ from nlp_adapt import AdaptationError, AdaptationTrainer, Recipe, load_recipe
 from nlp_adapt.cli.console import quiet_libraries
 from nlp_adapt.data.domain import Domain
 from nlp_adapt.data.loading import load_domain
-from nlp_adapt.inference import Predictor
 from nlp_adapt.methods import stages_for
-from nlp_adapt.training.recipe_domains import targets_of
+from nlp_adapt.prediction.predictor import Predictor
+from nlp_adapt.training.inputs.recipe_domains import targets_of
 
 TEST_FILES = {
     "reddit": "reddit.test",

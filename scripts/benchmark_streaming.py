@@ -101,12 +101,12 @@ def resident() -> float:
 
 def read_all(args: argparse.Namespace) -> dict[str, float]:
     """Every target row once through the batches, without a model."""
-    from nlp_adapt.data.shards import find_shards
-    from nlp_adapt.data.streamed_batches import StreamedBatches
+    from nlp_adapt.data.batches.streamed import StreamedBatches
+    from nlp_adapt.data.reading.shards import find_shards
     from nlp_adapt.data.streaming import TextStream
     from nlp_adapt.modeling.backbone import load_tokenizer
     from nlp_adapt.tasks import TASKS
-    from nlp_adapt.training.streamed_target import encode_with
+    from nlp_adapt.training.inputs.stream import encode_with
 
     kind = "sequence-classification"
     task = TASKS[kind](("bad", "good"))

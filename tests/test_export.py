@@ -8,7 +8,7 @@ import torch
 import transformers
 
 from nlp_adapt.errors import ConfigError, ModelError, RunError
-from nlp_adapt.export import OnnxModel, export_onnx
+from nlp_adapt.prediction.export import OnnxModel, export_onnx
 from tests.training.tiny import tiny_model, tiny_tokenizer
 
 

@@ -6,11 +6,11 @@ import sys
 
 import pytest
 
-from nlp_adapt import host_memory
+from nlp_adapt.modeling import host_memory
 
 PROGRAM = """
 import resource, torch
-from nlp_adapt.host_memory import keep_freed_memory
+from nlp_adapt.modeling.host_memory import keep_freed_memory
 
 def faults(size):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

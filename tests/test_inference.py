@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from nlp_adapt.cli import build_parser
-from nlp_adapt.data.preprocessing import pack_rows
-from nlp_adapt.inference import TOKENS_PER_BATCH, predict_logits, prediction_batches
+from nlp_adapt.data.batches.encoded import pack_rows
+from nlp_adapt.prediction.predictor import TOKENS_PER_BATCH, predict_logits, prediction_batches
 from tests.training.tiny import tiny_model
 
 CPU = torch.device("cpu")

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from nlp_adapt.data.preprocessing import pack_rows
+from nlp_adapt.data.batches.encoded import pack_rows
 from nlp_adapt.errors import ModelError
-from nlp_adapt.likeness import (
+from nlp_adapt.prediction.likeness import (
     MOST_TEXTS,
     STATISTICS,
     DomainStatistics,

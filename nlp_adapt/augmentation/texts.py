@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nlp_adapt.data.conll import split_words
+from nlp_adapt.data.reading.conll import split_words
 
 _INNER = frozenset("-'’")
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from nlp_adapt.cli import console
 from nlp_adapt.cli.parser import build_parser, parse
 from nlp_adapt.errors import AdaptationError, RunStopped
-from nlp_adapt.hub_errors import is_broken_line
+from nlp_adapt.hub.errors import is_broken_line
 from nlp_adapt.privacy import redact
 
 USER_ERROR = 2

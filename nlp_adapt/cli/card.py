@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     from nlp_adapt.reporting.model_card import write_card
     from nlp_adapt.reporting.seeds import collect_seeds, read_results, seed_rows, seed_sentence
     from nlp_adapt.reporting.table import layout
-    from nlp_adapt.training.run_folder import write_json
+    from nlp_adapt.training.saving.run_folder import write_json
 
     folder = Path(args.run_folder)
     results = read_results(folder)

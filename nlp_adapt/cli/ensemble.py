@@ -19,9 +19,9 @@ from nlp_adapt.errors import ConfigError, DataError, RunError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from nlp_adapt.data.batches.encoded import EncodedRows
     from nlp_adapt.data.domain import Domain
-    from nlp_adapt.data.preprocessing import EncodedRows
-    from nlp_adapt.inference import Predictor
+    from nlp_adapt.prediction.predictor import Predictor
 
 HELP = "make one model of several runs"
 
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _join(args: argparse.Namespace) -> dict[str, Any]:
-    from nlp_adapt.ensembles import load_members, save_ensemble, soup, stack
+    from nlp_adapt.prediction.ensembles import load_members, save_ensemble, soup, stack
 
     out = Path(args.output_dir)
     if out.exists():
@@ -77,7 +77,7 @@ def _join(args: argparse.Namespace) -> dict[str, Any]:
 
 def _score(args: argparse.Namespace, first: Predictor) -> Callable[[Any], float] | None:
     """What decides which members join a soup: None lets all of them in."""
-    from nlp_adapt.inference import predict_logits
+    from nlp_adapt.prediction.predictor import predict_logits
     from nlp_adapt.validators import VALIDATORS, Predictions
 
     if args.data is None:

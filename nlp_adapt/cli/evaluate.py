@@ -20,10 +20,10 @@ from nlp_adapt.recipe import coerce
 if TYPE_CHECKING:
     from datasets import Dataset
 
+    from nlp_adapt.data.batches.encoded import EncodedRows
     from nlp_adapt.data.domain import Domain
-    from nlp_adapt.data.preprocessing import EncodedRows
-    from nlp_adapt.evaluation_attack import Attack
-    from nlp_adapt.inference import Predictor
+    from nlp_adapt.prediction.attack import Attack
+    from nlp_adapt.prediction.predictor import Predictor
 
 HELP = "score a saved model on labelled rows"
 SPLITS = ("test", "validation", "train")
@@ -108,7 +108,7 @@ def _attack(args: argparse.Namespace) -> Attack | None:
     pgd_only = [name for name in given if name != "epsilon"]
     if args.attack == "fgm" and pgd_only:
         raise ConfigError(f"--{pgd_only[0]} is an option of --attack pgd: fgm takes one step.")
-    from nlp_adapt.evaluation_attack import Attack
+    from nlp_adapt.prediction.attack import Attack
 
     return Attack(kind=args.attack, **given)
 
@@ -117,7 +117,7 @@ def _evaluate(
     args: argparse.Namespace, label_map: dict[str, str], attack: Attack | None
 ) -> dict[str, Any]:
     from nlp_adapt.data.loading import load_domain
-    from nlp_adapt.inference import load_predictor
+    from nlp_adapt.prediction.predictor import load_predictor
 
     predictor = load_predictor(
         args.model, precision=args.precision, batch_size=args.batch_size, device=args.device
@@ -152,7 +152,7 @@ def _evaluate(
 def _under_attack(
     predictor: Predictor, attack: Attack, encoded: EncodedRows, rows: Dataset
 ) -> dict[str, Any]:
-    from nlp_adapt.evaluation_attack import attacked_logits, damage
+    from nlp_adapt.prediction.attack import attacked_logits, damage
 
     attacked = attacked_logits(predictor, encoded, attack)
     return {

@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     """Export, then say how large the file is and how close its logits are."""
     if not args.onnx:
         raise ConfigError("name the format to write: --onnx.")
-    from nlp_adapt.export import export_onnx
+    from nlp_adapt.prediction.export import export_onnx
 
     with console.stdout_for_results(args.json):
         result = export_onnx(args.model, args.output_dir, int8=args.int8)

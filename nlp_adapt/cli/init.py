@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the recipe, and say what to do with it."""
-    from nlp_adapt.cli.writing import check_output, staged_output
+    from nlp_adapt.prediction.files.writing import check_output, staged_output
     from nlp_adapt.recipe import load_recipe
 
     out = Path(args.out)

@@ -29,7 +29,7 @@ from nlp_adapt.cli.evaluate import add_model_arguments, positive
 from nlp_adapt.errors import ConfigError
 
 if TYPE_CHECKING:
-    from nlp_adapt.inference import Predictor
+    from nlp_adapt.prediction.predictor import Predictor
 
 HELP = "label new rows with a saved model"
 STDIN_FORMATS = ("txt", "csv", "tsv", "jsonl", "parquet", "conll")
@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
     """Write the labelled rows, then say what was done."""
 
     def load() -> Predictor:
-        from nlp_adapt.inference import load_predictor
+        from nlp_adapt.prediction.predictor import load_predictor
 
         return load_predictor(
             args.model, precision=args.precision, batch_size=args.batch_size, device=args.device
@@ -102,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
 
 def label_file(args: argparse.Namespace, load: Callable[[], Predictor]) -> int:
     """Label the file that `args` names with the model that `load` opens."""
-    from nlp_adapt.cli.predict_outputs import to_file, to_stdout
+    from nlp_adapt.prediction.files.outputs import to_file, to_stdout
 
     piped = args.out == PIPE
     _check(args)
@@ -117,7 +117,7 @@ def label_file(args: argparse.Namespace, load: Callable[[], Predictor]) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     """Refuse what does not go together, before anything is loaded."""
-    from nlp_adapt.cli.predict_input import is_stream
+    from nlp_adapt.prediction.files.reading import is_stream
 
     if console.processes() > 1 and is_stream(args.input):
         raise ConfigError("standard input can be read by one process only: give a file.")

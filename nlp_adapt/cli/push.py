@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Push, then say where it is."""
-    from nlp_adapt.hub import push_run
+    from nlp_adapt.hub.push import push_run
 
     with console.stdout_for_results(args.json):
         url = push_run(

@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
 def _train(recipe: Any) -> tuple[dict[str, Any], AdaptationError | None]:
     """The results, and why the push failed that came after them, if it did."""
     import_training()
-    from nlp_adapt.hub import HubError
+    from nlp_adapt.hub.push import HubError
     from nlp_adapt.training.trainer import AdaptationTrainer
 
     trainer = AdaptationTrainer.from_recipe(recipe)

@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print what was found."""
-    from nlp_adapt.training.verify import verify_run
+    from nlp_adapt.training.saving.verify import verify_run
 
     found = verify_run(args.run_folder)
     if args.json:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nlp_adapt.data.labels import IGNORE, label_key
-from nlp_adapt.data.tables import Table
+from nlp_adapt.data.reading.tables import Table
 from nlp_adapt.errors import DataError
 
 NO_LABELS = "none"  # as label_column: read the rows as unlabelled

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nlp_adapt.data.classes import NO_LABELS, read_classes
-from nlp_adapt.data.conll import split_words
 from nlp_adapt.data.labels import IGNORE
-from nlp_adapt.data.tables import Table
+from nlp_adapt.data.reading.conll import split_words
+from nlp_adapt.data.reading.tables import Table
 from nlp_adapt.data.tags import read_tags
 from nlp_adapt.errors import DataError
 

@@ -10,7 +10,7 @@ from typing import Any
 from nlp_adapt.data.domain import TASKS, TOKEN_CLASSIFICATION, Domain, make_dataset
 from nlp_adapt.data.examples import Examples, ReadOptions, read_examples
 from nlp_adapt.data.labels import bio2_names, encode, entity_types, label_key
-from nlp_adapt.data.references import Source, describe, read_reference
+from nlp_adapt.data.reading.references import Source, describe, read_reference
 from nlp_adapt.data.splits import split_by_hash
 from nlp_adapt.data.tagging import split_tag
 from nlp_adapt.errors import DataError

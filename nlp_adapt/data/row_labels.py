@@ -7,7 +7,7 @@ from typing import Any
 
 from nlp_adapt.data.classes import read_classes
 from nlp_adapt.data.labels import IGNORE, label_key
-from nlp_adapt.data.references import describe, read_reference
+from nlp_adapt.data.reading.references import describe, read_reference
 from nlp_adapt.errors import DataError
 
 

@@ -19,12 +19,12 @@ from typing import Any
 
 import numpy as np
 
-from nlp_adapt.data.chunks import Rejected
-from nlp_adapt.data.conll import split_words
 from nlp_adapt.data.examples import ReadOptions, encodable, find_text
-from nlp_adapt.data.left_out import LeftOut
-from nlp_adapt.data.shards import Shard
-from nlp_adapt.data.tables import table_from_records
+from nlp_adapt.data.reading.chunks import Rejected
+from nlp_adapt.data.reading.conll import split_words
+from nlp_adapt.data.reading.left_out import LeftOut
+from nlp_adapt.data.reading.shards import Shard
+from nlp_adapt.data.reading.tables import table_from_records
 from nlp_adapt.errors import DataError
 
 # Rows of a shard in which its text column is looked for.

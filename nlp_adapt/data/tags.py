@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nlp_adapt.data.tables import Table
+from nlp_adapt.data.reading.tables import Table
 from nlp_adapt.data.tagging import (
     apply_label_map,
     detect_scheme,

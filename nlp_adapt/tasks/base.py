@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from nlp_adapt.data.preprocessing import EncodedRows
+from nlp_adapt.data.batches.encoded import EncodedRows
 
 
 class Task(ABC):

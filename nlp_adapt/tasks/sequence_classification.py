@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from nlp_adapt.data.preprocessing import IGNORED_LABEL, EncodedRows, pack_rows
+from nlp_adapt.data.batches.encoded import IGNORED_LABEL, EncodedRows, pack_rows
 from nlp_adapt.tasks.base import Task
 
 

@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from nlp_adapt.data.batches.encoded import IGNORED_LABEL, EncodedRows
+from nlp_adapt.data.batches.words import encode_words, scatter_to_words
 from nlp_adapt.data.labels import label_key
-from nlp_adapt.data.preprocessing import IGNORED_LABEL, EncodedRows
 from nlp_adapt.data.tagging import OUTSIDE, entity_types, repair_bio2
-from nlp_adapt.data.words import encode_words, scatter_to_words
 from nlp_adapt.errors import DataError
 from nlp_adapt.tasks.base import Task
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from nlp_adapt.data.preprocessing import (
+from nlp_adapt.data.batches.encoded import (
     EncodedRows,
     budget_batches,
     collate,

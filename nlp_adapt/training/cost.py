@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nlp_adapt.config import AdaptationConfig
-from nlp_adapt.data.preprocessing import EncodedRows
+from nlp_adapt.data.batches.encoded import EncodedRows
 from nlp_adapt.errors import RunError
 
 FLOAT_BYTES = 4

@@ -10,8 +10,8 @@ import torch
 
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.errors import ConfigError, ModelError
-from nlp_adapt.host_memory import keep_freed_memory
 from nlp_adapt.modeling.dropout import quick_dropout
+from nlp_adapt.modeling.host_memory import keep_freed_memory
 from nlp_adapt.modeling.layers import plain_model
 
 # They add to the embeddings by a hook, which a compiled encoder would not call.

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from nlp_adapt.data.preprocessing import EncodedRows, concatenate
-from nlp_adapt.inference import predict_logits
+from nlp_adapt.data.batches.encoded import EncodedRows, concatenate
 from nlp_adapt.modeling.features import output_layer
+from nlp_adapt.prediction.predictor import predict_logits
 from nlp_adapt.training.processes import summed
 from nlp_adapt.training.scoring import Scorer
 from nlp_adapt.validators import Predictions, score_all

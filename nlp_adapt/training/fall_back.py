@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nlp_adapt.modeling.backbone import load_task_model
 from nlp_adapt.training.evidence import guard
-from nlp_adapt.training.run_folder import RunFolder, save_folder
+from nlp_adapt.training.saving.run_folder import RunFolder, save_folder
 from nlp_adapt.validators.guard import SOURCE_ONLY
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from nlp_adapt.data.mixing import domain_ids
-from nlp_adapt.data.preprocessing import EncodedRows
+from nlp_adapt.data.batches.encoded import EncodedRows
+from nlp_adapt.data.batches.mixing import domain_ids
 from nlp_adapt.training.gradient_ratio import RATIO
 
 LOGGER = logging.getLogger("nlp_adapt")

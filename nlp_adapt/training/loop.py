@@ -14,17 +14,17 @@ import torch
 from torch import Tensor
 
 from nlp_adapt.config import AdaptationConfig
-from nlp_adapt.data.pairing import PairedBatches
+from nlp_adapt.data.batches.pairing import PairedBatches
 from nlp_adapt.errors import RunError
 from nlp_adapt.modeling.outputs import Progress
-from nlp_adapt.training.adaptation_model import AdaptationModel
 from nlp_adapt.training.averaging import WeightAverage
 from nlp_adapt.training.encoder_modes import dropout_mode
 from nlp_adapt.training.gradient_ratio import why_unmeasured, with_ratios
 from nlp_adapt.training.log import RunLog
+from nlp_adapt.training.model import AdaptationModel
 from nlp_adapt.training.optimization import build_optimizer, build_scheduler
 from nlp_adapt.training.processes import any_process
-from nlp_adapt.training.random_state import RandomState
+from nlp_adapt.training.saving.random_state import RandomState
 from nlp_adapt.training.sharded_copy import persistent_buffers, sharded_copy
 from nlp_adapt.training.sharding import requested_sharding
 from nlp_adapt.training.shards import from_first_process, gather_into, whole_tensor

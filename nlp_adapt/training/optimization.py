@@ -11,7 +11,7 @@ from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.modeling.layers import encoder_of, layer_distances
 from nlp_adapt.modeling.lora import is_adapter_parameter
-from nlp_adapt.training.adaptation_model import AdaptationModel
+from nlp_adapt.training.model import AdaptationModel
 
 NORMS = (nn.LayerNorm, nn.RMSNorm)
 

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from nlp_adapt.config import AdaptationConfig
-from nlp_adapt.data.preprocessing import EncodedRows, collate, to_tensors
+from nlp_adapt.data.batches.encoded import EncodedRows, collate, to_tensors
 from nlp_adapt.modeling.freezing import frozen_depth
 from nlp_adapt.training.encoder_modes import dropout_mode
-from nlp_adapt.training.random_state import load_random, random_tensors
+from nlp_adapt.training.saving.random_state import load_random, random_tensors
 from nlp_adapt.training.sharding import requested_sharding
 
 MOST_ROWS = 8

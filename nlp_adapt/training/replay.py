@@ -10,23 +10,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nlp_adapt.data.pairing import PairedBatches
-from nlp_adapt.data.preprocessing import to_tensors
-from nlp_adapt.data.streamed_batches import StreamedBatches
+from nlp_adapt.data.batches.encoded import to_tensors
+from nlp_adapt.data.batches.pairing import PairedBatches
+from nlp_adapt.data.batches.streamed import StreamedBatches
 from nlp_adapt.errors import RunError
-from nlp_adapt.inference import autocast
 from nlp_adapt.methods import METHODS
 from nlp_adapt.modeling.outputs import Progress
+from nlp_adapt.prediction.predictor import autocast
 from nlp_adapt.recipe import load_recipe
 from nlp_adapt.training.accelerator import make_accelerator
-from nlp_adapt.training.checkpoint import Checkpoint, CheckpointFolder
 from nlp_adapt.training.encoder_modes import dropout_mode, prepare_encoder
-from nlp_adapt.training.ledger import tokens_hash
+from nlp_adapt.training.inputs.stream import training_stream
 from nlp_adapt.training.log import RunLog
-from nlp_adapt.training.random_state import load_random, of_process
-from nlp_adapt.training.run_folder import RunFolder
+from nlp_adapt.training.saving.checkpoint import Checkpoint, CheckpointFolder
+from nlp_adapt.training.saving.ledger import tokens_hash
+from nlp_adapt.training.saving.random_state import load_random, of_process
+from nlp_adapt.training.saving.run_folder import RunFolder
 from nlp_adapt.training.stages import StagedTraining
-from nlp_adapt.training.streamed_target import training_stream
 
 MOST_NAMED = 10
 

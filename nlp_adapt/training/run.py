@@ -8,32 +8,32 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from nlp_adapt.data.preprocessing import EncodedRows
-from nlp_adapt.inference import Predictor
-from nlp_adapt.likeness import STATISTICS, domain_samples, measure_domains
+from nlp_adapt.data.batches.encoded import EncodedRows
 from nlp_adapt.methods import METHODS, Stage, selects_best_model
 from nlp_adapt.modeling.backbone import load_task_model
 from nlp_adapt.modeling.freezing import freeze
+from nlp_adapt.prediction.likeness import STATISTICS, domain_samples, measure_domains
+from nlp_adapt.prediction.predictor import Predictor
 from nlp_adapt.recipe import dump_recipe
 from nlp_adapt.training.accelerator import end_trackers, precision_of
 from nlp_adapt.training.auxiliary_scores import score_auxiliary
-from nlp_adapt.training.checkpoint import Checkpoint, CheckpointFolder
-from nlp_adapt.training.continuing import lasting_state
 from nlp_adapt.training.cost import describe, estimate, refuse_full_disk
-from nlp_adapt.training.data_check import check_domains
 from nlp_adapt.training.evidence import examine
 from nlp_adapt.training.fall_back import apply_guard
-from nlp_adapt.training.fingerprint import fingerprint
 from nlp_adapt.training.health import judge_adversary
+from nlp_adapt.training.inputs.data_check import check_domains
+from nlp_adapt.training.inputs.stream import training_stream
 from nlp_adapt.training.log import RunLog
 from nlp_adapt.training.pace import can_be_measured, seconds_per_token
 from nlp_adapt.training.processes import any_process
 from nlp_adapt.training.results import describe_run, difference
-from nlp_adapt.training.resume import start_or_resume
-from nlp_adapt.training.run_folder import save_tensors, write_json
+from nlp_adapt.training.saving.checkpoint import Checkpoint, CheckpointFolder
+from nlp_adapt.training.saving.continuing import lasting_state
+from nlp_adapt.training.saving.fingerprint import fingerprint
+from nlp_adapt.training.saving.resume import start_or_resume
+from nlp_adapt.training.saving.run_folder import save_tensors, write_json
 from nlp_adapt.training.selection import BestModel
 from nlp_adapt.training.stages import StagedTraining, copies_of_model
-from nlp_adapt.training.streamed_target import training_stream
 from nlp_adapt.training.unread_options import warn_of_unread
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from nlp_adapt.data.preprocessing import EncodedRows
-from nlp_adapt.inference import predict_logits
+from nlp_adapt.data.batches.encoded import EncodedRows
+from nlp_adapt.prediction.predictor import predict_logits
 from nlp_adapt.tasks import Task
+from nlp_adapt.training.inputs.data import RunData
 from nlp_adapt.training.processes import summed
-from nlp_adapt.training.run_data import RunData
 from nlp_adapt.validators import Predictions, score_all
 
 

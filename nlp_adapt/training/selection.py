@@ -9,7 +9,7 @@ from typing import Any
 
 from safetensors.torch import load_file
 
-from nlp_adapt.training.run_folder import save_tensors, write_json
+from nlp_adapt.training.saving.run_folder import save_tensors, write_json
 from nlp_adapt.validators import selecting_validator
 
 LOGGER = logging.getLogger(__name__)

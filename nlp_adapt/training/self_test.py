@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nlp_adapt.data.pairing import PairedBatches
-from nlp_adapt.data.preprocessing import EncodedRows, to_tensors
+from nlp_adapt.data.batches.encoded import EncodedRows, to_tensors
+from nlp_adapt.data.batches.pairing import PairedBatches
 from nlp_adapt.errors import RunError
 from nlp_adapt.modeling.outputs import Progress
 from nlp_adapt.objectives.base import StepView
 from nlp_adapt.objectives.dann import AdversarialObjective
-from nlp_adapt.training.adaptation_model import AdaptationModel
+from nlp_adapt.training.model import AdaptationModel
 
 TOLERANCE = 1e-2
 

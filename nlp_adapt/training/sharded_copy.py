@@ -20,7 +20,7 @@ from nlp_adapt.errors import ConfigError
 from nlp_adapt.modeling.layers import encoder_layers
 from nlp_adapt.objectives import Objective
 from nlp_adapt.objectives.teacher import EmaTeacher
-from nlp_adapt.training.adaptation_model import AdaptationModel
+from nlp_adapt.training.model import AdaptationModel
 from nlp_adapt.training.sharding import Sharding
 from nlp_adapt.training.shards import from_first_process
 

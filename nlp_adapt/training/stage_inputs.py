@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from nlp_adapt.config import AdaptationConfig
-from nlp_adapt.data.pairing import PairedBatches
-from nlp_adapt.data.preprocessing import EncodedRows
-from nlp_adapt.data.streamed_batches import StreamedBatches
+from nlp_adapt.data.batches.encoded import EncodedRows
+from nlp_adapt.data.batches.pairing import PairedBatches
+from nlp_adapt.data.batches.streamed import StreamedBatches
 from nlp_adapt.methods import Stage
 from nlp_adapt.modeling.freezing import frozen_depth
 from nlp_adapt.objectives import AuxiliarySpec
 from nlp_adapt.training.accelerator import precision_of
-from nlp_adapt.training.adaptation_model import AdaptationModel
-from nlp_adapt.training.feature_cache import CachedTrunk, cached_trunk
+from nlp_adapt.training.frozen.feature_cache import CachedTrunk, cached_trunk
+from nlp_adapt.training.inputs.stream import TargetStream
+from nlp_adapt.training.model import AdaptationModel
 from nlp_adapt.training.sharding import requested_sharding
-from nlp_adapt.training.streamed_target import TargetStream
 
 
 @dataclass(frozen=True)

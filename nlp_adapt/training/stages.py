@@ -13,29 +13,34 @@ import torch
 from torch import Tensor
 
 from nlp_adapt.config import AdaptationConfig
-from nlp_adapt.data.mixing import domain_ids, label_counts
-from nlp_adapt.data.preprocessing import EncodedRows
+from nlp_adapt.data.batches.encoded import EncodedRows
+from nlp_adapt.data.batches.mixing import domain_ids, label_counts
 from nlp_adapt.methods import Stage
 from nlp_adapt.modeling.freezing import freeze, freeze_head
 from nlp_adapt.modeling.units import UnitReader
 from nlp_adapt.objectives import AuxiliarySpec, Objective, Setup, build_objective, objective_class
 from nlp_adapt.training.accelerator import precision_of
-from nlp_adapt.training.adaptation_model import AdaptationModel
-from nlp_adapt.training.checkpoint import Checkpoint, CheckpointFolder
-from nlp_adapt.training.continuing import continue_objective, take_over
 from nlp_adapt.training.encoder_modes import prepare_encoder
-from nlp_adapt.training.known_rows import KnownRows
-from nlp_adapt.training.ledger import SampleLedger
+from nlp_adapt.training.frozen.known_rows import KnownRows
+from nlp_adapt.training.frozen.shallow import check_fit, fit_head
+from nlp_adapt.training.inputs.stream import TargetStream
 from nlp_adapt.training.log import RunLog
 from nlp_adapt.training.loop import StageLoop
-from nlp_adapt.training.random_state import seed_process
-from nlp_adapt.training.saved_state import EARLIER, dump_skipped_step, restore_stage, save_stage
+from nlp_adapt.training.model import AdaptationModel
+from nlp_adapt.training.saving.checkpoint import Checkpoint, CheckpointFolder
+from nlp_adapt.training.saving.continuing import continue_objective, take_over
+from nlp_adapt.training.saving.ledger import SampleLedger
+from nlp_adapt.training.saving.random_state import seed_process
+from nlp_adapt.training.saving.saved_state import (
+    EARLIER,
+    dump_skipped_step,
+    restore_stage,
+    save_stage,
+)
+from nlp_adapt.training.saving.signals import StopRequest
 from nlp_adapt.training.self_test import self_test
-from nlp_adapt.training.shallow import check_fit, fit_head
-from nlp_adapt.training.signals import StopRequest
 from nlp_adapt.training.source_weights import SourceWeights
 from nlp_adapt.training.stage_inputs import StageInputs
-from nlp_adapt.training.streamed_target import TargetStream
 from nlp_adapt.training.unfreezing import GradualUnfreezing
 
 

@@ -15,27 +15,27 @@ from nlp_adapt.config import AdaptationConfig, Recipe
 from nlp_adapt.data.domain import Domain
 from nlp_adapt.data.streaming import TextStream
 from nlp_adapt.errors import ConfigError, RunError
-from nlp_adapt.hub import check_push
-from nlp_adapt.inference import Predictor
+from nlp_adapt.hub.push import check_push
 from nlp_adapt.methods import selects_best_model, stages_for
 from nlp_adapt.modeling.backbone import load_task_model, load_tokenizer, longest_input
 from nlp_adapt.modeling.lora import add_adapters, has_adapters, save_task_model
+from nlp_adapt.prediction.predictor import Predictor
 from nlp_adapt.training.accelerator import make_accelerator
-from nlp_adapt.training.augmented_rows import check_augmentation, row_augmentation
-from nlp_adapt.training.auxiliary_entries import read_entries
-from nlp_adapt.training.auxiliary_tasks import gather_auxiliary
-from nlp_adapt.training.lock import RunLock
-from nlp_adapt.training.random_state import load_random, random_tensors
-from nlp_adapt.training.run import Run
-from nlp_adapt.training.run_data import RunData, make_task, prepare_data
-from nlp_adapt.training.run_domains import check_options, gather_domains, is_reference
-from nlp_adapt.training.run_folder import RunFolder, save_folder
-from nlp_adapt.training.scoring import Scorer
-from nlp_adapt.training.stages import needs_target
-from nlp_adapt.training.streamed_target import (
+from nlp_adapt.training.inputs.augmented import check_augmentation, row_augmentation
+from nlp_adapt.training.inputs.auxiliary_entries import read_entries
+from nlp_adapt.training.inputs.auxiliary_tasks import gather_auxiliary
+from nlp_adapt.training.inputs.data import RunData, make_task, prepare_data
+from nlp_adapt.training.inputs.domains import check_options, gather_domains, is_reference
+from nlp_adapt.training.inputs.stream import (
     open_stream,
     sample_domain,
 )
+from nlp_adapt.training.run import Run
+from nlp_adapt.training.saving.lock import RunLock
+from nlp_adapt.training.saving.random_state import load_random, random_tensors
+from nlp_adapt.training.saving.run_folder import RunFolder, save_folder
+from nlp_adapt.training.scoring import Scorer
+from nlp_adapt.training.stages import needs_target
 from nlp_adapt.validators import selecting_validator
 
 
@@ -120,7 +120,7 @@ class AdaptationTrainer:
         Raises:
             AdaptationError: If the recipe, the data or the model cannot be used.
         """
-        from nlp_adapt.training.recipe_domains import (
+        from nlp_adapt.training.inputs.recipe_domains import (
             auxiliary_of,
             few_shot_of,
             sources_of,
@@ -164,7 +164,7 @@ class AdaptationTrainer:
         Raises:
             AdaptationError: If there is no such model, or it knows other labels than the data.
         """
-        from nlp_adapt.training.continuing import open_saved
+        from nlp_adapt.training.saving.continuing import open_saved
 
         saved = open_saved(model, revision)
         trainer = cls(
@@ -283,7 +283,7 @@ class AdaptationTrainer:
 
     def push_to_hub(self, repo_id: str | None = None, **options: Any) -> str:
         """Push the saved run's model, discriminators, results and card; returns the URL."""
-        from nlp_adapt.hub import push_run
+        from nlp_adapt.hub.push import push_run
 
         return push_run(
             self.folder.path,

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 
 from nlp_adapt.cli import main as nlp_adapt_command
-from nlp_adapt.data.preprocessing import EncodedRows
-from nlp_adapt.export import OnnxModel, export_onnx
-from nlp_adapt.inference import Predictor, predict_logits, prediction_batches
+from nlp_adapt.data.batches.encoded import EncodedRows
+from nlp_adapt.prediction.export import OnnxModel, export_onnx
+from nlp_adapt.prediction.predictor import Predictor, predict_logits, prediction_batches
 from speed.bench import Bench
 from speed.page import Goal, Section
 from speed.timing import in_turns, quarters, ratio, ratios, spread, table

@@ -9,16 +9,16 @@ import torch
 import torch.nn.functional as F
 
 from nlp_adapt import AdaptationTrainer
-from nlp_adapt.data.pairing import PairedBatches
-from nlp_adapt.data.preprocessing import collate
+from nlp_adapt.data.batches.encoded import collate
+from nlp_adapt.data.batches.pairing import PairedBatches
 from nlp_adapt.methods import stages_for
 from nlp_adapt.modeling.discriminator import DomainDiscriminator, reverse_gradient
 from nlp_adapt.modeling.layers import encoder_of
 from nlp_adapt.training.encoder_modes import prepare_encoder
+from nlp_adapt.training.inputs.stream import training_stream
 from nlp_adapt.training.log import RunLog
 from nlp_adapt.training.loop import StageLoop
 from nlp_adapt.training.stages import StagedTraining
-from nlp_adapt.training.streamed_target import training_stream
 from speed.bench import MANY_STEPS, Bench
 
 

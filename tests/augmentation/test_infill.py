@@ -12,7 +12,7 @@ import transformers
 
 from nlp_adapt.augmentation.infill import Infiller, whole_words
 from nlp_adapt.augmentation.texts import WordedText
-from nlp_adapt.data.preprocessing import pack_rows
+from nlp_adapt.data.batches.encoded import pack_rows
 from nlp_adapt.errors import ConfigError, ModelError
 from nlp_adapt.modeling import masked_lm
 from nlp_adapt.modeling.masked_lm import (

@@ -16,7 +16,7 @@ from nlp_adapt.config import ROW_EDITS
 from nlp_adapt.data.domain import SEQUENCE_CLASSIFICATION, TOKEN_CLASSIFICATION, make_dataset
 from nlp_adapt.data.tagging import find_ill_formed
 from nlp_adapt.errors import ConfigError, RunError
-from nlp_adapt.training.kept_rows import read_rows, write_rows
+from nlp_adapt.training.inputs.kept_rows import read_rows, write_rows
 from tests.augmentation.test_infill import model_that_expects
 from tests.objectives.tiny import VOCABULARY, make_tokenizer
 

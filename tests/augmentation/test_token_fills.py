@@ -13,12 +13,12 @@ from nlp_adapt.augmentation.infill import whole_words
 from nlp_adapt.augmentation.token_fills import TokenInfiller, TokenTermSwapper
 from nlp_adapt.augmentation.view_edits import VIEW_EDITS, view_editor
 from nlp_adapt.config import ROW_EDITS
-from nlp_adapt.data.preprocessing import pack_rows
+from nlp_adapt.data.batches.encoded import pack_rows
 from nlp_adapt.errors import ConfigError, ModelError
 from nlp_adapt.objectives import build_objective
 from nlp_adapt.objectives.base import Setup
 from nlp_adapt.objectives.views import select_side
-from nlp_adapt.training.continuing import continue_objective, lasting_state
+from nlp_adapt.training.saving.continuing import continue_objective, lasting_state
 from tests.augmentation.test_infill import model_that_expects
 from tests.objectives.tiny import (
     SIZES,

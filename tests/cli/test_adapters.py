@@ -8,9 +8,9 @@ import torch
 
 from nlp_adapt.adapter_set import AdapterSet
 from nlp_adapt.errors import ConfigError, ModelError, RunError
-from nlp_adapt.inference import load_predictor
 from nlp_adapt.modeling.backbone import load_task_model, load_tokenizer
 from nlp_adapt.modeling.lora import add_adapters, save_task_model
+from nlp_adapt.prediction.predictor import load_predictor
 
 NAMES = ["negative", "positive"]
 

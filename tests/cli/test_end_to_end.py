@@ -57,7 +57,7 @@ def test_the_model_opens_without_nlp_adapt(toy_run: Path, toy_target_jsonl: Path
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
 
-    from nlp_adapt.inference import load_predictor
+    from nlp_adapt.prediction.predictor import load_predictor
 
     ours = load_predictor(toy_run).predict([text])[0]
     assert answer["label"] == ours["label"]
@@ -133,7 +133,7 @@ def test_predict_keeps_columns_and_rows(run_cli: Cli, toy_run: Path, tmp_path: P
 def test_predict_writes_every_format(
     run_cli: Cli, toy_run: Path, toy_target_jsonl: Path, tmp_path: Path, suffix: str
 ) -> None:
-    from nlp_adapt.data.files import read_file
+    from nlp_adapt.data.reading.files import read_file
 
     out_file = tmp_path / f"out{suffix}"
     code, out, err = run_cli("predict", toy_run, toy_target_jsonl, "--out", out_file)

@@ -41,7 +41,7 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 def test_chunks_join_to_what_one_chunk_gives(
     run_cli: Cli, toy_run: Path, tmp_path: Path, suffix: str
 ) -> None:
-    from nlp_adapt.data.files import read_file
+    from nlp_adapt.data.reading.files import read_file
 
     source = write_csv(tmp_path / "in.csv", 23)
     tables = []
@@ -65,7 +65,7 @@ def test_chunks_join_to_what_one_chunk_gives(
 def test_an_interrupted_command_goes_on(
     run_cli: Cli, toy_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from nlp_adapt.inference import Predictor
+    from nlp_adapt.prediction.predictor import Predictor
 
     source, out = write_csv(tmp_path / "in.csv", 20), tmp_path / "out.csv"
     words = ("predict", toy_run, source, "--out", out, "--chunk-rows", 4)
@@ -94,7 +94,7 @@ def test_an_interrupted_command_goes_on(
 
 def test_a_part_cut_short_is_done_again(run_cli: Cli, toy_run: Path, tmp_path: Path) -> None:
     """The process dies between a part's data and the line that says it is whole."""
-    from nlp_adapt.cli.parts import Parts
+    from nlp_adapt.prediction.files.parts import Parts
 
     source, out = write_csv(tmp_path / "in.csv", 10), tmp_path / "out.csv"
     words = ("predict", toy_run, source, "--out", out, "--chunk-rows", 4)
@@ -115,7 +115,7 @@ def test_a_part_cut_short_is_done_again(run_cli: Cli, toy_run: Path, tmp_path: P
 def test_parts_of_another_command_are_not_used(
     run_cli: Cli, toy_run: Path, tmp_path: Path, change: str
 ) -> None:
-    from nlp_adapt.cli.parts import Parts
+    from nlp_adapt.prediction.files.parts import Parts
 
     source, out = write_csv(tmp_path / "in.csv", 10), tmp_path / "out.csv"
     words: list[object] = ["predict", toy_run, source, "--out", out, "--chunk-rows", 4]
@@ -355,7 +355,7 @@ def test_a_broken_line_to_the_hub_is_one_sentence(
     def broken(*words: Any, **options: Any) -> Any:
         raise library("Server disconnected without sending a response.")
 
-    monkeypatch.setattr("nlp_adapt.inference.load_predictor", broken)
+    monkeypatch.setattr("nlp_adapt.prediction.predictor.load_predictor", broken)
     source = write_csv(tmp_path / "in.csv", 2)
     code, _, err = run_cli("predict", "me/model", source, "--out", tmp_path / "out.csv")
     assert code == 2

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from nlp_adapt.cli.parts import Parts
+from nlp_adapt.prediction.files.parts import Parts
 from tests.cli.test_predict import Cli, read_csv, write_csv
 
 
@@ -79,7 +79,7 @@ def test_an_interrupted_clean_up_loses_no_row(
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("nlp_adapt.cli.parts.shutil.rmtree", interrupted)
+        patch.setattr("nlp_adapt.prediction.files.parts.shutil.rmtree", interrupted)
         assert run_cli(*words)[0] == 130
     assert len(read_csv(out)) == 6
     assert run_cli(*words)[0] == 0

@@ -10,10 +10,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from nlp_adapt.data import archives, builtin
-from nlp_adapt.data.archives import Package, fetch_archive, read_members
 from nlp_adapt.data.labels import match_labels
 from nlp_adapt.data.loading import load_domain
+from nlp_adapt.data.reading import archives, builtin
+from nlp_adapt.data.reading.archives import Package, fetch_archive, read_members
 from nlp_adapt.errors import DataError, ModelError
 from nlp_adapt.modeling.builtin import builtin_model_path
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from nlp_adapt.data.chunks import RowFile
-from nlp_adapt.data.files import read_file
+from nlp_adapt.data.reading.chunks import RowFile
+from nlp_adapt.data.reading.files import read_file
 from nlp_adapt.errors import DataError
 
 TASK = "sequence-classification"

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nlp_adapt.data.conll import split_words
-from nlp_adapt.data.files import read_file
+from nlp_adapt.data.reading.conll import split_words
+from nlp_adapt.data.reading.files import read_file
 from nlp_adapt.errors import DataError
 
 

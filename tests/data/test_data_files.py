@@ -6,8 +6,8 @@ import json
 import pytest
 from datasets import ClassLabel, Dataset, Features, Value
 
-from nlp_adapt.data import files
-from nlp_adapt.data.files import read_file
+from nlp_adapt.data.reading import files
+from nlp_adapt.data.reading.files import read_file
 from nlp_adapt.errors import DataError
 
 TASK = "sequence-classification"

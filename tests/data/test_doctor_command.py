@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from nlp_adapt.errors import DataError
-from nlp_adapt.training.data_check import check_domains
+from nlp_adapt.training.inputs.data_check import check_domains
 from tests.conftest import SOURCE_WORDS, TARGET_WORDS, toy_rows
 from tests.training.test_encoders import toy_domain, trainer_for
 from tests.training.tiny import tiny_tokenizer

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nlp_adapt.data.mixing import RowStream, SideStream, balance, label_counts
-from nlp_adapt.data.pairing import PairedBatches
-from nlp_adapt.data.preprocessing import concatenate, pack_rows
+from nlp_adapt.data.batches.encoded import concatenate, pack_rows
+from nlp_adapt.data.batches.mixing import RowStream, SideStream, balance, label_counts
+from nlp_adapt.data.batches.pairing import PairedBatches
 
 
 def domain_rows(index, count, seed=0, label=None):

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nlp_adapt.data.pairing import PairedBatches, RowStream
-from nlp_adapt.data.preprocessing import (
+from nlp_adapt.data.batches.encoded import (
     EncodedRows,
     choose_widths,
     collate,
@@ -17,6 +16,7 @@ from nlp_adapt.data.preprocessing import (
     steady_widths,
     width_for,
 )
+from nlp_adapt.data.batches.pairing import PairedBatches, RowStream
 
 
 def rows_of_lengths(lengths, label=None):

@@ -7,10 +7,10 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from nlp_adapt.data.pairing import PairedBatches
-from nlp_adapt.data.preprocessing import pack_rows
-from nlp_adapt.data.shards import find_shards, hub_split
-from nlp_adapt.data.streamed_batches import StreamedBatches
+from nlp_adapt.data.batches.encoded import pack_rows
+from nlp_adapt.data.batches.pairing import PairedBatches
+from nlp_adapt.data.batches.streamed import StreamedBatches
+from nlp_adapt.data.reading.shards import find_shards, hub_split
 from nlp_adapt.data.streaming import TextStream
 from nlp_adapt.errors import DataError
 
@@ -50,7 +50,7 @@ def stream_of(folder, buffer=10, seed=0, task=TASK, **options):
 @pytest.fixture(autouse=True)
 def _short_windows(monkeypatch):
     """Several windows in a few steps."""
-    monkeypatch.setattr("nlp_adapt.data.pairing.WINDOW_STEPS", 32)
+    monkeypatch.setattr("nlp_adapt.data.batches.pairing.WINDOW_STEPS", 32)
 
 
 @pytest.fixture

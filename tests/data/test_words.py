@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from nlp_adapt.data.preprocessing import IGNORED_LABEL, budget_batches, collate
-from nlp_adapt.data.words import (
+from nlp_adapt.data.batches.encoded import IGNORED_LABEL, budget_batches, collate
+from nlp_adapt.data.batches.words import (
     encode_words,
     plan_windows,
     scatter_to_words,

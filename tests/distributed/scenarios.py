@@ -21,7 +21,7 @@ from nlp_adapt.errors import RunStopped
 from nlp_adapt.tasks import TASKS
 from nlp_adapt.training import loop as loop_module
 from nlp_adapt.training.accelerator import make_accelerator
-from nlp_adapt.training.run_data import EvaluationSet
+from nlp_adapt.training.inputs.data import EvaluationSet
 from nlp_adapt.training.scoring import Scorer
 from nlp_adapt.training.trainer import AdaptationTrainer
 from tests.training.several import TAGS, several_trainer

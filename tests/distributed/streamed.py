@@ -13,7 +13,7 @@ import torch
 from accelerate import PartialState
 
 from nlp_adapt.config import AdaptationConfig
-from nlp_adapt.data import pairing
+from nlp_adapt.data.batches import pairing
 from nlp_adapt.errors import RunStopped
 from nlp_adapt.training import loop as loop_module
 from nlp_adapt.training.trainer import AdaptationTrainer

@@ -12,7 +12,7 @@ import torch
 import transformers
 from safetensors.torch import load_file
 
-from nlp_adapt.training.checkpoint import verify
+from nlp_adapt.training.saving.checkpoint import verify
 from tests.distributed.scenarios import run, stopped_early
 from tests.distributed.sharded_scenarios import DRAWING, RUNS
 from tests.distributed.test_two_processes import ROOT, launch, seen, weights

@@ -18,7 +18,7 @@ def weights(folder):
 
 
 def test_shards_of_unequal_length_in_two_processes(tmp_path, monkeypatch):
-    monkeypatch.setattr("nlp_adapt.data.pairing.WINDOW_STEPS", 5)
+    monkeypatch.setattr("nlp_adapt.data.batches.pairing.WINDOW_STEPS", 5)
     streamed.write_shards(tmp_path / "shards")
     shards = tmp_path / "shards"
     assert streamed.train(tmp_path / "stopped", shards, 1, stop_at=11)[0] is None

@@ -21,9 +21,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from nlp_adapt.training import checkpoint as checkpoint_module
-from nlp_adapt.training import run_folder as run_folder_module
-from nlp_adapt.training.checkpoint import verify
+from nlp_adapt.training.saving import checkpoint as checkpoint_module
+from nlp_adapt.training.saving import run_folder as run_folder_module
+from nlp_adapt.training.saving.checkpoint import verify
 from tests.training.test_encoders import trainer_for
 
 OPTIONS = {

@@ -12,11 +12,11 @@ import torch
 
 from nlp_adapt.errors import RunError, RunStopped
 from nlp_adapt.training import loop as loop_module
-from nlp_adapt.training.checkpoint import CheckpointFolder, verify
-from nlp_adapt.training.lock import RunLock
 from nlp_adapt.training.log import RunLog
 from nlp_adapt.training.processes import any_process
-from nlp_adapt.training.random_state import load_random, random_tensors
+from nlp_adapt.training.saving.checkpoint import CheckpointFolder, verify
+from nlp_adapt.training.saving.lock import RunLock
+from nlp_adapt.training.saving.random_state import load_random, random_tensors
 from tests.training.test_encoders import toy_domain, trainer_for
 from tests.training.test_resume import weights
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from nlp_adapt.training import scoring
-from nlp_adapt.training.checkpoint import CheckpointFolder
+from nlp_adapt.training.saving.checkpoint import CheckpointFolder
 from tests.training.test_encoders import trainer_for
 from tests.training.test_resume import InterruptedRunError, crash_after, weights
 

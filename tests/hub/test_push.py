@@ -10,7 +10,7 @@ import yaml
 from huggingface_hub import ModelCard
 
 from nlp_adapt.errors import ConfigError, RunError
-from nlp_adapt.hub import push_run
+from nlp_adapt.hub.push import push_run
 from tests.hub.conftest import Client
 from tests.hub.loopback import TOKEN, LoopbackHub
 
@@ -212,10 +212,10 @@ def test_offline_is_said_at_once(client: Client, hub: LoopbackHub, saved_run: Pa
     program = (
         "from huggingface_hub import constants\n"
         "constants.HF_HUB_OFFLINE = True\n"
-        "import nlp_adapt.hub\n"
+        "import nlp_adapt.hub.push\n"
         "try:\n"
-        f"    nlp_adapt.hub.push_run({str(saved_run)!r}, 'me/model')\n"
-        "except nlp_adapt.hub.HubError as error:\n"
+        f"    nlp_adapt.hub.push.push_run({str(saved_run)!r}, 'me/model')\n"
+        "except nlp_adapt.hub.push.HubError as error:\n"
         "    answer = str(error)\n"
         "constants.HF_HUB_OFFLINE = False\n"
     )

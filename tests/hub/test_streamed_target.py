@@ -37,7 +37,7 @@ import datasets
 datasets.config.STREAMING_READ_RETRY_INTERVAL = 0.01
 datasets.config.STREAMING_READ_SERVER_UNAVAILABLE_RETRY_INTERVAL = 0.01
 datasets.config.STREAMING_READ_MAX_RETRIES = 3
-from nlp_adapt.data.shards import find_shards
+from nlp_adapt.data.reading.shards import find_shards
 from nlp_adapt.data.streaming import TextStream
 from nlp_adapt.errors import DataError
 task = "sequence-classification"

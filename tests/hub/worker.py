@@ -35,9 +35,11 @@ def answer_to(request: dict[str, Any]) -> dict[str, Any]:
 
 def serve() -> None:
     lines, answers = sys.stdin, sys.stdout
-    import nlp_adapt.hub
+    import nlp_adapt.hub.push
 
-    nlp_adapt.hub.DEFAULT_RETRY = nlp_adapt.hub.Retry(attempts=4, first_wait=0.01, longest_wait=2.0)
+    nlp_adapt.hub.push.DEFAULT_RETRY = nlp_adapt.hub.push.Retry(
+        attempts=4, first_wait=0.01, longest_wait=2.0
+    )
     for line in lines:
         print(json.dumps(answer_to(json.loads(line))), file=answers, flush=True)
 

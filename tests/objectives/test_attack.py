@@ -10,10 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from nlp_adapt.ensembles import EnsemblePredictor
 from nlp_adapt.errors import ConfigError
-from nlp_adapt.evaluation_attack import Attack, attacked_logits, damage
-from nlp_adapt.inference import Predictor
 from nlp_adapt.modeling.perturbation import (
     embed,
     fgm_perturbation,
@@ -27,6 +24,9 @@ from nlp_adapt.modeling.perturbation import (
 )
 from nlp_adapt.objectives import build_objective
 from nlp_adapt.objectives.consistency import divergence
+from nlp_adapt.prediction.attack import Attack, attacked_logits, damage
+from nlp_adapt.prediction.ensembles import EnsemblePredictor
+from nlp_adapt.prediction.predictor import Predictor
 from nlp_adapt.tasks import TASKS
 from tests.objectives.tiny import (
     make_batch,

@@ -8,13 +8,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from nlp_adapt.data.pairing import PairedBatches
-from nlp_adapt.data.preprocessing import IGNORED_LABEL
+from nlp_adapt.data.batches.encoded import IGNORED_LABEL
+from nlp_adapt.data.batches.pairing import PairedBatches
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.modeling.outputs import Progress
 from nlp_adapt.modeling.units import UnitReader
 from nlp_adapt.objectives import AuxiliarySpec, Setup, build_objective
-from nlp_adapt.training.adaptation_model import AdaptationModel
+from nlp_adapt.training.model import AdaptationModel
 from tests.objectives.tiny import make_model, make_rows
 
 STARS = AuxiliarySpec("stars", 5, weight=0.7, column=1)

@@ -22,7 +22,7 @@ from nlp_adapt.objectives.self_training import (
 )
 from nlp_adapt.objectives.teacher import EmaTeacher
 from nlp_adapt.objectives.views import select_side
-from nlp_adapt.training.adaptation_model import AdaptationModel
+from nlp_adapt.training.model import AdaptationModel
 from tests.objectives.tiny import make_batch, make_model, make_setup, make_view
 from tests.objectives.toy import make_outputs, train_on_toy
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from nlp_adapt.data.preprocessing import EncodedRows, collate, pack_rows, to_tensors
+from nlp_adapt.data.batches.encoded import EncodedRows, collate, pack_rows, to_tensors
 from nlp_adapt.modeling.outputs import Progress
 from nlp_adapt.modeling.units import UnitReader
 from nlp_adapt.objectives import Setup, StepView

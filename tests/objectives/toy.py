@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from nlp_adapt.modeling.outputs import DomainOutput, Progress
 from nlp_adapt.modeling.units import UnitReader
 from nlp_adapt.objectives import Setup, build_objective
-from nlp_adapt.training.adaptation_model import AdaptationModel
+from nlp_adapt.training.model import AdaptationModel
 
 CLASSES = 3
 WORDS = 4

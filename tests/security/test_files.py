@@ -5,10 +5,10 @@ import gzip
 import pytest
 from datasets import Dataset
 
-from nlp_adapt.data import files
 from nlp_adapt.data.loading import load_domain
+from nlp_adapt.data.reading import files
 from nlp_adapt.errors import DataError
-from nlp_adapt.training.run_folder import RunFolder
+from nlp_adapt.training.saving.run_folder import RunFolder
 
 
 def test_a_parquet_bomb_is_refused_whatever_its_footer_says(tmp_path, monkeypatch):

@@ -9,11 +9,11 @@ import torch
 
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.errors import ConfigError, ModelError
-from nlp_adapt.inference import load_predictor
 from nlp_adapt.modeling.backbone import load_task_model, load_tokenizer
 from nlp_adapt.modeling.mlm_head import load_mlm_head
+from nlp_adapt.prediction.predictor import load_predictor
 from nlp_adapt.recipe import load_recipe
-from nlp_adapt.training.checkpoint import CheckpointFolder, verify
+from nlp_adapt.training.saving.checkpoint import CheckpointFolder, verify
 from tests.training.test_encoders import trainer_for
 from tests.training.tiny import tiny_model
 

@@ -21,10 +21,10 @@ import pytest
 from tiny_taggers import TAGS, tagger
 
 from nlp_adapt.cli import main
-from nlp_adapt.cli.parts import Parts
-from nlp_adapt.data.chunks import RowFile
-from nlp_adapt.data.files import read_file
-from nlp_adapt.inference import Predictor
+from nlp_adapt.data.reading.chunks import RowFile
+from nlp_adapt.data.reading.files import read_file
+from nlp_adapt.prediction.files.parts import Parts
+from nlp_adapt.prediction.predictor import Predictor
 
 Cli = Callable[..., tuple[int, str, str]]
 TASK = "token-classification"
@@ -166,8 +166,8 @@ def test_all_scores_are_a_distribution_for_each_word(
 
 def test_likeness_of_sentences(run_cli: Cli, model: Path, tmp_path: Path) -> None:
     """A sentence is as the mean of its words; one whose words all vanish is like nothing."""
-    from nlp_adapt.data.words import encode_words
-    from nlp_adapt.likeness import STATISTICS, measure_domains
+    from nlp_adapt.data.batches.words import encode_words
+    from nlp_adapt.prediction.likeness import STATISTICS, measure_domains
     from nlp_adapt.tasks.token_classification import TokenClassification
 
     run = tmp_path / "run"
@@ -258,7 +258,7 @@ def test_files_that_cannot_be_used(
 def test_huge_cells_end_a_chunk_early_and_stay_whole(
     run_cli: Cli, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nlp_adapt.cli.predict_rows.CHARACTERS_AT_A_TIME", 10_000)
+    monkeypatch.setattr("nlp_adapt.prediction.files.rows.CHARACTERS_AT_A_TIME", 10_000)
     huge = "ab " * 3_000 + "-+" * 4_000 + "a\u0301\u0302" * 2_000
     source = write(tmp_path / "in.csv", "id,text\n" + "".join(f"{i},{t}\n" for i, t in enumerate(
         ["short", huge, "short", "short"]

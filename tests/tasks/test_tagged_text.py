@@ -11,17 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_taggers import TAGS, tagger
 
-from nlp_adapt.data.conll import read_conll
-from nlp_adapt.data.files import read_lines
-from nlp_adapt.inference import Predictor
-from nlp_adapt.reporting.tagged_text import (
+from nlp_adapt.data.reading.conll import read_conll
+from nlp_adapt.data.reading.files import read_lines
+from nlp_adapt.prediction.files.tagged_page import (
     PAGE_END,
     conll_sentence,
     page_head,
     page_hues,
     page_item,
 )
-from nlp_adapt.tagged_text import TaggedText, tag_texts
+from nlp_adapt.prediction.predictor import Predictor
+from nlp_adapt.prediction.tagged_text import TaggedText, tag_texts
 from nlp_adapt.tasks.token_classification import TokenClassification
 
 ANNA = TaggedText(

@@ -11,8 +11,8 @@ import pytest
 from tiny_taggers import FAMILIES, tagger
 
 from nlp_adapt.cli import main
-from nlp_adapt.data.conll import read_conll
-from nlp_adapt.data.files import read_lines
+from nlp_adapt.data.reading.conll import read_conll
+from nlp_adapt.data.reading.files import read_lines
 
 
 @pytest.fixture(scope="module", params=FAMILIES)

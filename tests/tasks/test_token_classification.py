@@ -14,8 +14,8 @@ from transformers import pipeline
 
 from nlp_adapt.data.tagging import find_ill_formed
 from nlp_adapt.errors import DataError
-from nlp_adapt.inference import Predictor
-from nlp_adapt.tagged_text import tag_texts, tag_words
+from nlp_adapt.prediction.predictor import Predictor
+from nlp_adapt.prediction.tagged_text import tag_texts, tag_words
 from nlp_adapt.tasks import TASKS
 from nlp_adapt.tasks.token_classification import TokenClassification
 

@@ -13,8 +13,8 @@ import torch
 from tiny_taggers import FAMILIES, tagger
 
 from nlp_adapt.cli import main
-from nlp_adapt.data.preprocessing import collate, to_tensors
-from nlp_adapt.data.words import encode_words
+from nlp_adapt.data.batches.encoded import collate, to_tensors
+from nlp_adapt.data.batches.words import encode_words
 from nlp_adapt.modeling.units import UnitReader, word_weights
 
 PEOPLE = ("anna", "rex", "leo")

@@ -24,7 +24,7 @@ from nlp_adapt.errors import ConfigError, ModelError
 from nlp_adapt.reporting.comparison import conclusions
 from nlp_adapt.reporting.table import render
 from nlp_adapt.training import loop as loop_module
-from nlp_adapt.training.augmented_rows import RowAugmentation
+from nlp_adapt.training.inputs.augmented import RowAugmentation
 from nlp_adapt.training.trainer import AdaptationTrainer
 from tests.conftest import FILLER, SOURCE_WORDS, TARGET_WORDS, toy_rows
 
@@ -189,7 +189,7 @@ def test_a_teacher_speaks_of_the_copies_too(trainer_for: Any, tmp_path: Path) ->
     trainer = trainer_for("student", augment="mask", **options)
     rows = trainer.data.with_copies["source"]
     assert rows.teacher.shape == (len(rows), 2)
-    from nlp_adapt.inference import load_predictor
+    from nlp_adapt.prediction.predictor import load_predictor
 
     expected = load_predictor(tmp_path / "teacher").logits(rows)
     np.testing.assert_allclose(rows.teacher, expected, atol=1e-5)

@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.data.domain import Domain, make_dataset
 from nlp_adapt.errors import ModelError, RunError
-from nlp_adapt.training.continuing import continue_objective, lasting_state, open_saved
-from nlp_adapt.training.fingerprint import objectives_hash
+from nlp_adapt.training.saving.continuing import continue_objective, lasting_state, open_saved
+from nlp_adapt.training.saving.fingerprint import objectives_hash
 from nlp_adapt.training.trainer import AdaptationTrainer
 from tests.training.test_encoders import toy_domain, trainer_for
 from tests.training.test_resume import InterruptedRunError, crash_after

@@ -42,7 +42,7 @@ def test_the_estimate_counts_what_the_run_then_does(tmp_path):
 def test_the_disk_estimate_covers_what_is_written(tmp_path):
     options = {**OPTIONS, "save_strategy": "steps", "save_steps": 1, "save_total_limit": 3}
     most = [0]
-    from nlp_adapt.training.checkpoint import CheckpointFolder
+    from nlp_adapt.training.saving.checkpoint import CheckpointFolder
 
     original = CheckpointFolder._rotate
 

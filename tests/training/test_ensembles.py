@@ -12,17 +12,17 @@ import transformers
 from nlp_adapt.cli.ensemble import held_out_rows
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.data.domain import Domain, make_dataset
-from nlp_adapt.ensembles import (
+from nlp_adapt.errors import ConfigError, ModelError, RunError
+from nlp_adapt.modeling.outputs import DomainOutput, Progress
+from nlp_adapt.objectives import Setup, build_objective
+from nlp_adapt.prediction.ensembles import (
     EnsemblePredictor,
     load_members,
     save_ensemble,
     soup,
     stack,
 )
-from nlp_adapt.errors import ConfigError, ModelError, RunError
-from nlp_adapt.inference import load_predictor
-from nlp_adapt.modeling.outputs import DomainOutput, Progress
-from nlp_adapt.objectives import Setup, build_objective
+from nlp_adapt.prediction.predictor import load_predictor
 from nlp_adapt.training.trainer import AdaptationTrainer
 from tests.training.test_encoders import trainer_for
 from tests.training.test_one_step import random_rows

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from nlp_adapt.errors import ConfigError
-from nlp_adapt.likeness import load_likeness
+from nlp_adapt.prediction.likeness import load_likeness
 from nlp_adapt.training import fall_back as fall_back_module
 from nlp_adapt.training import run as run_module
 from nlp_adapt.validators.guard import Verdict

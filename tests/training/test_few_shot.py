@@ -9,7 +9,7 @@ from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.data.doctor import SERIOUS, WARNING, examine
 from nlp_adapt.data.domain import Domain, make_dataset
 from nlp_adapt.errors import ConfigError, DataError
-from nlp_adapt.training.few_shot import draw, few_shot_domains, without_rows_of
+from nlp_adapt.training.inputs.few_shot import draw, few_shot_domains, without_rows_of
 from nlp_adapt.training.trainer import AdaptationTrainer
 from tests.training.several import TAGS, several_trainer, tag_domain
 from tests.training.test_encoders import toy_domain

@@ -9,7 +9,7 @@ from nlp_adapt.methods import METHODS
 from nlp_adapt.modeling.freezing import freeze
 from nlp_adapt.modeling.layers import encoder_layers, encoder_of
 from nlp_adapt.modeling.units import UnitReader
-from nlp_adapt.training.adaptation_model import AdaptationModel
+from nlp_adapt.training.model import AdaptationModel
 from nlp_adapt.training.optimization import parameter_groups
 from nlp_adapt.training.unfreezing import GradualUnfreezing
 from tests.training.test_encoders import trainer_for

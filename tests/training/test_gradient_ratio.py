@@ -9,15 +9,15 @@ import torch
 import torch.nn.functional as F
 
 from nlp_adapt.config import DOMAIN_FEATURES
-from nlp_adapt.data.pairing import PairedBatches
-from nlp_adapt.data.preprocessing import to_tensors
+from nlp_adapt.data.batches.encoded import to_tensors
+from nlp_adapt.data.batches.pairing import PairedBatches
 from nlp_adapt.modeling.outputs import Progress
 from nlp_adapt.modeling.units import UnitReader
 from nlp_adapt.objectives import OBJECTIVES, Setup, build_objective
 from nlp_adapt.objectives.dann import AdversarialObjective
 from nlp_adapt.training import loop as loop_module
-from nlp_adapt.training.adaptation_model import AdaptationModel
 from nlp_adapt.training.gradient_ratio import LARGEST, can_measure, why_unmeasured, with_ratios
+from nlp_adapt.training.model import AdaptationModel
 from tests.training.test_encoders import trainer_for
 from tests.training.test_one_step import random_rows
 from tests.training.tiny import tiny_model, tiny_tokenizer

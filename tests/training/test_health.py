@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from nlp_adapt.data.preprocessing import pack_rows
+from nlp_adapt.data.batches.encoded import pack_rows
 from nlp_adapt.errors import RunError
 from nlp_adapt.modeling.units import UnitReader
 from nlp_adapt.objectives import OBJECTIVES, Setup, build_objective
 from nlp_adapt.objectives import dann as dann_module
 from nlp_adapt.objectives.dann import AdversarialObjective, Dann
-from nlp_adapt.training.adaptation_model import AdaptationModel
 from nlp_adapt.training.health import AdversaryHealth, judge_adversary, length_probe
+from nlp_adapt.training.model import AdaptationModel
 from nlp_adapt.training.self_test import self_test
 from tests.training.test_encoders import trainer_for
 from tests.training.test_one_step import random_rows

@@ -8,10 +8,10 @@ import torch
 import transformers
 
 from nlp_adapt.config import AdaptationConfig
-from nlp_adapt.inference import load_predictor
 from nlp_adapt.modeling.lora import save_task_model
+from nlp_adapt.prediction.predictor import load_predictor
 from nlp_adapt.training import trainer as trainer_module
-from nlp_adapt.training.random_state import random_tensors
+from nlp_adapt.training.saving.random_state import random_tensors
 from nlp_adapt.training.trainer import AdaptationTrainer
 from tests.training.test_encoders import toy_domain, trainer_for
 from tests.training.test_lora import logits, lora_trainer, saved_base, stirred

@@ -11,12 +11,12 @@ from safetensors.torch import load_file
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.data.domain import Domain, make_dataset
 from nlp_adapt.errors import ConfigError, ModelError
-from nlp_adapt.inference import load_predictor
 from nlp_adapt.methods import METHODS
 from nlp_adapt.modeling.backbone import load_task_model
 from nlp_adapt.modeling.features import FeatureTap
 from nlp_adapt.modeling.freezing import freeze
 from nlp_adapt.modeling.lora import add_adapters, merged, save_task_model
+from nlp_adapt.prediction.predictor import load_predictor
 from nlp_adapt.training.trainer import AdaptationTrainer
 from tests.training.test_encoders import toy_domain, trainer_for
 from tests.training.test_resume import InterruptedRunError, crash_after

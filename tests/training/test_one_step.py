@@ -8,16 +8,16 @@ import torch
 import torch.nn.functional as F
 
 from nlp_adapt.config import AdaptationConfig
-from nlp_adapt.data.pairing import PairedBatches
-from nlp_adapt.data.preprocessing import pack_rows
+from nlp_adapt.data.batches.encoded import pack_rows
+from nlp_adapt.data.batches.pairing import PairedBatches
 from nlp_adapt.modeling.discriminator import reverse_gradient
 from nlp_adapt.modeling.outputs import Progress
 from nlp_adapt.modeling.units import UnitReader
 from nlp_adapt.objectives import Setup, build_objective
 from nlp_adapt.training.accelerator import make_accelerator
-from nlp_adapt.training.adaptation_model import AdaptationModel
 from nlp_adapt.training.log import RunLog
 from nlp_adapt.training.loop import StageLoop
+from nlp_adapt.training.model import AdaptationModel
 from tests.training.tiny import tiny_model
 
 

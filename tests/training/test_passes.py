@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from nlp_adapt.data.pairing import PairedBatches
-from nlp_adapt.data.preprocessing import pack_rows, to_tensors
+from nlp_adapt.data.batches.encoded import pack_rows, to_tensors
+from nlp_adapt.data.batches.pairing import PairedBatches
 from nlp_adapt.modeling.layers import encoder_of
 from nlp_adapt.modeling.outputs import Progress
 from nlp_adapt.modeling.passes import in_passes
 from nlp_adapt.modeling.perturbation import perturbed
 from nlp_adapt.modeling.units import UnitReader
 from nlp_adapt.objectives import Setup, build_objective
-from nlp_adapt.training.adaptation_model import AdaptationModel
+from nlp_adapt.training.model import AdaptationModel
 from tests.training.tiny import ARCHITECTURES, tiny_model
 
 PASSES = ((3, 5), (2, 9))

@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 
 from nlp_adapt.errors import RunError
 from nlp_adapt.training import loop as loop_module
-from nlp_adapt.training.checkpoint import CheckpointFolder, verify
+from nlp_adapt.training.saving.checkpoint import CheckpointFolder, verify
 from tests.training.test_encoders import trainer_for
 
 OPTIONS = {"save_strategy": "steps", "save_steps": 2, "max_steps": 5, "discriminator_dropout": 0.3}
@@ -119,7 +119,7 @@ def test_a_full_disk_leaves_earlier_checkpoints_alone(tmp_path, monkeypatch):
     def no_space(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("nlp_adapt.training.checkpoint.save_file", no_space)
+    monkeypatch.setattr("nlp_adapt.training.saving.checkpoint.save_file", no_space)
     with pytest.raises(RunError, match="No space left"):
         checkpoints.save(2, {}, {"model": {"w": torch.ones(1)}})
     monkeypatch.undo()

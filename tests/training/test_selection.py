@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import load_file
 
 from nlp_adapt.config import AdaptationConfig
-from nlp_adapt.data.preprocessing import pack_rows
+from nlp_adapt.data.batches.encoded import pack_rows
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.methods import selects_best_model
 from nlp_adapt.training import scoring

@@ -17,10 +17,10 @@ from nlp_adapt.recipe import load_recipe
 from nlp_adapt.reporting.table import render
 from nlp_adapt.training import loop as loop_module
 from nlp_adapt.training.health import AdversaryHealth
-from nlp_adapt.training.run_data import prepare_data
-from nlp_adapt.training.run_domains import gather_domains
+from nlp_adapt.training.inputs.data import prepare_data
+from nlp_adapt.training.inputs.domains import gather_domains
+from nlp_adapt.training.saving.verify import verify_run
 from nlp_adapt.training.trainer import AdaptationTrainer
-from nlp_adapt.training.verify import verify_run
 from tests.training.several import TAGS, domains_of, several_trainer, tag_domain
 from tests.training.test_encoders import toy_domain, trainer_for
 from tests.training.test_resume import InterruptedRunError, crash_after, weights

@@ -10,9 +10,9 @@ import torch
 import transformers
 
 from nlp_adapt.errors import ConfigError, DataError
-from nlp_adapt.inference import predict_logits
-from nlp_adapt.training import shallow
-from nlp_adapt.training.shallow import FITS, Features, fit_head, read_features
+from nlp_adapt.prediction.predictor import predict_logits
+from nlp_adapt.training.frozen import shallow
+from nlp_adapt.training.frozen.shallow import FITS, Features, fit_head, read_features
 from tests.training.test_encoders import trainer_for
 from tests.training.test_one_step import random_rows
 from tests.training.tiny import ARCHITECTURES, tiny_model

@@ -8,7 +8,7 @@ import torch
 from nlp_adapt.modeling.outputs import DomainOutput, Progress
 from nlp_adapt.modeling.units import UnitReader
 from nlp_adapt.objectives import Setup, build_objective
-from nlp_adapt.training.adaptation_model import AdaptationModel
+from nlp_adapt.training.model import AdaptationModel
 from nlp_adapt.training.source_weights import MOMENTUM, SourceWeights
 from tests.objectives.toy import CENTRES, CLASSES, ToyModel
 

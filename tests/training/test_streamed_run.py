@@ -139,7 +139,7 @@ def test_a_broken_step_is_found_again_in_the_stream_and_replayed(
     """Broken in the third window, in the second pass: the dump knows where the stream stood."""
     from nlp_adapt.training import loop as loop_module
 
-    monkeypatch.setattr("nlp_adapt.data.pairing.WINDOW_STEPS", 16)
+    monkeypatch.setattr("nlp_adapt.data.batches.pairing.WINDOW_STEPS", 16)
     original = loop_module.StageLoop._forward_backward
     seen = []
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from nlp_adapt.data.batches.words import special_tokens, split_into_pieces
 from nlp_adapt.data.doctor.finding import NOTE, WARNING, Finding, first, percent
 from nlp_adapt.data.doctor.view import DomainView
-from nlp_adapt.data.words import special_tokens, split_into_pieces
 
 SAMPLE = 1_000
 MANY_CUT = 0.1

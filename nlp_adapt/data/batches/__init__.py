@@ -1,0 +1,1 @@
+"""From rows to padded pairs of both domains."""

@@ -1,0 +1,219 @@
+"""Which rows of a side each step takes, where a side may hold the rows of several domains.
+
+Each domain is an endless stream of reshuffled passes over its own rows. The places of a side go
+round the domains in turn, so that every domain has an equal share of every step, to within one row,
+and exactly its share over time. Which rows a step holds is a pure function of the seed and the step.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from itertools import pairwise
+
+import numpy as np
+
+from nlp_adapt.data.batches.encoded import EncodedRows
+
+# Part of the seed of each side's row order.
+SALTS = {"source": 1, "target": 2, "few_shot": 4}
+SALT_OF_A_DOMAIN = 1000
+# Sides whose units objectives see among those of another side.
+PART_OF = {"few_shot": "target"}
+# Sides whose rows are neither source nor target: each is a batch of its own inside the batch.
+APART = "auxiliary/"
+
+
+class RowStream:
+    """An endless sequence of row indices: one random permutation after another.
+
+    Args:
+        rows: Number of rows.
+        seed: Seed of the order.
+        salt: Tells streams of one seed apart.
+        first: Rows that the first permutation begins with, if any.
+    """
+
+    def __init__(self, rows: int, seed: int, salt: int, first: np.ndarray | None = None) -> None:
+        if rows < 1:
+            raise ValueError("a stream needs at least one row")
+        self.rows = rows
+        self._seed = (seed, salt)
+        self._first = first
+        self._cached: tuple[int, np.ndarray] | None = None
+
+    def take(self, start: int, stop: int) -> np.ndarray:
+        """The row indices at stream positions `start` to `stop - 1`."""
+        taken = [np.zeros(0, dtype=np.int64)]
+        while start < stop:
+            epoch, offset = divmod(start, self.rows)
+            size = min(stop - start, self.rows - offset)
+            taken.append(self._permutation(epoch)[offset : offset + size])
+            start += size
+        return np.concatenate(taken)
+
+    def _permutation(self, epoch: int) -> np.ndarray:
+        if self._cached is None or self._cached[0] != epoch:
+            rows = np.random.default_rng([*self._seed, epoch]).permutation(self.rows)
+            if epoch == 0 and self._first is not None:
+                chosen = np.isin(rows, self._first)
+                rows = np.concatenate([rows[chosen], rows[~chosen]])
+            self._cached = (epoch, rows)
+        return self._cached[1]
+
+
+class SideStream:
+    """The rows of one side, dealt out to steps.
+
+    The longest rows of all come first: where memory is too small for them, a run should fail at
+    once and not after an hour. The second longest waits for the middle of the first window: in the
+    first step there is no optimizer state yet, nor the kernels of most shapes, and only where the
+    widest batch comes again among these is memory as large as it need be from then on. A pass that
+    ends before that begins anew with the widest rows soon enough.
+
+    Args:
+        rows: The side's rows; `rows.domains` tells its domains apart.
+        per_step: Rows in a step, over all processes and micro-batches.
+        seed: Seed of the row order.
+        salt: Tells the sides apart.
+    """
+
+    def __init__(self, rows: EncodedRows, per_step: int, seed: int, salt: int) -> None:
+        self.per_step = per_step
+        planned = rows.planned_lengths
+        self._lengths = rows.lengths if planned is None else planned
+        found = domain_ids(rows)
+        self._members, salts = [np.arange(len(rows))], [salt]
+        if len(found) > 1:
+            assert rows.domains is not None
+            self._members = [np.flatnonzero(rows.domains == domain) for domain in found]
+            salts = [salt + SALT_OF_A_DOMAIN * (1 + index) for index in range(len(found))]
+        share = -(-per_step // len(self._members))
+        self._streams = [
+            RowStream(len(members), seed, own, self._longest(members, share))
+            for members, own in zip(self._members, salts, strict=True)
+        ]
+
+    def _longest(self, members: np.ndarray, count: int) -> np.ndarray:
+        """Which of `members` are the `count` longest."""
+        return np.argsort(-self._lengths[members], kind="stable")[:count]
+
+    def plan(self, first: int, last: int, order: np.ndarray) -> np.ndarray:
+        """`[steps, rows per step]` the rows of steps `first` to `last - 1`.
+
+        Within these steps, the rows of each domain are sorted by length and dealt out, so that a
+        step holds rows of like length from every domain. The rows of a domain that starts over
+        meanwhile are sorted pass by pass: a step would else hold the same row several times.
+
+        Args:
+            first: First step.
+            last: The step after the last one.
+            order: For each step, which of the lengths it gets, 0 being the shortest.
+        """
+        parts = []
+        for index, members in enumerate(self._members):
+            steps_in_pass = max(1, len(members) * len(self._members) // self.per_step)
+            pieces = -(-(last - first) // steps_in_pass)
+            edges = np.linspace(first, last, pieces + 1).astype(np.int64)
+            dealt: list[np.ndarray] = []
+            for start, stop in pairwise(edges):
+                ranks = order[start - first : stop - first].argsort().argsort()
+                dealt += self._deal(index, np.arange(start, stop + 1), ranks)
+            if first == 0:
+                _share_longest(dealt, (last - first) // 2, int(edges[1]))
+            parts.append(dealt)
+        return np.stack([np.concatenate(step) for step in zip(*parts, strict=True)])
+
+    def _deal(self, index: int, steps: np.ndarray, order: np.ndarray) -> list[np.ndarray]:
+        """The rows of one domain in each of `steps`, the last of which is left out."""
+        places = self._places(steps * self.per_step, index)
+        rows = self._members[index][self._streams[index].take(int(places[0]), int(places[-1]))]
+        rows = rows[np.argsort(self._lengths[rows], kind="stable")]
+        sizes = np.diff(places)
+        by_length = np.empty_like(sizes)
+        by_length[order] = sizes
+        dealt = np.split(rows, np.cumsum(by_length)[:-1])
+        return [dealt[rank] for rank in order]
+
+    def _places(self, edges: np.ndarray, index: int) -> np.ndarray:
+        """How many of the side's places before each edge belong to the domain `index`."""
+        domains = len(self._streams)
+        return (edges - index + domains - 1) // domains
+
+
+def _share_longest(dealt: list[np.ndarray], middle: int, pass_end: int) -> None:
+    """Exchange the second longest row of all for the longest of the step in the middle.
+
+    Args:
+        dealt: The rows of each step of the first window, each sorted by length; changed in place.
+        middle: The step.
+        pass_end: Where the first pass ends: a later one may hold the row itself.
+    """
+    if 0 < middle < pass_end and len(dealt[0]) > 1 and len(dealt[middle]):
+        dealt[0][-2], dealt[middle][-1] = dealt[middle][-1], dealt[0][-2]
+
+
+def salt_of(side: str) -> int:
+    """What tells the row order of a side from that of others."""
+    return SALTS.get(side, zlib.crc32(side.encode()))
+
+
+def domain_ids(rows: EncodedRows) -> np.ndarray:
+    """The distinct domain indices of the rows."""
+    return np.zeros(1, dtype=np.int64) if rows.domains is None else np.unique(rows.domains)
+
+
+def label_counts(rows: EncodedRows, num_labels: int) -> np.ndarray:
+    """`[domains, num_labels]` float32 labels of each domain's units."""
+    ids = domain_ids(rows)
+    domains = np.zeros(len(rows), dtype=np.int64) if rows.domains is None else rows.domains
+    of_unit = np.repeat(np.searchsorted(ids, domains), rows.unit_counts)
+    known = rows.labels >= 0
+    places = of_unit[known] * num_labels + rows.labels[known]
+    counts = np.bincount(places, minlength=len(ids) * num_labels)
+    return counts.reshape(len(ids), num_labels).astype(np.float32)
+
+
+def side_of(name: str) -> str:
+    """The side among whose units objectives see the rows called `name`."""
+    return PART_OF.get(name, name)
+
+
+def is_apart(name: str) -> bool:
+    """Whether the rows called `name` are on neither side, such as those of an auxiliary task."""
+    return name.startswith(APART)
+
+
+def several_domains(sides: Mapping[str, EncodedRows]) -> dict[str, int]:
+    """How many domains there are on both sides, for each side that holds several; empty if none."""
+    found: dict[str, set[int]] = {}
+    for name, rows in sides.items():
+        found.setdefault(side_of(name), set()).update(domain_ids(rows).tolist())
+    size = 1 + max((domain for ids in found.values() for domain in ids), default=0)
+    return {side: size for side, ids in found.items() if len(ids) > 1}
+
+
+def balance(
+    sides: Mapping[str, EncodedRows], chosen: Mapping[str, np.ndarray], side: str, domains: int
+) -> np.ndarray:
+    """`[domains]` factor of a unit of each domain that gives every domain of a side the same say.
+
+    Over the whole step, the factors of a side's units sum to the number of its units, in equal
+    parts for the domains that have any.
+
+    Args:
+        sides: The rows of each side.
+        chosen: The rows of the step, all processes together.
+        side: `source` or `target`.
+        domains: Number of domains on both sides.
+    """
+    units = np.zeros(domains)
+    for name, rows in chosen.items():
+        ids = sides[name].domains
+        if side_of(name) == side and ids is not None:
+            units += np.bincount(
+                ids[rows], weights=sides[name].unit_counts[rows], minlength=domains
+            )
+    present = units > 0
+    share = units.sum() / max(int(present.sum()), 1)
+    return np.where(present, share / np.maximum(units, 1), 0.0).astype(np.float32)

@@ -1,0 +1,209 @@
+"""From words to the pieces that a model reads, and from its rows back to words.
+
+A word is represented by its first piece, so continuation pieces, special tokens and padding never
+carry a label. A sentence that is longer than the model is cut into overlapping windows, and each of
+its words belongs to exactly one of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nlp_adapt.data.batches.encoded import IGNORED_LABEL, EncodedRows
+from nlp_adapt.errors import ConfigError
+
+OVERLAP = 0.25
+CHUNK = 1000
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """The pieces of all sentences, one after the other, without special tokens.
+
+    Attributes:
+        ids: `[pieces]` token ids.
+        words: `[pieces]` running number, over all sentences, of the word that a piece is part of.
+        offsets: `[sentences + 1]` where each sentence starts in `ids`.
+        total_words: Words in all sentences, those without pieces included.
+    """
+
+    ids: np.ndarray
+    words: np.ndarray
+    offsets: np.ndarray
+    total_words: int
+
+
+def encode_words(
+    sentences: Sequence[Sequence[str]],
+    tokenizer: Any,
+    max_length: int,
+    labels: np.ndarray | None = None,
+) -> EncodedRows:
+    """Tokenise sentences that are split into words; each word with a piece becomes one unit.
+
+    Words that vanish in tokenisation (zero-width or control characters, empty strings) have no
+    unit, and sentences made only of such words have no row.
+
+    Args:
+        sentences: The words of each sentence; sentences may be empty.
+        tokenizer: A fast tokenizer.
+        max_length: Most tokens in a row, specials included.
+        labels: `[words]` class index of every word; None leaves all units unlabelled.
+
+    Raises:
+        ConfigError: `max_length` leaves no room beside the special tokens.
+    """
+    before, after = special_tokens(tokenizer)
+    room = max_length - len(before) - len(after)
+    if room < 1:
+        raise ConfigError(
+            f"max_length is {max_length}, but the tokenizer adds {len(before) + len(after)} "
+            f"special tokens: set it to {len(before) + len(after) + 1} or more."
+        )
+    pieces = split_into_pieces(sentences, tokenizer)
+    starts, stops, first_windows = plan_windows(pieces.offsets, room)
+    words, firsts, lasts = _word_edges(pieces.words)
+    owners = _owners(firsts, lasts, pieces.offsets, starts, stops, first_windows)
+
+    kept, rows = np.unique(owners, return_inverse=True)
+    order = np.argsort(rows, kind="stable")
+    words, rows, positions = words[order], rows[order], (firsts - starts[owners])[order]
+    ids, offsets = _fill_rows(pieces.ids, starts[kept], stops[kept], before, after)
+    counts = np.bincount(rows, minlength=len(kept))
+    known = np.full(len(words), IGNORED_LABEL) if labels is None else np.asarray(labels)[words]
+    return EncodedRows(
+        ids=ids,
+        offsets=offsets,
+        labels=known.astype(np.int64),
+        unit_offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        positions=(positions + len(before)).astype(np.int32),
+        words=words,
+        total_words=pieces.total_words,
+    )
+
+
+def special_tokens(tokenizer: Any) -> tuple[list[int], list[int]]:
+    """The special tokens that a tokenizer puts before and after one sentence."""
+    probe = tokenizer("a", return_special_tokens_mask=True)
+    ids, special = probe["input_ids"], probe["special_tokens_mask"]
+    before = special.index(0) if 0 in special else len(special)
+    after = len(special) - special[::-1].index(0) if 0 in special else len(special)
+    return list(ids[:before]), list(ids[after:])
+
+
+def split_into_pieces(sentences: Sequence[Sequence[str]], tokenizer: Any) -> Pieces:
+    """Tokenise word by word, without special tokens, windows or cuts."""
+    lengths = np.fromiter((len(words) for words in sentences), np.int64, len(sentences))
+    first_words = np.cumsum(lengths) - lengths
+    counts = np.zeros(len(sentences), dtype=np.int64)
+    filled = np.flatnonzero(lengths)  # tokenizers refuse, or misread, a sentence without words
+    ids: list[np.ndarray] = []
+    words: list[np.ndarray] = []
+    for start in range(0, len(filled), CHUNK):
+        chosen = filled[start : start + CHUNK]
+        batch = tokenizer(
+            [list(sentences[index]) for index in chosen],
+            is_split_into_words=True,
+            add_special_tokens=False,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+            verbose=False,
+        )
+        for index, encoding in zip(chosen, batch.encodings, strict=True):
+            counts[index] = len(encoding.ids)
+            ids.append(np.array(encoding.ids, dtype=np.int32))
+            words.append(np.array(encoding.word_ids, dtype=np.int64) + first_words[index])
+    return Pieces(
+        ids=np.concatenate(ids) if ids else np.zeros(0, dtype=np.int32),
+        words=np.concatenate(words) if words else np.zeros(0, dtype=np.int64),
+        offsets=np.concatenate([[0], np.cumsum(counts)]),
+        total_words=int(lengths.sum()),
+    )
+
+
+def plan_windows(offsets: np.ndarray, room: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Cut each sentence into the fewest windows that overlap by a quarter, evenly spread.
+
+    Args:
+        offsets: `[sentences + 1]` where each sentence's pieces start.
+        room: Most pieces in a window.
+
+    Returns:
+        `starts` and `stops` `[windows]`, in pieces, and `first_windows` `[sentences + 1]`.
+    """
+    lengths = np.diff(offsets)
+    overlap = int(room * OVERLAP)
+    counts = np.where(lengths > room, -(-(lengths - overlap) // (room - overlap)), 1)
+    first_windows = np.concatenate([[0], np.cumsum(counts)])
+    sentence = np.repeat(np.arange(len(lengths)), counts)
+    number = np.arange(first_windows[-1]) - first_windows[sentence]
+    spread = np.maximum(lengths - room, 0)[sentence] * number // np.maximum(counts - 1, 1)[sentence]
+    starts = offsets[sentence] + spread
+    return starts, np.minimum(starts + room, offsets[sentence + 1]), first_windows
+
+
+def scatter_to_words(values: np.ndarray, encoded: EncodedRows, fill: Any) -> np.ndarray:
+    """Values `[units]` as `[words]`, in the order of the data set; vanished words get `fill`."""
+    if encoded.words is None:
+        raise ValueError("these rows have no words")
+    spread = np.full((encoded.total_words, *values.shape[1:]), fill, dtype=values.dtype)
+    spread[encoded.words] = values
+    return spread
+
+
+def _word_edges(words: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Each word that has pieces, with the index of its first and of its last piece."""
+    names, firsts, counts = np.unique(words, return_index=True, return_counts=True)
+    return names, firsts, firsts + counts - 1
+
+
+def _owners(
+    firsts: np.ndarray,
+    lasts: np.ndarray,
+    offsets: np.ndarray,
+    starts: np.ndarray,
+    stops: np.ndarray,
+    first_windows: np.ndarray,
+) -> np.ndarray:
+    """`[words]` the window in which each word, all its pieces, has most context on both sides.
+
+    What counts is the poorer side, and on a tie the earlier window. The edges of the sentence need
+    no rule of their own: a word near one is nearer still to the edge of the next window.
+    """
+    sentence = np.searchsorted(offsets, firsts, side="right") - 1
+    owners = first_windows[sentence]
+    counts = np.diff(first_windows)
+    for word in np.flatnonzero(counts[sentence] > 1):
+        first, last = firsts[word], lasts[word]
+        windows = np.arange(*first_windows[sentence[word] : sentence[word] + 2])
+        windows = windows[(starts[windows] <= first) & (first < stops[windows])]
+        context = np.minimum(first - starts[windows], stops[windows] - 1 - last)
+        owners[word] = windows[np.argmax(context)]
+    return owners
+
+
+def _fill_rows(
+    ids: np.ndarray,
+    starts: np.ndarray,
+    stops: np.ndarray,
+    before: Sequence[int],
+    after: Sequence[int],
+) -> tuple[np.ndarray, np.ndarray]:
+    """The pieces of each window between its special tokens: flat ids, and row offsets."""
+    lengths = stops - starts + len(before) + len(after)
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    filled = np.empty(offsets[-1], dtype=np.int32)
+    for position, token in enumerate(before):
+        filled[offsets[:-1] + position] = token
+    for position, token in enumerate(reversed(after), start=1):
+        filled[offsets[1:] - position] = token
+    row = np.repeat(np.arange(len(starts)), stops - starts)
+    running = np.arange(len(row)) - np.repeat(
+        np.cumsum(stops - starts) - (stops - starts), stops - starts
+    )
+    filled[offsets[row] + len(before) + running] = ids[starts[row] + running]
+    return filled, offsets

@@ -1,0 +1,1 @@
+"""From bytes to rows that know their place."""

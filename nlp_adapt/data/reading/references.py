@@ -1,0 +1,316 @@
+"""What a domain reference names: a file, a folder, a built-in domain, a Hub dataset, an object."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nlp_adapt.data.reading.builtin import BUILTIN_PREFIX, DEFAULT_LABEL_MAPS, builtin_files
+from nlp_adapt.data.reading.files import SUFFIXES, data_suffix, read_file
+from nlp_adapt.data.reading.tables import Table, table_from_items
+from nlp_adapt.errors import DataError
+
+Splits = dict[str, list[Table]]
+
+_SPLIT_WORDS = {
+    "train": "train",
+    "training": "train",
+    "dev": "validation",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+    "unlabeled": "unlabelled",
+    "unlabelled": "unlabelled",
+    "unsupervised": "unlabelled",
+}
+# <prefix>.<split>[-00000-of-00001]: what stands behind the split's name may only number a shard.
+_SPLIT_FILE = re.compile(
+    rf"(?:(?P<prefix>.+)[._-])?(?P<split>{'|'.join(_SPLIT_WORDS)})(?:[._-]?\d+(?:-of-\d+)?)?",
+    re.IGNORECASE,
+)
+_HUB = re.compile(
+    r"(?P<path>[\w.-]+(?:/[\w.-]+)?)(?::(?P<config>[^/:\s]*))?(?:/(?P<split>[^/:\s]+))?"
+)
+
+
+@dataclass
+class Source:
+    """Tables of one reference by split: train, validation, test, unlabelled."""
+
+    name: str
+    splits: Splits
+    label_map: Mapping[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def read_reference(
+    reference: Any, task: str, split: str | None = None, quarantine: int = 0
+) -> list[Source]:
+    """Find and read what a reference names; a list of references gives several sources.
+
+    Raises:
+        DataError: Nothing readable stands behind the reference.
+    """
+    if isinstance(reference, (list, tuple)) and not _is_rows(reference):
+        if not reference:
+            raise DataError("an empty list names no data.")
+        return [
+            source for part in reference for source in read_reference(part, task, split, quarantine)
+        ]
+    if isinstance(reference, (str, Path)):
+        return [_read_named(str(reference).strip(), task, split, quarantine)]
+    if isinstance(reference, (list, tuple)):
+        rows = [f"rows:{i}" for i in range(len(reference))]
+        return [Source("rows", {"train": [table_from_items(reference, rows, "the list of rows")]})]
+    return [_read_object(reference, split)]
+
+
+def describe(reference: Any) -> str:
+    """The reference as the user wrote it, or the kind of object it is."""
+    if isinstance(reference, (str, Path)):
+        return str(reference)
+    if isinstance(reference, (list, tuple)) and not _is_rows(reference):
+        return ", ".join(describe(part) for part in reference)
+    return type(reference).__name__
+
+
+def _is_rows(items: list | tuple) -> bool:
+    """Whether a list holds rows (dicts, texts) rather than references to be merged.
+
+    Strings are references unless one of them has white space in it and names no file.
+    """
+    if items and all(isinstance(item, str) for item in items):
+        return any(re.search(r"\s", item.strip()) and not Path(item).exists() for item in items)
+    return any(isinstance(item, Mapping) and not _has_splits(item) for item in items)
+
+
+def _has_splits(item: Any) -> bool:
+    return type(item).__name__ == "DatasetDict"
+
+
+# References by name
+
+
+def _read_named(reference: str, task: str, split: str | None, quarantine: int) -> Source:
+    if not reference:
+        raise DataError("an empty reference names no data: give a file, a folder or a Hub id.")
+    if reference.startswith(BUILTIN_PREFIX):
+        name = reference.removeprefix(BUILTIN_PREFIX)
+        files = builtin_files(name)
+        source = _from_files(files, name, reference, task, split, quarantine)
+        source.label_map = DEFAULT_LABEL_MAPS.get(name, {})
+        return source
+    path = Path(reference).expanduser()
+    if path.is_dir():
+        return _read_folder(path, task, split, quarantine)
+    if path.exists():
+        name = path.name.removesuffix(".gz").rpartition(".")[0] or path.name
+        return Source(name, {"train": [read_file(path, task, quarantine)]})
+    if path.parent.is_dir() and path.name and _files_with_prefix(path):
+        found = _files_with_prefix(path)
+        return _from_files(found, path.name, reference, task, split, quarantine)
+    if _looks_like_path(reference, path):
+        raise DataError(f"{reference} does not exist{_nearest_file(path)}.")
+    return _read_hub(reference, split)
+
+
+def _files_with_prefix(path: Path) -> list[Path]:
+    found = _split_files(path.parent)
+    return [file for file, (prefix, _) in found.items() if prefix == path.name]
+
+
+def _looks_like_path(reference: str, path: Path) -> bool:
+    if reference.startswith((".", "/", "~")) or "\\" in reference or data_suffix(path):
+        return True
+    # A misspelt prefix in a folder of data, rather than a dataset of a Hub user of that name.
+    return "/" in reference and path.parent.is_dir() and bool(_data_files(path.parent))
+
+
+def _nearest_file(path: Path) -> str:
+    folder = path.parent
+    if not folder.is_dir():
+        return ""
+    names = [file.name for file in folder.iterdir()]
+    names += {prefix for prefix, _ in _split_files(folder).values()}
+    nearest = difflib.get_close_matches(path.name, names, n=1)
+    return f" (did you mean {folder / nearest[0]}?)" if nearest else ""
+
+
+def _data_files(folder: Path) -> list[Path]:
+    return sorted(
+        file
+        for file in folder.iterdir()
+        if file.is_file()
+        and data_suffix(file)
+        and not file.name.lower().startswith(("readme", "license", "licence", "."))
+    )
+
+
+def _split_files(folder: Path) -> dict[Path, tuple[str, str]]:
+    """The files whose names tell their split -> (prefix, split)."""
+    found = {}
+    for file in _data_files(folder):
+        stem = file.name[: file.name.lower().rindex(data_suffix(file) or "")]
+        if match := _SPLIT_FILE.fullmatch(stem):
+            found[file] = (match["prefix"] or "", _SPLIT_WORDS[match["split"].lower()])
+    return found
+
+
+def _read_folder(folder: Path, task: str, split: str | None, quarantine: int) -> Source:
+    if (folder / "dataset_dict.json").exists() or (folder / "state.json").exists():
+        from datasets import load_from_disk
+
+        try:
+            saved = load_from_disk(str(folder))
+        except (OSError, ValueError, KeyError) as error:
+            raise DataError(
+                f"{folder} is not a readable saved dataset ({_first_line(error)})."
+            ) from None
+        return _read_object(saved, split, name=folder.name)
+    files = _data_files(folder)
+    if not files:
+        raise DataError(f"{folder} holds no data files ({', '.join(SUFFIXES)}, each also .gz).")
+    named = _split_files(folder)
+    prefixes = sorted({prefix for prefix, _ in named.values()})
+    if len(prefixes) > 1:
+        choice = folder / next(prefix for prefix in prefixes if prefix)
+        raise DataError(
+            f"{folder} holds the files of several domains "
+            f"({', '.join(prefix or 'without a prefix' for prefix in prefixes)}): "
+            f"give one of them by its prefix, such as {choice}."
+        )
+    return _from_files(list(named) or files, folder.name, str(folder), task, split, quarantine)
+
+
+def _from_files(
+    files: Iterable[Path],
+    name: str,
+    reference: str,
+    task: str,
+    split: str | None,
+    quarantine: int,
+) -> Source:
+    splits: dict[str, list[Path]] = defaultdict(list)
+    for file in files:
+        _, role = _split_files(file.parent).get(file, ("", "train"))
+        splits[role].append(file)
+    if split is not None:
+        role = _choose_split(split, list(splits), reference)
+        splits = defaultdict(list, {"train": splits[role]})
+    tables = {
+        role: [read_file(file, task, quarantine) for file in paths]
+        for role, paths in splits.items()
+    }
+    used = {file for paths in splits.values() for file in paths}
+    folder = next(iter(used)).parent
+    prefix = f"{name}." if folder.name != name else ""
+    left = [f for f in _data_files(folder) if f not in used and f.name.startswith(prefix)]
+    notes = []
+    if left and split is None:
+        notes.append(
+            f"Not read, because no split stands in the name: {', '.join(f.name for f in left)}."
+        )
+    return Source(name, tables, notes=notes)
+
+
+def _choose_split(split: str, available: list[str], reference: str) -> str:
+    role = split if split in available else _SPLIT_WORDS.get(split.lower(), split)
+    if role not in available:
+        raise DataError(
+            f"{reference} has no split {split!r}: choose one of {', '.join(available)}."
+        )
+    return role
+
+
+# The Hub
+
+
+def _read_hub(reference: str, split: str | None) -> Source:
+    match = _HUB.fullmatch(reference)
+    if match is None:
+        raise DataError(
+            f"{reference!r} is neither a file or folder here, nor a built-in domain "
+            "(builtin:...), nor a Hub id (name, user/name, name:config, name:config/split)."
+        )
+    path, config, wanted = match["path"], match["config"] or None, split or match["split"]
+    import datasets
+
+    try:
+        data = datasets.load_dataset(path, config, split=wanted)
+    except datasets.exceptions.DatasetNotFoundError:
+        raise DataError(
+            f"{reference} is neither a file or folder here nor a dataset on the Hub that you may "
+            "read: check the spelling, or log in with `hf auth login` if it is private or gated."
+        ) from None
+    except RuntimeError as error:
+        reason = _first_line(error)
+        if "script" in str(error):
+            reason = "it needs a loading script, and such code from the Hub is never run"
+        raise DataError(f"the Hub dataset {reference} cannot be loaded: {reason}.") from None
+    except (ValueError, datasets.exceptions.DatasetsError) as error:
+        reason = " ".join(str(error).split("\n")[:2]).rstrip(".")
+        raise DataError(f"the Hub dataset {reference} cannot be loaded: {reason}.") from None
+    except OSError as error:
+        raise DataError(
+            f"the Hub could not be reached for {reference} ({_first_line(error)}): without a "
+            "network give a local file or folder, or a built-in domain such as "
+            "builtin:snippets/movie."
+        ) from None
+    name = path if config is None else f"{path}:{config}"
+    return _read_object(data, None, name=name)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+
+
+# Objects
+
+
+def _read_object(data: Any, split: str | None, name: str = "dataset") -> Source:
+    if type(data).__module__.partition(".")[0] == "pandas":
+        from datasets import Dataset
+
+        try:
+            data = Dataset.from_pandas(data, preserve_index=False)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"the data frame cannot be read: {_first_line(error)}.") from None
+    from datasets import Dataset, DatasetDict
+
+    if isinstance(data, Dataset):
+        return Source(name, {"train": [_from_dataset(data, f"{name}/{data.split or 'rows'}")]})
+    if not isinstance(data, DatasetDict):
+        raise DataError(
+            f"a {type(data).__name__} cannot be read as a domain: give a path, a Hub id, a "
+            "Dataset, a DatasetDict, a data frame, or a list of dicts or texts."
+        )
+    if split is not None:
+        chosen = _choose_split(split, list(data), name)
+        return Source(name, {"train": [_from_dataset(data[chosen], f"{name}/{chosen}")]})
+    roles = {
+        key: _SPLIT_WORDS[str(key).lower()] for key in data if str(key).lower() in _SPLIT_WORDS
+    }
+    if not roles and len(data) == 1:
+        roles = dict.fromkeys(data, "train")
+    if not roles:
+        raise DataError(
+            f"{name} has the splits {', '.join(data)}: say with split which of them to read."
+        )
+    splits: Splits = defaultdict(list)
+    for key, role in roles.items():
+        splits[role].append(_from_dataset(data[key], f"{name}/{key}"))
+    left = [str(key) for key in data if key not in roles]
+    notes = [f"The splits {', '.join(left)} of {name} were not read."] if left else []
+    return Source(name, dict(splits), notes=notes)
+
+
+def _from_dataset(dataset: Any, origin: str) -> Table:
+    columns = {name: dataset[name] for name in dataset.column_names}
+    rows = [f"{origin}:{i}" for i in range(len(dataset))]
+    return Table(columns, rows, origin, dataset.features)

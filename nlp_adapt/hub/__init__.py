@@ -1,0 +1,1 @@
+"""The Hub: pushing a run, and what can go wrong there."""

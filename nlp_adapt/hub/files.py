@@ -1,0 +1,115 @@
+"""The files of a run as they go to the Hub: nothing of the user's machine, no rows, no tokens."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeAlias
+
+from nlp_adapt.errors import RunError
+from nlp_adapt.privacy import shareable
+
+ADAPTER_CONFIG = "adapter_config.json"
+Content: TypeAlias = "Path | bytes"
+
+
+def check_run(folder: Path) -> None:
+    """Refuse a folder that holds no finished run.
+
+    Raises:
+        RunError: If it is so.
+    """
+    if not (folder / "model").is_dir() or not (folder / "results.json").is_file():
+        raise RunError(f"{folder}: holds no finished run to push; train first.")
+
+
+def run_files(folder: Path, model: Path) -> dict[str, Content]:
+    """What goes to the repository: path there -> local file, or content that others may see.
+
+    Args:
+        folder: A finished run.
+        model: The folder of the model that is pushed: the run's own, or a merged copy of it.
+    """
+    files: dict[str, Content] = {
+        path.relative_to(model).as_posix(): _without_folder(path)
+        for path in sorted(model.rglob("*"))
+        if path.is_file()
+    }
+    for path in sorted((folder / "adaptation").glob("*.safetensors")):
+        files[f"adaptation/{path.name}"] = path
+    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    for key in ("machine", "findings"):  # the user's own affair; findings may quote rows
+        results.pop(key, None)
+    text = json.dumps(shareable(results), indent=2, ensure_ascii=False) + "\n"
+    files["adaptation/results.json"] = text.encode()
+    if (folder / "recipe.yaml").is_file():
+        from nlp_adapt.reporting.model_card import recipe_to_repeat
+
+        files["adaptation/recipe.yaml"] = recipe_to_repeat(folder / "recipe.yaml").encode()
+    return files
+
+
+def local_base(folder: Path) -> str | None:
+    """The base model of a run's adapters, where it is no Hub id; None otherwise.
+
+    Others could not open such adapters: their base is on this machine alone.
+    """
+    from nlp_adapt.reporting.card_metadata import looks_like_hub_id
+
+    config = folder / "model" / ADAPTER_CONFIG
+    if not config.is_file():
+        return None
+    base = json.loads(config.read_text(encoding="utf-8"))["base_model_name_or_path"] or ""
+    if looks_like_hub_id(base):
+        return None
+    return str(json.loads((folder / "results.json").read_text(encoding="utf-8"))["model"])
+
+
+@contextlib.contextmanager
+def merged_copy(folder: Path) -> Iterator[Path]:
+    """A run's model with its adapters merged into its base, and a card that says so."""
+    from nlp_adapt.prediction.predictor import load_predictor
+    from nlp_adapt.recipe import read_yaml
+    from nlp_adapt.reporting.model_card import build_card
+
+    predictor = load_predictor(folder, device="cpu")
+    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    recipe = folder / "recipe.yaml"
+    options = {**(read_yaml(recipe) if recipe.is_file() else {}), "merge_lora": True}
+    with tempfile.TemporaryDirectory() as staged:
+        copy = Path(staged)
+        predictor.task_model.save_pretrained(copy)
+        predictor.tokenizer.save_pretrained(copy)
+        (copy / "README.md").write_text(build_card(results, options), encoding="utf-8")
+        yield copy
+
+
+def is_replaced(name: str) -> bool:
+    """Whether a file of an earlier push would be mistaken for a part of this one."""
+    if "/" in name:
+        return name.startswith("adaptation/")
+    weights = name.endswith((".safetensors", ".safetensors.index.json"))
+    return weights or name == ADAPTER_CONFIG
+
+
+def _without_folder(path: Path) -> Content:
+    """A model's file; a configuration that names a folder of this machine loses the folder."""
+    if path.suffix != ".json" or not path.name.endswith("config.json"):
+        return path
+    values = json.loads(path.read_text(encoding="utf-8"))
+    shown = {
+        key: shareable(value) if key.endswith("name_or_path") else value
+        for key, value in values.items()
+    }
+    return path if shown == values else (json.dumps(shown, indent=2) + "\n").encode()
+
+
+def name_in_card(card: Content, repo_id: str) -> bytes:
+    """The card with the repository in its example."""
+    from nlp_adapt.reporting.model_card import PLACE_OF_MODEL
+
+    text = card if isinstance(card, bytes) else card.read_bytes()
+    return text.replace(f'"{PLACE_OF_MODEL}"'.encode(), f'"{repo_id}"'.encode())

@@ -1,0 +1,1 @@
+"""Labelled files out of files: read in chunks, label, write, resume."""

@@ -1,0 +1,184 @@
+"""Running `nlp-adapt predict`: from the input to a file, in parts, or to standard output."""
+
+from __future__ import annotations
+
+import argparse
+import atexit
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from nlp_adapt.cli import console
+from nlp_adapt.data.reading.chunks import RowFile
+from nlp_adapt.errors import ConfigError, DataError, RunError
+from nlp_adapt.file_lock import FileLock
+from nlp_adapt.prediction.files.parts import Parts, rejected_lines
+from nlp_adapt.prediction.files.reading import Input, open_input
+from nlp_adapt.prediction.files.rows import LabelledRows, key_of
+from nlp_adapt.prediction.files.texts import TextLabeller
+from nlp_adapt.prediction.files.words import WordLabeller
+from nlp_adapt.prediction.files.writing import check_format, check_output
+from nlp_adapt.prediction.likeness import load_likeness
+from nlp_adapt.prediction.predictor import Predictor
+
+DEFAULT_STDOUT_FORMAT = "jsonl"
+# What the labelled rows depend on, besides the model and the input.
+_PART_OPTIONS = (
+    *("text_column", "all_scores", "domain_likeness", "precision", "chunk_rows", "domain", "out"),
+    "input_format",
+)
+
+
+def to_file(args: argparse.Namespace, load: Callable[[], Predictor]) -> dict[str, Any]:
+    """Label into parts, in each of the launched processes its share, and join them."""
+    out = Path(args.out)
+    check_format(out, WordLabeller.suffixes)
+    check_output(out, Path(args.input))
+    rejected = Path(args.rejected or f"{out}.rejected.jsonl")
+    check_output(rejected, Path(args.input), "--rejected")
+    if rejected.resolve() == out.resolve():
+        raise ConfigError("--rejected and --out name the same file: choose another name for one.")
+    with _lock(out), open_input(args.input, args.input_format) as source:
+        if console.processes() > 1:
+            _connect_processes()
+        predictor = load()
+        suffix = check_format(out, _kind(predictor).suffixes)
+        rows = _rows(args, predictor, source, suffix)
+        summary = _label_parts(args, predictor, source, rows, Parts(out, rejected))
+    return {"model": args.model, "out": args.out, **summary}
+
+
+def _label_parts(
+    args: argparse.Namespace,
+    predictor: Predictor,
+    source: Input,
+    rows: LabelledRows,
+    parts: Parts,
+) -> dict[str, Any]:
+    """Label the parts that are not done yet, and join them all."""
+    launched = console.processes() > 1
+    if console.is_main_process():
+        options = {name: getattr(args, name, None) for name in _PART_OPTIONS}
+        config = getattr(getattr(predictor, "task_model", None), "config", None)
+        options["commit"] = getattr(config, "_commit_hash", None)
+        done = parts.open(key_of(source.identity, args.model, options))
+        if done:
+            console.note(f"Going on after {done:,} finished parts of {args.chunk_rows:,} rows.")
+    _wait_for_all(launched)
+    try:
+        rows.run(parts)
+        _wait_for_all(launched)
+        return rows.finish(parts) if console.is_main_process() else {}
+    except DataError:  # the input or the format must change, and no part would be used again
+        if not launched:
+            parts.discard()
+        raise
+
+
+def to_stdout(
+    args: argparse.Namespace, load: Callable[[], Predictor], stdout: Any
+) -> dict[str, Any]:
+    """Write each chunk to standard output as soon as it is labelled."""
+    chosen = args.output_format or DEFAULT_STDOUT_FORMAT
+    summaries, problem = [], None
+    with open_input(args.input, args.input_format) as source, _rejected_stream(args) as aside:
+        predictor = load()
+        if f".{chosen}" not in _kind(predictor).suffixes:
+            raise ConfigError(
+                f"--output_format {chosen} is for taggers; {args.model} labels texts."
+            )
+        rows = _rows(args, predictor, source, f".{chosen}")
+        for data, rejected, summary in rows.stream():
+            _send(stdout, data)
+            if rejected:
+                aside.write(rejected_lines(rejected).decode())
+                aside.flush()
+                problem = problem or f"{rejected[0]['row']}: {rejected[0]['reason']}"
+            summaries.append(summary)
+        total = rows.total(iter(summaries))
+        rows.require_rows(total, problem)
+    return {"model": args.model, "out": args.out, **total}
+
+
+def _kind(predictor: Predictor) -> type[TextLabeller] | type[WordLabeller]:
+    """What labels rows with such a model."""
+    return WordLabeller if predictor.task.units_are_words else TextLabeller
+
+
+def _rows(
+    args: argparse.Namespace, predictor: Predictor, source: Input, suffix: str
+) -> LabelledRows:
+    """The rows of the input with what the model adds, ready to be labelled."""
+    labeller = _kind(predictor)(
+        predictor,
+        text_column=args.text_column,
+        all_scores=args.all_scores,
+        likeness=load_likeness(args.model) if args.domain_likeness else None,
+    )
+    rows = LabelledRows(
+        labeller,
+        RowFile(source.path, predictor.task.name),
+        suffix,
+        args.chunk_rows,
+        gzipped=args.out.lower().endswith(".gz"),
+        process=(console.process(), console.processes()),
+    )
+    rows.prepare()
+    return rows
+
+
+@contextlib.contextmanager
+def _rejected_stream(args: argparse.Namespace) -> Iterator[Any]:
+    """Where `to_stdout` puts rows that were set aside."""
+    if args.rejected is None:
+        yield sys.stderr
+        return
+    path = Path(args.rejected)
+    check_output(path, Path(args.input), "--rejected")
+    with path.open("w", encoding="utf-8") as file:
+        yield file
+
+
+def _send(stdout: Any, data: bytes) -> None:
+    """Write to standard output, of which a full disk may be the end.
+
+    Raises:
+        BrokenPipeError: Nobody reads any more.
+        RunError: It cannot be written.
+    """
+    try:
+        stdout.buffer.write(data)
+        stdout.buffer.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise RunError(
+            f"standard output: cannot be written ({error.strerror or error})."
+        ) from error
+
+
+def _lock(out: Path) -> contextlib.AbstractContextManager[Any]:
+    """Held by the process that reports, so that no other command writes the same output."""
+    if not console.is_main_process():
+        return contextlib.nullcontext()
+    path = out.with_name(f".{out.name}.lock")
+    return FileLock(path, name=f"--out {out}", writer="command", place="file")
+
+
+def _connect_processes() -> None:
+    """Let launched processes wait for each other, each with a device of its own."""
+    import torch
+    from accelerate import PartialState
+
+    # Without an accelerator Accelerate must be told so, or each process would stand alone.
+    cpu = not (torch.cuda.is_available() or torch.backends.mps.is_available())
+    atexit.register(PartialState(cpu=cpu).destroy_process_group)
+
+
+def _wait_for_all(launched: bool) -> None:
+    if launched:
+        from accelerate import PartialState
+
+        PartialState().wait_for_everyone()

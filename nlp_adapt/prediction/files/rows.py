@@ -1,0 +1,189 @@
+"""Labelling a file a chunk of rows at a time: what texts and words have in common.
+
+Every row of the input comes out once, in its place and with its columns, or goes to the rows that
+were set aside, with the reason.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nlp_adapt.data.reading.chunks import Chunk, Rejected, RowFile
+from nlp_adapt.errors import DataError
+from nlp_adapt.prediction.files.labeller import Labeller, Layout, UnusableCellError
+from nlp_adapt.prediction.files.parts import Parts
+from nlp_adapt.prediction.files.writing import Format, LabelledRow
+
+CHARACTERS_AT_A_TIME = 4 * 1024**2
+FIRST_ROWS = 100
+COUNTED = ("rows", "without_text", "rejected")
+
+
+@dataclass
+class LabelledRows:
+    """The rows of a file with their new columns.
+
+    Args:
+        labeller: What is added.
+        rows: The input.
+        suffix: Format of the output.
+        chunk_rows: Most rows at a time.
+        gzipped: Whether the output is gzip'd.
+        process: Number of this process, and how many there are: each does its own chunks.
+    """
+
+    labeller: Labeller
+    rows: RowFile
+    suffix: str
+    chunk_rows: int
+    gzipped: bool = False
+    process: tuple[int, int] = (0, 1)
+    column: str = field(init=False, default="")
+    format: Format = field(init=False)
+
+    def prepare(self) -> None:
+        """Look at the columns before any work is done.
+
+        Raises:
+            DataError: There is no text, or a new column has the name of an old one.
+        """
+        columns, origin = self.rows.columns(), str(self.rows.path)
+        first = next(iter(self.rows.chunks(FIRST_ROWS, CHARACTERS_AT_A_TIME)), Chunk())
+        self.column = self.labeller.find_column(first, columns, origin)
+        self._refuse_unusable(first)
+        self.format = self.labeller.output_format(
+            Layout(
+                suffix=self.suffix,
+                gzipped=self.gzipped,
+                columns=columns,
+                names=self.labeller.names(columns, origin),
+                types=self.labeller.types(),
+                features=self.rows.features(),
+                line_per_token=self.rows.line_per_token,
+            )
+        )
+
+    def run(self, parts: Parts) -> None:
+        """Label what is not done yet, part by part."""
+        number, of = self.process
+        for index, chunk in self._chunks():
+            if index % of == number and not parts.is_done(index):
+                data, rejected, summary = self._label(chunk)
+                parts.write(index, data, rejected, summary)
+
+    def stream(self) -> Iterator[tuple[bytes, list[dict[str, Any]], dict[str, Any]]]:
+        """The output piece by piece: its bytes, the rows set aside, and counts."""
+        yield self.format.start(), [], {"labels": {}}
+        for _, chunk in self._chunks():
+            yield self._label(chunk)
+
+    def finish(self, parts: Parts) -> dict[str, Any]:
+        """Join the parts; what was done, in numbers."""
+        summary = self.total(parts.summaries())
+        self.require_rows(summary, parts.first_rejected())
+        parts.join(lambda files, staged: self.format.merge(files, staged, summary))
+        return summary
+
+    def total(self, summaries: Iterator[Mapping[str, Any]]) -> dict[str, Any]:
+        """The counts of all chunks together."""
+        total: Counter[str] = Counter()
+        labels: Counter[str] = Counter()
+        for summary in summaries:
+            labels.update(summary["labels"])
+            total.update({name: summary.get(name, 0) for name in COUNTED})
+        counts = {name: labels[name] for name in self.labeller.labels}
+        return {**{name: total[name] for name in COUNTED}, "labels": counts}
+
+    def require_rows(self, summary: Mapping[str, Any], problem: str | None) -> None:
+        """Refuse an input of which nothing could be labelled.
+
+        Raises:
+            DataError: It has no rows, or `problem` with each of them.
+        """
+        if not summary["rows"]:
+            found = f"holds no row that can be read; {problem}" if problem else "holds no rows."
+            raise DataError(f"{self.rows.path} {found}")
+
+    def _refuse_unusable(self, first: Chunk) -> None:
+        """Refuse a column that holds something else than text in all of the first rows."""
+        reason = ""
+        for record in first.records:
+            try:
+                self.labeller.read(record.get(self.column))
+            except UnusableCellError as found:
+                reason = reason or str(found)
+            else:
+                return
+        if reason:
+            raise DataError(
+                f"{first.rows[0]} cannot be used, nor can any of the first {len(first.rows):,} rows: "
+                f"{reason} Name another column with text_column."
+            )
+
+    def _chunks(self) -> Iterator[tuple[int, Chunk]]:
+        """Every chunk with its number, under a progress bar."""
+        from tqdm import tqdm
+
+        silent = None if self.process[0] == 0 else True
+        with tqdm(unit="row", file=sys.stderr, disable=silent, leave=False) as bar:
+            for index, chunk in enumerate(self.rows.chunks(self.chunk_rows, CHARACTERS_AT_A_TIME)):
+                yield index, chunk
+                bar.update(len(chunk))
+
+    def _label(self, chunk: Chunk) -> tuple[bytes, list[dict[str, Any]], dict[str, Any]]:
+        """The rows as bytes, the rows set aside, and counts."""
+        kept, rejected = [], list(chunk.rejected)
+        for row, record in zip(chunk.rows, chunk.records, strict=True):
+            try:
+                kept.append((row, record, self.labeller.read(record.get(self.column))))
+            except UnusableCellError as reason:
+                rejected.append(Rejected(row, str(reason), record))
+        rejected.sort(key=lambda one: int(one.row.rpartition(":")[2]))
+        inputs = [value for _, _, value in kept if value is not None]
+        answers, blank = iter(self.labeller.answer(inputs) if inputs else []), self.labeller.blank()
+        counts: Counter[str] = Counter()
+        labelled = []
+        for row, record, value in kept:
+            answer = blank if value is None else next(answers)
+            counts.update(answer.labels)
+            labelled.append(LabelledRow(row, record, answer.values))
+        summary = {
+            "rows": len(kept),
+            "without_text": len(kept) - len(inputs),
+            "rejected": len(rejected),
+            "labels": dict(counts),
+        }
+        return self.format.encode(labelled), [vars(one) for one in rejected], summary
+
+
+# Weights, and what else decides labels: names of classes, the tokenizer, members of an ensemble.
+_MODEL_FILES = (".safetensors", ".json", ".txt")
+
+
+def key_of(source: list[Any], model: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What the parts of an output depend on.
+
+    Args:
+        source: What the input is known by.
+        model: Run folder, model folder or Hub id.
+        options: Whatever else the labelled rows depend on.
+    """
+    import nlp_adapt
+
+    folder = Path(model)
+    files = sorted(folder.rglob("*")) if folder.is_dir() else []
+    files = [path for path in files if path.suffix in _MODEL_FILES]
+    return {
+        "input": source,
+        "model": [
+            model,
+            [[str(path.relative_to(folder)), path.stat().st_mtime_ns] for path in files],
+        ],
+        "options": dict(options),
+        "version": nlp_adapt.__version__,
+    }

@@ -1,0 +1,301 @@
+"""Batched prediction: logits for encoded rows, and labels for new texts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from nlp_adapt.data.batches.encoded import (
+    EncodedRows,
+    budget_batches,
+    collate,
+    steady_widths,
+    to_tensors,
+    width_for,
+)
+from nlp_adapt.errors import ConfigError, ModelError
+from nlp_adapt.modeling.backbone import (
+    adapter_base,
+    is_adapter_folder,
+    load_task_model,
+    load_tokenizer,
+    longest_input,
+    resolve_model,
+)
+from nlp_adapt.modeling.features import FeatureTap, output_layer
+from nlp_adapt.modeling.host_memory import keep_freed_memory
+from nlp_adapt.modeling.hub_adapters import fetch_adapters
+from nlp_adapt.modeling.units import MODEL_INPUTS
+from nlp_adapt.tasks import TASKS, Task
+
+# A batch whose states fit into a processor's cache is read fastest; a GPU wants to be filled.
+TOKENS_PER_BATCH = {"cpu": 1024, "other": 4096}
+
+
+def predict_logits(
+    task_model: Any,
+    rows: EncodedRows,
+    *,
+    pad_id: int,
+    batch_size: int = 64,
+    precision: str = "fp32",
+    process: int = 0,
+    processes: int = 1,
+    features: np.ndarray | None = None,
+) -> np.ndarray:
+    """Logits `[units, classes]` in float32, in the order of the rows' units.
+
+    Rows are sorted by length and batched by a token budget, so that little is spent on padding.
+    With several processes each fills its own share and leaves zeros elsewhere: the sum over
+    processes is the whole.
+
+    Args:
+        task_model: A classification model.
+        rows: What to predict.
+        pad_id: Token id of padding.
+        batch_size: Rows per batch; longer rows come in smaller batches.
+        precision: Number format of the forward pass.
+        process: Number of this process.
+        processes: How many share the rows.
+        features: `[units, width]` to be filled with what the classifier reads of each unit.
+    """
+    logits = np.zeros((rows.units, task_model.config.num_labels), dtype=np.float32)
+    device = next(task_model.parameters()).device
+    was_training = task_model.training
+    task_model.eval()
+    batches = prediction_batches(
+        rows, device, pad_id=pad_id, batch_size=batch_size, share=(process, processes)
+    )
+    tap = None if features is None else FeatureTap(task_model)
+    with torch.inference_mode(), autocast(device, precision):
+        for chosen, batch in batches:
+            inputs = {name: batch[name] for name in MODEL_INPUTS if name in batch}
+            output = task_model(**inputs).logits
+            units = _unit_indices(rows, chosen)
+            logits[units] = _by_unit(output, batch).float().cpu().numpy()
+            if tap is not None and features is not None:
+                features[units] = _by_unit(tap.take(), batch).float().cpu().numpy()
+    if tap is not None:
+        tap.remove()
+    task_model.train(was_training)
+    return logits
+
+
+def prediction_batches(
+    rows: EncodedRows,
+    device: torch.device,
+    *,
+    pad_id: int,
+    batch_size: int = 64,
+    share: tuple[int, int] = (0, 1),
+) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
+    """All rows, sorted by length, in batches of about as many tokens.
+
+    Args:
+        rows: What to predict.
+        device: Where the batches go.
+        pad_id: Token id of padding.
+        batch_size: A quarter of the most rows in a batch.
+        share: Number of this process, and how many share the batches.
+
+    Yields:
+        Row indices, and the collated batch on `device`.
+    """
+    if device.type == "cpu":
+        keep_freed_memory()
+    tokens = TOKENS_PER_BATCH["cpu" if device.type == "cpu" else "other"]
+    widths = steady_widths(int(rows.lengths.max(initial=1)))
+    batches = budget_batches(rows, tokens=tokens, most_rows=4 * batch_size)
+    for chosen in islice(batches, share[0], None, share[1]):
+        width = width_for(int(rows.lengths[chosen].max()), widths)
+        batch = collate([(rows, chosen)], width=width, pad_id=pad_id)
+        yield chosen, to_tensors(batch, device)
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
+    """Mixed precision on `device`; nothing for fp32."""
+    if precision == "fp32":
+        return nullcontext()
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float16
+    return torch.autocast(device.type, dtype=dtype)
+
+
+class Predictor:
+    """Labels for new texts with a saved model.
+
+    Args:
+        task_model: A classification model.
+        tokenizer: Its tokenizer.
+        task: What its labels mean.
+        precision: Number format of the forward pass.
+        batch_size: Rows per batch; longer rows come in smaller batches.
+        max_length: Longest row in tokens; None for the model's own limit, at most 512.
+    """
+
+    def __init__(
+        self,
+        task_model: Any,
+        tokenizer: Any,
+        task: Task,
+        *,
+        precision: str = "fp32",
+        batch_size: int = 64,
+        max_length: int | None = None,
+    ) -> None:
+        self.task_model = task_model
+        self.tokenizer = tokenizer
+        self.task = task
+        self.precision = precision
+        self.batch_size = batch_size
+        self.max_length = max_length or min(512, longest_input(task_model, tokenizer))
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Class names in index order."""
+        return self.task.label_names
+
+    def logits(self, rows: EncodedRows) -> np.ndarray:
+        """Logits `[units, classes]` of encoded rows."""
+        return predict_logits(
+            self.task_model,
+            rows,
+            pad_id=self.tokenizer.pad_token_id or 0,
+            batch_size=self.batch_size,
+            precision=self.precision,
+        )
+
+    def logits_and_features(self, rows: EncodedRows) -> tuple[np.ndarray, np.ndarray]:
+        """Logits `[units, classes]`, and what the classifier reads of each unit `[units, width]`."""
+        width = output_layer(self.task_model).in_features
+        features = np.zeros((rows.units, width), dtype=np.float32)
+        logits = predict_logits(
+            self.task_model,
+            rows,
+            pad_id=self.tokenizer.pad_token_id or 0,
+            batch_size=self.batch_size,
+            precision=self.precision,
+            features=features,
+        )
+        return logits, features
+
+    def predict_with_features(
+        self, texts: Sequence[str]
+    ) -> tuple[list[dict[str, Any]], np.ndarray]:
+        """The predictions of `predict` for sentence tasks, and the features `[texts, width]`."""
+        logits, features = self.logits_and_features(self._encode(texts))
+        return self._answers(logits), features
+
+    def predict(self, texts: Sequence[str]) -> list[dict[str, Any]]:
+        """Predictions for each text, in order.
+
+        Sentence tasks give `label`, `score` and `scores` by label name; token tasks give the words
+        with their tags, and the entities with character offsets.
+        """
+        if len(texts) == 0:
+            return []
+        if self.task.units_are_words:
+            from nlp_adapt.prediction.tagged_text import tag_texts
+
+            return [tagged.to_dict() for tagged in tag_texts(self, texts)]
+        return self._answers(self.logits(self._encode(texts)))
+
+    def _encode(self, texts: Sequence[str]) -> EncodedRows:
+        from datasets import Dataset
+
+        dataset = Dataset.from_dict({"text": list(texts)})
+        return self.task.encode(dataset, self.tokenizer, self.max_length)
+
+    def _answers(self, logits: np.ndarray) -> list[dict[str, Any]]:
+        """`label`, `score` and `scores` from logits `[texts, classes]`."""
+        shifted = np.exp(logits - logits.max(-1, keepdims=True))
+        scores = shifted / shifted.sum(-1, keepdims=True)
+        return [
+            {
+                "label": self.label_names[int(row.argmax())],
+                "score": float(row.max()),
+                "scores": dict(zip(self.label_names, map(float, row), strict=True)),
+            }
+            for row in scores
+        ]
+
+
+def load_predictor(
+    model: str | Path,
+    *,
+    precision: str = "fp32",
+    batch_size: int = 64,
+    device: str | None = None,
+    base_only: bool = False,
+) -> Predictor:
+    """Open a saved model, a run folder or a Hub id for prediction.
+
+    Args:
+        model: Model folder, adapter folder, ensemble, run folder or Hub id.
+        precision: Number format of the forward pass.
+        batch_size: Rows per batch.
+        device: Where it runs; default: a GPU if there is one.
+        base_only: Of a folder of adapters, open the base model with its task head alone.
+
+    Raises:
+        ModelError: If it cannot be loaded or is not a classification model.
+    """
+    import transformers
+
+    from nlp_adapt.prediction.ensembles import is_ensemble, load_ensemble
+
+    if is_ensemble(model):
+        return load_ensemble(model, precision=precision, batch_size=batch_size, device=device)
+    folder = Path(model)
+    name = str(folder / "model") if (folder / "model" / "config.json").is_file() else str(model)
+    path = fetch_adapters(resolve_model(name))
+    try:
+        config = transformers.AutoConfig.from_pretrained(path, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(f"{model}: cannot be opened as a model ({reason})") from error
+    architectures = " ".join(config.architectures or [])
+    kind = "token-classification" if "TokenClass" in architectures else "sequence-classification"
+    if "Classification" not in architectures:
+        raise ModelError(f"{model}: is not a classification model; train one first.")
+    label_names = [config.id2label[index] for index in range(config.num_labels)]
+    task = TASKS[kind](label_names)
+    weights = adapter_base(Path(path)) if base_only and is_adapter_folder(path) else path
+    loaded = load_task_model(weights, task.auto_class, label_names)
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    loaded = _moved(loaded, device)
+    tokenizer = load_tokenizer(name, words=task.units_are_words)
+    if precision == "auto":
+        from nlp_adapt.training.precision import choose_precision
+
+        precision = choose_precision("auto", torch.device(device))
+    return Predictor(loaded, tokenizer, task, precision=precision, batch_size=batch_size)
+
+
+def _moved(model: Any, device: str) -> Any:
+    try:
+        return model.to(torch.device(device))
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise ConfigError(f"device '{device}' cannot be used here ({reason}).") from error
+
+
+def _by_unit(output: torch.Tensor, batch: dict[str, Any]) -> torch.Tensor:
+    """Rows of `output` for each unit: itself for texts, the units' positions for words."""
+    if "unit_positions" not in batch:
+        return output
+    return output.flatten(0, 1).index_select(0, batch["unit_positions"])
+
+
+def _unit_indices(rows: EncodedRows, chosen: np.ndarray) -> np.ndarray:
+    if rows.positions is None:
+        return chosen
+    return np.concatenate(
+        [np.arange(rows.unit_offsets[row], rows.unit_offsets[row + 1]) for row in chosen]
+    )

@@ -1,0 +1,160 @@
+"""New text with predicted tags: one tag for each word, and the entities that they spell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+from nlp_adapt.data.batches.words import encode_words
+from nlp_adapt.data.reading.conll import split_words
+from nlp_adapt.data.tagging import OUTSIDE, split_tag
+
+
+class Entity(NamedTuple):
+    """A stretch of a text that names something.
+
+    Attributes:
+        type: What it names, such as `PER`.
+        start: Where it begins in the text, in characters.
+        end: Where it ends, the end excluded.
+        first_word: Index of its first word.
+        end_word: Index of the word after its last.
+        score: Mean probability of its tags.
+    """
+
+    type: str
+    start: int
+    end: int
+    first_word: int
+    end_word: int
+    score: float
+
+
+@dataclass(frozen=True)
+class TaggedText:
+    """A text, its words and their tags.
+
+    Attributes:
+        text: The text as it was given; words that came without a text are joined by spaces.
+        spans: Where each word begins and ends in the text, in characters.
+        tags: The BIO2 tag of each word, always well-formed.
+        scores: The probability of each tag.
+    """
+
+    text: str
+    spans: list[tuple[int, int]]
+    tags: list[str]
+    scores: list[float]
+
+    @property
+    def words(self) -> list[str]:
+        """The words."""
+        return [self.text[start:end] for start, end in self.spans]
+
+    @property
+    def entities(self) -> list[Entity]:
+        """The entities, from left to right."""
+        return [self._entity(first, end) for first, end in self._runs()]
+
+    def to_dict(self) -> dict[str, Any]:
+        """`text`, `tokens`, `tags` and `entities`, JSON-ready.
+
+        An entity has `type`, `text`, `score`, and `start` and `end`, which count the characters
+        (code points) of `text`, the end excluded.
+        """
+        entities = [
+            {
+                "type": entity.type,
+                "text": self.text[entity.start : entity.end],
+                "start": entity.start,
+                "end": entity.end,
+                "score": round(entity.score, 6),
+            }
+            for entity in self.entities
+        ]
+        return {"text": self.text, "tokens": self.words, "tags": self.tags, "entities": entities}
+
+    def _runs(self) -> Iterator[tuple[int, int]]:
+        first = None
+        for index, tag in enumerate([*self.tags, OUTSIDE]):
+            if first is not None and not tag.startswith("I-"):
+                yield first, index
+                first = None
+            if tag.startswith("B-"):
+                first = index
+
+    def _entity(self, first: int, end: int) -> Entity:
+        return Entity(
+            type=split_tag(self.tags[first])[1],
+            start=self.spans[first][0],
+            end=self.spans[end - 1][1],
+            first_word=first,
+            end_word=end,
+            score=sum(self.scores[first:end]) / (end - first),
+        )
+
+
+class Words(NamedTuple):
+    """A text and where its words stand in it.
+
+    Attributes:
+        text: The text.
+        spans: Where each word begins and ends, in characters.
+        words: The words.
+    """
+
+    text: str
+    spans: list[tuple[int, int]]
+    words: list[str]
+
+
+def split_text(text: str) -> Words:
+    """The words of a plain text; see `data.conll.split_words`."""
+    found = split_words(text)
+    return Words(text, [(start, end) for _, start, end in found], [word for word, _, _ in found])
+
+
+def join_words(words: Sequence[str]) -> Words:
+    """Words that came without a text, joined by single spaces."""
+    ends = accumulate((len(word) + 1 for word in words), initial=0)
+    spans = [(start, start + len(word)) for start, word in zip(ends, words, strict=False)]
+    return Words(" ".join(words), spans, list(words))
+
+
+def tag_texts(predictor: Any, texts: Sequence[str]) -> list[TaggedText]:
+    """Split plain texts into words (see `data.conll.split_words`) and tag them.
+
+    Args:
+        predictor: An `inference.Predictor` for token classification.
+        texts: Plain texts; they may be empty.
+    """
+    return _tag(predictor, [split_text(text) for text in texts])
+
+
+def tag_words(predictor: Any, sentences: Sequence[Sequence[str]]) -> list[TaggedText]:
+    """Tag sentences that are split into words already; every word gets exactly one tag.
+
+    Args:
+        predictor: An `inference.Predictor` for token classification.
+        sentences: The words of each sentence; sentences may be empty.
+    """
+    return _tag(predictor, [join_words(words) for words in sentences])
+
+
+def with_tags(
+    sentences: Sequence[Words], tagged: Sequence[Sequence[tuple[str, float]]]
+) -> list[TaggedText]:
+    """Texts with the tag and the score of each of their words."""
+    return [
+        TaggedText(words.text, words.spans, [tag for tag, _ in tags], [score for _, score in tags])
+        for words, tags in zip(sentences, tagged, strict=True)
+    ]
+
+
+def _tag(predictor: Any, sentences: Sequence[Words]) -> list[TaggedText]:
+    words = [sentence.words for sentence in sentences]
+    rows = encode_words(words, predictor.tokenizer, predictor.max_length)
+    lengths = [len(sentence) for sentence in words]
+    return with_tags(sentences, predictor.task.tag(predictor.logits(rows), rows, lengths))

@@ -1,0 +1,1 @@
+"""Frozen encoders: cached states and heads fitted on them."""

@@ -1,0 +1,297 @@
+"""The data of a run: its domains split, checked and tokenised, target labels left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from nlp_adapt.config import AdaptationConfig
+from nlp_adapt.data.batches.encoded import EncodedRows, concatenate
+from nlp_adapt.data.batches.mixing import is_apart
+from nlp_adapt.data.domain import Domain
+from nlp_adapt.data.label_spaces import label_space
+from nlp_adapt.data.splits import split_by_hash
+from nlp_adapt.tasks import TASKS, Task
+from nlp_adapt.training.inputs.augmented import RowAugmentation
+from nlp_adapt.training.inputs.auxiliary_rows import (
+    encode_own,
+    held_out_split,
+    on_source,
+    with_source_labels,
+)
+from nlp_adapt.training.inputs.auxiliary_tasks import AuxiliaryTask
+from nlp_adapt.training.inputs.domains import RunDomains
+from nlp_adapt.training.inputs.few_shot import without_rows_of
+from nlp_adapt.training.inputs.teacher import load_teacher, with_teacher
+
+SAMPLE_ROWS = 1000
+FEW_SHOT = "few_shot"
+
+
+@dataclass(frozen=True)
+class EvaluationSet:
+    """Labelled rows to score a model on: the data set, and its tokenised rows."""
+
+    dataset: Any
+    encoded: EncodedRows
+
+
+@dataclass(frozen=True)
+class RunData:
+    """What training and evaluation read.
+
+    Attributes:
+        task: The task, with the label names of the run.
+        train: Rows to train on by side: `source` with labels, `target` without, if there is one,
+            `few_shot`, labelled target rows that the user has released, if there are some, and
+            `auxiliary/NAME`, what an auxiliary task reads beside the source's rows.
+            Where a side holds several domains, `EncodedRows.domains` tells them apart.
+        evaluation: Labelled rows of each domain, by its name, of each part: `source_validation`,
+            `source_test` and `target_test`.
+        max_length: Longest row in tokens.
+        train_texts: How many texts each domain of a side trains on; a long one may be several rows.
+        target_sample: Some of the target's training rows, unlabelled, for label-free scores.
+        copies: Edited copies of the source's rows, if the run has any.
+        augmentation: For results.json: how the copies were made.
+        auxiliary_validation: Held-out rows of auxiliary tasks by name, where there are any.
+    """
+
+    task: Task
+    train: Mapping[str, EncodedRows]
+    evaluation: Mapping[str, Mapping[str, EvaluationSet]]
+    max_length: int
+    train_texts: Mapping[str, Mapping[str, int]]
+    target_sample: EncodedRows | None = None
+    copies: EncodedRows | None = None
+    augmentation: Mapping[str, Any] | None = None
+    auxiliary_validation: Mapping[str, EncodedRows] = field(default_factory=dict)
+
+    def names(self, side: str) -> tuple[str, ...]:
+        """What the domains of a side are called, in the order of their indices."""
+        return tuple(self.train_texts.get(side, ()))
+
+    def without_few_shot(self) -> dict[str, EncodedRows]:
+        """The training rows of a model that sees no label but the source's main ones."""
+        return {
+            side: rows
+            for side, rows in self.train.items()
+            if side != FEW_SHOT and not is_apart(side)
+        }
+
+    @property
+    def scored_rows(self) -> list[EncodedRows]:
+        """Every row that a run scores its models on, without labels."""
+        parts = [rows.encoded for sets in self.evaluation.values() for rows in sets.values()]
+        parts += [] if self.target_sample is None else [self.target_sample]
+        return [part.without_labels() for part in parts]
+
+    @cached_property
+    def with_copies(self) -> Mapping[str, EncodedRows]:
+        """The training rows of the adapted model."""
+        if self.copies is None:
+            return self.train
+        return {**self.train, "source": joined_rows([self.train["source"], self.copies])}
+
+
+def make_task(config: AdaptationConfig, domains: RunDomains) -> Task:
+    """The task of a run with its label names, matched between all domains by name."""
+    return TASKS[config.task](label_space(domains.sources, domains.targets))
+
+
+def prepare_data(
+    config: AdaptationConfig,
+    task: Task,
+    domains: RunDomains,
+    tokenizer: Any,
+    max_length: int,
+    augmentation: RowAugmentation | None = None,
+) -> RunData:
+    """Split, limit and tokenise all domains.
+
+    A source's validation rows are its own, or a share of its training rows. A target's training
+    rows lose their labels here, before anything that trains or selects sees them; rows that the
+    user has released for training are apart from them, and not among the test rows.
+    """
+    encoder = _Encoder(config, task, tokenizer, max_length)
+    sources = [
+        hold_out_validation(source.with_labels(task.label_names), config)
+        for source in domains.sources
+    ]
+    targets = [
+        without_rows_of(target, domains.few_shot.get(target.name)).with_labels(task.label_names)
+        for target in domains.targets
+    ]
+    train: dict[str, EncodedRows] = {}
+    texts: dict[str, dict[str, int]] = {}
+    kept = [shuffled_head(one.train, config.max_source_rows, config.seed) for one in sources]
+    texts["source"] = _counts(sources, kept)
+    labelled = on_source(domains.auxiliary)
+    train["source"] = with_source_labels(
+        encoder.join(kept, range(len(kept))), dict(enumerate(kept)), labelled
+    )
+    indices = {one.name: len(sources) + place for place, one in enumerate(targets)}
+    unlabelled: list[Any] = []
+    if targets:
+        unlabelled = [
+            shuffled_head(one.without_labels(), config.max_target_rows, config.seed)
+            for one in targets
+        ]
+        texts["target"] = _counts(targets, unlabelled)
+        train["target"] = encoder.join(unlabelled, [*indices.values()], labelled=False)
+    released: dict[str, Any] = {
+        name: domain.with_labels(task.label_names).train
+        for name, domain in domains.few_shot.items()
+    }
+    if released:
+        texts[FEW_SHOT] = {name: len(rows) for name, rows in released.items()}
+        train[FEW_SHOT] = encoder.join([*released.values()], [indices[name] for name in released])
+    copies = None if augmentation is None else augmentation.copies(kept, unlabelled, train)
+    task.remember(_all_rows([*kept, *released.values()]))
+    validation = encoder.evaluation(sources, "validation")
+    own, held_out = encoder.auxiliary(domains.auxiliary)
+    held_out.update(_held_out_of_source(sources, validation, labelled))
+    return RunData(
+        task=task,
+        train={**train, **own},
+        evaluation={
+            "source_validation": validation,
+            "source_test": encoder.evaluation(sources, "test"),
+            "target_test": encoder.evaluation(targets, "test"),
+        },
+        max_length=max_length,
+        train_texts=texts,
+        target_sample=_sample(train["target"], config.seed) if targets else None,
+        copies=encoder.join(copies.datasets, copies.sources) if copies and copies.sources else None,
+        augmentation=copies.report if copies else None,
+        auxiliary_validation=held_out,
+    )
+
+
+def _held_out_of_source(
+    sources: Sequence[Domain],
+    validation: Mapping[str, EvaluationSet],
+    tasks: Sequence[AuxiliaryTask],
+) -> dict[str, EncodedRows]:
+    """The sources' validation rows for each task that labels some of them."""
+    parts = [
+        with_source_labels(
+            validation[source.name].encoded, {index: validation[source.name].dataset}, tasks
+        )
+        for index, source in enumerate(sources)
+        if source.name in validation
+    ]
+    if not parts or not tasks:
+        return {}
+    rows = concatenate(parts)
+    assert rows.row_labels is not None
+    return {task.name: rows for task in tasks if (rows.row_labels[:, task.column] >= 0).any()}
+
+
+@dataclass
+class _Encoder:
+    """Tokenises the rows of a run, with what its teacher says of them if there is one."""
+
+    config: AdaptationConfig
+    task: Task
+    tokenizer: Any
+    max_length: int
+    teacher: Any = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        if self.config.teacher is not None:
+            self.teacher = load_teacher(self.config.teacher, self.task)
+
+    def join(
+        self, datasets: Sequence[Any], indices: Sequence[int], labelled: bool = True
+    ) -> EncodedRows:
+        """Training rows of the domains with these indices, one after the other."""
+        parts = []
+        for dataset, index in zip(datasets, indices, strict=True):
+            rows = self.task.encode(dataset, self.tokenizer, self.max_length)
+            rows = (rows if labelled else rows.without_labels()).in_domain(index)
+            if self.teacher is not None:
+                rows = with_teacher(self.teacher, rows, dataset, self.task)
+            parts.append(rows)
+        return joined_rows(parts)
+
+    def auxiliary(
+        self, tasks: Mapping[str, AuxiliaryTask]
+    ) -> tuple[dict[str, EncodedRows], dict[str, EncodedRows]]:
+        """Training rows by side, and held-out ones by task, of tasks that have rows of their own."""
+        train, held_out = {}, {}
+        for name, task in tasks.items():
+            if task.rows is None:
+                continue
+            rows = hold_out_validation(held_out_split(task.rows), self.config)
+            arguments = (self.task, self.tokenizer, self.max_length)
+            train[task.spec.side] = encode_own(task, rows.train, *arguments)
+            if rows.validation is not None:
+                held_out[name] = encode_own(task, rows.validation, *arguments)
+        return train, held_out
+
+    def evaluation(self, domains: Sequence[Domain], split: str) -> dict[str, EvaluationSet]:
+        """The rows of a split of each domain that has any."""
+        found = {}
+        for domain in domains:
+            dataset = getattr(domain, split)
+            if dataset is not None and len(dataset):
+                encoded = self.task.encode(dataset, self.tokenizer, self.max_length)
+                found[domain.name] = EvaluationSet(dataset, encoded)
+        return found
+
+
+def joined_rows(parts: Sequence[EncodedRows]) -> EncodedRows:
+    """Rows one after the other, with what a teacher says of them if it was asked."""
+    joined = concatenate(parts)
+    logits = [part.teacher for part in parts if part.teacher is not None]
+    return replace(joined, teacher=np.concatenate(logits)) if logits else joined
+
+
+def _counts(domains: Sequence[Domain], datasets: Sequence[Any]) -> dict[str, int]:
+    return {domain.name: len(rows) for domain, rows in zip(domains, datasets, strict=True)}
+
+
+def _all_rows(datasets: Sequence[Any]) -> Any:
+    """Labelled rows of several domains as one data set."""
+    from datasets import concatenate_datasets
+
+    return datasets[0] if len(datasets) == 1 else concatenate_datasets(list(datasets))
+
+
+def _sample(rows: EncodedRows, seed: int) -> EncodedRows:
+    """Some rows, equally many of each domain as far as it has them."""
+    order = np.random.default_rng([seed, 8]).permutation(len(rows))
+    assert rows.domains is not None
+    found = np.unique(rows.domains)
+    chosen = [order[rows.domains[order] == domain][: SAMPLE_ROWS // len(found)] for domain in found]
+    return rows.select(np.sort(np.concatenate(chosen)))
+
+
+def hold_out_validation(source: Domain, config: AdaptationConfig) -> Domain:
+    """The source with validation rows: its own, or a share of its training rows by text."""
+    if source.validation is not None or source.train is None or not config.validation_fraction:
+        return source
+    texts = [
+        " ".join(text) if isinstance(text, list) else text
+        for text in source.train[source.text_column][:]
+    ]
+    held = np.array(split_by_hash(texts, config.validation_fraction, config.seed))
+    if held.all() or not held.any():
+        return source
+    return replace(
+        source,
+        train=source.train.select(np.flatnonzero(~held)),
+        validation=source.train.select(np.flatnonzero(held)),
+    )
+
+
+def shuffled_head(dataset: Any, most: int | None, seed: int) -> Any:
+    """At most `most` rows, chosen at random but the same for the same seed."""
+    if most is None or len(dataset) <= most:
+        return dataset
+    order = np.random.default_rng([seed, 7]).permutation(len(dataset))[:most]
+    return dataset.select(np.sort(order))

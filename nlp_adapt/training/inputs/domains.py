@@ -1,0 +1,171 @@
+"""The domains of a run: its sources, its targets, and labelled target rows where there are some."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from nlp_adapt.config import AdaptationConfig
+from nlp_adapt.data.domain import Domain
+from nlp_adapt.data.label_spaces import label_space
+from nlp_adapt.data.loading import load_domain
+from nlp_adapt.errors import ConfigError
+from nlp_adapt.methods import Stage
+from nlp_adapt.training.inputs.auxiliary_tasks import AuxiliaryTask
+from nlp_adapt.training.inputs.few_shot import few_shot_domains
+
+
+@dataclass(frozen=True)
+class RunDomains:
+    """What a run trains and evaluates on.
+
+    Attributes:
+        sources: The labelled domains; their place here is their domain index.
+        targets: The domains to adapt to; their indices follow those of the sources.
+        few_shot: Labelled rows released for training, by the name of their target.
+        auxiliary: Auxiliary tasks by name.
+    """
+
+    sources: tuple[Domain, ...]
+    targets: tuple[Domain, ...] = ()
+    few_shot: Mapping[str, Domain] = field(default_factory=dict)
+    auxiliary: Mapping[str, AuxiliaryTask] = field(default_factory=dict)
+
+    @property
+    def sides(self) -> dict[str, tuple[Domain, ...]]:
+        """Sources and targets by side."""
+        return {"source": self.sources, "target": self.targets}
+
+    def fingerprints(self) -> dict[str, str]:
+        """A hash of each domain's texts and labels, by what a message calls it."""
+        hashes = {}
+        for side, domains in self.sides.items():
+            for index, domain in enumerate(domains):
+                # The place of a domain among several decides its class in a discriminator.
+                name = side if len(domains) == 1 else f"{side} {index + 1} ({domain.name})"
+                hashes[name] = domain.fingerprint()
+        for name, domain in self.few_shot.items():
+            hashes[f"labelled rows of {name}"] = domain.fingerprint()
+        for name, task in self.auxiliary.items():
+            hashes[f"auxiliary task {name}"] = task.fingerprint()
+        return hashes
+
+
+def gather_domains(
+    config: AdaptationConfig, source: Any, target: Any = None, few_shot: Any = None
+) -> RunDomains:
+    """The domains that a user has given in one form or another, checked against each other.
+
+    Args:
+        config: The run's options.
+        source: A domain or a reference; several as a list of domains, or as a mapping of names to
+            domains or references. A list of references is one domain of several files.
+        target: Likewise; None or empty for none.
+        few_shot: See `few_shot_domains`.
+
+    Raises:
+        AdaptationError: If a domain cannot be read, two of a side have the same name, or labels do
+            not match.
+    """
+    sources = _side(source, "source", config.task)
+    none = target is None or _is_empty(target)
+    targets = () if none else _side(target, "target", config.task)
+    domains = RunDomains(sources, targets)
+    names = label_space(sources, targets)
+    if few_shot is None:
+        return domains
+    chosen = few_shot_domains(
+        few_shot,
+        targets,
+        names,
+        config.seed,
+        load=lambda one: load_domain(one, task=config.task, test_fraction=0.0),
+    )
+    return replace(domains, few_shot=chosen)
+
+
+def check_options(domains: RunDomains, config: AdaptationConfig, stages: Sequence[Stage]) -> None:
+    """Refuse options that would do nothing with these domains and stages.
+
+    Raises:
+        ConfigError: If they would not.
+    """
+    if config.streaming and len(domains.targets) > 1:
+        raise ConfigError("streaming reads a single target: give one, or turn streaming off.")
+    objectives = {name for stage in stages for name in stage.objectives}
+    if config.streaming and _distils_target(stages):
+        raise ConfigError(
+            "distillation learns from answers that the teacher gives before training, which a "
+            "streamed target has not: turn streaming off, or set options.distillation.domains to "
+            "source."
+        )
+    if domains.few_shot and "task" not in objectives:
+        raise ConfigError(
+            "target_few_shot: no stage of this method has the objective 'task', which alone learns "
+            "from labelled target rows; choose another method, or leave it out."
+        )
+    if config.source_weights == "equal":
+        return
+    if len(domains.sources) < 2:
+        raise ConfigError(
+            f"source_weights: {config.source_weights} weighs several sources against each other, "
+            "but there is one; name more under `sources`, or leave it out."
+        )
+    if not objectives or not domains.targets:
+        raise ConfigError(
+            f"source_weights: {config.source_weights} is measured between features while they "
+            "train, but this method trains none with a target; choose another, or leave it out."
+        )
+
+
+def _distils_target(stages: Sequence[Stage]) -> bool:
+    return any(
+        name == "distillation" and options.get("domains") != "source"
+        for stage in stages
+        for name, options in stage.objectives.items()
+    )
+
+
+def distinct(domains: Sequence[Domain], side: str) -> tuple[Domain, ...]:
+    """The domains, if each has a name of its own.
+
+    Raises:
+        ConfigError: If there are none, or two have the same name.
+    """
+    if not domains:
+        raise ConfigError(f"{side}s is empty: name at least one domain.")
+    names = [domain.name for domain in domains]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(
+                f"{side}s: two domains are called '{name}'; give each a name of its own, such as "
+                f"{side}s: {{first: ..., second: ...}}."
+            )
+    return tuple(domains)
+
+
+def _side(given: Any, side: str, task: str) -> tuple[Domain, ...]:
+    def loaded(one: Any) -> Domain:
+        return one if isinstance(one, Domain) else load_domain(one, task=task)
+
+    if type(given) is dict:  # a DatasetDict is a reference
+        domains = [replace(loaded(one), name=name) for name, one in given.items()]
+    elif isinstance(given, (list, tuple)) and any(isinstance(one, Domain) for one in given):
+        domains = [loaded(one) for one in given]
+    else:
+        domains = [loaded(given)]
+    return distinct(domains, side)
+
+
+def is_reference(given: Any) -> bool:
+    """Whether `given` names data that is yet to be read, of a single domain."""
+    several = type(given) is dict or (
+        isinstance(given, (list, tuple)) and any(isinstance(one, Domain) for one in given)
+    )
+    none = given is None or _is_empty(given)
+    return not none and not isinstance(given, Domain) and not several
+
+
+def _is_empty(given: Any) -> bool:
+    return isinstance(given, (list, tuple, dict)) and not given

@@ -1,0 +1,86 @@
+"""A streamed target in a run: a sample of it as a `Domain`, and the stream for training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from nlp_adapt.config import AdaptationConfig
+from nlp_adapt.data.batches.encoded import EncodedRows
+from nlp_adapt.data.domain import TOKEN_CLASSIFICATION, Domain, make_dataset
+from nlp_adapt.data.reading.shards import find_shards
+from nlp_adapt.data.streaming import TextStream
+
+SAMPLE_TEXTS = 2000
+
+
+@dataclass(frozen=True)
+class TargetStream:
+    """What the batches of a stage need to draw target rows from a stream.
+
+    Attributes:
+        texts: The stream, at its beginning.
+        encode: Tokenises texts.
+        max_length: Longest row in tokens.
+    """
+
+    texts: TextStream
+    encode: Callable[[list[Any]], EncodedRows]
+    max_length: int
+
+    def options(self, seed: int) -> dict[str, Any]:
+        """Options of `StreamedBatches` for a stage."""
+        return {
+            "stream": self.texts.with_seed(seed),
+            "encode": self.encode,
+            "max_length": self.max_length,
+        }
+
+
+def open_stream(reference: Any, config: AdaptationConfig) -> TextStream:
+    """The stream that a reference names.
+
+    Raises:
+        DataError: If there is nothing to stream.
+    """
+    return TextStream(
+        find_shards(reference, config.task),
+        task=config.task,
+        text_column=getattr(config, "text_column", None),
+        buffer=config.shuffle_buffer_size,
+        seed=config.seed,
+        quarantine=getattr(config, "quarantine", 0),
+    )
+
+
+def sample_domain(stream: TextStream, task: str, name: str) -> Domain:
+    """The first texts of a stream, each once, as an unlabelled domain."""
+    texts = stream.with_seed(stream.seed).first_texts(SAMPLE_TEXTS)
+    rows = [f"{name}:{index}" for index in range(len(texts))]
+    return Domain(name, task, unlabelled=make_dataset(task, texts, rows), reference=name)
+
+
+def training_stream(trainer: Any) -> TargetStream | None:
+    """The target of an `AdaptationTrainer` as its training reads it, if it is streamed."""
+    if trainer.target_stream is None:
+        return None
+    limit = trainer.data.max_length
+    domain = len(trainer.domains.sources)
+    encode = encode_with(trainer.task, trainer.processing_class, limit, domain)
+    return TargetStream(trainer.target_stream, encode, limit)
+
+
+def encode_with(
+    task: Any, tokenizer: Any, max_length: int, domain: int = 1
+) -> Callable[[list[Any]], EncodedRows]:
+    """A function that tokenises texts as unlabelled rows of the target, the domain `domain`."""
+
+    def encode(texts: list[Any]) -> EncodedRows:
+        from datasets import Dataset
+
+        column = "tokens" if task.name == TOKEN_CLASSIFICATION else "text"
+        rows = task.encode(Dataset.from_dict({column: texts}), tokenizer, max_length)
+        return rows.without_labels().in_domain(domain)
+
+    return encode

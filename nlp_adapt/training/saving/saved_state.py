@@ -1,0 +1,157 @@
+"""What is saved of a stage: everything that its next step depends on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from nlp_adapt.data.batches.streamed import StreamedBatches
+from nlp_adapt.errors import RunError
+from nlp_adapt.training.accelerator import precision_of
+from nlp_adapt.training.loop import SkippedStep, StageLoop
+from nlp_adapt.training.processes import from_every_process
+from nlp_adapt.training.saving.checkpoint import Checkpoint, load_optimizer, optimizer_tensors
+from nlp_adapt.training.saving.ledger import tokens_hash
+from nlp_adapt.training.saving.random_state import (
+    by_process,
+    load_random,
+    of_process,
+    random_tensors,
+    seed_process,
+)
+from nlp_adapt.training.shards import shard_like, whole
+
+# Objectives of finished stages, which a later one may go on from.
+EARLIER = "earlier"
+LOGGER = logging.getLogger("nlp_adapt")
+
+
+def save_stage(training: Any, number: int, loop: StageLoop) -> None:
+    """Save a checkpoint of stage `number`; called by every process, written by the main one.
+
+    Args:
+        training: The `StagedTraining`.
+        number: Index of the stage.
+        loop: Its loop.
+    """
+    accelerator = training.accelerator
+    random = by_process(from_every_process(accelerator, random_tensors()))
+    keep = training.checkpoints is not None
+    tensors = _state(loop, keep=keep)
+    earlier = {
+        f"{name}.{key}": value
+        for name, objective in training.objectives.items()
+        if name not in loop.trained.objectives
+        for key, value in objective.state_dict().items()
+    }
+    if earlier:
+        tensors[EARLIER] = whole(earlier, keep=keep)
+    if training.checkpoints is not None:
+        scaler = accelerator.scaler
+        position = {
+            "model": training.name,
+            "stage": number,
+            "step": loop.step,
+            "skipped": loop.skipped,
+            "skipped_in_a_row": loop.skipped_in_a_row,
+            "run_step": training.log.total_steps,
+            "ledger": training.ledger.value,
+            "processes": accelerator.num_processes,
+            "scaler": None if scaler is None else scaler.state_dict(),
+            "fingerprint": training.fingerprint,
+            "stream": None,
+        }
+        if isinstance(loop.batches, StreamedBatches):
+            attempt = loop.step + loop.skipped
+            position["stream"] = loop.batches.stream_state(attempt % loop.batches.total_steps)
+        tensors["random"] = random
+        training.checkpoints.save(training.log.total_steps, position, tensors)
+    accelerator.wait_for_everyone()
+
+
+def restore_stage(training: Any, loop: StageLoop, checkpoint: Checkpoint) -> None:
+    """Put a stage back to where `save_stage` found it.
+
+    Without the random state, or with another number of processes, the generators are seeded anew.
+    """
+    position, tensors = checkpoint.position, checkpoint.tensors
+    accelerator = training.accelerator
+    process = accelerator.process_index
+    _load(loop, tensors)
+    if "random" in tensors and position["processes"] == accelerator.num_processes:
+        load_random(of_process(tensors["random"], process))
+    else:
+        seed_process(training.config.seed, position["stage"], process, position["run_step"])
+    if position["scaler"] and accelerator.scaler is not None:
+        accelerator.scaler.load_state_dict(position["scaler"])
+    loop.step, loop.skipped = position["step"], position["skipped"]
+    loop.skipped_in_a_row = position["skipped_in_a_row"]
+    loop.fast_forward_schedule(position["step"])
+    if isinstance(loop.batches, StreamedBatches) and position["stream"]:
+        loop.batches.seek(position["stream"])
+    training.ledger.value = position["ledger"]
+    training.steps += position["step"]
+    training.log.total_steps = position["run_step"]
+
+
+def dump_skipped_step(training: Any, number: int, loop: StageLoop, skipped: SkippedStep) -> None:
+    """Put what a non-finite step needs to be run again into the black box.
+
+    A step that is skipped has changed no weight, so that they are saved as they are now; the states
+    of the random generators are those of before its forward pass.
+    """
+    random = by_process(from_every_process(training.accelerator, skipped.random))
+    model = whole(loop.trained.state_dict(), keep=training.black_box is not None)
+    if training.black_box is not None:
+        attempted = skipped.attempt % loop.batches.total_steps
+        rows = loop.batches.row_ids(attempted)
+        position = {
+            "model": training.name,
+            "stage": number,
+            "step": skipped.step,
+            "attempt": skipped.attempt,
+            "total_steps": loop.batches.total_steps,
+            "processes": training.accelerator.num_processes,
+            "precision": precision_of(training.accelerator),
+            # JSON has no number for these
+            "terms": {name: repr(value) for name, value in skipped.terms.items()},
+            "rows": {side: np.asarray(chosen).tolist() for side, chosen in rows.items()},
+            "tokens": tokens_hash(loop.batches, attempted),
+            "stream": None,
+        }
+        if isinstance(loop.batches, StreamedBatches):
+            position["stream"] = loop.batches.stream_state(attempted)
+        order = training.log.total_steps + loop.skipped
+        try:
+            training.black_box.save(order, position, {"model": model, "random": random})
+        except RunError as error:  # no reason to end a run that goes on well
+            LOGGER.warning("a step that was not finite could not be kept: %s", error)
+    training.accelerator.wait_for_everyone()
+
+
+def _state(loop: StageLoop, *, keep: bool) -> dict[str, dict[str, Tensor]]:
+    """Weights, optimizer state and average as whole tensors, to which every process contributes."""
+    groups = {
+        "model": loop.trained.state_dict(),
+        "optimizer": optimizer_tensors(loop.plain_optimizer),
+    }
+    if loop.average is not None:
+        groups["average"] = loop.average.tensors()
+    return {name: whole(group, keep=keep) for name, group in groups.items()}
+
+
+def _load(loop: StageLoop, groups: Mapping[str, Mapping[str, Tensor]]) -> None:
+    """Put `_state` back, whether it was sharded or is to be.
+
+    An optimizer's state that is missing starts afresh, an average at the weights as they are.
+    """
+    loop.trained.load_state_dict(shard_like(groups["model"], loop.trained.state_dict()))
+    if loop.average is not None:
+        average = groups.get("average", {})
+        loop.average.load(shard_like(average, loop.average.tensors()))
+    if "optimizer" in groups:
+        load_optimizer(loop.plain_optimizer, groups["optimizer"])
