@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from nlp_adapt.errors import ConfigError
+from nlp_adapt.names import TASKS, TOKEN_CLASSIFICATION
 from nlp_adapt.privacy import holds_secret
 
-TASKS = ("sequence-classification", "token-classification")
 DOMAIN_FEATURES = ("classifier", "first", "mean", "max")
 DOMAIN_WORDS = ("all", "balanced", "subsampled", "entities")
 LAMBDA_SCHEDULES = ("sigmoid", "linear", "constant")
@@ -392,7 +392,7 @@ def _check_together(config: AdaptationConfig) -> None:
     """Options that need or exclude each other."""
     if config.max_steps <= 0 and config.num_train_epochs <= 0:
         raise ConfigError("num_train_epochs must be above 0, unless max_steps is.")
-    if config.task == "token-classification" and config.domain_features != "classifier":
+    if config.task == TOKEN_CLASSIFICATION and config.domain_features != "classifier":
         raise ConfigError(
             f"domain_features: {config.domain_features} pools the tokens of a sentence, but "
             "token-classification aligns words: leave it at classifier."

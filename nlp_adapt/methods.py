@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from nlp_adapt.config import TASKS, AdaptationConfig, nearest
+from nlp_adapt.config import AdaptationConfig, nearest
 from nlp_adapt.errors import ConfigError
+from nlp_adapt.names import TASKS, TOKEN_CLASSIFICATION
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def _auto(config: AdaptationConfig) -> list[Stage]:
     """
     surest: dict[str, Any] = {"weighting": "fixed", "balance": 0.0}
     beside = ["mcc", "self_training"]
-    if config.task == "token-classification":
+    if config.task == TOKEN_CLASSIFICATION:
         beside.remove("mcc")
         surest["temperature"] = 1.0
     source, both = _source_stage_first(*beside)(config)

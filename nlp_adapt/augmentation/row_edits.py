@@ -17,10 +17,10 @@ from nlp_adapt.augmentation.domain_terms import DomainTermSwapper
 from nlp_adapt.augmentation.infill import Infiller
 from nlp_adapt.augmentation.texts import WordedText, is_word
 from nlp_adapt.augmentation.word_edits import WordEditor, common_words
-from nlp_adapt.data.domain import SEQUENCE_CLASSIFICATION, TOKEN_CLASSIFICATION, make_dataset
-from nlp_adapt.data.tagging import OUTSIDE
+from nlp_adapt.data.domain import make_dataset
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.modeling.masked_lm import MaskedLanguageModel
+from nlp_adapt.names import OUTSIDE, SEQUENCE_CLASSIFICATION, TOKEN_CLASSIFICATION
 
 # New words of each text, and the positions of the words that they stand for.
 Edit = Callable[[Sequence[WordedText], np.random.Generator], list[tuple[list[str], list[int]]]]

@@ -29,10 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the card, then say where it is and what the spread is."""
+    from nlp_adapt.files import write_json
     from nlp_adapt.reporting.model_card import write_card
     from nlp_adapt.reporting.seeds import collect_seeds, read_results, seed_rows, seed_sentence
     from nlp_adapt.reporting.table import layout
-    from nlp_adapt.training.saving.run_folder import write_json
 
     folder = Path(args.run_folder)
     results = read_results(folder)

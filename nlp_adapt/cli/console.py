@@ -59,21 +59,6 @@ def stdout_for_results(json_only: bool) -> Iterator[None]:
         yield
 
 
-def is_main_process() -> bool:
-    """Whether this process is the one that reports, among those a launcher has started."""
-    return os.environ.get("RANK", "0") == "0"
-
-
-def process() -> int:
-    """Number of this process among those a launcher has started."""
-    return int(os.environ.get("RANK", "0"))
-
-
-def processes() -> int:
-    """How many processes a launcher has started."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
-
-
 def print_json(value: Any) -> None:
     """Print one JSON object."""
     print(json.dumps(value, ensure_ascii=False, indent=2))

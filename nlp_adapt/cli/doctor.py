@@ -18,6 +18,7 @@ from nlp_adapt.cli import console
 from nlp_adapt.cli.recipe_flags import add_recipe_arguments, read_recipe, take_dotted_flags
 from nlp_adapt.config import Recipe
 from nlp_adapt.errors import DataError, ModelError
+from nlp_adapt.names import TOKEN_CLASSIFICATION
 
 if TYPE_CHECKING:
     from nlp_adapt.data.doctor import Finding
@@ -151,7 +152,7 @@ def _tokenizer(recipe: Recipe) -> tuple[Any, list[Finding]]:
     from nlp_adapt.data.doctor import NOTE, Finding
     from nlp_adapt.modeling.backbone import load_tokenizer
 
-    words = recipe.task == "token-classification"
+    words = recipe.task == TOKEN_CLASSIFICATION
     try:
         return load_tokenizer(recipe.model, words=words), []
     except ModelError as error:

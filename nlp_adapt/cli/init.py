@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlp_adapt.cli import console
-from nlp_adapt.config import TASKS
 from nlp_adapt.errors import DataError, ModelError, RunError
+from nlp_adapt.names import TASKS
 
 if TYPE_CHECKING:
     from nlp_adapt.data.domain import Domain

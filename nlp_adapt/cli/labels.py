@@ -12,8 +12,8 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from nlp_adapt.cli import console
-from nlp_adapt.config import TASKS
 from nlp_adapt.errors import DataError
+from nlp_adapt.names import TASKS, TOKEN_CLASSIFICATION
 from nlp_adapt.recipe import coerce
 
 if TYPE_CHECKING:
@@ -74,11 +74,11 @@ def compare(source: Domain, target: Domain) -> dict[str, Any]:
 
 def render(report: dict[str, Any]) -> str:
     """The report as text: a table, then what to do."""
-    from nlp_adapt.data.labels import label_key
+    from nlp_adapt.names import label_key
     from nlp_adapt.reporting.table import layout
 
     source, target = report["source"], report["target"]
-    what = "entity type" if report["task"] == "token-classification" else "label"
+    what = "entity type" if report["task"] == TOKEN_CLASSIFICATION else "label"
     theirs = {label_key(name): count for name, count in target["labels"].items()}
     rows = [[what, source["name"], target["name"]]]
     for name, count in source["labels"].items():

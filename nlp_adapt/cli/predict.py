@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 from nlp_adapt.cli import console
 from nlp_adapt.cli.evaluate import add_model_arguments, positive
 from nlp_adapt.errors import ConfigError
+from nlp_adapt.launch import is_main_process, process_count
 
 if TYPE_CHECKING:
     from nlp_adapt.prediction.predictor import Predictor
@@ -109,7 +110,7 @@ def label_file(args: argparse.Namespace, load: Callable[[], Predictor]) -> int:
     stdout = sys.stdout
     with console.stdout_for_results(args.json or piped):
         summary = to_stdout(args, load, stdout) if piped else to_file(args, load)
-    if console.is_main_process():
+    if is_main_process():
         with console.stdout_for_results(piped):
             _report(args, summary)
     return 0
@@ -119,9 +120,9 @@ def _check(args: argparse.Namespace) -> None:
     """Refuse what does not go together, before anything is loaded."""
     from nlp_adapt.prediction.files.reading import is_stream
 
-    if console.processes() > 1 and is_stream(args.input):
+    if process_count() > 1 and is_stream(args.input):
         raise ConfigError("standard input can be read by one process only: give a file.")
-    if console.processes() > 1 and args.out == PIPE:
+    if process_count() > 1 and args.out == PIPE:
         raise ConfigError("standard output can be written by one process only: name a file.")
     if args.output_format is not None and args.out != PIPE:
         raise ConfigError("--output_format is for --out -: a file's ending says its format.")

@@ -14,6 +14,7 @@ from nlp_adapt.cli import console
 from nlp_adapt.cli.recipe_flags import add_recipe_arguments, read_recipe, take_dotted_flags
 from nlp_adapt.cli.startup import import_training
 from nlp_adapt.errors import AdaptationError
+from nlp_adapt.launch import is_main_process
 
 USAGE = "nlp-adapt train [--config RECIPE.yaml] [--KEY VALUE ...] [--json] [--debug]"
 HELP = "train a source-only model and an adapted one, and compare them"
@@ -32,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     recipe = read_recipe(args)
     with console.stdout_for_results(args.json):
         results, failed_push = _train(recipe)
-    if not console.is_main_process():
+    if not is_main_process():
         return 0
     if args.json:
         console.print_json(results)

@@ -7,9 +7,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from nlp_adapt.data.labels import IGNORE, label_key
+from nlp_adapt.data.labels import IGNORE
 from nlp_adapt.data.reading.tables import Table
 from nlp_adapt.errors import DataError
+from nlp_adapt.names import label_key
 
 NO_LABELS = "none"  # as label_column: read the rows as unlabelled
 

@@ -9,12 +9,8 @@ from dataclasses import dataclass, replace
 
 from datasets import ClassLabel, Dataset, Features, List, Value
 
-from nlp_adapt.data.labels import label_key
 from nlp_adapt.errors import DataError
-
-SEQUENCE_CLASSIFICATION = "sequence-classification"
-TOKEN_CLASSIFICATION = "token-classification"
-TASKS = (SEQUENCE_CLASSIFICATION, TOKEN_CLASSIFICATION)
+from nlp_adapt.names import TOKEN_CLASSIFICATION, label_key
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from nlp_adapt.data.reading.conll import split_words
 from nlp_adapt.data.reading.tables import Table
 from nlp_adapt.data.tags import read_tags
 from nlp_adapt.errors import DataError
+from nlp_adapt.names import TOKEN_CLASSIFICATION
 
 # Names are compared without case, spaces, hyphens and underscores. Within a table, an earlier
 # group wins; two columns of one group are ambiguous.
@@ -69,7 +70,7 @@ class ReadOptions:
     @property
     def tagging(self) -> bool:
         """Whether labels belong to tokens."""
-        return self.task == "token-classification"
+        return self.task == TOKEN_CLASSIFICATION
 
 
 @dataclass

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from nlp_adapt.data.labels import as_yaml, check_source, label_key, match_labels, propose_label_map
+from nlp_adapt.data.labels import as_yaml, check_source, match_labels, propose_label_map
 from nlp_adapt.data.tagging import entity_types
 from nlp_adapt.errors import DataError
+from nlp_adapt.names import label_key
 
 if TYPE_CHECKING:
     from nlp_adapt.data.domain import Domain

@@ -20,6 +20,7 @@ from nlp_adapt.data.tagging import (
     to_bio2,
 )
 from nlp_adapt.errors import DataError
+from nlp_adapt.names import TOKEN_CLASSIFICATION, label_key
 
 if TYPE_CHECKING:
     from nlp_adapt.data.domain import Domain
@@ -36,7 +37,6 @@ __all__ = [
     "entity_types",
     "find_ill_formed",
     "label_counts",
-    "label_key",
     "match_labels",
     "propose_label_map",
     "repair_bio2",
@@ -88,11 +88,6 @@ class LabelSpace:
         return dict(enumerate(self.names))
 
 
-def label_key(name: str) -> str:
-    """What two names must have in common to be the same label."""
-    return re.sub(r"\s+", " ", name.strip()).casefold()
-
-
 def label_counts(domain: Domain) -> dict[str, int]:
     """How often each class (each entity type, counted by entity) occurs in all labelled rows."""
     counts: Counter[str] = Counter()
@@ -100,7 +95,7 @@ def label_counts(domain: Domain) -> dict[str, int]:
         if dataset is None:
             continue
         names = domain.label_names or ()
-        if domain.task == "token-classification":
+        if domain.task == TOKEN_CLASSIFICATION:
             opening = {i: name[2:] for i, name in enumerate(names) if name.startswith("B-")}
             for row in dataset["labels"][:]:
                 counts.update(opening[i] for i in row if i in opening)
@@ -111,7 +106,7 @@ def label_counts(domain: Domain) -> dict[str, int]:
 
 
 def _is_tagging(domain: Domain) -> bool:
-    return domain.task == "token-classification"
+    return domain.task == TOKEN_CLASSIFICATION
 
 
 def check_source(source: Domain) -> None:

@@ -6,16 +6,17 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from nlp_adapt.data.classes import read_classes
-from nlp_adapt.data.labels import IGNORE, label_key
+from nlp_adapt.data.labels import IGNORE
 from nlp_adapt.data.reading.references import describe, read_reference
 from nlp_adapt.errors import DataError
+from nlp_adapt.names import SEQUENCE_CLASSIFICATION, label_key
 
 
 def read_row_labels(
     reference: Any,
     column: str,
     *,
-    task: str = "sequence-classification",
+    task: str = SEQUENCE_CLASSIFICATION,
     label_map: Mapping[Any, str] | None = None,
     quarantine: int = 0,
 ) -> dict[str, str]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from nlp_adapt.errors import DataError
+from nlp_adapt.names import OUTSIDE
 
-OUTSIDE = "O"
 IGNORE = "ignore"
 _PREFIXES = frozenset("BIELSU")
 _CLOSED_SCHEMES = ("BIOES", "BILOU")  # those that mark where an entity ends

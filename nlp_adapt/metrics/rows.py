@@ -11,8 +11,7 @@ from collections.abc import Iterable, Sequence, Sized
 from typing import Any
 
 from nlp_adapt.errors import DataError
-
-OUTSIDE = "O"
+from nlp_adapt.names import OUTSIDE
 
 
 def label_ids(values: Any, column: str) -> list[int]:

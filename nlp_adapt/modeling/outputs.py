@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-IGNORED_LABEL = -100
+from nlp_adapt.names import IGNORED_LABEL
 
 
 @dataclass(frozen=True)

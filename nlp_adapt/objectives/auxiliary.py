@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nlp_adapt.config import option
-from nlp_adapt.modeling.outputs import IGNORED_LABEL, DomainOutput
+from nlp_adapt.modeling.outputs import DomainOutput
+from nlp_adapt.names import IGNORED_LABEL
 from nlp_adapt.objectives.base import (
     SOURCE_SIDE,
     AuxiliarySpec,

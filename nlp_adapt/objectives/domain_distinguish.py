@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nlp_adapt.modeling.discriminator import DomainDiscriminator
-from nlp_adapt.modeling.outputs import IGNORED_LABEL
+from nlp_adapt.names import IGNORED_LABEL
 from nlp_adapt.objectives.base import Objective, ObjectiveConfig, Setup, StepView
 from nlp_adapt.objectives.views import last_hidden_state, source_rows
 

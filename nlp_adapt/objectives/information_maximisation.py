@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nlp_adapt.config import option
-from nlp_adapt.modeling.outputs import IGNORED_LABEL, DomainOutput, Progress
+from nlp_adapt.modeling.outputs import DomainOutput, Progress
+from nlp_adapt.names import IGNORED_LABEL
 from nlp_adapt.objectives.base import Objective, ObjectiveConfig, Setup
 from nlp_adapt.objectives.checks import require_at_least, require_share
 from nlp_adapt.objectives.statistics import (

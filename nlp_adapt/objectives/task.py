@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nlp_adapt.config import option
-from nlp_adapt.modeling.outputs import IGNORED_LABEL, DomainOutput, Progress
+from nlp_adapt.modeling.outputs import DomainOutput, Progress
+from nlp_adapt.names import IGNORED_LABEL
 from nlp_adapt.objectives.base import SOURCE_SIDE, Objective, ObjectiveConfig
 
 FEW_SHOT_SIDE = frozenset({"few_shot"})

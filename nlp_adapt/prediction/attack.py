@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nlp_adapt.data.batches.encoded import IGNORED_LABEL, EncodedRows
+from nlp_adapt.data.batches.encoded import EncodedRows
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.modeling.perturbation import (
     fgm_perturbation,
@@ -21,6 +21,7 @@ from nlp_adapt.modeling.perturbation import (
     without_dropout,
 )
 from nlp_adapt.modeling.units import MODEL_INPUTS
+from nlp_adapt.names import IGNORED_LABEL
 from nlp_adapt.prediction.predictor import Predictor, autocast, prediction_batches
 
 ATTACKS = ("fgm", "pgd")

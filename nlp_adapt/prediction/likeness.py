@@ -107,14 +107,14 @@ class Likeness:
         """Write the statistics as float32 safetensors, whole or not at all."""
         import torch
 
-        from nlp_adapt.training.saving.run_folder import save_tensors
+        from nlp_adapt.files import write_tensors
 
         tensors = {
             f"{side}.{name}": torch.from_numpy(np.asarray(values, dtype=np.float32))
             for side, domain in self.domains.items()
             for name, values in vars(domain).items()
         }
-        save_tensors(path, tensors)
+        write_tensors(path, tensors)
 
 
 def domain_samples(rows: Mapping[str, EncodedRows], seed: int) -> dict[str, EncodedRows]:

@@ -32,6 +32,7 @@ from nlp_adapt.modeling.features import FeatureTap, output_layer
 from nlp_adapt.modeling.host_memory import keep_freed_memory
 from nlp_adapt.modeling.hub_adapters import fetch_adapters
 from nlp_adapt.modeling.units import MODEL_INPUTS
+from nlp_adapt.names import SEQUENCE_CLASSIFICATION, TOKEN_CLASSIFICATION
 from nlp_adapt.tasks import TASKS, Task
 
 # A batch whose states fit into a processor's cache is read fastest; a GPU wants to be filled.
@@ -260,7 +261,7 @@ def load_predictor(
         reason = str(error).strip().splitlines()[0]
         raise ModelError(f"{model}: cannot be opened as a model ({reason})") from error
     architectures = " ".join(config.architectures or [])
-    kind = "token-classification" if "TokenClass" in architectures else "sequence-classification"
+    kind = TOKEN_CLASSIFICATION if "TokenClass" in architectures else SEQUENCE_CLASSIFICATION
     if "Classification" not in architectures:
         raise ModelError(f"{model}: is not a classification model; train one first.")
     label_names = [config.id2label[index] for index in range(config.num_labels)]

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 from nlp_adapt.data.batches.words import encode_words
 from nlp_adapt.data.reading.conll import split_words
-from nlp_adapt.data.tagging import OUTSIDE, split_tag
+from nlp_adapt.data.tagging import split_tag
+from nlp_adapt.names import OUTSIDE
 
 
 class Entity(NamedTuple):

@@ -7,21 +7,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from nlp_adapt.names import SEQUENCE_CLASSIFICATION, TOKEN_CLASSIFICATION
 from nlp_adapt.privacy import redact
 from nlp_adapt.reporting.escaping import one_line
 from nlp_adapt.reporting.label_free import exported_scores
 
 PIPELINES = {
-    "sequence-classification": "text-classification",
-    "token-classification": "token-classification",
+    SEQUENCE_CLASSIFICATION: "text-classification",
+    TOKEN_CLASSIFICATION: "token-classification",
 }
 # Key in the metrics, the Hub's name of the metric, and what the leaderboard shows.
 METRICS = {
-    "sequence-classification": (
+    SEQUENCE_CLASSIFICATION: (
         ("accuracy", "accuracy", "Accuracy"),
         ("macro_f1", "f1", "Macro F1"),
     ),
-    "token-classification": (
+    TOKEN_CLASSIFICATION: (
         ("f1", "f1", "Span F1"),
         ("precision", "precision", "Precision"),
         ("recall", "recall", "Recall"),

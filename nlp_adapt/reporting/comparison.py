@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nlp_adapt.metrics.comparable import comparable
+from nlp_adapt.names import SEQUENCE_CLASSIFICATION, TOKEN_CLASSIFICATION
 from nlp_adapt.reporting.several import few_shot_rows, remarks
 
 SOURCE_ONLY_FOLDER = "source_only/model"
@@ -43,7 +44,7 @@ class Comparison:
 
 def main_measure(task: str) -> tuple[str, str]:
     """Key and printed name of the number that decides."""
-    return ("f1", "span F1") if task == "token-classification" else ("macro_f1", "macro-F1")
+    return ("f1", "span F1") if task == TOKEN_CLASSIFICATION else ("macro_f1", "macro-F1")
 
 
 def compare(results: Mapping[str, Any], domain: str) -> Comparison | None:
@@ -168,7 +169,7 @@ def _answer(results: Mapping[str, Any]) -> list[str]:
 
 def _stray(results: Mapping[str, Any]) -> list[str]:
     """Where the table's macro-F1 and the comparison's differ, why."""
-    if results["task"] != "sequence-classification":
+    if results["task"] != SEQUENCE_CLASSIFICATION:
         return []
     sides = [results[name]["target"] for name in ("source_only", "adapted")]
     if all(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from nlp_adapt.names import TOKEN_CLASSIFICATION
 from nlp_adapt.reporting.table import MEASURES, Row, layout, percent, points
 
 ERRORS = {
@@ -83,7 +84,7 @@ def error_rows(
 
 
 def _attack_in_words(task: str, attack: Mapping[str, Any]) -> str:
-    units = "words" if task == "token-classification" else "rows"
+    units = "words" if task == TOKEN_CLASSIFICATION else "rows"
     steps = f" in {attack['steps']} steps" if "steps" in attack else ""
     return (
         f"{attack['kind']} moves each row's word embeddings by at most "

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from nlp_adapt.config import Recipe
+from nlp_adapt.names import TOKEN_CLASSIFICATION
 from nlp_adapt.privacy import shareable
 from nlp_adapt.recipe import read_yaml
 from nlp_adapt.reporting.card_metadata import (
@@ -77,7 +78,7 @@ def build_card(results: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
     source = escape((results.get("source") or {}).get("name", "the source"))
     target = escape((results.get("target") or {}).get("name", ""))
     labels = ", ".join(escape(label) for label in results.get("labels", ()))
-    unit = "word" if results["task"] == "token-classification" else "text"
+    unit = "word" if results["task"] == TOKEN_CLASSIFICATION else "text"
     sections = [
         f"---\n{metadata(results, recipe)}\n---",
         f"# {f'{source} to {target}' if target else source}: {escape(results['method'])}",
@@ -178,14 +179,14 @@ def _class_rows(results: Mapping[str, Any]) -> list[list[str]]:
 
 def _usage(results: Mapping[str, Any], adapters: bool) -> str:
     task = results["task"]
-    options = ', aggregation_strategy="first"' if task == "token-classification" else ""
+    options = ', aggregation_strategy="first"' if task == TOKEN_CLASSIFICATION else ""
     last = 'print(model("A sentence of the target domain."))'
     if not adapters:
         return (
             "from transformers import pipeline\n\n"
             f'model = pipeline("{PIPELINES[task]}", model="{PLACE_OF_MODEL}"{options})\n{last}'
         )
-    kind = "TokenClassification" if task == "token-classification" else "SequenceClassification"
+    kind = "TokenClassification" if task == TOKEN_CLASSIFICATION else "SequenceClassification"
     base = json.dumps(one_line(shareable(results["model"])))
     return (
         "from peft import PeftModel\n"
@@ -204,7 +205,7 @@ def _measured(results: Mapping[str, Any]) -> str:
 
 
 def _purpose(task: str) -> str:
-    if task == "token-classification":
+    if task == TOKEN_CLASSIFICATION:
         return "finding the entities named above in it"
     return "sorting it into the labels above"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from nlp_adapt.names import SEQUENCE_CLASSIFICATION, TOKEN_CLASSIFICATION
 from nlp_adapt.reporting.comparison import conclusions, main_measure, method_title
 from nlp_adapt.reporting.label_free import verdict_sentences
 from nlp_adapt.reporting.several import scores_by_domain, side_title
@@ -13,8 +14,8 @@ Row = list[str]
 
 # Columns by task: key in the metrics, name in the table.
 MEASURES = {
-    "sequence-classification": (("accuracy", "accuracy"), ("macro_f1", "macro-F1")),
-    "token-classification": (("f1", "span F1"), ("precision", "precision"), ("recall", "recall")),
+    SEQUENCE_CLASSIFICATION: (("accuracy", "accuracy"), ("macro_f1", "macro-F1")),
+    TOKEN_CLASSIFICATION: (("f1", "span F1"), ("precision", "precision"), ("recall", "recall")),
 }
 MISSING = "-"
 

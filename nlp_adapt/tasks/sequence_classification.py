@@ -6,14 +6,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from nlp_adapt.data.batches.encoded import IGNORED_LABEL, EncodedRows, pack_rows
+from nlp_adapt.data.batches.encoded import EncodedRows, pack_rows
+from nlp_adapt.names import IGNORED_LABEL, SEQUENCE_CLASSIFICATION
 from nlp_adapt.tasks.base import Task
 
 
 class SequenceClassification(Task):
     """One label for each text."""
 
-    name: ClassVar[str] = "sequence-classification"
+    name: ClassVar[str] = SEQUENCE_CLASSIFICATION
     auto_class: ClassVar[str] = "AutoModelForSequenceClassification"
     pipeline_tag: ClassVar[str] = "text-classification"
     main_metric: ClassVar[str] = "macro_f1"

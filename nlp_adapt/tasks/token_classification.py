@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from nlp_adapt.data.batches.encoded import IGNORED_LABEL, EncodedRows
+from nlp_adapt.data.batches.encoded import EncodedRows
 from nlp_adapt.data.batches.words import encode_words, scatter_to_words
-from nlp_adapt.data.labels import label_key
-from nlp_adapt.data.tagging import OUTSIDE, entity_types, repair_bio2
+from nlp_adapt.data.tagging import entity_types, repair_bio2
 from nlp_adapt.errors import DataError
+from nlp_adapt.names import IGNORED_LABEL, OUTSIDE, TOKEN_CLASSIFICATION, label_key
 from nlp_adapt.tasks.base import Task
 
 
@@ -24,7 +24,7 @@ class TokenClassification(Task):
     entity, which is how `pipeline(..., aggregation_strategy="simple")` reads it too.
     """
 
-    name: ClassVar[str] = "token-classification"
+    name: ClassVar[str] = TOKEN_CLASSIFICATION
     auto_class: ClassVar[str] = "AutoModelForTokenClassification"
     pipeline_tag: ClassVar[str] = "token-classification"
     main_metric: ClassVar[str] = "f1"

@@ -11,6 +11,7 @@ from typing import Any
 
 from nlp_adapt.config import AdaptationConfig, nearest
 from nlp_adapt.errors import ConfigError
+from nlp_adapt.launch import process_count
 from nlp_adapt.training.precision import choose_precision
 from nlp_adapt.training.processes import from_main_process
 from nlp_adapt.training.sharding import REQUESTED, requested_sharding
@@ -35,7 +36,7 @@ def make_accelerator(config: AdaptationConfig) -> Any:
     # launcher on its own, all of them training the same model into one folder.
     cpu = not (torch.cuda.is_available() or torch.backends.mps.is_available())
     timeout = timedelta(seconds=config.ddp_timeout)
-    launched = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    launched = process_count() > 1
     if launched and not PartialState._shared_state:
         atexit.register(_part)
     state = PartialState(cpu=cpu, **({"timeout": timeout} if launched else {}))

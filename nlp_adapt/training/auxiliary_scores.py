@@ -16,9 +16,10 @@ from nlp_adapt.data.batches.encoded import (
     to_tensors,
     width_for,
 )
-from nlp_adapt.modeling.outputs import IGNORED_LABEL, Progress
+from nlp_adapt.modeling.outputs import Progress
 from nlp_adapt.modeling.perturbation import without_dropout
 from nlp_adapt.modeling.units import UnitReader
+from nlp_adapt.names import IGNORED_LABEL
 from nlp_adapt.objectives.auxiliary import Auxiliary
 from nlp_adapt.objectives.base import Objective, StepView
 

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nlp_adapt.files import write_folder
 from nlp_adapt.modeling.backbone import load_task_model
 from nlp_adapt.training.evidence import guard
-from nlp_adapt.training.saving.run_folder import RunFolder, save_folder
+from nlp_adapt.training.saving.run_folder import RunFolder
 from nlp_adapt.validators.guard import SOURCE_ONLY
 
 if TYPE_CHECKING:
@@ -47,8 +48,8 @@ def export_twin(folder: RunFolder) -> None:
     Interrupted anywhere, it ends the same when it is done again.
     """
     if not folder.adapted.exists():
-        save_folder(folder.adapted, _copy_of(folder.model))
-    save_folder(folder.model, _copy_of(folder.source_only))
+        write_folder(folder.adapted, _copy_of(folder.model))
+    write_folder(folder.model, _copy_of(folder.source_only))
 
 
 def _copy_of(source: Path) -> Callable[[Path], Any]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from nlp_adapt.data.batches.encoded import EncodedRows
+from nlp_adapt.files import write_json, write_tensors
 from nlp_adapt.methods import METHODS, Stage, selects_best_model
 from nlp_adapt.modeling.backbone import load_task_model
 from nlp_adapt.modeling.freezing import freeze
@@ -31,7 +32,6 @@ from nlp_adapt.training.saving.checkpoint import Checkpoint, CheckpointFolder
 from nlp_adapt.training.saving.continuing import lasting_state
 from nlp_adapt.training.saving.fingerprint import fingerprint
 from nlp_adapt.training.saving.resume import start_or_resume
-from nlp_adapt.training.saving.run_folder import save_tensors, write_json
 from nlp_adapt.training.selection import BestModel
 from nlp_adapt.training.stages import StagedTraining, copies_of_model
 from nlp_adapt.training.unread_options import warn_of_unread
@@ -307,7 +307,7 @@ class Run:
             for name, objective in self.trainer.objectives.items()
             for key, value in lasting_state(objective).items()
         }
-        save_tensors(self.folder.adaptation / "objectives.safetensors", tensors)
+        write_tensors(self.folder.adaptation / "objectives.safetensors", tensors)
 
     def save_domain_statistics(self) -> None:
         """Write where the texts of both domains lie, for `nlp-adapt predict --domain-likeness`."""

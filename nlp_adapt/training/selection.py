@@ -9,7 +9,7 @@ from typing import Any
 
 from safetensors.torch import load_file
 
-from nlp_adapt.training.saving.run_folder import save_tensors, write_json
+from nlp_adapt.files import write_json, write_tensors
 from nlp_adapt.validators import selecting_validator
 
 LOGGER = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ class BestModel:
         if best is not None and best["step"] > step:
             return False
         if self._keep:
-            save_tensors(self._weights, model.state_dict())
+            write_tensors(self._weights, model.state_dict())
             write_json(self._record, {"metric": self.metric, "score": score, "step": step})
         return True
 

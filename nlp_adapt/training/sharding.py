@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.errors import ConfigError
+from nlp_adapt.launch import process_count
 
 REQUESTED = "ACCELERATE_USE_FSDP"
 POLICIES = ("TRANSFORMER_BASED_WRAP", "NO_WRAP")
@@ -40,7 +41,7 @@ def requested_sharding(config: AdaptationConfig) -> Sharding | None:
         ConfigError: If it asks for what a run cannot do.
     """
     launched = _is_set(REQUESTED)
-    if not (launched or config.fsdp) or int(os.environ.get("WORLD_SIZE", "1")) < 2:
+    if not (launched or config.fsdp) or process_count() < 2:
         return None
     if config.torch_compile:
         raise ConfigError("torch_compile does not go with FSDP: turn one of them off.")

@@ -15,6 +15,7 @@ from nlp_adapt.config import AdaptationConfig, Recipe
 from nlp_adapt.data.domain import Domain
 from nlp_adapt.data.streaming import TextStream
 from nlp_adapt.errors import ConfigError, RunError
+from nlp_adapt.files import write_folder
 from nlp_adapt.hub.push import check_push
 from nlp_adapt.methods import selects_best_model, stages_for
 from nlp_adapt.modeling.backbone import load_task_model, load_tokenizer, longest_input
@@ -31,9 +32,8 @@ from nlp_adapt.training.inputs.stream import (
     sample_domain,
 )
 from nlp_adapt.training.run import Run
-from nlp_adapt.training.saving.lock import RunLock
 from nlp_adapt.training.saving.random_state import load_random, random_tensors
-from nlp_adapt.training.saving.run_folder import RunFolder, save_folder
+from nlp_adapt.training.saving.run_folder import RunFolder
 from nlp_adapt.training.scoring import Scorer
 from nlp_adapt.training.stages import needs_target
 from nlp_adapt.validators import selecting_validator
@@ -194,7 +194,7 @@ class AdaptationTrainer:
         if self.args.push_to_hub:
             check_push(self.args, self.model_name)
         accelerator = make_accelerator(self.args)
-        with RunLock(self.folder.path) if accelerator.is_main_process else nullcontext():
+        with self.folder.lock() if accelerator.is_main_process else nullcontext():
             self._accelerator = accelerator
             try:
                 results = Run(self, accelerator).execute(resume)
@@ -326,7 +326,7 @@ class AdaptationTrainer:
             save_task_model(model, folder, merge=self.args.merge_lora)
             self.processing_class.save_pretrained(folder)
 
-        save_folder(path, write)
+        write_folder(path, write)
 
     def _require_model(self) -> Any:
         if self.model is None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.methods import Stage
+from nlp_adapt.names import TOKEN_CLASSIFICATION
 from nlp_adapt.objectives import objective_class
 from nlp_adapt.objectives.dann import RECIPE_WIDE
 
@@ -28,7 +29,7 @@ def unread_options(config: AdaptationConfig, stages: Sequence[Stage]) -> list[st
         if item.default is None  # unset, which leaves it to the recipe
     }
     unread = [name for name, (own, _) in RECIPE_WIDE.items() if own not in read]
-    if config.task != "token-classification":
+    if config.task != TOKEN_CLASSIFICATION:
         unread.append("domain_words")
     return [name for name in unread if getattr(config, name) != defaults[name]]
 

@@ -13,9 +13,10 @@ import pytest
 
 from nlp_adapt.augmentation.row_edits import Corpus, edited_rows, row_edit
 from nlp_adapt.config import ROW_EDITS
-from nlp_adapt.data.domain import SEQUENCE_CLASSIFICATION, TOKEN_CLASSIFICATION, make_dataset
+from nlp_adapt.data.domain import make_dataset
 from nlp_adapt.data.tagging import find_ill_formed
 from nlp_adapt.errors import ConfigError, RunError
+from nlp_adapt.names import SEQUENCE_CLASSIFICATION, TOKEN_CLASSIFICATION
 from nlp_adapt.training.inputs.kept_rows import read_rows, write_rows
 from tests.augmentation.test_infill import model_that_expects
 from tests.objectives.tiny import VOCABULARY, make_tokenizer

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from nlp_adapt.data.batches.encoded import IGNORED_LABEL, budget_batches, collate
+from nlp_adapt.data.batches.encoded import budget_batches, collate
 from nlp_adapt.data.batches.words import (
     encode_words,
     plan_windows,
@@ -20,6 +20,7 @@ from nlp_adapt.data.batches.words import (
     split_into_pieces,
 )
 from nlp_adapt.errors import ConfigError
+from nlp_adapt.names import IGNORED_LABEL
 
 
 def _wordpiece() -> Tokenizer:

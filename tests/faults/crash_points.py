@@ -19,10 +19,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import safetensors.torch
 import torch
 
 from nlp_adapt.training.saving import checkpoint as checkpoint_module
-from nlp_adapt.training.saving import run_folder as run_folder_module
 from nlp_adapt.training.saving.checkpoint import verify
 from tests.training.test_encoders import trainer_for
 
@@ -55,7 +55,7 @@ class Instants:
             plain_sync(handle)
 
         os.fsync = fsync
-        for module in (checkpoint_module, run_folder_module):
+        for module in (checkpoint_module, safetensors.torch):
             module.save_file = self._torn(module.save_file)
 
     def pass_one(self, name):

@@ -15,8 +15,8 @@ from nlp_adapt.training import loop as loop_module
 from nlp_adapt.training.log import RunLog
 from nlp_adapt.training.processes import any_process
 from nlp_adapt.training.saving.checkpoint import CheckpointFolder, verify
-from nlp_adapt.training.saving.lock import RunLock
 from nlp_adapt.training.saving.random_state import load_random, random_tensors
+from nlp_adapt.training.saving.run_folder import RunFolder
 from tests.training.test_encoders import toy_domain, trainer_for
 from tests.training.test_resume import weights
 
@@ -77,7 +77,7 @@ def test_the_command_line_leaves_with_the_code_of_the_signal(
 
 
 def test_a_second_run_in_the_folder_is_refused_until_the_first_ends(tmp_path):
-    with RunLock(tmp_path / "run"):
+    with RunFolder(tmp_path / "run").lock():
         with pytest.raises(
             RunError, match=rf"another run is writing there \(process {os.getpid()}"
         ):
@@ -87,7 +87,7 @@ def test_a_second_run_in_the_folder_is_refused_until_the_first_ends(tmp_path):
 
 
 def _hold_and_die(folder):
-    RunLock(folder).__enter__()
+    RunFolder(folder).lock().__enter__()
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -97,7 +97,7 @@ def test_the_lock_of_a_dead_run_is_free(tmp_path):
     holder.join()
     assert holder.exitcode == -signal.SIGKILL
     assert (tmp_path / ".lock").is_file()
-    with RunLock(tmp_path):
+    with RunFolder(tmp_path).lock():
         assert json.loads((tmp_path / ".lock").read_text())["process"] == os.getpid()
     assert not (tmp_path / ".lock").exists()
 

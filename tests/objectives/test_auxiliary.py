@@ -8,11 +8,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from nlp_adapt.data.batches.encoded import IGNORED_LABEL
 from nlp_adapt.data.batches.pairing import PairedBatches
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.modeling.outputs import Progress
 from nlp_adapt.modeling.units import UnitReader
+from nlp_adapt.names import IGNORED_LABEL
 from nlp_adapt.objectives import AuxiliarySpec, Setup, build_objective
 from nlp_adapt.training.model import AdaptationModel
 from tests.objectives.tiny import make_model, make_rows

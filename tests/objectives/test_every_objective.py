@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from nlp_adapt.config import TASKS, AdaptationConfig
+from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.methods import METHODS, stages_for
 from nlp_adapt.modeling.outputs import Progress
+from nlp_adapt.names import TASKS
 from nlp_adapt.objectives import OBJECTIVES, Objective, Setup, build_objective
 from nlp_adapt.objectives.statistics import select
 from tests.objectives.toy import ToyModel, make_outputs

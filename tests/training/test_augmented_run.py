@@ -14,13 +14,9 @@ import torch
 from safetensors.torch import load_file
 
 from nlp_adapt.config import ROW_EDITS, AdaptationConfig
-from nlp_adapt.data.domain import (
-    SEQUENCE_CLASSIFICATION,
-    TOKEN_CLASSIFICATION,
-    Domain,
-    make_dataset,
-)
+from nlp_adapt.data.domain import Domain, make_dataset
 from nlp_adapt.errors import ConfigError, ModelError
+from nlp_adapt.names import SEQUENCE_CLASSIFICATION, TOKEN_CLASSIFICATION
 from nlp_adapt.reporting.comparison import conclusions
 from nlp_adapt.reporting.table import render
 from nlp_adapt.training import loop as loop_module

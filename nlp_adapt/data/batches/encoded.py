@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-IGNORED_LABEL = -100
+from nlp_adapt.names import IGNORED_LABEL
+
 WIDTH_STEP = 2
 MAX_WIDTHS = 20
 WIDTH_GROWTH = 1.08

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from nlp_adapt.data.batches.encoded import IGNORED_LABEL, EncodedRows
+from nlp_adapt.data.batches.encoded import EncodedRows
 from nlp_adapt.errors import ConfigError
+from nlp_adapt.names import IGNORED_LABEL
 
 OVERLAP = 0.25
 CHUNK = 1000

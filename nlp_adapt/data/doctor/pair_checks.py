@@ -10,14 +10,9 @@ from statistics import median
 
 from nlp_adapt.data.doctor.finding import NOTE, SERIOUS, WARNING, Finding, first, percent, rows_of
 from nlp_adapt.data.doctor.view import DomainView, Rows
-from nlp_adapt.data.labels import (
-    check_source,
-    compare_labels,
-    label_counts,
-    label_key,
-    match_labels,
-)
+from nlp_adapt.data.labels import check_source, compare_labels, label_counts, match_labels
 from nlp_adapt.errors import DataError
+from nlp_adapt.names import SEQUENCE_CLASSIFICATION, label_key
 
 SAMPLE = 2_000
 SERIOUS_LEAK = 0.5
@@ -56,7 +51,7 @@ def check_pair(source: DomainView, target: DomainView, *, labels: bool = True) -
         return
     yield from _lengths(ours, theirs)
     yield from _scripts(ours, theirs)
-    if source.domain.task == "sequence-classification":
+    if source.domain.task == SEQUENCE_CLASSIFICATION:
         yield from _marks(ours, theirs)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from nlp_adapt.data.doctor.finding import NOTE, WARNING, Finding, first, have, percent
 from nlp_adapt.data.doctor.view import DomainView
 from nlp_adapt.data.labels import label_counts
+from nlp_adapt.names import TOKEN_CLASSIFICATION
 
 # Text that was decoded with the wrong encoding somewhere: what UTF-8's bytes look like in Latin-1
 # or Windows-1252.
@@ -115,7 +116,7 @@ def _classes(view: DomainView) -> Iterator[Finding]:
     domain = view.domain
     if "train" not in view.splits or domain.label_names is None:
         return
-    if domain.task == "token-classification":
+    if domain.task == TOKEN_CLASSIFICATION:
         counts = Counter(label_counts(domain))
         what, unit = "entity types", "entities"
     else:

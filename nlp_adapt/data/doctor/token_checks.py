@@ -10,6 +10,7 @@ import numpy as np
 from nlp_adapt.data.batches.words import special_tokens, split_into_pieces
 from nlp_adapt.data.doctor.finding import NOTE, WARNING, Finding, first, percent
 from nlp_adapt.data.doctor.view import DomainView
+from nlp_adapt.names import TOKEN_CLASSIFICATION
 
 SAMPLE = 1_000
 MANY_CUT = 0.1
@@ -22,7 +23,7 @@ def check_tokens(view: DomainView, tokenizer: Any, max_length: int) -> Iterator[
     At most 1,000 rows of the domain are tokenised, evenly spaced, so that a large domain takes no
     longer than a small one; what is counted over a sample is said to be so.
     """
-    if view.domain.task == "token-classification":
+    if view.domain.task == TOKEN_CLASSIFICATION:
         yield from _check_words(view, tokenizer, max_length)
         return
     rows = view.everything.sample(SAMPLE)

@@ -22,6 +22,7 @@ from nlp_adapt.data.reading.files import data_suffix, read_file, read_lines
 from nlp_adapt.data.reading.quarantine import CollectedLines
 from nlp_adapt.data.reading.tables import Table
 from nlp_adapt.errors import DataError
+from nlp_adapt.names import TOKEN_CLASSIFICATION
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,7 @@ class RowFile:
     @cached_property
     def _suffix(self) -> str:
         suffix = data_suffix(self.path) or ""
-        if suffix == ".txt" and self.task == "token-classification":
+        if suffix == ".txt" and self.task == TOKEN_CLASSIFICATION:
             lines = read_lines(self.path, CollectedLines(self.path))
             return ".conll" if looks_like_conll(lines) else suffix
         return suffix

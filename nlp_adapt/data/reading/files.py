@@ -22,6 +22,7 @@ from nlp_adapt.data.reading.conll import looks_like_conll, read_conll
 from nlp_adapt.data.reading.quarantine import BadLines
 from nlp_adapt.data.reading.tables import Table, table_from_items, table_from_records
 from nlp_adapt.errors import DataError
+from nlp_adapt.names import TOKEN_CLASSIFICATION
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".txt", ".conll", ".bio", ".iob")
 
@@ -304,7 +305,7 @@ def _bomb(path: Path, allowed: float) -> str:
 
 
 def _read_txt(path: Path, task: str, bad: BadLines) -> Table:
-    if task == "token-classification" and looks_like_conll(read_lines(path, bad)):
+    if task == TOKEN_CLASSIFICATION and looks_like_conll(read_lines(path, bad)):
         return _read_conll(path, task, bad)
     numbered = list(read_lines(path, bad))
     rows = [f"{path.name}:{number}" for number, _ in numbered]

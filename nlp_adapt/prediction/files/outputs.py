@@ -13,7 +13,8 @@ from typing import Any
 from nlp_adapt.cli import console
 from nlp_adapt.data.reading.chunks import RowFile
 from nlp_adapt.errors import ConfigError, DataError, RunError
-from nlp_adapt.file_lock import FileLock
+from nlp_adapt.files import sole_writer
+from nlp_adapt.launch import is_main_process, process_count, process_index
 from nlp_adapt.prediction.files.parts import Parts, rejected_lines
 from nlp_adapt.prediction.files.reading import Input, open_input
 from nlp_adapt.prediction.files.rows import LabelledRows, key_of
@@ -41,7 +42,7 @@ def to_file(args: argparse.Namespace, load: Callable[[], Predictor]) -> dict[str
     if rejected.resolve() == out.resolve():
         raise ConfigError("--rejected and --out name the same file: choose another name for one.")
     with _lock(out), open_input(args.input, args.input_format) as source:
-        if console.processes() > 1:
+        if process_count() > 1:
             _connect_processes()
         predictor = load()
         suffix = check_format(out, _kind(predictor).suffixes)
@@ -58,8 +59,8 @@ def _label_parts(
     parts: Parts,
 ) -> dict[str, Any]:
     """Label the parts that are not done yet, and join them all."""
-    launched = console.processes() > 1
-    if console.is_main_process():
+    launched = process_count() > 1
+    if is_main_process():
         options = {name: getattr(args, name, None) for name in _PART_OPTIONS}
         config = getattr(getattr(predictor, "task_model", None), "config", None)
         options["commit"] = getattr(config, "_commit_hash", None)
@@ -70,7 +71,7 @@ def _label_parts(
     try:
         rows.run(parts)
         _wait_for_all(launched)
-        return rows.finish(parts) if console.is_main_process() else {}
+        return rows.finish(parts) if is_main_process() else {}
     except DataError:  # the input or the format must change, and no part would be used again
         if not launched:
             parts.discard()
@@ -123,7 +124,7 @@ def _rows(
         suffix,
         args.chunk_rows,
         gzipped=args.out.lower().endswith(".gz"),
-        process=(console.process(), console.processes()),
+        process=(process_index(), process_count()),
     )
     rows.prepare()
     return rows
@@ -161,10 +162,10 @@ def _send(stdout: Any, data: bytes) -> None:
 
 def _lock(out: Path) -> contextlib.AbstractContextManager[Any]:
     """Held by the process that reports, so that no other command writes the same output."""
-    if not console.is_main_process():
+    if not is_main_process():
         return contextlib.nullcontext()
     path = out.with_name(f".{out.name}.lock")
-    return FileLock(path, name=f"--out {out}", writer="command", place="file")
+    return sole_writer(path, name=f"--out {out}", writer="command", place="file")
 
 
 def _connect_processes() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 
 from nlp_adapt.data.domain import Domain
-from nlp_adapt.data.labels import label_key
 from nlp_adapt.errors import ConfigError, DataError
+from nlp_adapt.names import label_key
 from nlp_adapt.training.inputs.auxiliary_entries import FEWEST_ROWS
 from nlp_adapt.training.inputs.few_shot import text_key
 

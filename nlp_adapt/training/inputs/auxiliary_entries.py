@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from nlp_adapt.config import TASKS, AdaptationConfig, nearest
+from nlp_adapt.config import AdaptationConfig, nearest
 from nlp_adapt.errors import ConfigError
+from nlp_adapt.names import TASKS
 from nlp_adapt.recipe import coerce
 
 FEWEST_ROWS = 10

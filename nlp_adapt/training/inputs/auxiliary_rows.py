@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from nlp_adapt.data.batches.encoded import IGNORED_LABEL, EncodedRows
+from nlp_adapt.data.batches.encoded import EncodedRows
 from nlp_adapt.data.batches.words import encode_words
 from nlp_adapt.data.domain import Domain
-from nlp_adapt.data.labels import label_key
 from nlp_adapt.data.reading.conll import split_words
 from nlp_adapt.modeling.backbone import load_tokenizer
+from nlp_adapt.names import IGNORED_LABEL, label_key
 from nlp_adapt.tasks import TASKS, Task
 from nlp_adapt.training.inputs.auxiliary_tasks import AuxiliaryTask
 

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nlp_adapt.data.domain import SEQUENCE_CLASSIFICATION, TOKEN_CLASSIFICATION, make_dataset
+from nlp_adapt.data.domain import make_dataset
 from nlp_adapt.errors import RunError
-from nlp_adapt.training.saving.checkpoint import sync
+from nlp_adapt.files import sync
+from nlp_adapt.names import SEQUENCE_CLASSIFICATION, TOKEN_CLASSIFICATION
 
 FORMAT = 1
 LOGGER = logging.getLogger("nlp_adapt")

@@ -7,9 +7,9 @@ from typing import Any
 
 from nlp_adapt.config import Recipe
 from nlp_adapt.data.domain import Domain
-from nlp_adapt.data.labels import label_key
 from nlp_adapt.data.loading import load_domain
 from nlp_adapt.errors import ConfigError, DataError
+from nlp_adapt.names import label_key
 from nlp_adapt.training.inputs.auxiliary_entries import read_entries
 from nlp_adapt.training.inputs.auxiliary_tasks import read_rows
 from nlp_adapt.training.inputs.domains import distinct

@@ -8,9 +8,10 @@ from typing import Any
 
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.data.batches.encoded import EncodedRows
-from nlp_adapt.data.domain import TOKEN_CLASSIFICATION, Domain, make_dataset
+from nlp_adapt.data.domain import Domain, make_dataset
 from nlp_adapt.data.reading.shards import find_shards
 from nlp_adapt.data.streaming import TextStream
+from nlp_adapt.names import TOKEN_CLASSIFICATION
 
 SAMPLE_TEXTS = 2000
 

@@ -8,7 +8,6 @@ new one is in place and verified.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -23,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from nlp_adapt.errors import RunError
+from nlp_adapt.files import sha256, sync
 from nlp_adapt.training.shards import shard_like
 
 MANIFEST = "manifest.json"
@@ -182,24 +182,6 @@ def verify(path: Path, without: frozenset[str] = frozenset()) -> str | None:
         if file.stat().st_size != expected["bytes"] or sha256(file) != expected["sha256"]:
             return f"{file}: damaged (its SHA-256 differs from the manifest)."
     return None
-
-
-def sha256(path: Path) -> str:
-    """SHA-256 of a file as hex."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def sync(path: Path) -> None:
-    """Flush a file or folder to the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _read(path: Path) -> Checkpoint:

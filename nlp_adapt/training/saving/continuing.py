@@ -12,9 +12,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from nlp_adapt.augmentation.token_fills import TokenInfiller, TokenTermSwapper
-from nlp_adapt.data.labels import label_key
 from nlp_adapt.errors import ModelError
 from nlp_adapt.modeling.backbone import load_task_model
+from nlp_adapt.names import label_key
 from nlp_adapt.objectives.teacher import EmaTeacher
 from nlp_adapt.tasks import TASKS, Task
 

@@ -7,9 +7,10 @@ import logging
 from typing import Any
 
 from nlp_adapt.errors import RunError
+from nlp_adapt.files import write_json
 from nlp_adapt.training.saving.checkpoint import Checkpoint, CheckpointFolder
 from nlp_adapt.training.saving.fingerprint import differences
-from nlp_adapt.training.saving.run_folder import RunFolder, write_json
+from nlp_adapt.training.saving.run_folder import RunFolder
 
 LOGGER = logging.getLogger("nlp_adapt")
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
-from torch import Tensor
-
 from nlp_adapt.errors import RunError
-from nlp_adapt.training.saving.checkpoint import sync
+from nlp_adapt.files import sole_writer
+
+LOCK_FILE = ".lock"
 
 
 class RunFolder:
@@ -61,6 +60,15 @@ class RunFolder:
                 "resume to continue it, or choose another folder."
             )
 
+    def lock(self) -> AbstractContextManager[None]:
+        """Inside, no other run may write to the folder.
+
+        Raises:
+            RunError: If another run does, or the folder cannot be written.
+        """
+        name = f"output_dir {self.path}"
+        return sole_writer(self.path / LOCK_FILE, name=name, writer="run", place="folder")
+
     def claim(self, *, overwrite: bool, resume: bool) -> None:
         """Make the folder ready for a run.
 
@@ -87,35 +95,3 @@ class RunFolder:
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON so that the file is either the old or the new one, whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staged = path.with_name(f".{path.name}.staged")
-    staged.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    sync(staged)
-    os.replace(staged, path)
-
-
-def save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Write tensors as safetensors, so that the file is either the old or the new one, whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staged = path.with_name(f".{path.name}.staged")
-    # Clones part tensors that share memory, which safetensors refuses.
-    save_file({key: value.detach().cpu().clone() for key, value in tensors.items()}, staged)
-    sync(staged)
-    os.replace(staged, path)
-
-
-def save_folder(path: Path, write: Any) -> None:
-    """Let `write(folder)` fill a staging folder, then put it in place of `path` at once."""
-    staged = path.with_name(f".{path.name}.staged")
-    shutil.rmtree(staged, ignore_errors=True)
-    staged.mkdir(parents=True)
-    write(staged)
-    for file in [*(file for file in staged.rglob("*") if file.is_file()), staged]:
-        sync(file)
-    if path.exists():
-        shutil.rmtree(path)
-    os.rename(staged, path)
