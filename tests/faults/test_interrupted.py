@@ -87,8 +87,8 @@ def test_a_second_run_in_the_folder_is_refused_until_the_first_ends(tmp_path):
 
 
 def _hold_and_die(folder):
-    RunFolder(folder).lock().__enter__()
-    os.kill(os.getpid(), signal.SIGKILL)
+    with RunFolder(folder).lock():
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_the_lock_of_a_dead_run_is_free(tmp_path):
