@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 # Before any library is imported: no test reaches the network, even where a library would like to.
@@ -16,25 +15,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
-POSITIVE = ("good", "great", "lovely", "superb", "happy", "brilliant", "charming", "excellent")
-NEGATIVE = ("bad", "awful", "dull", "boring", "sad", "terrible", "ugly", "poor")
-SOURCE_WORDS = ("film", "actor", "scene", "plot", "director", "cinema", "script", "music")
-TARGET_WORDS = ("phone", "battery", "flight", "queue", "coffee", "train", "update", "screen")
-FILLER = ("the", "a", "was", "is", "and", "very", "so", "with", "this", "my", "really", "it")
+from tests.helpers.toy_texts import FILLER, NEGATIVE, POSITIVE, SOURCE_WORDS, TARGET_WORDS, toy_rows
+
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-
-
-def toy_rows(domain_words: tuple[str, ...], count: int, seed: int) -> list[tuple[str, str]]:
-    """Texts whose label a single word gives away, with words of one domain around it."""
-    rng = random.Random(seed)
-    rows = []
-    for index in range(count):
-        label = "positive" if index % 2 else "negative"
-        telling = rng.choice(POSITIVE if label == "positive" else NEGATIVE)
-        words = rng.sample(FILLER, 3) + rng.sample(domain_words, 2) + [telling]
-        rng.shuffle(words)
-        rows.append((" ".join(words), label))
-    return rows
 
 
 @pytest.fixture(scope="session")
@@ -100,6 +83,30 @@ def toy_target_jsonl(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "".join(json.dumps({"text": text, "label": label}) + "\n" for text, label in rows)
     )
     return path
+
+
+@pytest.fixture(scope="session")
+def train_words(
+    tiny_model_dir: Path, toy_source_csv: Path, toy_target_jsonl: Path
+) -> Sequence[object]:
+    """`nlp-adapt train` on the toy domain, without an output folder."""
+    return (
+        *("train", "--model", tiny_model_dir, "--source", toy_source_csv),
+        *("--target", toy_target_jsonl, "--target-test", toy_target_jsonl),
+        *("--max-steps", 4, "--per-device-train-batch-size", 8, "--learning-rate", "1e-3"),
+        *("--precision", "fp32", "--max-length", 32, "--logging-steps", 1, "--disable-tqdm"),
+        *("--method", "dann", "--options.dann.lambda_max", 0.5),
+    )
+
+
+@pytest.fixture(scope="session")
+def toy_run(train_words: Sequence[object], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run."""
+    from nlp_adapt.cli import main
+
+    folder = tmp_path_factory.mktemp("runs") / "toy"
+    assert main([str(word) for word in (*train_words, "--output-dir", folder)]) == 0
+    return folder
 
 
 @pytest.fixture

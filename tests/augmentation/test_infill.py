@@ -23,17 +23,13 @@ from nlp_adapt.modeling.masked_lm import (
     pretrained_language_model,
 )
 from nlp_adapt.modeling.mlm_head import fresh_mlm_head
-from tests.objectives.tiny import SIZES, VOCABULARY, make_model, make_tokenizer
-
-
-def model_that_expects(*words: str) -> MaskedLanguageModel:
-    """A language model that, by its output bias alone, expects these words, the first one most."""
-    encoder = make_model(dropout=0.0).bert
-    head = fresh_mlm_head(encoder)
-    with torch.no_grad():
-        for number, word in enumerate(words):
-            head.bias[VOCABULARY.index(word)] = 30.0 - 2.0 * number
-    return MaskedLanguageModel(encoder.eval(), head)
+from tests.helpers.tiny_batches import (
+    SIZES,
+    VOCABULARY,
+    make_model,
+    make_tokenizer,
+    model_that_expects,
+)
 
 
 def worded(*texts: str) -> list[WordedText]:

@@ -18,8 +18,7 @@ from nlp_adapt.data.tagging import find_ill_formed
 from nlp_adapt.errors import ConfigError, RunError
 from nlp_adapt.names import SEQUENCE_CLASSIFICATION, TOKEN_CLASSIFICATION
 from nlp_adapt.training.inputs.kept_rows import read_rows, write_rows
-from tests.augmentation.test_infill import model_that_expects
-from tests.objectives.tiny import VOCABULARY, make_tokenizer
+from tests.helpers.tiny_batches import VOCABULARY, make_tokenizer, model_that_expects
 
 NAMES = ("negative", "positive")
 TAGS = ("O", "B-LOC", "I-LOC", "B-PER", "I-PER")

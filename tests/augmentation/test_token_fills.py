@@ -19,8 +19,7 @@ from nlp_adapt.objectives import build_objective
 from nlp_adapt.objectives.base import Setup
 from nlp_adapt.objectives.views import select_side
 from nlp_adapt.training.saving.continuing import continue_objective, lasting_state
-from tests.augmentation.test_infill import model_that_expects
-from tests.objectives.tiny import (
+from tests.helpers.tiny_batches import (
     SIZES,
     VOCABULARY,
     make_batch,
@@ -29,6 +28,7 @@ from tests.objectives.tiny import (
     make_setup,
     make_tokenizer,
     make_view,
+    model_that_expects,
 )
 
 WORD = {token: index for index, token in enumerate(VOCABULARY)}

@@ -9,7 +9,7 @@ from nlp_adapt.config import Recipe
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.recipe import dump_recipe, load_recipe
 from nlp_adapt.training.inputs.recipe_domains import sources_of, targets_of
-from tests.conftest import FILLER, SOURCE_WORDS, TARGET_WORDS, toy_rows
+from tests.helpers.toy_texts import FILLER, SOURCE_WORDS, TARGET_WORDS, toy_rows
 
 
 @pytest.fixture

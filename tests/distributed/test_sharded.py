@@ -13,9 +13,10 @@ import transformers
 from safetensors.torch import load_file
 
 from nlp_adapt.training.saving.checkpoint import verify
-from tests.distributed.scenarios import run, stopped_early
-from tests.distributed.sharded_scenarios import DRAWING, RUNS
-from tests.distributed.test_two_processes import ROOT, launch, seen, weights
+from tests.helpers.distributed.launching import ROOT, launch, seen
+from tests.helpers.distributed.scenarios import run, stopped_early
+from tests.helpers.distributed.sharded_scenarios import DRAWING, RUNS
+from tests.helpers.interruptions import weights
 
 pytestmark = pytest.mark.distributed
 
@@ -25,7 +26,7 @@ def two(tmp_path_factory):
     """The folder of all scenarios, run in two processes."""
     folder = tmp_path_factory.mktemp("sharded")
     stopped_early(folder / "from_one", 1, stop_at=1)
-    launch("tests.distributed.sharded_scenarios", folder)
+    launch("tests.helpers.distributed.sharded_scenarios", folder)
     return folder
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.distributed import streamed
-from tests.distributed.test_two_processes import launch
+from tests.helpers.distributed import streamed
+from tests.helpers.distributed.launching import launch
 
 pytestmark = pytest.mark.distributed
 
@@ -22,7 +22,7 @@ def test_shards_of_unequal_length_in_two_processes(tmp_path, monkeypatch):
     streamed.write_shards(tmp_path / "shards")
     shards = tmp_path / "shards"
     assert streamed.train(tmp_path / "stopped", shards, 1, stop_at=11)[0] is None
-    launch("tests.distributed.streamed", tmp_path, timeout=240)  # a hang is a failure
+    launch("tests.helpers.distributed.streamed", tmp_path, timeout=240)  # a hang is a failure
     processes = [json.loads((tmp_path / f"process{n}.json").read_text()) for n in (0, 1)]
     results, alone = streamed.train(tmp_path / "one", shards, 1)
 

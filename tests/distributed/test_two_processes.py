@@ -1,64 +1,32 @@
 """Two processes on gloo end like one."""
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
-from tests.distributed.scenarios import (
+from tests.helpers.distributed.launching import launch, seen
+from tests.helpers.distributed.scenarios import (
     EVALUATION_ROWS,
     RUNS,
     evaluation_scores,
     run,
     stopped_early,
 )
+from tests.helpers.interruptions import weights
 
 pytestmark = pytest.mark.distributed
-ROOT = Path(__file__).parents[2]
-
-
-def launch(*words, code=0, timeout=300):
-    """Run a module in two processes."""
-    command = (sys.executable, "-m", "torch.distributed.run", "--standalone")
-    done = subprocess.run(
-        [*command, "--nproc_per_node", "2", "-m", *map(str, words)],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
-    assert (done.returncode == 0) == (code == 0), done.stderr[-4000:]
-    return done
 
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory):
     """The folder of all scenarios, run in two processes."""
     folder = tmp_path_factory.mktemp("two")
-    launch("tests.distributed.scenarios", folder)
+    launch("tests.helpers.distributed.scenarios", folder)
     return folder
-
-
-def seen(folder, process=0):
-    return json.loads((folder / f"process{process}.json").read_text())
-
-
-def weights(folder):
-    run_folder = folder / "run"
-    return {
-        **load_file(run_folder / "model" / "model.safetensors"),
-        **load_file(run_folder / "adaptation" / "objectives.safetensors"),
-    }
 
 
 @pytest.mark.parametrize("name", [name for name in RUNS if name != "masks_first"])
@@ -156,7 +124,7 @@ def test_a_run_goes_on_with_another_number_of_processes(two, tmp_path):
 @pytest.mark.parametrize("number", ["KILL", "STOP"])
 def test_a_dead_or_silent_process_ends_the_run_with_its_place(tmp_path, number):
     started = time.monotonic()
-    done = launch("tests.distributed.lost_process", tmp_path, number, code=1)
+    done = launch("tests.helpers.distributed.lost_process", tmp_path, number, code=1)
     assert time.monotonic() - started < 120
     assert re.search(r"process 0 lost another process after step [12] ", done.stderr) or (
         number == "KILL" and "Signal 9" in done.stderr

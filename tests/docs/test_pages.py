@@ -13,8 +13,7 @@ from nlp_adapt.cli.parser import COMMANDS
 from nlp_adapt.config import Recipe
 from nlp_adapt.methods import METHODS
 from nlp_adapt.objectives import OBJECTIVES
-from tests.conftest import SOURCE_WORDS, TARGET_WORDS
-from tests.recipes.test_recipes import conll
+from tests.helpers.toy_texts import SOURCE_WORDS, TARGET_WORDS, conll
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

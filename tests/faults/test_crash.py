@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 def outcomes(folder, *points):
     """What `crash_points` has found for the given instants, or for all of them."""
     subprocess.run(
-        [sys.executable, "-m", "tests.faults.crash_points", str(folder), *map(str, points)],
+        [sys.executable, "-m", "tests.helpers.crash_points", str(folder), *map(str, points)],
         cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
         check=True,

@@ -11,14 +11,13 @@ import pytest
 import torch
 
 from nlp_adapt.errors import RunError, RunStopped
-from nlp_adapt.training import loop as loop_module
 from nlp_adapt.training.log import RunLog
 from nlp_adapt.training.processes import any_process
 from nlp_adapt.training.saving.checkpoint import CheckpointFolder, verify
 from nlp_adapt.training.saving.random_state import load_random, random_tensors
 from nlp_adapt.training.saving.run_folder import RunFolder
-from tests.training.test_encoders import toy_domain, trainer_for
-from tests.training.test_resume import weights
+from tests.helpers.interruptions import signal_at, weights
+from tests.helpers.trainers import toy_domain, trainer_for
 
 OPTIONS = {
     "compare_source_only": False,
@@ -26,18 +25,6 @@ OPTIONS = {
     "discriminator_dropout": 0.3,
     "data_doctor": "off",
 }
-
-
-def signal_at(monkeypatch, step, number=signal.SIGTERM):
-    """Send this process a signal while it works on a step."""
-    original = loop_module.StageLoop._forward_backward
-
-    def signalled(self, batches):
-        if self.step == step:
-            os.kill(os.getpid(), number)
-        return original(self, batches)
-
-    monkeypatch.setattr(loop_module.StageLoop, "_forward_backward", signalled)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])

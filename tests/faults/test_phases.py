@@ -7,8 +7,8 @@ import torch
 
 from nlp_adapt.training import scoring
 from nlp_adapt.training.saving.checkpoint import CheckpointFolder
-from tests.training.test_encoders import trainer_for
-from tests.training.test_resume import InterruptedRunError, crash_after, weights
+from tests.helpers.interruptions import InterruptedRunError, crash_after, weights
+from tests.helpers.trainers import trainer_for
 
 # 24 source rows: three steps are an epoch.
 OPTIONS = {

@@ -9,8 +9,8 @@ from safetensors.torch import load_file
 from nlp_adapt.errors import RunStopped
 from nlp_adapt.training import loop as loop_module
 from nlp_adapt.training import trainer as trainer_module
-from tests.faults.test_interrupted import signal_at
-from tests.training.test_encoders import trainer_for
+from tests.helpers.interruptions import signal_at
+from tests.helpers.trainers import trainer_for
 
 OPTIONS = {
     "compare_source_only": False,

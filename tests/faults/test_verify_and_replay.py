@@ -9,7 +9,7 @@ import torch
 
 from nlp_adapt.objectives.task import TaskLoss
 from nlp_adapt.training import loop as loop_module
-from tests.faults.test_interrupted import signal_at
+from tests.helpers.interruptions import signal_at
 
 
 @pytest.fixture(scope="module")

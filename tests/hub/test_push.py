@@ -11,8 +11,8 @@ from huggingface_hub import ModelCard
 
 from nlp_adapt.errors import ConfigError, RunError
 from nlp_adapt.hub.push import push_run
-from tests.hub.conftest import Client
-from tests.hub.loopback import TOKEN, LoopbackHub
+from tests.helpers.hub_client import Client
+from tests.helpers.loopback import TOKEN, LoopbackHub
 
 COMMIT = r"POST /api/models/me/model/commit/"
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from huggingface_hub import ModelCard
 
-from tests.hub.conftest import Client, client_environment
-from tests.hub.loopback import TOKEN, LoopbackHub
+from tests.helpers.hub_client import Client, client_environment
+from tests.helpers.loopback import TOKEN, LoopbackHub
 
 Words = Callable[..., Sequence[object]]
 

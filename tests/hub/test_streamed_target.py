@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import TARGET_WORDS, toy_rows
-from tests.hub.conftest import Client
-from tests.hub.loopback import LoopbackHub
+from tests.helpers.hub_client import Client
+from tests.helpers.loopback import LoopbackHub
+from tests.helpers.toy_texts import TARGET_WORDS, toy_rows
 
 SIZES = (13, 1, 30)
 

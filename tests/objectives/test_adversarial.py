@@ -15,7 +15,7 @@ from nlp_adapt.modeling.units import UnitReader
 from nlp_adapt.objectives import Setup, build_objective
 from nlp_adapt.objectives.base import StepView
 from nlp_adapt.objectives.statistics import select
-from tests.objectives.toy import ToyDomains, ToyModel, make_outputs
+from tests.helpers.toy_problem import ToyDomains, ToyModel, make_outputs
 
 HALF = Progress(5, 10)
 STRENGTH = 2.0 / (1.0 + math.exp(-5.0)) - 1.0

@@ -28,7 +28,7 @@ from nlp_adapt.prediction.attack import Attack, attacked_logits, damage
 from nlp_adapt.prediction.ensembles import EnsemblePredictor
 from nlp_adapt.prediction.predictor import Predictor
 from nlp_adapt.tasks import TASKS
-from tests.objectives.tiny import (
+from tests.helpers.tiny_batches import (
     make_batch,
     make_model,
     make_rows,

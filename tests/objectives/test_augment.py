@@ -25,7 +25,7 @@ from nlp_adapt.augmentation.word_edits import (
     word_counts,
 )
 from nlp_adapt.errors import ConfigError
-from tests.objectives.tiny import VOCABULARY, make_batch, make_tokenizer
+from tests.helpers.tiny_batches import VOCABULARY, make_batch, make_tokenizer
 
 
 @pytest.mark.parametrize("kind", TOKEN_EDITS)

@@ -15,7 +15,7 @@ from nlp_adapt.modeling.units import UnitReader
 from nlp_adapt.names import IGNORED_LABEL
 from nlp_adapt.objectives import AuxiliarySpec, Setup, build_objective
 from nlp_adapt.training.model import AdaptationModel
-from tests.objectives.tiny import make_model, make_rows
+from tests.helpers.tiny_batches import make_model, make_rows
 
 STARS = AuxiliarySpec("stars", 5, weight=0.7, column=1)
 TOPIC = AuxiliarySpec("topic", 3, side="auxiliary/topic", weight=0.4, share=0.5)

@@ -12,7 +12,7 @@ from torch import nn
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.modeling.outputs import Progress
 from nlp_adapt.objectives import Setup, build_objective
-from tests.objectives.toy import ToyModel, make_outputs
+from tests.helpers.toy_problem import ToyModel, make_outputs
 
 HALF = Progress(5, 10)
 STRENGTH = 2.0 / (1.0 + math.exp(-5.0)) - 1.0

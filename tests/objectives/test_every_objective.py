@@ -14,7 +14,7 @@ from nlp_adapt.modeling.outputs import Progress
 from nlp_adapt.names import TASKS
 from nlp_adapt.objectives import OBJECTIVES, Objective, Setup, build_objective
 from nlp_adapt.objectives.statistics import select
-from tests.objectives.toy import ToyModel, make_outputs
+from tests.helpers.toy_problem import ToyModel, make_outputs
 
 # Objectives that read units alone; the others take their own view of the text.
 ON_UNITS = [name for name, kind in OBJECTIVES.items() if kind.losses is not Objective.losses]

@@ -10,7 +10,7 @@ from functools import cache
 
 import pytest
 
-from tests.objectives.toy import train_on_toy
+from tests.helpers.toy_problem import train_on_toy
 
 SEEDS = (0, 1, 2)
 WARM = {"source_steps": 60, "steps": 100}

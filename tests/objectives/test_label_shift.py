@@ -18,7 +18,7 @@ from nlp_adapt.objectives.label_shift import (
     importance_weights,
     joint_distribution,
 )
-from tests.objectives.toy import make_outputs
+from tests.helpers.toy_problem import make_outputs
 
 CLASSES = 4
 

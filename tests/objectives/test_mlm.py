@@ -16,7 +16,7 @@ from nlp_adapt.modeling.word_pieces import WordPieces
 from nlp_adapt.objectives import build_objective
 from nlp_adapt.objectives.mlm import mask_tokens
 from nlp_adapt.objectives.views import select_side
-from tests.objectives.tiny import (
+from tests.helpers.tiny_batches import (
     SIZES,
     VOCABULARY,
     make_batch,

@@ -14,8 +14,8 @@ from nlp_adapt.modeling.outputs import DomainOutput, Progress
 from nlp_adapt.objectives import OBJECTIVES, Objective, Setup, build_objective
 from nlp_adapt.objectives.dann import domain_loss
 from nlp_adapt.objectives.statistics import shares
-from tests.objectives.tiny import make_batch, make_model, make_setup, make_view
-from tests.objectives.toy import ToyModel
+from tests.helpers.tiny_batches import make_batch, make_model, make_setup, make_view
+from tests.helpers.toy_problem import ToyModel
 
 PROGRESS = Progress(5, 10)
 # Of two sources and two targets; the second target has a single unit here.

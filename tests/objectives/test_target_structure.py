@@ -10,7 +10,7 @@ import torch
 
 from nlp_adapt.modeling.outputs import Progress
 from nlp_adapt.objectives import Setup, build_objective
-from tests.objectives.toy import make_outputs
+from tests.helpers.toy_problem import make_outputs
 
 NOW = Progress(3, 10)
 SETUP = Setup(features=6, num_labels=3, label_counts=torch.tensor([6.0, 3.0, 1.0]))

@@ -23,8 +23,8 @@ from nlp_adapt.objectives.self_training import (
 from nlp_adapt.objectives.teacher import EmaTeacher
 from nlp_adapt.objectives.views import select_side
 from nlp_adapt.training.model import AdaptationModel
-from tests.objectives.tiny import make_batch, make_model, make_setup, make_view
-from tests.objectives.toy import make_outputs, train_on_toy
+from tests.helpers.tiny_batches import make_batch, make_model, make_setup, make_view
+from tests.helpers.toy_problem import make_outputs, train_on_toy
 
 
 def test_teacher_follows_the_student_by_the_ema_formula():

@@ -11,7 +11,7 @@ from nlp_adapt.errors import ConfigError
 from nlp_adapt.methods import METHODS, stages_for
 from nlp_adapt.recipe import load_recipe
 from nlp_adapt.training.trainer import AdaptationTrainer
-from tests.conftest import FILLER, SOURCE_WORDS, TARGET_WORDS
+from tests.helpers.toy_texts import SOURCE_WORDS, TARGET_WORDS, conll
 
 ROOT = Path(__file__).parents[2]
 RECIPES = sorted(
@@ -19,18 +19,6 @@ RECIPES = sorted(
 )
 TAGGING = "token-classification"
 HAS_POT = importlib.util.find_spec("ot") is not None
-
-
-def conll(words, sentences=24):
-    """Sentences with one entity each, of three types in turn."""
-    lines = []
-    for number in range(sentences):
-        kind = ("PER", "LOC", "ORG")[number % 3]
-        name = words[number % len(words)]
-        filler = [FILLER[(number * 5 + i) % len(FILLER)] for i in range(4)]
-        lines += [f"{filler[0]} O", f"{filler[1]} O", f"{name} B-{kind}", f"{kind} I-{kind}"]
-        lines += [f"{filler[2]} O", f"{filler[3]} O", ""]
-    return "\n".join(lines) + "\n"
 
 
 @pytest.fixture(scope="session")

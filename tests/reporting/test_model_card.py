@@ -15,7 +15,7 @@ from nlp_adapt.errors import RunError
 from nlp_adapt.recipe import dump_recipe
 from nlp_adapt.reporting.card_metadata import hub_datasets
 from nlp_adapt.reporting.model_card import build_card, escape, looks_like_hub_id, write_card
-from tests.hub.card_checker import metadata_errors
+from tests.helpers.card_checker import metadata_errors
 
 HOSTILE = "a\n---\nlicense: mit\n# <script>alert(1)</script> | `x` [click](http://evil.example)"
 

@@ -14,8 +14,8 @@ from nlp_adapt.modeling.mlm_head import load_mlm_head
 from nlp_adapt.prediction.predictor import load_predictor
 from nlp_adapt.recipe import load_recipe
 from nlp_adapt.training.saving.checkpoint import CheckpointFolder, verify
-from tests.training.test_encoders import trainer_for
-from tests.training.tiny import tiny_model
+from tests.helpers.tiny_encoders import tiny_model
+from tests.helpers.trainers import trainer_for
 
 CLASSES = ("AutoModelForSequenceClassification", ["a", "b"])
 

@@ -6,7 +6,7 @@ import pytest
 
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.recipe import MAX_RECIPE_BYTES, load_recipe
-from tests.training.test_encoders import trainer_for
+from tests.helpers.trainers import trainer_for
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import pytest
 
 from nlp_adapt.cli import train
-from tests.training.test_encoders import trainer_for
+from tests.helpers.trainers import trainer_for
 
 CANARY = "hf_" + "CanaryCanaryCanary0123456789"
 

@@ -9,7 +9,6 @@ import pytest
 from datasets import ClassLabel, Dataset, Features, List, Value
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_taggers import FAMILIES, TAGS, tagger
 from transformers import pipeline
 
 from nlp_adapt.data.tagging import find_ill_formed
@@ -18,6 +17,7 @@ from nlp_adapt.prediction.predictor import Predictor
 from nlp_adapt.prediction.tagged_text import tag_texts, tag_words
 from nlp_adapt.tasks import TASKS
 from nlp_adapt.tasks.token_classification import TokenClassification
+from tests.helpers.tiny_taggers import FAMILIES, TAGS, tagger
 
 
 def labelled(

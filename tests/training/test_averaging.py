@@ -11,9 +11,9 @@ from nlp_adapt.training import loop as loop_module
 from nlp_adapt.training import stages as stages_module
 from nlp_adapt.training.averaging import WeightAverage
 from nlp_adapt.training.selection import BestModel
-from tests.training.test_encoders import trainer_for
-from tests.training.test_lora import lora_trainer, saved_base
-from tests.training.test_resume import InterruptedRunError, crash_after, weights
+from tests.helpers.adapters import lora_trainer, saved_base
+from tests.helpers.interruptions import InterruptedRunError, crash_after, weights
+from tests.helpers.trainers import trainer_for
 
 OPTIONS = {
     "ema_decay": 0.6,

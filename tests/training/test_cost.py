@@ -13,7 +13,7 @@ from nlp_adapt.errors import RunError
 from nlp_adapt.training import accelerator as accelerator_module
 from nlp_adapt.training import cost as cost_module
 from nlp_adapt.training.pace import can_be_measured
-from tests.training.test_encoders import trainer_for
+from tests.helpers.trainers import trainer_for
 
 OPTIONS = {"data_doctor": "off"}
 

@@ -11,8 +11,8 @@ from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.modeling.dropout import dropout
 from nlp_adapt.training.encoder_modes import dropout_mode, prepare_encoder
-from tests.training.test_encoders import trainer_for
-from tests.training.tiny import ARCHITECTURES, tiny_model
+from tests.helpers.tiny_encoders import ARCHITECTURES, tiny_model
+from tests.helpers.trainers import trainer_for
 
 OPTIONS = {"compare_source_only": False, "data_doctor": "off", "discriminator_dropout": 0.0}
 

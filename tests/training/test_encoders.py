@@ -9,45 +9,11 @@ import torch
 import transformers
 
 from nlp_adapt.config import DOMAIN_FEATURES, AdaptationConfig
-from nlp_adapt.data.domain import Domain, make_dataset
 from nlp_adapt.errors import ConfigError, RunError
 from nlp_adapt.modeling.features import FeatureTap
 from nlp_adapt.training.trainer import AdaptationTrainer
-from tests.training.tiny import ARCHITECTURES, WORDS, tiny_model, tiny_tokenizer
-
-NAMES = ("negative", "positive")
-
-
-def toy_domain(name, first_word, rows=24, labelled=True):
-    texts = [f"{WORDS[first_word + i % 7]} {WORDS[i % 2]} {WORDS[20 + i % 5]}" for i in range(rows)]
-    labels = [i % 2 for i in range(rows)]
-    places = [f"{name}:{i}" for i in range(rows)]
-    dataset = make_dataset(
-        "sequence-classification", texts, places, labels if labelled else None, NAMES
-    )
-    if not labelled:
-        return Domain(name, "sequence-classification", unlabelled=dataset)
-    return Domain(name, "sequence-classification", train=dataset, test=dataset.select(range(9)))
-
-
-def trainer_for(tmp_path, architecture="bert", **options):
-    defaults = {
-        "method": "dann",
-        "output_dir": str(tmp_path / "run"),
-        "precision": "fp32",
-        "max_steps": 2,
-        "per_device_train_batch_size": 4,
-        "disable_tqdm": True,
-        "logging_steps": 1,
-    }
-    model = tiny_model(architecture)
-    return AdaptationTrainer(
-        model,
-        AdaptationConfig(**{**defaults, **options}),
-        toy_domain("reviews", 30),
-        toy_domain("tweets", 50),
-        processing_class=tiny_tokenizer(),
-    )
+from tests.helpers.tiny_encoders import ARCHITECTURES, tiny_model, tiny_tokenizer
+from tests.helpers.trainers import toy_domain, trainer_for
 
 
 @pytest.mark.parametrize("architecture", sorted(ARCHITECTURES))

@@ -16,7 +16,7 @@ from nlp_adapt.prediction.likeness import load_likeness
 from nlp_adapt.training import fall_back as fall_back_module
 from nlp_adapt.training import run as run_module
 from nlp_adapt.validators.guard import Verdict
-from tests.training.test_encoders import toy_domain, trainer_for
+from tests.helpers.trainers import toy_domain, trainer_for
 
 OPTIONS = {"data_doctor": "off", "validation_fraction": 0.3}
 

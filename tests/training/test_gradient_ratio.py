@@ -18,9 +18,8 @@ from nlp_adapt.objectives.dann import AdversarialObjective
 from nlp_adapt.training import loop as loop_module
 from nlp_adapt.training.gradient_ratio import LARGEST, can_measure, why_unmeasured, with_ratios
 from nlp_adapt.training.model import AdaptationModel
-from tests.training.test_encoders import trainer_for
-from tests.training.test_one_step import random_rows
-from tests.training.tiny import tiny_model, tiny_tokenizer
+from tests.helpers.tiny_encoders import random_rows, tiny_model, tiny_tokenizer
+from tests.helpers.trainers import trainer_for
 
 ADVERSARIES = sorted(
     {name for name, kind in OBJECTIVES.items() if issubclass(kind, AdversarialObjective)} | {"daln"}

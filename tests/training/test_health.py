@@ -17,9 +17,8 @@ from nlp_adapt.objectives.dann import AdversarialObjective, Dann
 from nlp_adapt.training.health import AdversaryHealth, judge_adversary, length_probe
 from nlp_adapt.training.model import AdaptationModel
 from nlp_adapt.training.self_test import self_test
-from tests.training.test_encoders import trainer_for
-from tests.training.test_one_step import random_rows
-from tests.training.tiny import tiny_model, tiny_tokenizer
+from tests.helpers.tiny_encoders import random_rows, tiny_model, tiny_tokenizer
+from tests.helpers.trainers import trainer_for
 
 ADVERSARIES = sorted(n for n, kind in OBJECTIVES.items() if issubclass(kind, AdversarialObjective))
 

@@ -13,9 +13,9 @@ from nlp_adapt.prediction.predictor import load_predictor
 from nlp_adapt.training import trainer as trainer_module
 from nlp_adapt.training.saving.random_state import random_tensors
 from nlp_adapt.training.trainer import AdaptationTrainer
-from tests.training.test_encoders import toy_domain, trainer_for
-from tests.training.test_lora import logits, lora_trainer, saved_base, stirred
-from tests.training.tiny import tiny_model, tiny_tokenizer
+from tests.helpers.adapters import logits, lora_trainer, saved_base, stirred
+from tests.helpers.tiny_encoders import tiny_model, tiny_tokenizer
+from tests.helpers.trainers import toy_domain, trainer_for
 
 QUICK = {"precision": "fp32", "max_steps": 1, "disable_tqdm": True, "data_doctor": "off",
          "per_device_train_batch_size": 4, "eval_strategy": "no"}  # fmt: skip

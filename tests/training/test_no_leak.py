@@ -5,7 +5,7 @@ import gc
 import torch
 
 from nlp_adapt.training.loop import StageLoop
-from tests.training.test_encoders import trainer_for
+from tests.helpers.trainers import trainer_for
 
 
 def test_steps_leave_no_tensors_behind(tmp_path, monkeypatch):

@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 
 from nlp_adapt.config import AdaptationConfig
-from nlp_adapt.data.batches.encoded import pack_rows
 from nlp_adapt.data.batches.pairing import PairedBatches
 from nlp_adapt.modeling.discriminator import reverse_gradient
 from nlp_adapt.modeling.outputs import Progress
@@ -18,13 +17,7 @@ from nlp_adapt.training.accelerator import make_accelerator
 from nlp_adapt.training.log import RunLog
 from nlp_adapt.training.loop import StageLoop
 from nlp_adapt.training.model import AdaptationModel
-from tests.training.tiny import tiny_model
-
-
-def random_rows(count, seed, labels=None):
-    generator = np.random.default_rng(seed)
-    rows = [[2, *generator.integers(5, 90, generator.integers(3, 20)), 3] for _ in range(count)]
-    return pack_rows(rows, None if labels is None else generator.integers(0, labels, count))
+from tests.helpers.tiny_encoders import random_rows, tiny_model
 
 
 def test_reversal_multiplies_the_gradient_by_minus_lambda():

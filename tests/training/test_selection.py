@@ -11,7 +11,7 @@ from nlp_adapt.errors import ConfigError
 from nlp_adapt.methods import selects_best_model
 from nlp_adapt.training import scoring
 from nlp_adapt.training.selection import BestModel
-from tests.training.test_encoders import trainer_for
+from tests.helpers.trainers import trainer_for
 
 
 def linear(value):

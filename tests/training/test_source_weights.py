@@ -10,7 +10,7 @@ from nlp_adapt.modeling.units import UnitReader
 from nlp_adapt.objectives import Setup, build_objective
 from nlp_adapt.training.model import AdaptationModel
 from nlp_adapt.training.source_weights import MOMENTUM, SourceWeights
-from tests.objectives.toy import CENTRES, CLASSES, ToyModel
+from tests.helpers.toy_problem import CENTRES, CLASSES, ToyModel
 
 
 def side(features, domains):

@@ -1,0 +1,47 @@
+"""Runs that are broken off, and the weights that they end with."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from safetensors.torch import load_file
+
+from nlp_adapt.training import loop as loop_module
+
+
+class InterruptedRunError(Exception):
+    """Stands for a crash."""
+
+
+def crash_after(monkeypatch, steps):
+    """Make the run stop before its applied step number `steps + 1`, counted over both models."""
+    original = loop_module.StageLoop._apply
+    left = [steps]
+
+    def apply(self):
+        if not left[0]:
+            raise InterruptedRunError
+        left[0] -= 1
+        return original(self)
+
+    monkeypatch.setattr(loop_module.StageLoop, "_apply", apply)
+
+
+def weights(folder):
+    return {
+        **load_file(folder / "run" / "model" / "model.safetensors"),
+        **load_file(folder / "run" / "adaptation" / "objectives.safetensors"),
+    }
+
+
+def signal_at(monkeypatch, step, number=signal.SIGTERM):
+    """Send this process a signal while it works on a step."""
+    original = loop_module.StageLoop._forward_backward
+
+    def signalled(self, batches):
+        if self.step == step:
+            os.kill(os.getpid(), number)
+        return original(self, batches)
+
+    monkeypatch.setattr(loop_module.StageLoop, "_forward_backward", signalled)
