@@ -1,0 +1,226 @@
+"""Measures the house: lines, rooms, imports that run back up, circles, and files that a run enters.
+
+python scripts/house.py            # figures, in a minute
+python scripts/house.py --no-run   # without the training run, in a second
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import json
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import FrameType
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = "nlp_adapt"
+# From the ground up: a room may import from itself and from the floors below it.
+FLOORS = (
+    ("errors", "privacy", "names", "launch", "files"),
+    ("config",),
+    ("recipe", "methods"),
+    ("data", "metrics"),
+    ("modeling", "tasks", "validators"),
+    ("augmentation",),
+    ("objectives",),
+    ("prediction",),
+    ("reporting",),
+    ("hub",),
+    ("training",),
+    ("cli",),
+)
+CATALOGUES = frozenset({"objectives", "cli"})
+MOST_FILES = 14
+MOST_LINES = 300
+MOST_FUNCTION_LINES = 60
+
+
+def modules(root: Path = ROOT) -> dict[str, Path]:
+    """Every module of the package by its dotted name."""
+    found = {}
+    for path in sorted((root / PACKAGE).rglob("*.py")):
+        parts = path.relative_to(root).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imports(known: Mapping[str, Path]) -> dict[str, set[str]]:
+    """Modules of the package that each module imports, at the top, in functions or for its types.
+
+    The package itself is left out: it names everything public.
+    """
+    rooms = {name: path for name, path in known.items() if name != PACKAGE}
+    return {name: set(_imported(path, rooms)) - {name} for name, path in rooms.items()}
+
+
+def _imported(path: Path, known: Mapping[str, Path]) -> Iterator[str]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                if inner in known:
+                    yield inner
+                elif node.module in known:
+                    yield node.module
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in known)
+
+
+def floor(module: str) -> int | None:
+    """The floor that a module stands on; None for what names all others, such as the package."""
+    parts = module.split(".")
+    room = parts[1] if len(parts) > 1 else ""
+    return next((number for number, rooms in enumerate(FLOORS) if room in rooms), None)
+
+
+def upward(graph: Mapping[str, set[str]]) -> list[str]:
+    """Imports that run from a floor to a higher one."""
+    found = []
+    for name, targets in graph.items():
+        for target in targets:
+            here, there = floor(name), floor(target)
+            if here is not None and there is not None and there > here:
+                found.append(f"{name} -> {target}")
+    return sorted(found)
+
+
+def circles(graph: Mapping[str, set[str]]) -> list[list[str]]:
+    """Groups of modules that import each other, at any distance (Tarjan 1972)."""
+    order: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    found: list[list[str]] = []
+
+    def visit(name: str) -> None:
+        order[name] = low[name] = len(order)
+        stack.append(name)
+        for target in graph[name]:
+            if target not in order:
+                visit(target)
+                low[name] = min(low[name], low[target])
+            elif target in stack:
+                low[name] = min(low[name], order[target])
+        if low[name] == order[name]:
+            group = []
+            while not group or group[-1] != name:
+                group.append(stack.pop())
+            if len(group) > 1:
+                found.append(sorted(group))
+
+    for name in graph:
+        if name not in order:
+            visit(name)
+    return found
+
+
+def crowded(known: Mapping[str, Path]) -> dict[str, int]:
+    """Folders with more files than a reader takes in at a glance; catalogues may have more."""
+    counts = Counter(
+        str(path.parent.relative_to(ROOT / PACKAGE))
+        for path in known.values()
+        if path.name != "__init__.py"
+    )
+    return {
+        folder: count
+        for folder, count in counts.items()
+        if count > MOST_FILES and folder not in CATALOGUES
+    }
+
+
+def long_files(known: Mapping[str, Path]) -> dict[str, int]:
+    """Files of more than 300 lines."""
+    lengths = {
+        name: len(path.read_text(encoding="utf-8").splitlines()) for name, path in known.items()
+    }
+    return {name: count for name, count in lengths.items() if count > MOST_LINES}
+
+
+def long_functions(known: Mapping[str, Path]) -> dict[str, int]:
+    """Functions of more than 60 lines."""
+    found = {}
+    for name, path in known.items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                length = (node.end_lineno or node.lineno) - node.lineno + 1
+                if length > MOST_FUNCTION_LINES:
+                    found[f"{name}.{node.name}"] = length
+    return found
+
+
+def entered_by_a_run() -> tuple[list[str], int]:
+    """Files of the package that a DANN run of 8 steps enters, and its pairs of caller and called."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, str(Path(__file__).resolve()), "--trace", folder]
+        run = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+        if run.returncode:
+            raise SystemExit(run.stderr)
+        found = json.loads((Path(folder) / "entered.json").read_text(encoding="utf-8"))
+    return found["files"], found["pairs"]
+
+
+def _trace(folder: Path) -> None:
+    """Train in this process, and note between which files of the package calls went."""
+    sys.path.insert(0, str(ROOT))
+    from tests.helpers.trainers import trainer_for
+
+    pairs: set[tuple[str, str]] = set()
+    inside = f"{ROOT / PACKAGE}/"
+
+    def note(frame: FrameType, event: str, _: object) -> None:
+        if event != "call" or frame.f_code.co_name == "<module>" or frame.f_back is None:
+            return
+        called, caller = frame.f_code.co_filename, frame.f_back.f_code.co_filename
+        if called.startswith(inside):
+            pairs.add((caller, called))
+
+    sys.setprofile(note)
+    trainer_for(folder, method="dann", max_steps=8, disable_tqdm=True).train()
+    sys.setprofile(None)
+    files = sorted({called.removeprefix(inside) for _, called in pairs})
+    across = {pair for pair in pairs if pair[0].startswith(inside) and pair[0] != pair[1]}
+    written = json.dumps({"files": files, "pairs": len(across)})
+    (folder / "entered.json").write_text(written, encoding="utf-8")
+
+
+def main() -> None:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--no-run", action="store_true", help="leave the training run out")
+    parser.add_argument("--trace", type=Path, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.trace is not None:
+        _trace(args.trace)
+        return
+    known = modules()
+    graph = imports(known)
+    lines = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in known.values())
+    figures = {
+        "lines": lines,
+        "files": len(known),
+        "circles": circles(graph),
+        "imports that run back up": upward(graph),
+        "crowded folders": crowded(known),
+        "files of more than 300 lines": long_files(known),
+        "functions of more than 60 lines": long_functions(known),
+    }
+    if not args.no_run:
+        files, pairs = entered_by_a_run()
+        figures["files that an 8-step dann run enters"] = len(files)
+        figures["pairs of files that call each other in it"] = pairs
+    for name, value in figures.items():
+        print(f"{name}: {value if isinstance(value, int) else len(value)}")
+        items = (
+            value.items() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        )
+        for item in items:
+            print("  " + (f"{item[0]}: {item[1]}" if isinstance(item, tuple) else str(item)))
+
+
+if __name__ == "__main__":
+    main()
