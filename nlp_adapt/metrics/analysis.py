@@ -8,8 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from nlp_adapt.metrics.entities import Span, paired_tags, spans_of, strict_entities
-from nlp_adapt.metrics.rows import check_same_lengths, tag_rows
+from nlp_adapt.metrics.rows import (
+    Span,
+    check_same_lengths,
+    paired_tags,
+    spans_of,
+    strict_entities,
+    tag_rows,
+)
 
 
 def span_errors(

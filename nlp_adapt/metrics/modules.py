@@ -32,9 +32,7 @@ class _OfflineMetric(evaluate.Metric):
     """
 
     feature: Any  # of one reference, and of one prediction
-    description: str
     inputs: str
-    links: tuple[str, ...] = ()
 
     def __init__(
         self, *, settings: dict[str, Any] | None = None, num_process: int = 1, **module_options: Any
@@ -46,11 +44,10 @@ class _OfflineMetric(evaluate.Metric):
 
     def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
-            description=self.description,
+            description=(self.__doc__ or "").partition("\n")[0],
             citation="",
             inputs_description=f"\n\nArgs:\n    predictions, references: {self.inputs}\n",
             features=datasets.Features({"predictions": self.feature, "references": self.feature}),
-            reference_urls=list(self.links),
         )
 
     def _checked(self, references: Any, predictions: Any) -> tuple[list[Any], list[Any]]:
@@ -93,11 +90,6 @@ class _ClassMetric(_OfflineMetric):
 class Accuracy(_ClassMetric):
     """Share of rows whose class is right: `accuracy`."""
 
-    description = "Share of rows whose class is right."
-    links = (
-        "https://scikit-learn.org/stable/modules/generated/sklearn.metrics.accuracy_score.html",
-    )
-
     def _compute(self, predictions: list[int], references: list[int]) -> dict[str, float]:
         from sklearn.metrics import accuracy_score
 
@@ -113,9 +105,6 @@ class F1(_ClassMetric):
         **module_options: Options of `evaluate.Metric`.
     """
 
-    description = "F1 over the classes that occur among references or predictions."
-    links = ("https://scikit-learn.org/stable/modules/generated/sklearn.metrics.f1_score.html",)
-
     def __init__(self, average: str | None = "macro", **module_options: Any) -> None:
         super().__init__(settings={"average": average}, **module_options)
 
@@ -125,35 +114,8 @@ class F1(_ClassMetric):
         return {"f1": f1(references, predictions, average)}
 
 
-class ClassF1(_ClassMetric):
-    """F1 of each class, by name: `class_f1`. Classes that do not occur score 0.
-
-    Args:
-        label_names: The name of each class id; without them, ids stand for names.
-        **module_options: Options of `evaluate.Metric`.
-    """
-
-    description = "F1 of each class, by name."
-    links = F1.links
-
-    def __init__(self, label_names: Sequence[str] | None = None, **module_options: Any) -> None:
-        super().__init__(settings={"label_names": label_names}, **module_options)
-
-    def _compute(
-        self, predictions: list[int], references: list[int], label_names: Sequence[str] | None
-    ) -> dict[str, dict[str, float]]:
-        names = _names_or_ids(label_names, references, predictions)
-        per_class = classification_metrics(references, predictions, names)["per_class"]
-        return {"class_f1": {name: scores["f1"] for name, scores in per_class.items()}}
-
-
 class Matthews(_ClassMetric):
     """Matthews correlation coefficient: `matthews`, 0 where it is undefined."""
-
-    description = "Matthews correlation coefficient, for two or more classes."
-    links = (
-        "https://scikit-learn.org/stable/modules/generated/sklearn.metrics.matthews_corrcoef.html",
-    )
 
     def _compute(self, predictions: list[int], references: list[int]) -> dict[str, float]:
         return {"matthews": matthews(references, predictions)}
@@ -167,16 +129,30 @@ class ClassificationReport(_ClassMetric):
         **module_options: Options of `evaluate.Metric`.
     """
 
-    description = "Accuracy, F1, Matthews correlation, per-class scores and confusion matrix."
-
     def __init__(self, label_names: Sequence[str] | None = None, **module_options: Any) -> None:
         super().__init__(settings={"label_names": label_names}, **module_options)
 
     def _compute(
         self, predictions: list[int], references: list[int], label_names: Sequence[str] | None
     ) -> dict[str, Any]:
-        names = _names_or_ids(label_names, references, predictions)
-        return classification_metrics(references, predictions, names)
+        if label_names is None:
+            label_names = [str(label) for label in range(max(*references, *predictions) + 1)]
+        return classification_metrics(references, predictions, label_names)
+
+
+class ClassF1(ClassificationReport):
+    """F1 of each class, by name: `class_f1`. Classes that do not occur score 0.
+
+    Args:
+        label_names: The name of each class id; without them, ids stand for names.
+        **module_options: Options of `evaluate.Metric`.
+    """
+
+    def _compute(
+        self, predictions: list[int], references: list[int], label_names: Sequence[str] | None
+    ) -> dict[str, Any]:
+        per_class = super()._compute(predictions, references, label_names)["per_class"]
+        return {"class_f1": {name: scores["f1"] for name, scores in per_class.items()}}
 
 
 class SpanF1(_OfflineMetric):
@@ -189,8 +165,6 @@ class SpanF1(_OfflineMetric):
 
     feature = datasets.List(datasets.Value("string"))
     inputs = "BIO tags, one list a sentence"
-    description = "Strict and lenient span precision, recall and F1, per type, with coverage."
-    links = ("https://github.com/chakki-works/seqeval",)
 
     def __init__(self, model_types: Collection[str] | None = None, **module_options: Any) -> None:
         super().__init__(settings={"model_types": model_types}, **module_options)
@@ -209,11 +183,3 @@ class SpanF1(_OfflineMetric):
         model_types: Collection[str] | None,
     ) -> dict[str, Any]:
         return span_metrics(references, predictions, model_types=model_types)
-
-
-def _names_or_ids(
-    label_names: Sequence[str] | None, references: list[int], predictions: list[int]
-) -> Sequence[str]:
-    if label_names is not None:
-        return label_names
-    return [str(label) for label in range(max(max(references), max(predictions)) + 1)]

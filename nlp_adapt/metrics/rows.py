@@ -1,4 +1,4 @@
-"""Checks on the rows to be scored: an error names the row before any arithmetic starts.
+"""The rows to be scored, checked: an error names the row before any arithmetic starts.
 
 Rows count from 0, as in a `datasets.Dataset`.
 """
@@ -8,10 +8,21 @@ from __future__ import annotations
 import operator
 import reprlib
 from collections.abc import Iterable, Sequence, Sized
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nlp_adapt.errors import DataError
 from nlp_adapt.names import OUTSIDE
+
+if TYPE_CHECKING:
+    from seqeval.scheme import Entities
+
+
+class Span(NamedTuple):
+    """An entity in a sentence: words `start` to `end`, the end excluded."""
+
+    start: int
+    end: int
+    type: str
 
 
 def label_ids(values: Any, column: str) -> list[int]:
@@ -79,6 +90,30 @@ def tag_rows(rows: Any, column: str) -> list[list[str]]:
                 known.add(tag)
         sentences.append([str(tag) for tag in sentence])
     return sentences
+
+
+def paired_tags(references: Any, predictions: Any) -> tuple[list[list[str]], list[list[str]]]:
+    """Read two columns of BIO tags that must agree row by row.
+
+    Raises:
+        DataError: There are no rows, lengths differ, or a tag is not BIO.
+    """
+    truth, guesses = tag_rows(references, "references"), tag_rows(predictions, "predictions")
+    check_pair(truth, guesses)
+    check_same_lengths(truth, guesses, "references", "predictions")
+    return truth, guesses
+
+
+def strict_entities(rows: list[list[str]]) -> Entities:
+    """Extract the entities of the strict reading, with seqeval."""
+    from seqeval.scheme import IOB2, Entities
+
+    return Entities(rows, IOB2)
+
+
+def spans_of(entities: Entities) -> list[list[Span]]:
+    """List the spans of each sentence, from left to right; they do not overlap."""
+    return [[Span(e.start, e.end, e.tag) for e in sentence] for sentence in entities.entities]
 
 
 def check_pair(references: Sized, predictions: Sized, references_name: str = "references") -> None:

@@ -14,8 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from nlp_adapt.errors import ConfigError, DataError
 from nlp_adapt.metrics.analysis import error_counts, novelty_scores
-from nlp_adapt.metrics.entities import Span, paired_tags, spans_of, strict_entities
-from nlp_adapt.metrics.rows import check_same_lengths
+from nlp_adapt.metrics.rows import (
+    Span,
+    check_same_lengths,
+    paired_tags,
+    spans_of,
+    strict_entities,
+)
 from nlp_adapt.names import OUTSIDE
 
 if TYPE_CHECKING:

@@ -7,27 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nlp_adapt.names import SEQUENCE_CLASSIFICATION, TOKEN_CLASSIFICATION
 from nlp_adapt.privacy import redact
 from nlp_adapt.reporting.escaping import one_line
 from nlp_adapt.reporting.label_free import exported_scores
+from nlp_adapt.tasks import TASKS
 
-PIPELINES = {
-    SEQUENCE_CLASSIFICATION: "text-classification",
-    TOKEN_CLASSIFICATION: "token-classification",
-}
-# Key in the metrics, the Hub's name of the metric, and what the leaderboard shows.
-METRICS = {
-    SEQUENCE_CLASSIFICATION: (
-        ("accuracy", "accuracy", "Accuracy"),
-        ("macro_f1", "f1", "Macro F1"),
-    ),
-    TOKEN_CLASSIFICATION: (
-        ("f1", "f1", "Span F1"),
-        ("precision", "precision", "Precision"),
-        ("recall", "recall", "Recall"),
-    ),
-}
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _FILE = re.compile(r"\.(csv|tsv|jsonl?|parquet|txt|conll|bio|iob|arrow|gz)\b", re.IGNORECASE)
 _PYTHON_OBJECTS = {"list", "tuple", "dict", "Dataset", "DatasetDict", "DataFrame", "Domain"}
@@ -42,7 +26,7 @@ def metadata(results: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
     scores = _eval_results(results)
     data = ModelCardData(
         library_name="peft" if holds_adapters(recipe) else "transformers",
-        pipeline_tag=PIPELINES[results["task"]],
+        pipeline_tag=TASKS[results["task"]].pipeline_tag,
         base_model=model if looks_like_hub_id(model) else None,
         datasets=hub_datasets(results) or None,
         language=recipe.get("hub_language") or None,
@@ -80,7 +64,7 @@ def hub_datasets(results: Mapping[str, Any]) -> list[str]:
 def _eval_results(results: Mapping[str, Any]) -> list[Any]:
     from huggingface_hub import EvalResult
 
-    task = PIPELINES[results["task"]]
+    task = TASKS[results["task"]]
     found = []
     for domain in ("target", "source"):
         scores = exported_scores(results).get(domain)
@@ -89,15 +73,15 @@ def _eval_results(results: Mapping[str, Any]) -> list[Any]:
         name = one_line((results.get(domain) or {}).get("name", domain))
         found += [
             EvalResult(
-                task_type=task,
+                task_type=task.pipeline_tag,
                 dataset_type=re.sub(r"[^A-Za-z0-9_.]+", "-", name).strip("-.") or domain,
                 dataset_name=f"{name} ({domain} domain)",
                 dataset_split="test",
-                metric_type=kind,
-                metric_name=shown,
-                metric_value=round(float(scores[key]), 4),
+                metric_type=measure.hub_name,
+                metric_name=measure.hub_title,
+                metric_value=round(float(scores[measure.key]), 4),
             )
-            for key, kind, shown in METRICS[results["task"]]
-            if key in scores
+            for measure in task.measures
+            if measure.key in scores
         ]
     return found

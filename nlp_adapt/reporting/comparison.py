@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nlp_adapt.metrics.comparable import comparable
-from nlp_adapt.names import SEQUENCE_CLASSIFICATION, TOKEN_CLASSIFICATION
+from nlp_adapt.metrics.measures import comparable
 from nlp_adapt.reporting.several import few_shot_rows, remarks
+from nlp_adapt.tasks import TASKS
 
 SOURCE_ONLY_FOLDER = "source_only/model"
 Z95 = 1.96  # two-sided 95 %
@@ -44,7 +44,8 @@ class Comparison:
 
 def main_measure(task: str) -> tuple[str, str]:
     """Key and printed name of the number that decides."""
-    return ("f1", "span F1") if task == TOKEN_CLASSIFICATION else ("macro_f1", "macro-F1")
+    measure = TASKS[task].main_measure()
+    return measure.key, measure.title
 
 
 def compare(results: Mapping[str, Any], domain: str) -> Comparison | None:

@@ -17,12 +17,7 @@ from nlp_adapt.config import Recipe
 from nlp_adapt.names import TOKEN_CLASSIFICATION
 from nlp_adapt.privacy import shareable
 from nlp_adapt.recipe import read_yaml
-from nlp_adapt.reporting.card_metadata import (
-    PIPELINES,
-    holds_adapters,
-    looks_like_hub_id,
-    metadata,
-)
+from nlp_adapt.reporting.card_metadata import holds_adapters, looks_like_hub_id, metadata
 from nlp_adapt.reporting.citations import papers
 from nlp_adapt.reporting.comparison import conclusions, is_source_only
 from nlp_adapt.reporting.escaping import escape, fenced, markdown_table, one_line
@@ -35,6 +30,7 @@ from nlp_adapt.reporting.label_free import (
 from nlp_adapt.reporting.seeds import read_results, seed_rows, seed_sentence
 from nlp_adapt.reporting.several import few_shot_rows
 from nlp_adapt.reporting.table import comparison_rows, domain_rows, type_rows
+from nlp_adapt.tasks import TASKS
 
 __all__ = ["build_card", "escape", "looks_like_hub_id", "recipe_to_repeat", "write_card"]
 
@@ -178,24 +174,23 @@ def _class_rows(results: Mapping[str, Any]) -> list[list[str]]:
 
 
 def _usage(results: Mapping[str, Any], adapters: bool) -> str:
-    task = results["task"]
-    options = ', aggregation_strategy="first"' if task == TOKEN_CLASSIFICATION else ""
+    task = TASKS[results["task"]]
+    options = ', aggregation_strategy="first"' if task.units_are_words else ""
     last = 'print(model("A sentence of the target domain."))'
     if not adapters:
         return (
             "from transformers import pipeline\n\n"
-            f'model = pipeline("{PIPELINES[task]}", model="{PLACE_OF_MODEL}"{options})\n{last}'
+            f'model = pipeline("{task.pipeline_tag}", model="{PLACE_OF_MODEL}"{options})\n{last}'
         )
-    kind = "TokenClassification" if task == TOKEN_CLASSIFICATION else "SequenceClassification"
     base = json.dumps(one_line(shareable(results["model"])))
     return (
         "from peft import PeftModel\n"
-        f"from transformers import AutoConfig, AutoModelFor{kind}, pipeline\n\n"
+        f"from transformers import AutoConfig, {task.auto_class}, pipeline\n\n"
         f'folder = "{PLACE_OF_MODEL}"\n'
         "config = AutoConfig.from_pretrained(folder)\n"
-        f"base = AutoModelFor{kind}.from_pretrained({base}, config=config)\n"
+        f"base = {task.auto_class}.from_pretrained({base}, config=config)\n"
         "adapted = PeftModel.from_pretrained(base, folder).get_base_model()\n"
-        f'model = pipeline("{PIPELINES[task]}", model=adapted, tokenizer=folder{options})\n{last}'
+        f'model = pipeline("{task.pipeline_tag}", model=adapted, tokenizer=folder{options})\n{last}'
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from nlp_adapt.errors import ConfigError
-from nlp_adapt.metrics.comparable import comparable
+from nlp_adapt.metrics.measures import comparable
 from nlp_adapt.reporting.comparison import is_source_only, main_measure, method_title
 from nlp_adapt.reporting.table import MEASURES, MISSING, percent, points
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from nlp_adapt.config import Recipe
 from nlp_adapt.errors import ConfigError, RunError
-from nlp_adapt.metrics.comparable import comparable
+from nlp_adapt.metrics.measures import comparable
 from nlp_adapt.recipe import read_yaml
 from nlp_adapt.reporting.comparison import main_measure, method_title
 

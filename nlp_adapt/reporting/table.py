@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nlp_adapt.names import SEQUENCE_CLASSIFICATION, TOKEN_CLASSIFICATION
 from nlp_adapt.reporting.comparison import conclusions, main_measure, method_title
 from nlp_adapt.reporting.label_free import verdict_sentences
 from nlp_adapt.reporting.several import scores_by_domain, side_title
+from nlp_adapt.tasks import TASKS
 
 Row = list[str]
 
 # Columns by task: key in the metrics, name in the table.
 MEASURES = {
-    SEQUENCE_CLASSIFICATION: (("accuracy", "accuracy"), ("macro_f1", "macro-F1")),
-    TOKEN_CLASSIFICATION: (("f1", "span F1"), ("precision", "precision"), ("recall", "recall")),
+    name: tuple((one.key, one.title) for one in task.measures) for name, task in TASKS.items()
 }
 MISSING = "-"
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from nlp_adapt.data.batches.encoded import EncodedRows
+from nlp_adapt.metrics.measures import Measure
 
 
 class Task(ABC):
@@ -18,18 +19,25 @@ class Task(ABC):
         name: As recipes write it.
         auto_class: The transformers auto class of the task model.
         pipeline_tag: The Hub's name of the task.
-        main_metric: The metric that summaries compare.
+        measures: The numbers of its metrics that reports show.
+        main_metric: The key of the one that summaries compare.
         units_are_words: Whether words carry the labels.
     """
 
     name: ClassVar[str]
     auto_class: ClassVar[str]
     pipeline_tag: ClassVar[str]
+    measures: ClassVar[tuple[Measure, ...]]
     main_metric: ClassVar[str]
     units_are_words: ClassVar[bool] = False
 
     def __init__(self, label_names: Sequence[str]) -> None:
         self.label_names = tuple(label_names)
+
+    @classmethod
+    def main_measure(cls) -> Measure:
+        """The measure that summaries compare."""
+        return next(one for one in cls.measures if one.key == cls.main_metric)
 
     @property
     def outside(self) -> int | None:

@@ -7,6 +7,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from nlp_adapt.data.batches.encoded import EncodedRows, pack_rows
+from nlp_adapt.metrics import classification_metrics
+from nlp_adapt.metrics.measures import Measure
 from nlp_adapt.names import IGNORED_LABEL, SEQUENCE_CLASSIFICATION
 from nlp_adapt.tasks.base import Task
 
@@ -17,6 +19,10 @@ class SequenceClassification(Task):
     name: ClassVar[str] = SEQUENCE_CLASSIFICATION
     auto_class: ClassVar[str] = "AutoModelForSequenceClassification"
     pipeline_tag: ClassVar[str] = "text-classification"
+    measures: ClassVar = (
+        Measure("accuracy", "accuracy", "accuracy"),
+        Measure("macro_f1", "macro-F1", "f1"),
+    )
     main_metric: ClassVar[str] = "macro_f1"
 
     def encode(self, dataset: Any, tokenizer: Any, max_length: int) -> EncodedRows:
@@ -33,8 +39,6 @@ class SequenceClassification(Task):
 
     def metrics(self, logits: np.ndarray, encoded: EncodedRows, dataset: Any) -> dict[str, Any]:
         """Accuracy, F1s, Matthews and the confusion matrix."""
-        from nlp_adapt.metrics import classification_metrics
-
         predictions = logits.argmax(-1)
         return classification_metrics(
             encoded.labels.tolist(), predictions.tolist(), list(self.label_names)

@@ -11,6 +11,8 @@ from nlp_adapt.data.batches.encoded import EncodedRows
 from nlp_adapt.data.batches.words import encode_words, scatter_to_words
 from nlp_adapt.data.tagging import entity_types, repair_bio2
 from nlp_adapt.errors import DataError
+from nlp_adapt.metrics import entity_surfaces, span_metrics
+from nlp_adapt.metrics.measures import Measure
 from nlp_adapt.names import IGNORED_LABEL, OUTSIDE, TOKEN_CLASSIFICATION, label_key
 from nlp_adapt.tasks.base import Task
 
@@ -27,6 +29,11 @@ class TokenClassification(Task):
     name: ClassVar[str] = TOKEN_CLASSIFICATION
     auto_class: ClassVar[str] = "AutoModelForTokenClassification"
     pipeline_tag: ClassVar[str] = "token-classification"
+    measures: ClassVar = (
+        Measure("f1", "span F1", "f1"),
+        Measure("precision", "precision", "precision"),
+        Measure("recall", "recall", "recall"),
+    )
     main_metric: ClassVar[str] = "f1"
     units_are_words: ClassVar[bool] = True
 
@@ -66,8 +73,6 @@ class TokenClassification(Task):
 
     def remember(self, dataset: Any) -> None:
         """Note the entities of the training rows: `metrics` then scores new ones apart."""
-        from nlp_adapt.metrics import entity_surfaces
-
         self._seen_entities = entity_surfaces(self._true_tags(dataset), dataset["tokens"][:])
 
     def metrics(self, logits: np.ndarray, encoded: EncodedRows, dataset: Any) -> dict[str, Any]:
@@ -78,8 +83,6 @@ class TokenClassification(Task):
         Raises:
             DataError: The data set has no labels.
         """
-        from nlp_adapt.metrics import span_metrics
-
         sentences = dataset["tokens"][:]
         return span_metrics(
             self._true_tags(dataset),
