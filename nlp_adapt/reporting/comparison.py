@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nlp_adapt.metrics.measures import comparable
+from nlp_adapt.names import SEQUENCE_CLASSIFICATION
 from nlp_adapt.reporting.several import few_shot_rows, remarks
 from nlp_adapt.tasks import TASKS
 

@@ -8,13 +8,10 @@ from typing import Any
 import numpy as np
 
 from nlp_adapt.data.batches.encoded import EncodedRows, concatenate
-from nlp_adapt.modeling.features import output_layer
-from nlp_adapt.prediction.predictor import predict_logits
-from nlp_adapt.training.processes import summed
-from nlp_adapt.training.scoring import Scorer
-from nlp_adapt.validators import Predictions, score_all
-from nlp_adapt.validators.domain_distance import MOST_UNITS, proxy_a_distance
+from nlp_adapt.training.scoring import Scorer, joined
+from nlp_adapt.validators import Predictions, features_are_read, score_all
 from nlp_adapt.validators.guard import Evidence, Verdict, describe, judge
+from nlp_adapt.validators.scores import MOST_UNITS, proxy_a_distance
 
 
 def examine(scorer: Scorer, model: Any, seed: int) -> dict[str, Any]:
@@ -32,9 +29,11 @@ def examine(scorer: Scorer, model: Any, seed: int) -> dict[str, Any]:
     sets = scorer.data.evaluation.get("source_validation", {})
     held = concatenate([rows.encoded for rows in sets.values()]) if sets else None
     sample = scorer.data.target_sample
-    source, source_features, labels = _read(scorer, model, held, seed)
-    target, target_features, _ = _read(scorer, model, sample, seed)
-    predictions = Predictions(source, labels, target)
+    source, labels, source_features, all_source = _read(scorer, model, held, seed)
+    target, _, target_features, all_target = _read(scorer, model, sample, seed)
+    predictions = Predictions(
+        source, labels, target, source_features=all_source, target_features=all_target
+    )
     evidence = None
     if held is not None and sample is not None:
         evidence = {
@@ -59,34 +58,20 @@ def _evidence(scores: Mapping[str, Any]) -> Evidence:
     return Evidence(scores=scores["label_free"], **own)
 
 
-def _read(scorer: Scorer, model: Any, rows: EncodedRows | None, seed: int) -> tuple[Any, Any, Any]:
-    """Logits of all rows, features of at most 1,000 of them, and labels in the logits' order."""
+def _read(scorer: Scorer, model: Any, rows: EncodedRows | None, seed: int) -> tuple[Any, ...]:
+    """Logits and labels of all rows, features of at most 1,000 rows, and of all if they are read.
+
+    Rows come in an order of their own, those with features first.
+    """
     if rows is None:
-        return None, None, None
+        return None, None, None, None
     order = np.random.default_rng([seed, 22]).permutation(len(rows))
     first, rest = (np.sort(part) for part in np.split(order, [min(MOST_UNITS, len(rows))]))
     parts = [rows.select(first), rows.select(rest)] if len(rest) else [rows]
-    width = output_layer(model).in_features
-    features = np.zeros((parts[0].units, width), dtype=np.float32)
-    logits = [
-        _logits(scorer, model, part, features if number == 0 else None)
+    read = [
+        scorer.read(model, part, features=number == 0 or features_are_read())
         for number, part in enumerate(parts)
     ]
-    labels = np.concatenate([part.labels for part in parts])
-    return np.concatenate(logits), summed(scorer.accelerator, features), labels
-
-
-def _logits(
-    scorer: Scorer, model: Any, rows: EncodedRows, features: np.ndarray | None
-) -> np.ndarray:
-    run = scorer.accelerator
-    logits = predict_logits(
-        model,
-        rows,
-        pad_id=scorer.pad_id,
-        batch_size=scorer.batch_size,
-        process=run.process_index if run is not None else 0,
-        processes=run.num_processes if run is not None else 1,
-        features=features,
-    )
-    return summed(run, logits)
+    logits, features = zip(*read, strict=True)
+    labels = joined([part.labels for part in parts])
+    return joined(logits), labels, features[0], joined(features)

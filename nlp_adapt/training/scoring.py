@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from nlp_adapt.data.batches.encoded import EncodedRows
+from nlp_adapt.modeling.features import output_layer
 from nlp_adapt.prediction.predictor import predict_logits
 from nlp_adapt.tasks import Task
 from nlp_adapt.training.inputs.data import RunData
 from nlp_adapt.training.processes import summed
-from nlp_adapt.validators import Predictions, score_all
+from nlp_adapt.validators import Predictions, features_are_read, score_all
 
 
 def mean_metrics(metrics: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -75,39 +76,37 @@ class Scorer:
         `source_validation/SOURCE/...`.
         """
         sets = self.data.evaluation.get("source_validation", {})
-        logits = {name: self._logits(model, rows.encoded, precision) for name, rows in sets.items()}
+        with_features = features_are_read()
+        read = {
+            name: self.read(model, rows.encoded, precision, features=with_features)
+            for name, rows in sets.items()
+        }
         metrics = {
-            name: self.task.metrics(logits[name], rows.encoded, rows.dataset)
+            name: self.task.metrics(read[name][0], rows.encoded, rows.dataset)
             for name, rows in sets.items()
         }
         scores = _floats("source_validation", mean_metrics([*metrics.values()]))
         if len(metrics) > 1:
             for name, own in metrics.items():
                 scores.update(_floats(f"source_validation/{name}", own))
-        return {**scores, **score_all(self._predictions(model, precision, logits))}
-
-    def _predictions(
-        self, model: Any, precision: str, source: Mapping[str, np.ndarray]
-    ) -> Predictions:
-        """What the label-free scores read, with predictions on a sample of the targets' text.
-
-        Args:
-            model: The task model.
-            precision: Number format.
-            source: Logits of each source's validation rows.
-        """
-        sets, sample = self.data.evaluation.get("source_validation", {}), self.data.target_sample
-        return Predictions(
-            np.concatenate([source[name] for name in sets]) if sets else None,
-            np.concatenate([rows.encoded.labels for rows in sets.values()]) if sets else None,
-            self._logits(model, sample, precision) if sample is not None else None,
+        sample = self.data.target_sample
+        target: tuple[Any, Any] = (None, None)
+        if sample is not None:
+            target = self.read(model, sample, precision, features=with_features)
+        predictions = Predictions(
+            joined([logits for logits, _ in read.values()]),
+            joined([rows.encoded.labels for rows in sets.values()]),
+            target[0],
+            source_features=joined([features for _, features in read.values()]),
+            target_features=target[1],
         )
+        return {**scores, **score_all(predictions)}
 
     def _side(self, model: Any, part: str, precision: str) -> dict[str, Any] | None:
         """Metrics on the rows of a part, such as `source_test`."""
         scores = {}
         for name, rows in self.data.evaluation.get(part, {}).items():
-            logits = self._logits(model, rows.encoded, precision)
+            logits, _ = self.read(model, rows.encoded, precision)
             scores[name] = self.task.metrics(logits, rows.encoded, rows.dataset)
         if not scores:
             return None
@@ -116,15 +115,35 @@ class Scorer:
             return only
         return {**mean_metrics([*scores.values()]), "domains": scores}
 
-    def _logits(self, model: Any, rows: EncodedRows, precision: str) -> np.ndarray:
-        shared = self.accelerator is not None
+    def read(
+        self, model: Any, rows: EncodedRows, precision: str = "fp32", *, features: bool = False
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Logits `[units, classes]` of all rows, in every process alike.
+
+        Args:
+            model: The task model.
+            rows: What to read.
+            precision: Number format of the forward pass.
+            features: Whether to return what the classifier reads `[units, width]` as well.
+        """
+        run = self.accelerator
+        seen = None
+        if features:
+            seen = np.zeros((rows.units, output_layer(model).in_features), dtype=np.float32)
         logits = predict_logits(
             model,
             rows,
             pad_id=self.pad_id,
             batch_size=self.batch_size,
             precision=precision,
-            process=self.accelerator.process_index if shared else 0,
-            processes=self.accelerator.num_processes if shared else 1,
+            process=0 if run is None else run.process_index,
+            processes=1 if run is None else run.num_processes,
+            features=seen,
         )
-        return summed(self.accelerator, logits)
+        return summed(run, logits), None if seen is None else summed(run, seen)
+
+
+def joined(parts: Sequence[np.ndarray | None]) -> np.ndarray | None:
+    """Arrays one after the other; None where there is nothing, or a part is missing."""
+    found = [part for part in parts if part is not None]
+    return np.concatenate(found) if found and len(found) == len(parts) else None

@@ -6,18 +6,18 @@ A validator sees arrays alone. Target labels are not among them unless it declar
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from nlp_adapt.config import nearest
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.validators.base import Predictions, Validator
-from nlp_adapt.validators.estimated_accuracy import EstimatedAccuracy
-from nlp_adapt.validators.information_maximisation import InformationMaximisation
-from nlp_adapt.validators.label_free import LabelFree
-from nlp_adapt.validators.source_risk import SourceRisk
-from nlp_adapt.validators.target_accuracy import TargetAccuracy
+from nlp_adapt.validators.scores import (
+    EstimatedAccuracy,
+    InformationMaximisation,
+    LabelFree,
+    SourceRisk,
+    TargetAccuracy,
+)
 
-VALIDATORS: Mapping[str, Validator] = {
+VALIDATORS: dict[str, Validator] = {
     "label_free": LabelFree(),
     "estimated_accuracy": EstimatedAccuracy(),
     "information_maximisation": InformationMaximisation(),
@@ -25,7 +25,14 @@ VALIDATORS: Mapping[str, Validator] = {
     "target_accuracy": TargetAccuracy(),
 }
 
-__all__ = ["VALIDATORS", "Predictions", "Validator", "score_all", "selecting_validator"]
+__all__ = [
+    "VALIDATORS",
+    "Predictions",
+    "Validator",
+    "features_are_read",
+    "score_all",
+    "selecting_validator",
+]
 
 
 def selecting_validator(name: str) -> Validator:
@@ -34,12 +41,12 @@ def selecting_validator(name: str) -> Validator:
     Raises:
         ConfigError: If there is none, or if it reads target labels.
     """
-    known = [key for key, validator in VALIDATORS.items() if not validator.uses_target_labels]
+    known = list(_label_free())
     if name not in VALIDATORS:
         raise ConfigError(
             f"unknown validator '{name}'{nearest(name, known)} (there are {', '.join(known)})"
         )
-    if VALIDATORS[name].uses_target_labels:
+    if name not in known:
         raise ConfigError(
             f"'{name}' reads target labels, so it may not choose a model; use one of "
             f"{', '.join(known)}."
@@ -51,6 +58,15 @@ def score_all(predictions: Predictions) -> dict[str, float]:
     """Every label-free score that these predictions allow, by name."""
     return {
         name: validator.score(predictions)
-        for name, validator in VALIDATORS.items()
-        if not validator.uses_target_labels and validator.applies(predictions)
+        for name, validator in _label_free().items()
+        if validator.applies(predictions)
     }
+
+
+def features_are_read() -> bool:
+    """Whether any label-free score needs features beside the logits."""
+    return any(validator.reads_features for validator in _label_free().values())
+
+
+def _label_free() -> dict[str, Validator]:
+    return {name: one for name, one in VALIDATORS.items() if not one.uses_target_labels}

@@ -15,15 +15,28 @@ class Predictions:
 
     Attributes:
         source_logits: `[source units, classes]`, or None without validation rows.
-        source_labels: `[source units]` class indices.
+        source_labels: `[source units]` class indices, negative where unknown.
         target_logits: `[target units, classes]`, or None without a target.
         target_labels: `[target units]`; None wherever a model is chosen.
+        source_features: `[source units, width]`, what the classifier reads; None where no validator
+            needs them.
+        target_features: `[target units, width]`, likewise.
     """
 
     source_logits: np.ndarray | None = None
     source_labels: np.ndarray | None = None
     target_logits: np.ndarray | None = None
     target_labels: np.ndarray | None = None
+    source_features: np.ndarray | None = None
+    target_features: np.ndarray | None = None
+
+    def labelled_source(self) -> tuple[np.ndarray, np.ndarray]:
+        """Logits and labels of the source units whose label is known."""
+        return _labelled(self.source_logits, self.source_labels)
+
+    def labelled_target(self) -> tuple[np.ndarray, np.ndarray]:
+        """Logits and labels of the target units whose label is known."""
+        return _labelled(self.target_logits, self.target_labels)
 
 
 class Validator(ABC):
@@ -33,29 +46,33 @@ class Validator(ABC):
         uses_target_labels: Whether it needs them; then it may be reported but never selects.
         reads_source: Whether it needs labelled source predictions.
         reads_target: Whether it needs target predictions.
+        reads_features: Whether it needs the features of the sides that it reads.
     """
 
     uses_target_labels: ClassVar[bool] = False
     reads_source: ClassVar[bool] = True
     reads_target: ClassVar[bool] = True
+    reads_features: ClassVar[bool] = False
 
     def applies(self, predictions: Predictions) -> bool:
         """Whether the predictions hold what it reads."""
-        source = predictions.source_logits is not None and len(predictions.source_logits) > 0
-        target = predictions.target_logits is not None and len(predictions.target_logits) > 0
-        return (source or not self.reads_source) and (target or not self.reads_target)
+        p = predictions
+        needed = [p.source_logits, p.source_labels] if self.reads_source else []
+        needed += [p.target_logits] if self.reads_target else []
+        needed += [p.target_labels] if self.uses_target_labels else []
+        if self.reads_features:
+            needed += [p.source_features] if self.reads_source else []
+            needed += [p.target_features] if self.reads_target else []
+        return all(values is not None and len(values) > 0 for values in needed)
 
     @abstractmethod
     def score(self, predictions: Predictions) -> float:
         """The score, higher is better."""
 
 
-def probabilities(logits: np.ndarray) -> np.ndarray:
-    """Softmax `[units, classes]` in float64."""
-    shifted = np.exp(logits.astype(np.float64) - logits.max(-1, keepdims=True))
-    return shifted / shifted.sum(-1, keepdims=True)
-
-
-def entropy(distribution: np.ndarray) -> np.ndarray:
-    """Entropy in nats over the last axis."""
-    return -(distribution * np.log(np.clip(distribution, 1e-12, None))).sum(-1)
+def _labelled(
+    logits: np.ndarray | None, labels: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    assert logits is not None
+    assert labels is not None
+    return logits[labels >= 0], labels[labels >= 0]

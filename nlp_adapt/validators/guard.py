@@ -83,12 +83,9 @@ class Verdict:
 
 def describe(predictions: Predictions, label_names: Sequence[str]) -> dict[str, Any]:
     """What `Evidence` holds of a model's predictions beside its scores and the numbers of rows."""
-    assert predictions.source_logits is not None
-    assert predictions.source_labels is not None
     assert predictions.target_logits is not None
-    known = predictions.source_labels >= 0
-    labels = predictions.source_labels[known]
-    right = predictions.source_logits[known].argmax(-1) == labels
+    logits, labels = predictions.labelled_source()
+    right = logits.argmax(-1) == labels
     units = np.bincount(labels, minlength=len(label_names))
     hits = np.bincount(labels[right], minlength=len(label_names))
     return {

@@ -13,6 +13,7 @@ from nlp_adapt.cli.parser import COMMANDS
 from nlp_adapt.config import Recipe
 from nlp_adapt.methods import METHODS
 from nlp_adapt.objectives import OBJECTIVES
+from nlp_adapt.validators import VALIDATORS
 from tests.helpers.toy_texts import SOURCE_WORDS, TARGET_WORDS, conll
 
 ROOT = Path(__file__).parents[2]
@@ -23,6 +24,7 @@ RUNNING = [
     "tutorials/ner.md",
     "how-to/python.md",
     "how-to/objective.md",
+    "how-to/validator.md",
     "how-to/lora.md",
     "how-to/ensembles.md",
     "how-to/export.md",
@@ -66,7 +68,7 @@ def test_every_block_of_a_page_runs_in_turn(name, stand_ins, tmp_path, monkeypat
         copy = tmp_path / "recipes" / shipped.parent.name / shipped.name
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_text(replaced(shipped.read_text(), stand_ins))
-    before = dict(OBJECTIVES)
+    before = [(registry, dict(registry)) for registry in (OBJECTIVES, VALIDATORS)]
     names: dict[str, object] = {"__name__": "page"}
     ran = 0
     try:
@@ -81,8 +83,9 @@ def test_every_block_of_a_page_runs_in_turn(name, stand_ins, tmp_path, monkeypat
                     assert main(words) == 0, line
             ran += language in ("python", "bash")
     finally:
-        OBJECTIVES.clear()
-        OBJECTIVES.update(before)
+        for registry, own in before:
+            registry.clear()
+            registry.update(own)
     assert ran >= 2
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from nlp_adapt.validators import VALIDATORS, Predictions
-from nlp_adapt.validators.domain_distance import proxy_a_distance
 from nlp_adapt.validators.guard import Evidence, describe, judge
+from nlp_adapt.validators.scores import proxy_a_distance
 
 ESTIMATE = VALIDATORS["estimated_accuracy"].score
 

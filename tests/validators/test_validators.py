@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from nlp_adapt.errors import ConfigError
-from nlp_adapt.validators import VALIDATORS, Predictions, score_all, selecting_validator
+from nlp_adapt.validators import (
+    VALIDATORS,
+    Predictions,
+    Validator,
+    features_are_read,
+    score_all,
+    selecting_validator,
+)
 
 
 def logits_for(classes, sharpness, size=2):
@@ -64,3 +71,23 @@ def test_target_labels_never_choose():
 def test_target_accuracy_reports():
     predictions = Predictions(target_logits=ONE_SIDED, target_labels=LABELS)
     assert VALIDATORS["target_accuracy"].score(predictions) == pytest.approx(0.5)
+
+
+class Compact(Validator):
+    """How little the target's features vary."""
+
+    reads_source = False
+    reads_features = True
+
+    def score(self, predictions):
+        return -float(predictions.target_features.var())
+
+
+def test_a_validator_of_features_applies_where_there_are_features(monkeypatch):
+    assert not features_are_read()
+    monkeypatch.setitem(VALIDATORS, "compact", Compact())
+    assert features_are_read()
+    assert "compact" not in score_all(Predictions(CERTAIN, LABELS, CERTAIN))
+    found = score_all(Predictions(CERTAIN, LABELS, CERTAIN, target_features=np.eye(20)))
+    assert found["compact"] == pytest.approx(-0.0475)
+    assert selecting_validator("compact") is VALIDATORS["compact"]

@@ -1,0 +1,136 @@
+"""The scores that choose and describe models, and the distance of two domains."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from nlp_adapt.validators.base import Predictions, Validator
+
+MOST_UNITS = 1000
+FEWEST_UNITS = 20
+# Of the fit against the penalty: features are more than a few hundred units pin down.
+STRENGTH = 0.01
+
+
+class SourceRisk(Validator):
+    """Balanced accuracy on the source's validation units: mean recall over the classes there."""
+
+    reads_target: ClassVar[bool] = False
+
+    def score(self, predictions: Predictions) -> float:
+        """The score, from 0 to 1."""
+        logits, labels = predictions.labelled_source()
+        hits = logits.argmax(-1) == labels
+        return float(np.mean([hits[labels == label].mean() for label in np.unique(labels)]))
+
+
+class InformationMaximisation(Validator):
+    """Entropy of the mean target prediction minus the mean entropy, as a share of log(classes).
+
+    0 for a model that always says the same or never commits itself, 1 for certain predictions
+    spread evenly over the classes (Krause et al. 2010, "Discriminative Clustering by Regularized
+    Information Maximization", NeurIPS). Musgrave et al. 2022, "Three New Validators and a
+    Large-Scale Benchmark Ranking for Unsupervised Domain Adaptation", arXiv:2208.07360, choose
+    adapted models by it.
+    """
+
+    reads_source: ClassVar[bool] = False
+
+    def score(self, predictions: Predictions) -> float:
+        """The score, from 0 to 1."""
+        assert predictions.target_logits is not None
+        target = probabilities(predictions.target_logits)
+        information = entropy(target.mean(0)) - entropy(target).mean()
+        return float(information / np.log(target.shape[1]))
+
+
+class LabelFree(Validator):
+    """Mean of source validation quality and target information maximisation.
+
+    It chooses the model unless the recipe names another score. Either part alone is fooled: the
+    first by a model that forgot the target, the second by one that is certain and wrong.
+    """
+
+    def score(self, predictions: Predictions) -> float:
+        """The score, from 0 to 1."""
+        return 0.5 * (
+            SourceRisk().score(predictions) + InformationMaximisation().score(predictions)
+        )
+
+
+class EstimatedAccuracy(Validator):
+    """Share of target units whose confidence is above the threshold that fits the source.
+
+    Average thresholded confidence (Garg et al. 2022, "Leveraging Unlabeled Data to Predict
+    Out-of-Distribution Performance", ICLR, arXiv:2201.04234): the model is less confident than the
+    threshold as often as it errs on held-out source units. Confidence is negative entropy. The
+    estimate is too high where the model is certain and wrong on the target.
+    """
+
+    def score(self, predictions: Predictions) -> float:
+        """The estimate, from 0 to 1."""
+        assert predictions.target_logits is not None
+        logits, labels = predictions.labelled_source()
+        errors = int((logits.argmax(-1) != labels).sum())
+        if errors == len(logits):
+            return 0.0
+        threshold = np.sort(_confidence(logits))[errors]
+        return float((_confidence(predictions.target_logits) >= threshold).mean())
+
+
+class TargetAccuracy(Validator):
+    """Share of target units whose label is predicted: to study other scores, never to choose."""
+
+    uses_target_labels: ClassVar[bool] = True
+    reads_source: ClassVar[bool] = False
+
+    def score(self, predictions: Predictions) -> float:
+        """The score, from 0 to 1."""
+        logits, labels = predictions.labelled_target()
+        return float((logits.argmax(-1) == labels).mean())
+
+
+def proxy_a_distance(source: np.ndarray, target: np.ndarray, seed: int = 0) -> float | None:
+    """The distance of two samples of features `[units, width]` for a linear classifier.
+
+    The proxy A-distance `2 * (1 - 2 * error)` of a classifier that tells the domains apart
+    (Ben-David et al. 2007, "Analysis of Representations for Domain Adaptation", NeurIPS): 0 where
+    it guesses, 2 where it is never wrong. As many units of each domain, at most 1,000, are drawn;
+    the classifier is fitted on half of them and tested on the other half, both ways round.
+
+    Returns:
+        None with fewer than 20 units in a domain.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold, cross_val_score
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    count = min(len(source), len(target), MOST_UNITS)
+    if count < FEWEST_UNITS:
+        return None
+    rng = np.random.default_rng([seed, 21])
+    drawn = [side[rng.permutation(len(side))[:count]] for side in (source, target)]
+    features = np.concatenate(drawn).astype(np.float64)
+    sides = np.repeat([0, 1], count)
+    classifier = make_pipeline(StandardScaler(), LogisticRegression(C=STRENGTH, max_iter=200))
+    folds = StratifiedKFold(2, shuffle=True, random_state=int(rng.integers(2**31)))
+    right = cross_val_score(classifier, features, sides, cv=folds, scoring="accuracy").mean()
+    return float(np.clip(2 * (2 * right - 1), 0.0, 2.0))
+
+
+def probabilities(logits: np.ndarray) -> np.ndarray:
+    """Softmax `[units, classes]` in float64."""
+    shifted = np.exp(logits.astype(np.float64) - logits.max(-1, keepdims=True))
+    return shifted / shifted.sum(-1, keepdims=True)
+
+
+def entropy(distribution: np.ndarray) -> np.ndarray:
+    """Entropy in nats over the last axis."""
+    return -(distribution * np.log(np.clip(distribution, 1e-12, None))).sum(-1)
+
+
+def _confidence(logits: np.ndarray) -> np.ndarray:
+    return -entropy(probabilities(logits))
