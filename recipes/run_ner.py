@@ -14,7 +14,7 @@ import sys
 
 from nlp_adapt import AdaptationError, AdaptationTrainer, Recipe, load_recipe
 from nlp_adapt.cli.console import quiet_libraries
-from nlp_adapt.data.labels import label_counts
+from nlp_adapt.data.label_spaces import label_counts
 from nlp_adapt.prediction.predictor import load_predictor
 from nlp_adapt.prediction.tagged_text import tag_texts
 from nlp_adapt.reporting.table import render

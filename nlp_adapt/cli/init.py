@@ -128,7 +128,7 @@ def render(lines: list[Line]) -> str:
 
 
 def _describe(domain: Domain) -> str:
-    from nlp_adapt.data.labels import label_counts
+    from nlp_adapt.data.label_spaces import label_counts
 
     labelled = sum(len(rows) for name, rows in domain.splits.items() if name != "unlabelled")
     raw = 0 if domain.unlabelled is None else len(domain.unlabelled)
@@ -140,14 +140,13 @@ def _describe(domain: Domain) -> str:
 
 
 def _label_map(source: Domain, target: Domain) -> list[Line]:
-    from nlp_adapt.data.labels import compare_labels, entity_types, propose_label_map
+    from nlp_adapt.data.label_spaces import compare_labels, kinds_of
+    from nlp_adapt.data.labels import propose_label_map
 
     space = compare_labels(source, target)
     if not space.target_only:
         return []
-    names = source.label_names or ()
-    ours = entity_types(names) if source.task == TAGGING else names
-    proposal = propose_label_map(ours, space.target_only)
+    proposal = propose_label_map(kinds_of(source), space.target_only)
     return [("label_map", proposal, "by name alone: CHECK it; ignore leaves rows or types out")]
 
 

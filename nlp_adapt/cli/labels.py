@@ -52,7 +52,8 @@ def compare(source: Domain, target: Domain) -> dict[str, Any]:
     Raises:
         DataError: The source has no labels.
     """
-    from nlp_adapt.data.labels import compare_labels, label_counts, propose_label_map
+    from nlp_adapt.data.label_spaces import compare_labels, label_counts
+    from nlp_adapt.data.labels import propose_label_map
 
     if source.label_names is None:
         raise DataError(

@@ -1,17 +1,129 @@
-"""One label space for several sources and targets, matched by name."""
+"""The label space of a run: what domains have in common, matched by name and never by index."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
-from nlp_adapt.data.labels import as_yaml, check_source, match_labels, propose_label_map
+from nlp_adapt.data.domain import Domain
+from nlp_adapt.data.labels import as_yaml, propose_label_map
 from nlp_adapt.data.tagging import entity_types
 from nlp_adapt.errors import DataError
-from nlp_adapt.names import label_key
+from nlp_adapt.names import OUTSIDE, TOKEN_CLASSIFICATION, label_key
 
-if TYPE_CHECKING:
-    from nlp_adapt.data.domain import Domain
+
+@dataclass(frozen=True)
+class LabelSpace:
+    """The label space that a model is trained in, and how much of it the target shares.
+
+    Classes are matched by name; case and surrounding white space do not matter. For token
+    classification `shared`, `source_only` and `target_only` hold entity types, not tags.
+
+    Attributes:
+        names: What the model predicts, in the order of its outputs: the source's names.
+        shared: Names that occur in both domains; these the target's metrics cover.
+        source_only: Names that the target's labels lack (all of them if it has no labels).
+        target_only: Names that only the target has: no model trained on the source predicts them.
+    """
+
+    names: tuple[str, ...]
+    shared: tuple[str, ...]
+    source_only: tuple[str, ...]
+    target_only: tuple[str, ...]
+
+
+def kinds_of(domain: Domain) -> tuple[str, ...]:
+    """A domain's labels, or its entity types where labels are tags."""
+    names = domain.label_names or ()
+    return entity_types(names) if domain.task == TOKEN_CLASSIFICATION else names
+
+
+def label_counts(domain: Domain) -> dict[str, int]:
+    """How often each class (each entity type, counted by entity) occurs in all labelled rows."""
+    counts: Counter[str] = Counter()
+    names = domain.label_names or ()
+    opening = {i: name[2:] for i, name in enumerate(names) if name.startswith("B-")}
+    for rows in (domain.train, domain.validation, domain.test):
+        if rows is None:
+            continue
+        labels = rows[domain.label_column][:]
+        if domain.task == TOKEN_CLASSIFICATION:
+            counts.update(opening[i] for tags in labels for i in tags if i in opening)
+        else:
+            counts.update(names[i] for i in labels)
+    return {name: counts[name] for name in kinds_of(domain)}
+
+
+def check_source(source: Domain) -> None:
+    """Refuse a source domain that nothing can be learned from.
+
+    Raises:
+        DataError: No labelled training rows, a single class, or no entity at all.
+    """
+    if source.train is None:
+        raise DataError(
+            f"the source domain {source.name} has no labelled training rows: "
+            "name its label column with label_column."
+        )
+    names = source.label_names or ()
+    labels = source.train[source.label_column][:]
+    if source.task == TOKEN_CLASSIFICATION:
+        outside = names.index(OUTSIDE)
+        if all(i == outside for tags in labels for i in tags):
+            raise DataError(
+                f"the source domain {source.name} has no entity in its training rows: every tag "
+                "is O (or was ignored by label_map)."
+            )
+        return
+    found = {names[i] for i in labels}
+    if len(found) < 2:
+        raise DataError(
+            f"every training row of the source domain {source.name} is labelled "
+            f'"{found.pop()}": a classifier needs at least two classes.'
+        )
+
+
+def compare_labels(source: Domain, target: Domain) -> LabelSpace:
+    """Compare two domains' labels by name, without judging them."""
+    theirs = {label_key(name): name for name, count in label_counts(target).items() if count}
+    ours = kinds_of(source)
+    keys = {label_key(name) for name in ours}
+    return LabelSpace(
+        names=source.label_names or (),
+        shared=tuple(name for name in ours if label_key(name) in theirs),
+        source_only=tuple(name for name in ours if label_key(name) not in theirs),
+        target_only=tuple(name for key, name in theirs.items() if key not in keys),
+    )
+
+
+def match_labels(source: Domain, target: Domain) -> LabelSpace:
+    """The label space of a model trained on `source` and evaluated on `target`.
+
+    The target may be unlabelled, or lack some of the source's labels. Labels that only the
+    target has must be mapped or ignored explicitly, in a label map.
+
+    Raises:
+        DataError: The source cannot be learned from, the tasks differ, or the target has labels
+            that the source lacks; the message proposes a label map.
+    """
+    if source.task != target.task:
+        raise DataError(
+            f"{source.name} was read for {source.task} and {target.name} for {target.task}: "
+            "read both for the same task."
+        )
+    check_source(source)
+    space = compare_labels(source, target)
+    if space.target_only:
+        ours = kinds_of(source)
+        proposal = propose_label_map(ours, space.target_only)
+        what = "entity types" if source.task == TOKEN_CLASSIFICATION else "labels"
+        raise DataError(
+            f"the {what} of {target.name} ({', '.join((*space.shared, *space.target_only))}) include some that {source.name} "
+            f"({', '.join(ours)}) lacks: {', '.join(space.target_only)}. Say what they mean with "
+            f"a label map, for example label_map: {as_yaml(proposal)}"
+        )
+    return space
 
 
 def label_space(sources: Sequence[Domain], targets: Sequence[Domain] = ()) -> tuple[str, ...]:
@@ -48,9 +160,3 @@ def labels_beyond(domain: Domain, other: Domain) -> tuple[str, ...]:
     """The labels (entity types, for tags) of `domain` that `other` lacks."""
     known = {label_key(name) for name in kinds_of(other)}
     return tuple(name for name in kinds_of(domain) if label_key(name) not in known)
-
-
-def kinds_of(domain: Domain) -> tuple[str, ...]:
-    """A domain's labels, or its entity types where labels are tags."""
-    names = domain.label_names or ()
-    return entity_types(names) if domain.text_column == "tokens" else names

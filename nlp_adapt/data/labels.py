@@ -1,48 +1,19 @@
-"""Label spaces of two domains, matched by name and never by index."""
+"""Label names: which are the same, what a label map may say, and a column of labels as names."""
 
 from __future__ import annotations
 
+import math
+import operator
 import re
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from nlp_adapt.data.tagging import (
-    IGNORE,
-    apply_label_map,
-    bio2_names,
-    detect_scheme,
-    entity_types,
-    find_ill_formed,
-    repair_bio2,
-    split_tag,
-    to_bio2,
-)
+from nlp_adapt.data.reading.tables import Table
+from nlp_adapt.data.tagging import IGNORE
 from nlp_adapt.errors import DataError
-from nlp_adapt.names import TOKEN_CLASSIFICATION, label_key
+from nlp_adapt.names import label_key
 
-if TYPE_CHECKING:
-    from nlp_adapt.data.domain import Domain
-
-__all__ = [
-    "IGNORE",
-    "LabelSpace",
-    "apply_label_map",
-    "as_yaml",
-    "bio2_names",
-    "check_source",
-    "compare_labels",
-    "detect_scheme",
-    "entity_types",
-    "find_ill_formed",
-    "label_counts",
-    "match_labels",
-    "propose_label_map",
-    "repair_bio2",
-    "split_tag",
-    "to_bio2",
-]
+NO_LABELS = "none"  # as label_column: read the rows as unlabelled
 
 # Names that different corpora give to one class. A key's first name stands for the group.
 _SYNONYMS = (
@@ -54,131 +25,24 @@ _SYNONYMS = (
     ("negative", "neg", "0", "false", "bad", "-"),
     ("neutral", "neu", "mixed"),
 )
+_GROUP_OF = {name.casefold(): group for group, names in enumerate(_SYNONYMS) for name in names}
+
+_MISSING = ("", "nan", "null")
+_WHOLE = re.compile(r"([+-]?\d+)\.0*")
+_FRACTION = re.compile(r"[+-]?\d*\.\d+(?:[eE][+-]?\d+)?")
+_THRESHOLD = re.compile(r"(<=|>=|<|>)\s*([+-]?\d+(?:\.\d+)?)")
+_HOLDS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+_MAX_CLASSES_UNNAMED = 50
 
 
-@dataclass(frozen=True)
-class LabelSpace:
-    """The label space that a model is trained in, and how much of it the target shares.
-
-    Classes are matched by name; case and surrounding white space do not matter. For token
-    classification `shared`, `source_only` and `target_only` hold entity types, not tags.
-
-    Attributes:
-        task: The task's name.
-        names: What the model predicts, in the order of its outputs: the source's names.
-        shared: Names that occur in both domains; these the target's metrics cover.
-        source_only: Names that the target's labels lack (all of them if it has no labels).
-        target_only: Names that only the target has: no model trained on the source predicts them.
-    """
-
-    task: str
-    names: tuple[str, ...]
-    shared: tuple[str, ...]
-    source_only: tuple[str, ...]
-    target_only: tuple[str, ...]
-
-    @property
-    def label2id(self) -> dict[str, int]:
-        """Name -> output index."""
-        return {name: i for i, name in enumerate(self.names)}
-
-    @property
-    def id2label(self) -> dict[int, str]:
-        """Output index -> name."""
-        return dict(enumerate(self.names))
-
-
-def label_counts(domain: Domain) -> dict[str, int]:
-    """How often each class (each entity type, counted by entity) occurs in all labelled rows."""
-    counts: Counter[str] = Counter()
-    for dataset in (domain.train, domain.validation, domain.test):
-        if dataset is None:
-            continue
-        names = domain.label_names or ()
-        if domain.task == TOKEN_CLASSIFICATION:
-            opening = {i: name[2:] for i, name in enumerate(names) if name.startswith("B-")}
-            for row in dataset["labels"][:]:
-                counts.update(opening[i] for i in row if i in opening)
-        else:
-            counts.update(names[i] for i in dataset["label"][:])
-    kinds = entity_types(domain.label_names or ()) if _is_tagging(domain) else domain.label_names
-    return {name: counts[name] for name in kinds or ()}
-
-
-def _is_tagging(domain: Domain) -> bool:
-    return domain.task == TOKEN_CLASSIFICATION
-
-
-def check_source(source: Domain) -> None:
-    """Refuse a source domain that nothing can be learned from.
+def encode(labels: Sequence[str], names: Sequence[str]) -> list[int]:
+    """Label names to indices.
 
     Raises:
-        DataError: No labelled training rows, a single class, or no entity at all.
+        KeyError: A label is not among the names.
     """
-    if source.train is None:
-        raise DataError(
-            f"the source domain {source.name} has no labelled training rows: "
-            "name its label column with label_column."
-        )
-    names = source.label_names or ()
-    if _is_tagging(source):
-        outside = names.index("O")
-        if not any(i != outside for row in source.train["labels"][:] for i in row):
-            raise DataError(
-                f"the source domain {source.name} has no entity in its training rows: every tag "
-                "is O (or was ignored by label_map)."
-            )
-        return
-    found = {names[i] for i in source.train["label"][:]}
-    if len(found) < 2:
-        raise DataError(
-            f"every training row of the source domain {source.name} is labelled "
-            f'"{found.pop()}": a classifier needs at least two classes.'
-        )
-
-
-def compare_labels(source: Domain, target: Domain) -> LabelSpace:
-    """Compare two domains' labels by name, without judging them."""
-    names = source.label_names or ()
-    theirs = {label_key(name): name for name, count in label_counts(target).items() if count}
-    ours = entity_types(names) if _is_tagging(source) else names
-    keys = {label_key(name) for name in ours}
-    return LabelSpace(
-        task=source.task,
-        names=names,
-        shared=tuple(name for name in ours if label_key(name) in theirs),
-        source_only=tuple(name for name in ours if label_key(name) not in theirs),
-        target_only=tuple(name for key, name in theirs.items() if key not in keys),
-    )
-
-
-def match_labels(source: Domain, target: Domain) -> LabelSpace:
-    """The label space of a model trained on `source` and evaluated on `target`.
-
-    The target may be unlabelled, or lack some of the source's labels. Labels that only the
-    target has must be mapped or ignored explicitly, in a label map.
-
-    Raises:
-        DataError: The source cannot be learned from, the tasks differ, or the target has labels
-            that the source lacks; the message proposes a label map.
-    """
-    if source.task != target.task:
-        raise DataError(
-            f"{source.name} was read for {source.task} and {target.name} for {target.task}: "
-            "read both for the same task."
-        )
-    check_source(source)
-    space = compare_labels(source, target)
-    if not space.target_only:
-        return space
-    ours = entity_types(space.names) if _is_tagging(source) else space.names
-    proposal = propose_label_map(ours, space.target_only)
-    what = "entity types" if _is_tagging(source) else "labels"
-    raise DataError(
-        f"the {what} of {target.name} ({', '.join((*space.shared, *space.target_only))}) include "
-        f"some that {source.name} ({', '.join(ours)}) lacks: {', '.join(space.target_only)}. "
-        f"Say what they mean with a label map, for example label_map: {as_yaml(proposal)}"
-    )
+    ids = {label_key(name): i for i, name in enumerate(names)}
+    return [ids[label_key(label)] for label in labels]
 
 
 def propose_label_map(source_types: Iterable[str], target_types: Iterable[str]) -> dict[str, str]:
@@ -188,21 +52,12 @@ def propose_label_map(source_types: Iterable[str], target_types: Iterable[str]) 
     (person -> PER, geo-loc -> LOC, company -> ORG, 1 -> positive) are mapped, the rest is ignored.
     """
     by_key = {label_key(name): name for name in source_types}
-    by_group = {group: name for name in by_key.values() if (group := _group(name)) is not None}
+    by_group = {_GROUP_OF[key]: name for key, name in by_key.items() if key in _GROUP_OF}
     proposal = {}
     for name in target_types:
-        equal = by_key.get(label_key(name))
-        group = _group(name)
-        proposal[name] = equal or (by_group.get(group) if group is not None else None) or IGNORE
+        key = label_key(name)
+        proposal[name] = by_key.get(key) or by_group.get(_GROUP_OF.get(key, -1)) or IGNORE
     return proposal
-
-
-def _group(name: str) -> int | None:
-    key = label_key(name)
-    for i, group in enumerate(_SYNONYMS):
-        if key in (label_key(member) for member in group):
-            return i
-    return None
 
 
 def as_yaml(mapping: dict[str, str]) -> str:
@@ -217,11 +72,96 @@ def _quoted(word: str) -> str:
     return word if plain and not reserved else '"' + word.replace('"', '\\"') + '"'
 
 
-def encode(labels: Sequence[str], names: Sequence[str]) -> list[int]:
-    """Label names to indices.
+def read_classes(
+    table: Table, column: str, label_map: Mapping[str, str], named: bool
+) -> tuple[list[str | None], list[str], list[str]]:
+    """Read a column of classes.
+
+    Args:
+        table: Raw columns.
+        column: The column of labels: strings, whole numbers, booleans, or ClassLabel ids.
+        label_map: Label or threshold ("<3") -> class name or "ignore".
+        named: Whether the user named the column, rather than that it was recognised.
+
+    Returns:
+        The class name of each row (None: the label is missing; "ignore" where it is mapped so),
+        the names in the order that a ClassLabel column declares them, and notes.
 
     Raises:
-        KeyError: A label is not among the names.
+        DataError: A label is of another type, is out of range, or is a number that is not whole.
     """
-    ids = {label_key(name): i for i, name in enumerate(names)}
-    return [ids[label_key(label)] for label in labels]
+    feature = (table.features or {}).get(column)
+    declared: list[str] | None = getattr(feature, "names", None)
+    mapping = {label_key(key): value.strip() for key, value in label_map.items()}
+    raw = [_raw_label(value, declared, table, i) for i, value in enumerate(table.columns[column])]
+    labels = [None if label is None else _map_label(label, mapping) for label in raw]
+    mapped = [_map_label(name, mapping) for name in declared or ()]
+    ordered = [name for name in mapped if name != IGNORE]
+    _refuse_fractions(table, column, labels)
+    present = {label for label in raw if label is not None}
+    if declared is None and not named and len(present) > max(_MAX_CLASSES_UNNAMED, len(raw) // 2):
+        raise DataError(
+            f"column {column!r} of {table.origin} holds {len(present)} different values in "
+            f"{len(raw)} rows, which do not look like classes: name the column with label_column."
+        )
+    notes = []
+    if declared is None and "-1" in present and "-1" not in mapping:
+        notes.append(
+            f"-1 in column {column!r} of {table.short_name} is read as a class of its own: "
+            'if it means that the label is missing, set label_map to {"-1": ignore}.'
+        )
+    return labels, ordered, notes
+
+
+def _refuse_fractions(table: Table, column: str, labels: list[str | None]) -> None:
+    for i, label in enumerate(labels):
+        if label is not None and _FRACTION.fullmatch(label):
+            raise DataError(
+                f"{table.locate(i)} has the label {label}, a number that is not whole (column "
+                f"{column!r}): turn it into classes with thresholds in label_map, such as "
+                '{"<3": negative, ">=3": positive}, or read the rows as unlabelled with '
+                f"label_column: {NO_LABELS}."
+            )
+
+
+def _raw_label(value: Any, declared: list[str] | None, table: Table, index: int) -> str | None:
+    if hasattr(value, "item") and not isinstance(value, (str, bytes)):
+        value = value.item()
+    if declared is not None and isinstance(value, int):
+        if value == -1:  # the Hub's convention for a label that is withheld
+            return None
+        if not 0 <= value < len(declared):
+            raise DataError(
+                f"{table.locate(index)} has the label {value}, but only {len(declared)} classes "
+                f"are declared ({', '.join(declared)})."
+            )
+        return declared[value]
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (int, float, str)):
+        label = str(value).strip()
+        if label.casefold() in _MISSING:
+            return None
+        whole = _WHOLE.fullmatch(label)
+        return whole[1] if whole else label
+    raise DataError(
+        f"{table.locate(index)} has a {type(value).__name__} where a label is expected: labels "
+        "are strings, whole numbers or booleans; name another column with label_column."
+    )
+
+
+def _map_label(label: str, mapping: Mapping[str, str]) -> str:
+    """The mapped name: an exact key first, then the first threshold (such as "<3") that holds."""
+    exact = mapping.get(label_key(label))
+    if exact is not None or not mapping:
+        return exact if exact is not None else label
+    try:
+        number = float(label)
+    except ValueError:
+        return label
+    for key, name in mapping.items():
+        if (match := _THRESHOLD.fullmatch(key)) and _HOLDS[match[1]](number, float(match[2])):
+            return name
+    return label

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nlp_adapt.data.columns import Examples, ReadOptions, read_examples
 from nlp_adapt.data.domain import Domain, make_dataset
-from nlp_adapt.data.examples import Examples, ReadOptions, read_examples
-from nlp_adapt.data.labels import bio2_names, encode, entity_types
+from nlp_adapt.data.labels import encode
 from nlp_adapt.data.reading.references import Source, describe, read_reference
 from nlp_adapt.data.splits import split_by_hash
-from nlp_adapt.data.tagging import split_tag
+from nlp_adapt.data.tagging import bio2_names, entity_types, split_tag
 from nlp_adapt.errors import DataError
 from nlp_adapt.names import SEQUENCE_CLASSIFICATION, TASKS, TOKEN_CLASSIFICATION, label_key
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from nlp_adapt.data.classes import read_classes
-from nlp_adapt.data.labels import IGNORE
+from nlp_adapt.data.labels import read_classes
 from nlp_adapt.data.reading.references import describe, read_reference
+from nlp_adapt.data.tagging import IGNORE
 from nlp_adapt.errors import DataError
 from nlp_adapt.names import SEQUENCE_CLASSIFICATION, label_key
 

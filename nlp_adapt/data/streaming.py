@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from nlp_adapt.data.examples import ReadOptions, encodable, find_text
+from nlp_adapt.data.columns import ReadOptions, encodable, find_text
 from nlp_adapt.data.reading.chunks import Rejected
 from nlp_adapt.data.reading.conll import split_words
 from nlp_adapt.data.reading.left_out import LeftOut

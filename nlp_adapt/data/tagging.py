@@ -1,9 +1,11 @@
-"""Tagging schemes: recognising BIO, IOB1, BIOES, BILOU and IO, and converting them to BIO2."""
+"""Token tags: recognising BIO, IOB1, BIOES, BILOU and IO, and reading any of them as BIO2."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
+from nlp_adapt.data.reading.tables import Table
 from nlp_adapt.errors import DataError
 from nlp_adapt.names import OUTSIDE
 
@@ -13,9 +15,9 @@ _CLOSED_SCHEMES = ("BIOES", "BILOU")  # those that mark where an entity ends
 
 
 def split_tag(tag: str) -> tuple[str, str]:
-    """Part prefix and type: B-PER gives ("B", "PER"), O ("O", ""), a bare PER ("", "PER").
+    """Split prefix and type: B-PER gives ("B", "PER"), O ("O", ""), a bare PER ("", "PER").
 
-    Only the first hyphen parts, so that a type may hold hyphens (B-geo-loc).
+    Only the first hyphen counts, so a type may hold hyphens (B-geo-loc).
     """
     if tag == OUTSIDE:
         return OUTSIDE, ""
@@ -28,8 +30,8 @@ def split_tag(tag: str) -> tuple[str, str]:
 def detect_scheme(sequences: Iterable[Sequence[str]]) -> str:
     """Recognise the tagging scheme of a whole file.
 
-    Tags that begin with B- and I- alone may be BIO2 or IOB1 (where B- only parts two adjacent
-    entities): the one that fewer tags break is taken, BIO2 on a tie.
+    B- and I- alone may mean BIO2, or IOB1, where B- only separates two adjacent entities: the
+    scheme that fewer tags break wins, BIO2 on a tie.
 
     Returns:
         "BIO", "IOB1", "BIOES", "BILOU" or "IO". I- without any B- is "IO".
@@ -65,8 +67,8 @@ def _scheme_of(prefixes: set[str]) -> str:
     )
 
 
-def first_mixed(sequences: Iterable[Sequence[str]]) -> int | None:
-    """The first sequence that no scheme fits together with those before it, if there is one."""
+def _first_mixed(sequences: Sequence[Sequence[str]]) -> int:
+    """Of sequences that mix schemes, the first that fits none together with those before it."""
     prefixes: set[str] = set()
     for i, sequence in enumerate(sequences):
         prefixes.update(split_tag(tag)[0] for tag in sequence)
@@ -74,7 +76,7 @@ def first_mixed(sequences: Iterable[Sequence[str]]) -> int | None:
             _scheme_of(prefixes)
         except DataError:
             return i
-    return None
+    return len(sequences) - 1
 
 
 def to_bio2(sequence: Sequence[str], scheme: str) -> list[str]:
@@ -128,7 +130,7 @@ def repair_bio2(sequence: Sequence[str]) -> list[str]:
     return [f"B-{split_tag(tag)[1]}" if i in bad else tag for i, tag in enumerate(sequence)]
 
 
-def apply_label_map(tags: Sequence[str], label_map: dict[str, str]) -> list[str]:
+def apply_label_map(tags: Sequence[str], label_map: Mapping[str, str]) -> list[str]:
     """Rename the entity types of BIO2 tags; a type mapped to "ignore" becomes O.
 
     Args:
@@ -153,3 +155,121 @@ def entity_types(tags: Iterable[str]) -> tuple[str, ...]:
 def bio2_names(types: Iterable[str]) -> tuple[str, ...]:
     """The BIO2 tag names for entity types: O first, then B- and I- of each."""
     return (OUTSIDE, *(f"{prefix}-{kind}" for kind in types for prefix in "BI"))
+
+
+def read_tags(
+    table: Table,
+    column: str,
+    lengths: Sequence[int],
+    label_map: Mapping[str, str],
+    repair: bool,
+) -> tuple[list[list[str] | None], list[str]]:
+    """Read a column of tags.
+
+    Args:
+        table: Raw columns.
+        column: The column of tags: lists of names, or of ids with declared names.
+        lengths: How many tokens each row has.
+        label_map: Entity type -> new type or "ignore"; for ids without names, id -> tag.
+        repair: Open an entity where I- continues none, instead of refusing.
+
+    Returns:
+        BIO2 tags of each row (None: unlabelled), and notes on what was repaired or ignored.
+
+    Raises:
+        DataError: Tags and tokens differ in number, a tag is unknown, schemes are mixed, or a
+            sequence is ill-formed; names file and line.
+    """
+    feature = (table.features or {}).get(column)
+    declared = getattr(getattr(feature, "feature", None), "names", None)
+    raw = [
+        _read_row(value, length, declared, label_map, table, i)
+        for i, (value, length) in enumerate(zip(table.columns[column], lengths, strict=True))
+    ]
+    labelled = {i: tags for i, tags in enumerate(raw) if tags is not None}
+    try:
+        scheme = detect_scheme(labelled.values())
+    except DataError as error:
+        index = list(labelled)[_first_mixed([*labelled.values()])]
+        raise DataError(f"{table.locate(index)}: {error}") from None
+    notes = _refuse_ill_formed(table, labelled, scheme, repair)
+    bio2: list[list[str] | None] = list(raw)
+    ignored = 0
+    for i, tags in labelled.items():
+        converted = to_bio2(tags, scheme)
+        if repair:
+            converted = repair_bio2(converted)
+        mapped = apply_label_map(converted, label_map)
+        ignored += sum(
+            old.startswith("B-") and new == "O" for old, new in zip(converted, mapped, strict=True)
+        )
+        bio2[i] = mapped
+    if ignored:
+        notes.append(
+            f"{ignored} entities of {table.short_name} became O, their type being ignored."
+        )
+    return bio2, notes
+
+
+def _refuse_ill_formed(
+    table: Table, labelled: Mapping[int, list[str]], scheme: str, repair: bool
+) -> list[str]:
+    bad = [(i, at) for i, tags in labelled.items() for at in find_ill_formed(tags, scheme)]
+    if not bad:
+        return []
+    index, position = bad[0]
+    if repair:
+        return [
+            f"{len(bad)} ill-formed tags of {table.short_name} were repaired, the first at "
+            f"{table.locate(index, position)}."
+        ]
+    raise DataError(
+        f"{table.locate(index, position)}: the tag {labelled[index][position]} is ill-formed in "
+        f"{scheme} ({len(bad)} such tags in {table.origin}): mend them, or set repair_tags to "
+        "open a new entity there."
+    )
+
+
+def _read_row(
+    value: Any,
+    length: int,
+    declared: Sequence[str] | None,
+    label_map: Mapping[str, str],
+    table: Table,
+    index: int,
+) -> list[str] | None:
+    if value is None:
+        return None
+    if not isinstance(value, list):
+        raise DataError(f"{table.locate(index)} does not hold a list of tags.")
+    if len(value) != length:
+        raise DataError(
+            f"{table.locate(index)} has {length} tokens but {len(value)} tags: "
+            "each token needs one tag."
+        )
+    return [
+        _read_tag(tag, declared, label_map, table.locate(index, at)) for at, tag in enumerate(value)
+    ]
+
+
+def _read_tag(
+    tag: Any, declared: Sequence[str] | None, label_map: Mapping[str, str], where: str
+) -> str:
+    if isinstance(tag, int) and not isinstance(tag, bool):
+        if declared is not None and 0 <= tag < len(declared):
+            tag = declared[tag]
+        elif declared is not None:
+            raise DataError(f"{where} has the tag {tag}, but {len(declared)} tags are declared.")
+        elif str(tag) in label_map:
+            tag = str(label_map[str(tag)])
+        else:
+            raise DataError(
+                f"{where} has the tag {tag}, a number without a name: name each in label_map, "
+                'such as {"0": O, "1": B-PER}.'
+            )
+    if not isinstance(tag, str) or not tag.strip():
+        raise DataError(f"{where} has no tag, or one that is not a string: {tag!r}.")
+    prefix, kind = split_tag(tag.strip())
+    if prefix != "O" and not kind:
+        raise DataError(f"{where} has the tag {tag!r}, which names no entity type.")
+    return tag.strip()

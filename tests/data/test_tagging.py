@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from seqeval.metrics.sequence_labeling import get_entities
 
-from nlp_adapt.data.labels import (
+from nlp_adapt.data.labels import propose_label_map
+from nlp_adapt.data.tagging import (
     apply_label_map,
     detect_scheme,
     find_ill_formed,
-    propose_label_map,
     repair_bio2,
     split_tag,
     to_bio2,

@@ -8,7 +8,7 @@ from nlp_adapt.data.doctor.finding import SERIOUS, WARNING, Finding, first, perc
 from nlp_adapt.data.doctor.pair_checks import found_in
 from nlp_adapt.data.doctor.view import DomainView
 from nlp_adapt.data.domain import Domain
-from nlp_adapt.data.labels import label_counts
+from nlp_adapt.data.label_spaces import label_counts
 
 
 def check_few_shot(

@@ -10,7 +10,7 @@ from statistics import median
 
 from nlp_adapt.data.doctor.finding import NOTE, SERIOUS, WARNING, Finding, first, percent, rows_of
 from nlp_adapt.data.doctor.view import DomainView, Rows
-from nlp_adapt.data.labels import check_source, compare_labels, label_counts, match_labels
+from nlp_adapt.data.label_spaces import check_source, compare_labels, label_counts, match_labels
 from nlp_adapt.errors import DataError
 from nlp_adapt.names import SEQUENCE_CLASSIFICATION, label_key
 

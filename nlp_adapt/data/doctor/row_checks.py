@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from nlp_adapt.data.doctor.finding import NOTE, WARNING, Finding, first, have, percent
 from nlp_adapt.data.doctor.view import DomainView
-from nlp_adapt.data.labels import label_counts
+from nlp_adapt.data.label_spaces import label_counts
 from nlp_adapt.names import TOKEN_CLASSIFICATION
 
 # Text that was decoded with the wrong encoding somewhere: what UTF-8's bytes look like in Latin-1

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from nlp_adapt.data.domain import Domain
+from nlp_adapt.names import TOKEN_CLASSIFICATION
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class DomainView:
             [text for part in parts for text in part.texts],
             [place for part in parts for place in part.places],
             [label for part in parts for label in part.labels or ()] if labelled else None,
-            _is_tagging(self.domain),
+            self.domain.task == TOKEN_CLASSIFICATION,
         )
 
     @cached_property
@@ -97,16 +98,12 @@ class DomainView:
 
 def _rows(domain: Domain, dataset: Any) -> Rows:
     texts = dataset[domain.text_column][:]
-    if _is_tagging(domain):
+    if domain.task == TOKEN_CLASSIFICATION:
         texts = [" ".join(words) for words in texts]
     places = dataset["row"][:]
     if domain.label_column not in dataset.column_names:
-        return Rows(texts, places, case_matters=_is_tagging(domain))
+        return Rows(texts, places, case_matters=domain.task == TOKEN_CLASSIFICATION)
     names = domain.label_names or ()
     raw = dataset[domain.label_column][:]
     labels = [tuple(i) if isinstance(i, list) else names[i] for i in raw]
-    return Rows(texts, places, labels, _is_tagging(domain))
-
-
-def _is_tagging(domain: Domain) -> bool:
-    return domain.text_column == "tokens"
+    return Rows(texts, places, labels, domain.task == TOKEN_CLASSIFICATION)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nlp_adapt.data.examples import NO_LABELS, ReadOptions, encodable, find_text
+from nlp_adapt.data.columns import NO_LABELS, ReadOptions, encodable, find_text
 from nlp_adapt.data.reading.chunks import Chunk
 from nlp_adapt.prediction.files.labeller import Answer, Labeller, UnusableCellError
 from nlp_adapt.prediction.files.writing import SUFFIXES

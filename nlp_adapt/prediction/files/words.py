@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nlp_adapt.data.batches.words import encode_words
-from nlp_adapt.data.examples import NO_LABELS, ReadOptions, encodable, find_text
+from nlp_adapt.data.columns import NO_LABELS, ReadOptions, encodable, find_text
 from nlp_adapt.data.reading.chunks import Chunk
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.prediction.files.labeller import (

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Protocol, TextIO
 
-from nlp_adapt.data.examples import encodable
+from nlp_adapt.data.columns import encodable
 from nlp_adapt.errors import DataError, RunError
 from nlp_adapt.prediction.files.parts import copy_all
 

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from nlp_adapt.data.labels import match_labels
+from nlp_adapt.data.label_spaces import match_labels
 from nlp_adapt.data.loading import load_domain
 from nlp_adapt.data.reading import archives, builtin
 from nlp_adapt.data.reading.archives import Package, fetch_archive, read_members

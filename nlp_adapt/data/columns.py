@@ -8,11 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from nlp_adapt.data.classes import NO_LABELS, read_classes
-from nlp_adapt.data.labels import IGNORE
+from nlp_adapt.data.labels import NO_LABELS, read_classes
 from nlp_adapt.data.reading.conll import split_words
 from nlp_adapt.data.reading.tables import Table
-from nlp_adapt.data.tags import read_tags
+from nlp_adapt.data.tagging import IGNORE, read_tags
 from nlp_adapt.errors import DataError
 from nlp_adapt.names import TOKEN_CLASSIFICATION
 
