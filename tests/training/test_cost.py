@@ -86,7 +86,7 @@ def test_the_time_is_told_before_the_first_step_and_measuring_it_changes_nothing
     said = capsys.readouterr().err
     assert re.search(r"About (a second|\d+ seconds) here, by the time of one batch", said)
     assert said.index("here, by") < said.index("source_only")
-    assert 0 < cost["seconds"] < 60
+    assert cost["seconds"] > 0
     assert silent.train()["cost"]["seconds"] is None
     others = silent.model.state_dict()
     for name, value in shown.model.state_dict().items():

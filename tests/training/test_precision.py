@@ -35,4 +35,4 @@ def test_the_measurement_takes_both_formats_in_turn_and_keeps_the_best_time():
     formats = (torch.float32, torch.bfloat16)
     found = precision._layer_seconds(formats, size=32, rows=8, repeats=2)
     assert set(found) == set(formats)
-    assert all(0 < value < 1 for value in found.values())
+    assert all(value > 0 for value in found.values())
