@@ -12,11 +12,16 @@ from __future__ import annotations
 import argparse
 import sys
 
-from nlp_adapt import AdaptationError, AdaptationTrainer, Recipe, load_recipe
+from nlp_adapt import (
+    AdaptationError,
+    AdaptationTrainer,
+    Recipe,
+    load_predictor,
+    load_recipe,
+    tag_texts,
+)
 from nlp_adapt.cli.console import quiet_libraries
 from nlp_adapt.data.label_spaces import label_counts
-from nlp_adapt.prediction.predictor import load_predictor
-from nlp_adapt.prediction.tagged_text import tag_texts
 from nlp_adapt.reporting.table import render
 from nlp_adapt.training.inputs.recipe_domains import few_shot_of, sources_of, targets_of
 

@@ -12,8 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from nlp_adapt import AdaptationError, AdaptationTrainer, Recipe, load_recipe
-from nlp_adapt.prediction.predictor import load_predictor
+from nlp_adapt import AdaptationError, AdaptationTrainer, Recipe, load_predictor, load_recipe
 from nlp_adapt.reporting.table import render
 from nlp_adapt.training.inputs.recipe_domains import few_shot_of, sources_of, targets_of
 

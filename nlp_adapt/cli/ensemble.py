@@ -55,7 +55,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _join(args: argparse.Namespace) -> dict[str, Any]:
-    from nlp_adapt.prediction.ensembles import load_members, save_ensemble, soup, stack
+    from nlp_adapt.prediction.ensembles import save_ensemble, soup, stack
+    from nlp_adapt.prediction.opening import load_members
 
     out = Path(args.output_dir)
     if out.exists():

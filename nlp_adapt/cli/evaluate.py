@@ -117,7 +117,7 @@ def _evaluate(
     args: argparse.Namespace, label_map: dict[str, str], attack: Attack | None
 ) -> dict[str, Any]:
     from nlp_adapt.data.loading import load_domain
-    from nlp_adapt.prediction.predictor import load_predictor
+    from nlp_adapt.prediction.opening import load_predictor
 
     predictor = load_predictor(
         args.model, precision=args.precision, batch_size=args.batch_size, device=args.device

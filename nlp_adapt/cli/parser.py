@@ -8,7 +8,6 @@ from typing import Any, NoReturn
 
 import nlp_adapt
 from nlp_adapt.cli import (
-    adapters,
     card,
     compare,
     doctor,
@@ -32,7 +31,6 @@ COMMANDS = {
     "train": train,
     "evaluate": evaluate,
     "predict": predict,
-    "adapters": adapters,
     "ensemble": ensemble,
     "compare": compare,
     "export": export,

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from nlp_adapt.cli import console
@@ -43,16 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `nlp-adapt predict`."""
     parser.add_argument("model", metavar="MODEL", help="run folder, model folder or Hub id")
     parser.add_argument("input", metavar="INPUT", help="file to label, or - for standard input")
-    add_output_arguments(parser)
-    add_model_arguments(parser, precision="auto")
-    parser.add_argument("--json", action="store_true", help="print a summary as one JSON object")
-
-
-def add_output_arguments(parser: argparse.ArgumentParser, required: bool = True) -> None:
-    """Add what says which file is written, and how the input is read."""
     parser.add_argument(
         "--out",
-        required=required,
+        required=True,
         metavar="FILE",
         help="csv, tsv, jsonl or parquet (taggers: also conll or html), or - for standard output",
     )
@@ -86,24 +78,20 @@ def add_output_arguments(parser: argparse.ArgumentParser, required: bool = True)
         default=ROWS_AT_A_TIME,
         help=f"rows at a time, and lost at most when interrupted ({ROWS_AT_A_TIME})",
     )
+    add_model_arguments(parser, precision="auto")
+    parser.add_argument("--json", action="store_true", help="print a summary as one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
     """Write the labelled rows, then say what was done."""
+    from nlp_adapt.prediction.files.outputs import to_file, to_stdout
 
     def load() -> Predictor:
-        from nlp_adapt.prediction.predictor import load_predictor
+        from nlp_adapt.prediction.opening import load_predictor
 
         return load_predictor(
             args.model, precision=args.precision, batch_size=args.batch_size, device=args.device
         )
-
-    return label_file(args, load)
-
-
-def label_file(args: argparse.Namespace, load: Callable[[], Predictor]) -> int:
-    """Label the file that `args` names with the model that `load` opens."""
-    from nlp_adapt.prediction.files.outputs import to_file, to_stdout
 
     piped = args.out == PIPE
     _check(args)

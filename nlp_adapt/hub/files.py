@@ -71,7 +71,7 @@ def local_base(folder: Path) -> str | None:
 @contextlib.contextmanager
 def merged_copy(folder: Path) -> Iterator[Path]:
     """A run's model with its adapters merged into its base, and a card that says so."""
-    from nlp_adapt.prediction.predictor import load_predictor
+    from nlp_adapt.prediction.opening import load_predictor
     from nlp_adapt.recipe import read_yaml
     from nlp_adapt.reporting.model_card import build_card
 

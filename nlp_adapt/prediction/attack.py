@@ -20,9 +20,11 @@ from nlp_adapt.modeling.perturbation import (
     pgd_perturbation,
     without_dropout,
 )
+from nlp_adapt.modeling.precision import autocast
 from nlp_adapt.modeling.units import MODEL_INPUTS
 from nlp_adapt.names import IGNORED_LABEL
-from nlp_adapt.prediction.predictor import Predictor, autocast, prediction_batches
+from nlp_adapt.prediction.ensembles import EnsemblePredictor
+from nlp_adapt.prediction.predictor import Predictor, by_unit, prediction_batches, unit_indices
 
 ATTACKS = ("fgm", "pgd")
 
@@ -83,7 +85,7 @@ def attacked_logits(predictor: Predictor, rows: EncodedRows, attack: Attack) -> 
     Raises:
         ConfigError: If no unit has a label, or there are several models in one.
     """
-    if hasattr(predictor, "members"):
+    if isinstance(predictor, EnsemblePredictor):
         raise ConfigError("an attack needs a single model: attack the members of an ensemble.")
     if not (rows.labels != IGNORED_LABEL).any():
         raise ConfigError("attack: no row has a label, so there is nothing to be wrong about.")
@@ -95,7 +97,7 @@ def attacked_logits(predictor: Predictor, rows: EncodedRows, attack: Attack) -> 
     for chosen, batch in batches:
         with without_dropout(model), autocast(device, predictor.precision):
             values = _attack_batch(model, batch, attack)
-        logits[_unit_indices(rows, chosen)] = values.cpu().numpy()
+        logits[unit_indices(rows, chosen)] = values.cpu().numpy()
     return logits
 
 
@@ -128,10 +130,7 @@ def _attack_batch(model: Any, batch: dict[str, Any], attack: Attack) -> Tensor:
     inputs = {name: batch[name] for name in MODEL_INPUTS if name in batch}
 
     def logits() -> Tensor:
-        output = model(**inputs).logits
-        if "unit_positions" in batch:
-            output = output.flatten(0, 1).index_select(0, batch["unit_positions"])
-        return output.float()
+        return by_unit(model(**inputs).logits, batch).float()
 
     def loss() -> Tensor:
         return F.cross_entropy(
@@ -141,11 +140,6 @@ def _attack_batch(model: Any, batch: dict[str, Any], attack: Attack) -> Tensor:
     perturbation = attack.perturbation(model, batch, loss)
     with torch.no_grad(), perturbed(model, perturbation):
         return logits()
-
-
-def _unit_indices(rows: EncodedRows, chosen: np.ndarray) -> np.ndarray:
-    spans = [np.arange(rows.unit_offsets[row], rows.unit_offsets[row + 1]) for row in chosen]
-    return np.concatenate(spans)
 
 
 def _cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from nlp_adapt.data.batches.encoded import EncodedRows
-from nlp_adapt.errors import ConfigError, ModelError, RunError
-from nlp_adapt.prediction.predictor import Predictor, load_predictor
+from nlp_adapt.errors import ModelError, RunError
+from nlp_adapt.prediction.predictor import Predictor
 
 ENSEMBLE = "ensemble.json"
 HOWS = ("average", "stack", "soup")
@@ -71,33 +71,11 @@ class EnsemblePredictor(Predictor):
         )
 
 
-def load_members(models: Sequence[str | Path], **options: Any) -> list[Predictor]:
-    """Open several models or runs that can stand beside each other.
-
-    Raises:
-        ConfigError: If there are fewer than two.
-        ModelError: If one cannot be opened, or its task, labels or vocabulary differ.
-    """
-    if len(models) < 2:
-        raise ConfigError("an ensemble needs at least two models.")
-    members = [load_predictor(model, **options) for model in models]
-    first = members[0]
-    for path, member in zip(models, members, strict=True):
-        for what, one, two in (
-            ("task", member.task.name, first.task.name),
-            ("labels", member.label_names, first.label_names),
-            ("vocabulary", member.tokenizer.get_vocab(), first.tokenizer.get_vocab()),
-        ):
-            if one != two:
-                raise ModelError(f"{path}: its {what} differs from that of {models[0]}.")
-    return members
-
-
 def stack(members: Sequence[Predictor], rows: EncodedRows) -> tuple[np.ndarray, np.ndarray]:
     """Fit logistic regression on the members' log-probabilities of labelled rows.
 
     Args:
-        members: See `load_members`.
+        members: See `opening.load_members`.
         rows: Held-out source rows with labels: the target's are never used.
 
     Raises:
@@ -178,11 +156,8 @@ def save_ensemble(
     staged.mkdir(parents=True)
     names = []
     for number, model in enumerate(models, 1):
-        path = Path(model)
-        inner = path / "model"
-        name = f"member-{number}"
-        shutil.copytree(inner if (inner / "config.json").is_file() else path, staged / name)
-        names.append(name)
+        names.append(f"member-{number}")
+        shutil.copytree(model_folder(model), staged / names[-1])
     values: dict[str, Any] = {"format": 1, "members": names}
     if weights is not None:
         values["weights"] = {"matrix": weights[0].tolist(), "bias": weights[1].tolist()}
@@ -190,28 +165,36 @@ def save_ensemble(
     staged.rename(folder)
 
 
+def model_folder(model: str | Path) -> str | Path:
+    """The model's own folder of a run; anything else as it is."""
+    inner = Path(model) / "model"
+    return inner if (inner / "config.json").is_file() else model
+
+
 def is_ensemble(model: str | Path) -> bool:
     """Whether `model` is a folder that `save_ensemble` wrote."""
     return (Path(model) / ENSEMBLE).is_file()
 
 
-def load_ensemble(folder: str | Path, **options: Any) -> EnsemblePredictor:
-    """Open what `save_ensemble` wrote; `options` are those of `load_predictor`.
+def read_ensemble(
+    folder: str | Path,
+) -> tuple[list[Path], tuple[np.ndarray, np.ndarray] | None]:
+    """The members' folders, and the weights that stack them if there are any.
 
     Raises:
         ModelError: If the folder is damaged.
     """
-    path = Path(folder)
+    file = Path(folder) / ENSEMBLE
     try:
-        values = json.loads((path / ENSEMBLE).read_text(encoding="utf-8"))
+        values = json.loads(file.read_text(encoding="utf-8"))
         names = [str(name) for name in values["members"]]
         given = values.get("weights")
         weights = given and (np.array(given["matrix"]), np.array(given["bias"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{path / ENSEMBLE}: cannot be read ({error}).") from error
-    if any(Path(name).name != name for name in names):
-        raise ModelError(f"{path / ENSEMBLE}: members must be folders inside {path}.")
-    return EnsemblePredictor(load_members([path / name for name in names], **options), weights)
+        raise ModelError(f"{file}: cannot be read ({error}).") from error
+    if any(name in ("", "..") or Path(name).name != name for name in names):
+        raise ModelError(f"{file}: members must be folders inside {folder}.")
+    return [file.with_name(name) for name in names], weights
 
 
 def log_probabilities(logits: np.ndarray) -> np.ndarray:

@@ -22,7 +22,9 @@ import torch
 from torch import Tensor, nn
 
 from nlp_adapt.errors import ConfigError, ModelError, RunError
-from nlp_adapt.prediction.predictor import Predictor, load_predictor
+from nlp_adapt.prediction.ensembles import EnsemblePredictor
+from nlp_adapt.prediction.opening import load_predictor
+from nlp_adapt.prediction.predictor import Predictor
 
 ONNX_FILE = "model.onnx"
 OPSET = 18
@@ -63,7 +65,7 @@ def export_onnx(model: str | Path, folder: str | Path, *, int8: bool = False) ->
     if out.exists():
         raise RunError(f"{out}: is there already; choose another folder.")
     predictor = load_predictor(model, device="cpu")
-    if hasattr(predictor, "members"):
+    if isinstance(predictor, EnsemblePredictor):
         raise ModelError(f"{model}: an ensemble has no one graph; distil it first, or make a soup.")
     staged = out.with_name(f".{out.name}.staged")
     shutil.rmtree(staged, ignore_errors=True)

@@ -136,7 +136,7 @@ def measure_domains(predictor: Any, samples: Mapping[str, EncodedRows]) -> Liken
     """Describe the training domains of a model.
 
     Args:
-        predictor: An `inference.Predictor`.
+        predictor: A `Predictor`.
         samples: Encoded texts by side, as `domain_samples` draws them.
 
     Returns:

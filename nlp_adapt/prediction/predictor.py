@@ -1,11 +1,9 @@
-"""Batched prediction: logits for encoded rows, and labels for new texts."""
+"""Logits for encoded rows in batches, and labels for new texts."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,21 +17,13 @@ from nlp_adapt.data.batches.encoded import (
     to_tensors,
     width_for,
 )
-from nlp_adapt.errors import ConfigError, ModelError
-from nlp_adapt.modeling.backbone import (
-    adapter_base,
-    is_adapter_folder,
-    load_task_model,
-    load_tokenizer,
-    longest_input,
-    resolve_model,
-)
+from nlp_adapt.modeling.backbone import longest_input
 from nlp_adapt.modeling.features import FeatureTap, output_layer
 from nlp_adapt.modeling.host_memory import keep_freed_memory
-from nlp_adapt.modeling.hub_adapters import fetch_adapters
+from nlp_adapt.modeling.precision import autocast
 from nlp_adapt.modeling.units import MODEL_INPUTS
-from nlp_adapt.names import SEQUENCE_CLASSIFICATION, TOKEN_CLASSIFICATION
-from nlp_adapt.tasks import TASKS, Task
+from nlp_adapt.prediction.tagged_text import tag_texts
+from nlp_adapt.tasks import Task
 
 # A batch whose states fit into a processor's cache is read fastest; a GPU wants to be filled.
 TOKENS_PER_BATCH = {"cpu": 1024, "other": 4096}
@@ -78,10 +68,10 @@ def predict_logits(
         for chosen, batch in batches:
             inputs = {name: batch[name] for name in MODEL_INPUTS if name in batch}
             output = task_model(**inputs).logits
-            units = _unit_indices(rows, chosen)
-            logits[units] = _by_unit(output, batch).float().cpu().numpy()
+            units = unit_indices(rows, chosen)
+            logits[units] = by_unit(output, batch).float().cpu().numpy()
             if tap is not None and features is not None:
-                features[units] = _by_unit(tap.take(), batch).float().cpu().numpy()
+                features[units] = by_unit(tap.take(), batch).float().cpu().numpy()
     if tap is not None:
         tap.remove()
     task_model.train(was_training)
@@ -117,14 +107,6 @@ def prediction_batches(
         width = width_for(int(rows.lengths[chosen].max()), widths)
         batch = collate([(rows, chosen)], width=width, pad_id=pad_id)
         yield chosen, to_tensors(batch, device)
-
-
-def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
-    """Mixed precision on `device`; nothing for fp32."""
-    if precision == "fp32":
-        return nullcontext()
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float16
-    return torch.autocast(device.type, dtype=dtype)
 
 
 class Predictor:
@@ -163,27 +145,13 @@ class Predictor:
 
     def logits(self, rows: EncodedRows) -> np.ndarray:
         """Logits `[units, classes]` of encoded rows."""
-        return predict_logits(
-            self.task_model,
-            rows,
-            pad_id=self.tokenizer.pad_token_id or 0,
-            batch_size=self.batch_size,
-            precision=self.precision,
-        )
+        return self._read(rows)
 
     def logits_and_features(self, rows: EncodedRows) -> tuple[np.ndarray, np.ndarray]:
         """Logits `[units, classes]`, and what the classifier reads of each unit `[units, width]`."""
         width = output_layer(self.task_model).in_features
         features = np.zeros((rows.units, width), dtype=np.float32)
-        logits = predict_logits(
-            self.task_model,
-            rows,
-            pad_id=self.tokenizer.pad_token_id or 0,
-            batch_size=self.batch_size,
-            precision=self.precision,
-            features=features,
-        )
-        return logits, features
+        return self._read(rows, features), features
 
     def predict_with_features(
         self, texts: Sequence[str]
@@ -201,10 +169,18 @@ class Predictor:
         if len(texts) == 0:
             return []
         if self.task.units_are_words:
-            from nlp_adapt.prediction.tagged_text import tag_texts
-
             return [tagged.to_dict() for tagged in tag_texts(self, texts)]
         return self._answers(self.logits(self._encode(texts)))
+
+    def _read(self, rows: EncodedRows, features: np.ndarray | None = None) -> np.ndarray:
+        return predict_logits(
+            self.task_model,
+            rows,
+            pad_id=self.tokenizer.pad_token_id or 0,
+            batch_size=self.batch_size,
+            precision=self.precision,
+            features=features,
+        )
 
     def _encode(self, texts: Sequence[str]) -> EncodedRows:
         from datasets import Dataset
@@ -226,75 +202,15 @@ class Predictor:
         ]
 
 
-def load_predictor(
-    model: str | Path,
-    *,
-    precision: str = "fp32",
-    batch_size: int = 64,
-    device: str | None = None,
-    base_only: bool = False,
-) -> Predictor:
-    """Open a saved model, a run folder or a Hub id for prediction.
-
-    Args:
-        model: Model folder, adapter folder, ensemble, run folder or Hub id.
-        precision: Number format of the forward pass.
-        batch_size: Rows per batch.
-        device: Where it runs; default: a GPU if there is one.
-        base_only: Of a folder of adapters, open the base model with its task head alone.
-
-    Raises:
-        ModelError: If it cannot be loaded or is not a classification model.
-    """
-    import transformers
-
-    from nlp_adapt.prediction.ensembles import is_ensemble, load_ensemble
-
-    if is_ensemble(model):
-        return load_ensemble(model, precision=precision, batch_size=batch_size, device=device)
-    folder = Path(model)
-    name = str(folder / "model") if (folder / "model" / "config.json").is_file() else str(model)
-    path = fetch_adapters(resolve_model(name))
-    try:
-        config = transformers.AutoConfig.from_pretrained(path, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ModelError(f"{model}: cannot be opened as a model ({reason})") from error
-    architectures = " ".join(config.architectures or [])
-    kind = TOKEN_CLASSIFICATION if "TokenClass" in architectures else SEQUENCE_CLASSIFICATION
-    if "Classification" not in architectures:
-        raise ModelError(f"{model}: is not a classification model; train one first.")
-    label_names = [config.id2label[index] for index in range(config.num_labels)]
-    task = TASKS[kind](label_names)
-    weights = adapter_base(Path(path)) if base_only and is_adapter_folder(path) else path
-    loaded = load_task_model(weights, task.auto_class, label_names)
-    if device is None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    loaded = _moved(loaded, device)
-    tokenizer = load_tokenizer(name, words=task.units_are_words)
-    if precision == "auto":
-        from nlp_adapt.training.precision import choose_precision
-
-        precision = choose_precision("auto", torch.device(device))
-    return Predictor(loaded, tokenizer, task, precision=precision, batch_size=batch_size)
-
-
-def _moved(model: Any, device: str) -> Any:
-    try:
-        return model.to(torch.device(device))
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise ConfigError(f"device '{device}' cannot be used here ({reason}).") from error
-
-
-def _by_unit(output: torch.Tensor, batch: dict[str, Any]) -> torch.Tensor:
+def by_unit(output: torch.Tensor, batch: dict[str, Any]) -> torch.Tensor:
     """Rows of `output` for each unit: itself for texts, the units' positions for words."""
     if "unit_positions" not in batch:
         return output
     return output.flatten(0, 1).index_select(0, batch["unit_positions"])
 
 
-def _unit_indices(rows: EncodedRows, chosen: np.ndarray) -> np.ndarray:
+def unit_indices(rows: EncodedRows, chosen: np.ndarray) -> np.ndarray:
+    """Which units the rows `chosen` hold."""
     if rows.positions is None:
         return chosen
     return np.concatenate(

@@ -128,7 +128,7 @@ def tag_texts(predictor: Any, texts: Sequence[str]) -> list[TaggedText]:
     """Split plain texts into words (see `data.conll.split_words`) and tag them.
 
     Args:
-        predictor: An `inference.Predictor` for token classification.
+        predictor: A `Predictor` for token classification.
         texts: Plain texts; they may be empty.
     """
     return _tag(predictor, [split_text(text) for text in texts])
@@ -138,7 +138,7 @@ def tag_words(predictor: Any, sentences: Sequence[Sequence[str]]) -> list[Tagged
     """Tag sentences that are split into words already; every word gets exactly one tag.
 
     Args:
-        predictor: An `inference.Predictor` for token classification.
+        predictor: A `Predictor` for token classification.
         sentences: The words of each sentence; sentences may be empty.
     """
     return _tag(predictor, [join_words(words) for words in sentences])

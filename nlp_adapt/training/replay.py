@@ -16,7 +16,7 @@ from nlp_adapt.data.batches.streamed import StreamedBatches
 from nlp_adapt.errors import RunError
 from nlp_adapt.methods import METHODS
 from nlp_adapt.modeling.outputs import Progress
-from nlp_adapt.prediction.predictor import autocast
+from nlp_adapt.modeling.precision import autocast
 from nlp_adapt.recipe import load_recipe
 from nlp_adapt.training.accelerator import make_accelerator
 from nlp_adapt.training.encoder_modes import dropout_mode, prepare_encoder

@@ -57,7 +57,7 @@ def test_the_model_opens_without_nlp_adapt(toy_run: Path, toy_target_jsonl: Path
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
 
-    from nlp_adapt.prediction.predictor import load_predictor
+    from nlp_adapt.prediction.opening import load_predictor
 
     ours = load_predictor(toy_run).predict([text])[0]
     assert answer["label"] == ours["label"]

@@ -23,7 +23,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def gold(saved: Path, tmp_path: Path) -> str:
     """Sentences tagged as the model tags them, but for some."""
-    from nlp_adapt.prediction.predictor import load_predictor
+    from nlp_adapt.prediction.opening import load_predictor
     from nlp_adapt.prediction.tagged_text import tag_words
 
     sentences = [[f"{a}{b}" for b in "abcde"] for a in "pqrstuvwxyz"] + [["k"] * 50]

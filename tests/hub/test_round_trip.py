@@ -143,7 +143,7 @@ def test_adapters_are_pushed_and_opened_by_plain_peft(
     assert (card.data.library_name, card.data.base_model) == ("peft", "me/encoder")
     example = card.text.split("```python\n")[1].split("```")[0]
     program = f"""
-from nlp_adapt.prediction.predictor import load_predictor
+from nlp_adapt.prediction.opening import load_predictor
 {example}
 answer = [model("good film")[0]]
 for place in ({str(tmp_path / "run")!r}, "me/model"):
@@ -222,7 +222,7 @@ def test_adapters_on_a_local_base_are_merged_for_others(
     assert (tmp_path / "run" / "model" / "adapter_config.json").is_file()  # the run stays
     program = f"""
 from transformers import pipeline
-from nlp_adapt.prediction.predictor import load_predictor
+from nlp_adapt.prediction.opening import load_predictor
 answer = [pipeline("text-classification", "me/merged")("good film")[0]]
 answer += load_predictor({str(tmp_path / "run")!r}).predict(["good film"])
 """

@@ -16,7 +16,7 @@ from nlp_adapt.modeling.backbone import load_task_model
 from nlp_adapt.modeling.features import FeatureTap
 from nlp_adapt.modeling.freezing import freeze
 from nlp_adapt.modeling.lora import add_adapters, merged, save_task_model
-from nlp_adapt.prediction.predictor import load_predictor
+from nlp_adapt.prediction.opening import load_predictor
 from nlp_adapt.training.trainer import AdaptationTrainer
 from tests.helpers.adapters import INPUTS, logits, lora_trainer, saved_base, stirred
 from tests.helpers.interruptions import InterruptedRunError, crash_after
@@ -242,3 +242,24 @@ def test_taggers_train_adapters_with_several_objectives(tmp_path):
         opened = load_predictor(tmp_path / str(number))
         wanted = logits(trainer.model)
         torch.testing.assert_close(logits(opened.task_model), wanted, atol=1e-5, rtol=0)
+
+
+def test_peft_switches_between_the_adapters_of_several_domains(tmp_path):
+    tiny_model("bert").save_pretrained(tmp_path / "base")
+    auto = transformers.AutoModelForSequenceClassification
+    alone = {}
+    for number, domain in enumerate(("tweets", "film")):
+        model = stirred(auto.from_pretrained(tmp_path / "base", num_labels=2))
+        with torch.no_grad():
+            for parameter in model.parameters():
+                if parameter.requires_grad:
+                    parameter.mul_(1 + number)
+        save_task_model(model, tmp_path / domain)
+        alone[domain] = logits(load_task_model(str(tmp_path / domain), auto.__name__, ["a", "b"]))
+    base = auto.from_pretrained(tmp_path / "base", num_labels=2)
+    model = peft.PeftModel.from_pretrained(base, tmp_path / "tweets", adapter_name="tweets")
+    model.load_adapter(tmp_path / "film", adapter_name="film")
+    for domain in ("film", "tweets"):
+        model.set_adapter(domain)
+        torch.testing.assert_close(logits(model), alone[domain], atol=1e-5, rtol=0)
+    assert not torch.allclose(alone["film"], alone["tweets"], atol=1e-2)

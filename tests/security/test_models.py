@@ -11,7 +11,7 @@ from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.errors import ConfigError, ModelError
 from nlp_adapt.modeling.backbone import load_task_model, load_tokenizer
 from nlp_adapt.modeling.mlm_head import load_mlm_head
-from nlp_adapt.prediction.predictor import load_predictor
+from nlp_adapt.prediction.opening import load_predictor
 from nlp_adapt.recipe import load_recipe
 from nlp_adapt.training.saving.checkpoint import CheckpointFolder, verify
 from tests.helpers.tiny_encoders import tiny_model

@@ -9,7 +9,7 @@ import transformers
 
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.modeling.lora import save_task_model
-from nlp_adapt.prediction.predictor import load_predictor
+from nlp_adapt.prediction.opening import load_predictor
 from nlp_adapt.training import trainer as trainer_module
 from nlp_adapt.training.saving.random_state import random_tensors
 from nlp_adapt.training.trainer import AdaptationTrainer

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from nlp_adapt.errors import ConfigError
-from nlp_adapt.training import precision
-from nlp_adapt.training.precision import choose_precision
+from nlp_adapt.modeling import precision
+from nlp_adapt.modeling.precision import choose_precision
 
 CPU = torch.device("cpu")
 

@@ -61,7 +61,7 @@ class Labeller(ABC):
     """What a task makes of a cell, and what it adds to a row.
 
     Args:
-        predictor: An `inference.Predictor` for the task.
+        predictor: A `Predictor` for the task.
         text_column: The column to read; None recognises it.
         all_scores: Whether to add the score of every label.
         likeness: Says how far texts are from the training domains; None leaves it out.

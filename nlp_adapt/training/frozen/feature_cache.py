@@ -34,10 +34,10 @@ from nlp_adapt.data.reading.builtin import cache_folder
 from nlp_adapt.errors import ModelError
 from nlp_adapt.modeling.layers import encoder_layers, plain_model
 from nlp_adapt.modeling.perturbation import without_dropout
+from nlp_adapt.modeling.precision import autocast
 from nlp_adapt.modeling.trunk import Trunk
 from nlp_adapt.modeling.units import UnitReader
 from nlp_adapt.objectives import Objective
-from nlp_adapt.prediction.predictor import autocast
 from nlp_adapt.training.frozen.known_rows import KnownRows, ends_with
 from nlp_adapt.training.frozen.state_cache import cache_key, cached_states, has_room, is_cached
 

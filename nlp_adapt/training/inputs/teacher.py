@@ -11,7 +11,8 @@ from nlp_adapt.data.batches.encoded import EncodedRows
 from nlp_adapt.data.batches.words import scatter_to_words
 from nlp_adapt.errors import ModelError
 from nlp_adapt.names import label_key
-from nlp_adapt.prediction.predictor import Predictor, load_predictor
+from nlp_adapt.prediction.opening import load_predictor
+from nlp_adapt.prediction.predictor import Predictor
 from nlp_adapt.tasks import Task
 
 

@@ -333,7 +333,7 @@ def test_a_broken_line_to_the_hub_is_one_sentence(
     def broken(*words: Any, **options: Any) -> Any:
         raise library("Server disconnected without sending a response.")
 
-    monkeypatch.setattr("nlp_adapt.prediction.predictor.load_predictor", broken)
+    monkeypatch.setattr("nlp_adapt.prediction.opening.load_predictor", broken)
     source = write_csv(tmp_path / "in.csv", 2)
     code, _, err = run_cli("predict", "me/model", source, "--out", tmp_path / "out.csv")
     assert code == 2

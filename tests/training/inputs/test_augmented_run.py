@@ -185,7 +185,7 @@ def test_a_teacher_speaks_of_the_copies_too(trainer_for: Any, tmp_path: Path) ->
     trainer = trainer_for("student", augment="mask", **options)
     rows = trainer.data.with_copies["source"]
     assert rows.teacher.shape == (len(rows), 2)
-    from nlp_adapt.prediction.predictor import load_predictor
+    from nlp_adapt.prediction.opening import load_predictor
 
     expected = load_predictor(tmp_path / "teacher").logits(rows)
     np.testing.assert_allclose(rows.teacher, expected, atol=1e-5)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 
@@ -25,6 +27,14 @@ def choose_precision(wanted: str, device: torch.device) -> str:
         return "fp32"
     seconds = _layer_seconds((torch.float32, torch.bfloat16))
     return "bf16" if seconds[torch.bfloat16] < 0.8 * seconds[torch.float32] else "fp32"
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
+    """Mixed precision on `device`; nothing for fp32."""
+    if precision == "fp32":
+        return nullcontext()
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float16
+    return torch.autocast(device.type, dtype=dtype)
 
 
 def _layer_seconds(
