@@ -1,4 +1,4 @@
-"""What the documentation calls public is named by the package, and older paths still lead there."""
+"""What the documentation calls public is named by the package."""
 
 import importlib
 import re
@@ -25,17 +25,3 @@ def test_every_documented_name_is_public_and_the_same_object():
     }  # fmt: skip
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         nlp_adapt.nothing  # noqa: B018
-
-
-@pytest.mark.parametrize(
-    ("older", "names"),
-    [
-        ("inference", ["load_predictor", "Predictor"]),
-        ("tagged_text", ["tag_texts", "TaggedText"]),
-        ("evaluation_attack", ["Attack", "attacked_logits"]),
-    ],
-)
-def test_older_paths_lead_to_the_public_names(older, names):
-    module = importlib.import_module(f"nlp_adapt.{older}")
-    for name in names:
-        assert getattr(module, name) is getattr(nlp_adapt, name)

@@ -17,6 +17,17 @@ import nlp_adapt
 from nlp_adapt.cli import build_parser, main
 
 HERE = Path(__file__).parent
+# Where documented names lived in the first release: older imports still find them there.
+OLDER_PATHS = (
+    "nlp_adapt.data.doctor.finding.Finding",
+    "nlp_adapt.inference.load_predictor",
+    "nlp_adapt.inference.Predictor",
+    "nlp_adapt.tagged_text.tag_texts",
+    "nlp_adapt.tagged_text.TaggedText",
+    "nlp_adapt.evaluation_attack.Attack",
+    "nlp_adapt.evaluation_attack.attacked_logits",
+    "nlp_adapt.export.OnnxModel",
+)
 REFERENCE = HERE.parents[1] / "docs" / "reference" / "python.md"
 
 
@@ -30,7 +41,7 @@ def surface() -> dict[str, Any]:
     documented = re.findall(r"^::: (\S+)$", REFERENCE.read_text(encoding="utf-8"), re.MULTILINE)
     return {
         "package": {name: describe(getattr(nlp_adapt, name)) for name in nlp_adapt.__all__},
-        "documented": {path: describe(resolve(path)) for path in documented},
+        "documented": {path: describe(resolve(path)) for path in [*documented, *OLDER_PATHS]},
         "commands": commands(),
         "recipe": recipe_keys(),
         "methods": methods(),
