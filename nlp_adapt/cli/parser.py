@@ -19,7 +19,6 @@ from nlp_adapt.cli import (
     methods,
     predict,
     push,
-    replay,
     train,
     verify,
 )
@@ -38,7 +37,6 @@ COMMANDS = {
     "push": push,
     "doctor": doctor,
     "verify": verify,
-    "replay": replay,
     "labels": labels,
     "methods": methods,
 }

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,35 +20,18 @@ from nlp_adapt.errors import RunError
 from nlp_adapt.modeling.outputs import Progress
 from nlp_adapt.training.averaging import WeightAverage
 from nlp_adapt.training.encoder_modes import dropout_mode
-from nlp_adapt.training.gradient_ratio import why_unmeasured, with_ratios
+from nlp_adapt.training.gradient_ratio import why_unmeasured
 from nlp_adapt.training.log import RunLog
 from nlp_adapt.training.model import AdaptationModel
 from nlp_adapt.training.optimization import build_optimizer, build_scheduler
-from nlp_adapt.training.processes import any_process
-from nlp_adapt.training.saving.random_state import RandomState
+from nlp_adapt.training.processes import any_process, from_every_process, mean_of_logs
 from nlp_adapt.training.sharded_copy import persistent_buffers, sharded_copy
 from nlp_adapt.training.sharding import requested_sharding
 from nlp_adapt.training.shards import from_first_process, gather_into, whole_tensor
 from nlp_adapt.training.unfreezing import GradualUnfreezing
 
 MOST_SKIPPED_STEPS = 5
-
-
-@dataclass(frozen=True)
-class SkippedStep:
-    """A step whose gradients were not finite, with what it takes to run it again.
-
-    Attributes:
-        attempt: Steps tried before it, skipped ones included.
-        step: Steps applied before it.
-        terms: Mean losses and measurements over its micro-batches.
-        random: States of the random generators before its forward pass.
-    """
-
-    attempt: int
-    step: int
-    terms: dict[str, float]
-    random: dict[str, Tensor]
+MOST_NAMED_ROWS = 4
 
 
 @dataclass
@@ -68,7 +52,6 @@ class StageLoop:
         log: Where measurements go.
         on_step: Called with the step number after each applied step; returns True to stop early.
         on_attempt: Called with each attempt's number and the rows that its batches hold.
-        on_skip: Called with each skipped step.
         stop_wanted: Whether this process was asked to stop.
         unfreezing: Which layers train at which step, if not the same throughout.
 
@@ -84,7 +67,6 @@ class StageLoop:
     log: RunLog
     on_step: Callable[[int], bool] = lambda step: False
     on_attempt: Callable[[int, Any], None] = lambda attempt, rows: None
-    on_skip: Callable[[SkippedStep], None] = lambda skipped: None
     stop_wanted: Callable[[], bool] = lambda: False
     unfreezing: GradualUnfreezing | None = None
     step: int = 0
@@ -161,14 +143,14 @@ class StageLoop:
         attempt = self.step + self.skipped
         number = attempt % self.batches.total_steps
         batches = self.batches.step(number)
-        self.on_attempt(attempt, self.batches.row_ids(number))
+        rows = self.batches.row_ids(number)
+        self.on_attempt(attempt, rows)
         data_seconds = time.perf_counter() - started
-        random = RandomState.now()
         terms = self._forward_backward(batches)
         if not self._apply():
             self.skipped += 1
             self.skipped_in_a_row += 1
-            self._report_skip(attempt, terms, random)
+            self._report_skip(rows, terms)
             return False
         self.skipped_in_a_row = 0
         self.step += 1
@@ -261,19 +243,36 @@ class StageLoop:
             self.scheduler.step()
         return applied
 
-    def _report_skip(self, attempt: int, terms: dict[str, Tensor], random: RandomState) -> None:
-        numbers = with_ratios({name: float(value) for name, value in terms.items()})
-        bad = [
-            name for name, value in numbers.items() if "/" not in name and not math.isfinite(value)
-        ]
-        self.log.write(step=self.step, skipped=True, non_finite=bad)
-        self.on_skip(SkippedStep(attempt, self.step, numbers, random.tensors()))
+    def _report_skip(self, rows: Mapping[str, Any], terms: dict[str, Tensor]) -> None:
+        """Log a skipped step's rows and losses, and give up after too many in a row."""
+        own = {name: float(value) for name, value in terms.items() if "/" not in name}
+        losses = mean_of_logs(from_every_process(self.accelerator, own))
+        bad = [name for name, value in losses.items() if not math.isfinite(value)]
+        self.log.write(
+            step=self.step,
+            skipped=True,
+            non_finite=bad,
+            # JSON has no number for inf and nan.
+            terms={name: str(x) if name in bad else x for name, x in losses.items()},
+            rows={side: np.asarray(chosen).tolist() for side, chosen in rows.items()},
+        )
         if self.skipped_in_a_row >= MOST_SKIPPED_STEPS:
             named = f" ({', '.join(bad)} not finite)" if bad else ""
             raise RunError(
                 f"{self.skipped_in_a_row} steps in a row had non-finite gradients after step "
-                f"{self.step}{named}; lower learning_rate, or set precision to fp32."
+                f"{self.step}{named}, the last with {_listed(rows)}; lower learning_rate, or set "
+                "precision to fp32."
             )
+
+
+def _listed(rows: Mapping[str, Any]) -> str:
+    """The first few row numbers of each side, such as `source rows 3, 9 and target rows 1, 4`."""
+    parts = []
+    for side, chosen in rows.items():
+        first = ", ".join(map(str, chosen[:MOST_NAMED_ROWS]))
+        more = ", ..." if len(chosen) > MOST_NAMED_ROWS else ""
+        parts.append(f"{side} rows {first}{more}")
+    return " and ".join(parts)
 
 
 def _is_lost_contact(error: RuntimeError) -> bool:

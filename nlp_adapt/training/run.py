@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
 SOURCE_ONLY = "source_only"
 ADAPTED = "adapted"
-BLACK_BOX_STEPS = 3
 
 
 class Run:
@@ -230,9 +229,6 @@ class Run:
             fingerprint=self.fingerprint,
             stream=training_stream(self.trainer),
             source_names=self.trainer.data.names("source"),
-            black_box=CheckpointFolder(self.folder.black_box, BLACK_BOX_STEPS)
-            if self.main
-            else None,
             saved_objectives=self.trainer.saved_objectives,
             auxiliary=[task.spec for task in self.trainer.domains.auxiliary.values()],
             scored_rows=[

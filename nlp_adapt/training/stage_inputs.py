@@ -76,25 +76,14 @@ class StageInputs:
                 scored=self.scored_rows,
             )
 
-    def paired_batches(
-        self,
-        model: AdaptationModel,
-        steps: int,
-        seed: int,
-        share: tuple[int, int] | None = None,
-    ) -> PairedBatches:
+    def paired_batches(self, model: AdaptationModel, steps: int, seed: int) -> PairedBatches:
         """Paired batches of the rows that the stage reads.
 
         Args:
             model: The stage's model.
             steps: Its length.
             seed: Seed of the row order.
-            share: Process and number of processes; default: those of the run.
         """
-        process, processes = share or (
-            self.accelerator.process_index,
-            self.accelerator.num_processes,
-        )
         sides = dict(self.of(model) if model.cached is None else model.cached.rows)
         kind: type[PairedBatches] = PairedBatches
         extra: dict[str, Any] = {}
@@ -108,8 +97,8 @@ class StageInputs:
             pad_id=self.pad_id,
             seed=seed,
             micro_batches=self.config.gradient_accumulation_steps,
-            processes=processes,
-            process=process,
+            processes=self.accelerator.num_processes,
+            process=self.accelerator.process_index,
             portions=self.portions,
             # A GPU is rather waited for than filled: one pass is quicker there.
             # Processes gather the shards of a layer together: each must pass through it as often.

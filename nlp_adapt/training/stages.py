@@ -31,12 +31,7 @@ from nlp_adapt.training.saving.checkpoint import Checkpoint, CheckpointFolder
 from nlp_adapt.training.saving.continuing import continue_objective, take_over
 from nlp_adapt.training.saving.ledger import SampleLedger
 from nlp_adapt.training.saving.random_state import seed_process
-from nlp_adapt.training.saving.saved_state import (
-    EARLIER,
-    dump_skipped_step,
-    restore_stage,
-    save_stage,
-)
+from nlp_adapt.training.saving.saved_state import EARLIER, restore_stage, save_stage
 from nlp_adapt.training.saving.signals import StopRequest
 from nlp_adapt.training.self_test import self_test
 from nlp_adapt.training.source_weights import SourceWeights
@@ -65,7 +60,6 @@ class StagedTraining:
         fingerprint: What a run that continues this one must share with it.
         ledger: Running hash of the rows used.
         stream: The target as a stream; `rows` then hold a sample of it.
-        black_box: Where steps that are not finite go; None on all but the main process.
         saved_objectives: States of objectives that an earlier run ended with, to continue from.
         source_names: What the sources are called, in the order of their domain indices.
         twin_of: The stages of the adapted model, if this is its source-only twin.
@@ -89,7 +83,6 @@ class StagedTraining:
     stop: StopRequest = field(default_factory=StopRequest)
     fingerprint: dict[str, str] = field(default_factory=dict)
     ledger: SampleLedger = field(default_factory=SampleLedger)
-    black_box: CheckpointFolder | None = None
     stream: TargetStream | None = None
     saved_objectives: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
     source_names: Sequence[str] = ()
@@ -205,7 +198,6 @@ class StagedTraining:
         )
         loop.on_step = lambda step: self._after_step(number, loop)
         loop.on_attempt = lambda attempt, rows: self.ledger.add(number, attempt, rows)
-        loop.on_skip = lambda skipped: dump_skipped_step(self, number, loop, skipped)
         loop.stop_wanted = lambda: self.stop.received is not None
         seed_process(self.config.seed, number, self.accelerator.process_index)
         if not self.config.torch_compile:

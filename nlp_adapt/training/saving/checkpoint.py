@@ -141,11 +141,6 @@ class CheckpointFolder:
             os.rename(self.folder, hidden)
             shutil.rmtree(hidden, ignore_errors=True)
 
-    def read(self, name: str) -> tuple[Checkpoint | None, list[str]]:
-        """One checkpoint by its name, or what is wrong with it."""
-        problem = verify(self.folder / name)
-        return (None, [problem]) if problem else (_read(self.folder / name), [])
-
     def paths(self) -> list[Path]:
         """Every checkpoint, whole or not, first to last."""
         return sorted(self.folder.glob("step-*")) if self.folder.is_dir() else []

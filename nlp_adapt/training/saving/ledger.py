@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from nlp_adapt.data.batches.pairing import PairedBatches
-
 
 class SampleLedger:
     """A chain of SHA-256 over the row numbers of every step tried, skipped ones included.
@@ -28,14 +26,3 @@ class SampleLedger:
             digest.update(side.encode())
             digest.update(np.ascontiguousarray(rows[side], dtype="<i8").tobytes())
         self.value = digest.hexdigest()
-
-
-def tokens_hash(batches: PairedBatches, step: int) -> str:
-    """SHA-256 over the tokens of all rows of a step, which changes with the texts themselves."""
-    digest = hashlib.sha256()
-    for side, chosen in sorted(batches.rows_of(step).items()):
-        rows = batches.sides[side].select(np.asarray(chosen))
-        digest.update(side.encode())
-        digest.update(np.ascontiguousarray(rows.lengths, dtype="<i8").tobytes())
-        digest.update(np.ascontiguousarray(rows.ids, dtype="<i8").tobytes())
-    return digest.hexdigest()

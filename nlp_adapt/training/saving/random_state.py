@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,41 +11,21 @@ from torch import Tensor
 from nlp_adapt.errors import RunError
 
 
-@dataclass(frozen=True)
-class RandomState:
-    """States of the generators of torch, its device, NumPy and Python in this process."""
-
-    torch: Tensor
-    python: tuple[Any, ...]
-    numpy: Any
-    cuda: Tensor | None
-
-    @classmethod
-    def now(cls) -> RandomState:
-        """As they are; quick enough for every step."""
-        cuda = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
-        return cls(torch.get_rng_state(), random.getstate(), np.random.get_state(legacy=True), cuda)
-
-    def tensors(self) -> dict[str, Tensor]:
-        """As tensors that can be saved."""
-        version, words, gauss = self.python
-        states = {
-            "torch": self.torch,
-            "python": torch.tensor([version, *words], dtype=torch.int64),
-            "python_gauss": torch.tensor([] if gauss is None else [gauss], dtype=torch.float64),
-        }
-        name, keys, position, has_gauss, cached = self.numpy
-        if name == "MT19937":
-            states["numpy"] = torch.from_numpy(np.asarray(keys, dtype=np.int64))
-            states["numpy_rest"] = torch.tensor([position, has_gauss, cached], dtype=torch.float64)
-        if self.cuda is not None:
-            states["cuda"] = self.cuda
-        return states
-
-
 def random_tensors() -> dict[str, Tensor]:
     """States of the generators of torch, its device, NumPy and Python in this process."""
-    return RandomState.now().tensors()
+    version, words, gauss = random.getstate()
+    states = {
+        "torch": torch.get_rng_state(),
+        "python": torch.tensor([version, *words], dtype=torch.int64),
+        "python_gauss": torch.tensor([] if gauss is None else [gauss], dtype=torch.float64),
+    }
+    kind, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
+    if kind == "MT19937":
+        states["numpy"] = torch.from_numpy(np.asarray(keys, dtype=np.int64))
+        states["numpy_rest"] = torch.tensor([position, has_gauss, cached], dtype=torch.float64)
+    if torch.cuda.is_available():
+        states["cuda"] = torch.cuda.get_rng_state()
+    return states
 
 
 def load_random(states: dict[str, Tensor]) -> None:

@@ -32,13 +32,12 @@ class RunFolder:
         self.results = self.path / "results.json"
         self.log = self.path / "log.jsonl"
         self.fingerprint = self.adaptation / "fingerprint.json"
-        self.black_box = self.path / "black_box"
         self.augmented = self.path / "augmented.jsonl"
 
     def _contents(self) -> list[Path]:
         folders = (self.model, self.source_only.parent, self.adapted.parent, self.adaptation)
         files = (self.augmented, self.recipe, self.results, self.log)
-        return [*folders, self.checkpoints, self.black_box, *files]
+        return [*folders, self.checkpoints, *files]
 
     def holds_run(self) -> bool:
         """Whether an earlier run has left files here."""

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 from nlp_adapt.data.batches.streamed import StreamedBatches
-from nlp_adapt.errors import RunError
-from nlp_adapt.training.accelerator import precision_of
-from nlp_adapt.training.loop import SkippedStep, StageLoop
+from nlp_adapt.training.loop import StageLoop
 from nlp_adapt.training.processes import from_every_process
 from nlp_adapt.training.saving.checkpoint import Checkpoint, load_optimizer, optimizer_tensors
-from nlp_adapt.training.saving.ledger import tokens_hash
 from nlp_adapt.training.saving.random_state import (
     by_process,
     load_random,
@@ -27,7 +22,6 @@ from nlp_adapt.training.shards import shard_like, whole
 
 # Objectives of finished stages, which a later one may go on from.
 EARLIER = "earlier"
-LOGGER = logging.getLogger("nlp_adapt")
 
 
 def save_stage(training: Any, number: int, loop: StageLoop) -> None:
@@ -96,41 +90,6 @@ def restore_stage(training: Any, loop: StageLoop, checkpoint: Checkpoint) -> Non
     training.ledger.value = position["ledger"]
     training.steps += position["step"]
     training.log.total_steps = position["run_step"]
-
-
-def dump_skipped_step(training: Any, number: int, loop: StageLoop, skipped: SkippedStep) -> None:
-    """Put what a non-finite step needs to be run again into the black box.
-
-    A step that is skipped has changed no weight, so that they are saved as they are now; the states
-    of the random generators are those of before its forward pass.
-    """
-    random = by_process(from_every_process(training.accelerator, skipped.random))
-    model = whole(loop.trained.state_dict(), keep=training.black_box is not None)
-    if training.black_box is not None:
-        attempted = skipped.attempt % loop.batches.total_steps
-        rows = loop.batches.row_ids(attempted)
-        position = {
-            "model": training.name,
-            "stage": number,
-            "step": skipped.step,
-            "attempt": skipped.attempt,
-            "total_steps": loop.batches.total_steps,
-            "processes": training.accelerator.num_processes,
-            "precision": precision_of(training.accelerator),
-            # JSON has no number for these
-            "terms": {name: repr(value) for name, value in skipped.terms.items()},
-            "rows": {side: np.asarray(chosen).tolist() for side, chosen in rows.items()},
-            "tokens": tokens_hash(loop.batches, attempted),
-            "stream": None,
-        }
-        if isinstance(loop.batches, StreamedBatches):
-            position["stream"] = loop.batches.stream_state(attempted)
-        order = training.log.total_steps + loop.skipped
-        try:
-            training.black_box.save(order, position, {"model": model, "random": random})
-        except RunError as error:  # no reason to end a run that goes on well
-            LOGGER.warning("a step that was not finite could not be kept: %s", error)
-    training.accelerator.wait_for_everyone()
 
 
 def _state(loop: StageLoop, *, keep: bool) -> dict[str, dict[str, Tensor]]:

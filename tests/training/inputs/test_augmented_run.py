@@ -299,7 +299,7 @@ def test_damaged_copies_are_made_anew_and_a_new_run_leaves_none(
 def test_who_looks_at_a_run_again_sees_its_copies(
     trainer_for: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As `nlp-adapt replay` does, without being a run."""
+    """Without being a run."""
     copies = (trainer := trainer_for(augment="swap")).data.copies
     assert not trainer.folder.path.exists()  # a look alone writes nothing
     trainer_for(augment="swap", max_steps=1).train()

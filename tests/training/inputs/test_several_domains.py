@@ -13,9 +13,7 @@ from safetensors.torch import load_file
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.data.domain import Domain, make_dataset
 from nlp_adapt.errors import ConfigError, DataError, RunError
-from nlp_adapt.recipe import load_recipe
 from nlp_adapt.reporting.table import render
-from nlp_adapt.training import loop as loop_module
 from nlp_adapt.training.health import AdversaryHealth
 from nlp_adapt.training.inputs.data import prepare_data
 from nlp_adapt.training.inputs.domains import gather_domains
@@ -313,44 +311,3 @@ def test_options_that_would_do_nothing_are_refused(tmp_path):
 def test_shallow_baselines_pool_the_sources(tmp_path):
     results = several_trainer(tmp_path, method="shallow_coral", few_shot=None).train()
     assert len(results["adapted"]["source"]["domains"]) == 2
-
-
-# With weights by distance, the moments already hold the step that is run again.
-@pytest.mark.parametrize(("weights_by", "close"), [("equal", 1e-5), ("distance", 1e-2)])
-def test_a_dumped_step_is_replayed_with_all_domains(
-    tmp_path, monkeypatch, tiny_model_dir, weights_by, close
-):
-    from nlp_adapt.training.replay import replay
-
-    files = {}
-    for number, name in enumerate(("books", "films", "tweets", "posts")):
-        files[name] = tmp_path / f"{name}.csv"
-        lines = [f"word{number} good film {i},positive\nbad plot {i},negative\n" for i in range(9)]
-        files[name].write_text("text,label\n" + "".join(lines))
-    values = {
-        "model": str(tiny_model_dir),
-        "sources": {name: str(files[name]) for name in ("books", "films")},
-        "targets": {name: str(files[name]) for name in ("tweets", "posts")},
-        "target_few_shot": 1, "source_weights": weights_by, "compare_source_only": False,
-        "output_dir": str(tmp_path / "run"), "max_steps": 3, "per_device_train_batch_size": 3,
-        "disable_tqdm": True, "data_doctor": "off", "precision": "fp32", "eval_strategy": "no",
-    }  # fmt: skip
-    recipe = load_recipe(None, values)
-    original = loop_module.StageLoop._forward_backward
-    calls = []
-
-    def poison(self, batches):
-        terms = original(self, batches)
-        calls.append(1)
-        if len(calls) == 2:
-            next(self.wrapped.parameters()).grad.fill_(float("nan"))
-        return terms
-
-    with monkeypatch.context() as patch:
-        patch.setattr(loop_module.StageLoop, "_forward_backward", poison)
-        AdaptationTrainer.from_recipe(recipe).train()
-    found = replay(tmp_path / "run")
-    assert found["finite"]
-    assert float(found["terms"]["task"]) == pytest.approx(
-        float(found["recorded"]["task"]), rel=close
-    )

@@ -1,7 +1,6 @@
 """A run whose target is streamed: it stops, goes on exactly, and notices other shards."""
 
 import json
-import shutil
 
 import pytest
 import torch
@@ -131,44 +130,6 @@ def words(tmp_path, tiny_model_dir, toy_source_csv):
             "dann",
         ),
     )
-
-
-def test_a_broken_step_is_found_again_in_the_stream_and_replayed(
-    tmp_path, words, run_cli, monkeypatch
-):
-    """Broken in the third window, in the second pass: the dump knows where the stream stood."""
-    from nlp_adapt.training import loop as loop_module
-
-    monkeypatch.setattr("nlp_adapt.data.batches.pairing.WINDOW_STEPS", 16)
-    original = loop_module.StageLoop._forward_backward
-    seen = []
-
-    def poison(self, batches):
-        terms = original(self, batches)
-        seen.append({name: float(value) for name, value in terms.items()})
-        if len(seen) == 36:
-            next(self.wrapped.parameters()).grad.fill_(float("nan"))
-        return terms
-
-    with monkeypatch.context() as patch:
-        patch.setattr(loop_module.StageLoop, "_forward_backward", poison)
-        code, _, err = run_cli(*words)
-        assert code == 0, err
-    code, out, err = run_cli("replay", tmp_path / "run", "--json")
-    assert code == 0, err
-    found = json.loads(out)
-    assert found["finite"]
-    for name, value in seen[35].items():
-        assert float(found["terms"][name]) == pytest.approx(value, rel=1e-6, abs=1e-9), name
-
-    # Other texts in the same places are not the same rows.
-    shard = tmp_path / "shards" / "0.txt"
-    shutil.copy(shard, tmp_path / "kept.txt")
-    shard.write_text(shard.read_text().replace("phone", "queue"))
-    code, _, err = run_cli("replay", tmp_path / "run")
-    assert code == 2
-    assert "no longer holds the same rows" in err
-    assert len(err.strip().splitlines()) == 1
 
 
 def test_unreadable_rows_end_the_run_or_are_counted_in_its_results(tmp_path, words, run_cli):

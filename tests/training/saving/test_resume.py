@@ -1,11 +1,15 @@
 """An interrupted run continues to the same weights; a damaged checkpoint is never used."""
 
 import json
+import re
 
+import numpy as np
 import pytest
 import torch
 
+from nlp_adapt.data.batches.pairing import PairedBatches
 from nlp_adapt.errors import RunError
+from nlp_adapt.objectives.task import TaskLoss
 from nlp_adapt.training import loop as loop_module
 from nlp_adapt.training.saving.checkpoint import CheckpointFolder, verify
 from tests.helpers.interruptions import InterruptedRunError, crash_after, weights
@@ -109,6 +113,34 @@ def test_nothing_to_resume_from_but_damage_is_an_error(tmp_path):
         trainer_for(tmp_path, resume=True).train()
 
 
+def test_a_skipped_step_is_logged_with_its_rows_and_losses(tmp_path, monkeypatch):
+    original, row_ids = TaskLoss.losses, PairedBatches.row_ids
+    calls, read = [], []
+
+    def broken_once(self, source, target, progress):
+        terms = original(self, source, target, progress)
+        calls.append(1)
+        return {**terms, "task": terms["task"] / 0.0} if len(calls) == 2 else terms
+
+    def remembered(self, step):
+        read.append(row_ids(self, step))
+        return read[-1]
+
+    monkeypatch.setattr(TaskLoss, "losses", broken_once)
+    monkeypatch.setattr(PairedBatches, "row_ids", remembered)
+    trainer_for(tmp_path, max_steps=3, compare_source_only=False).train()
+    text = (tmp_path / "run" / "log.jsonl").read_text()
+    assert not {"NaN", "Infinity"} & set(re.findall(r"\w+", text))
+    (line,) = [line for line in map(json.loads, text.splitlines()) if line.get("skipped")]
+    assert line["step"] == 1
+    assert line["rows"] == {side: rows.tolist() for side, rows in read[1].items()}
+    assert line["rows"].keys() == {"source", "target"}
+    assert line["non_finite"] == ["loss", "task"]
+    assert line["terms"].keys() == {"loss", "task", "dann"}
+    assert line["terms"]["task"] == line["terms"]["loss"] == "inf"
+    assert line["terms"]["dann"] == pytest.approx(0.69, abs=0.1)
+
+
 def test_non_finite_gradients_are_skipped_and_end_a_hopeless_run(tmp_path, monkeypatch):
     original = loop_module.StageLoop._forward_backward
     calls = []
@@ -135,8 +167,18 @@ def test_non_finite_gradients_are_skipped_and_end_a_hopeless_run(tmp_path, monke
         return terms
 
     monkeypatch.setattr(loop_module.StageLoop, "_forward_backward", always)
-    with pytest.raises(RunError, match="5 steps in a row"):
+    with pytest.raises(RunError, match="5 steps in a row") as raised:
         trainer_for(tmp_path, **options, overwrite=True).train()
+    last = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").open()][-1]
+    named = " and ".join(
+        f"{side} rows {', '.join(map(str, rows))}" for side, rows in last["rows"].items()
+    )
+    assert f"the last with {named};" in str(raised.value)
+
+
+def test_an_error_names_the_first_few_rows_of_a_step():
+    rows = {"source": np.array([7, 3, 9, 1, 4, 8]), "target": np.array([5])}
+    assert loop_module._listed(rows) == "source rows 7, 3, 9, 1, ... and target rows 5"
 
 
 def test_micro_batches_equal_one_big_batch(tmp_path):
