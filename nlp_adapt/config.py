@@ -20,7 +20,6 @@ DOMAIN_FEATURES = ("classifier", "first", "mean", "max")
 DOMAIN_WORDS = ("all", "balanced", "subsampled", "entities")
 LAMBDA_SCHEDULES = ("sigmoid", "linear", "constant")
 LORA_TYPES = ("lora", "rslora", "dora", "ia3")
-SOURCE_WEIGHTS = ("equal", "distance")
 ROW_EDITS = ("delete", "mask", "replace", "swap", "infill", "domain_terms")
 STRATEGIES = ("no", "steps", "epoch")
 DOCTOR_MODES = ("refuse", "report", "off")
@@ -150,12 +149,6 @@ class AdaptationConfig:
     discriminator_dropout: float = option(0.1, "dropout inside a discriminator")
 
     # Several domains
-    source_weights: str = option(
-        "equal",
-        "how much each of several sources counts: all the same, or more the nearer its features are "
-        "to the target's",
-        SOURCE_WEIGHTS,
-    )
     few_shot_share: float = option(
         0.25, "with target_few_shot: labelled target rows in a batch, as a share of the source's"
     )

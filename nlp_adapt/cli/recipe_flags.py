@@ -19,7 +19,7 @@ SECTIONS = {
     "learning_rate": "optimizer",
     "lora": "LoRA",
     "domain_features": "adversary",
-    "source_weights": "several domains",
+    "few_shot_share": "several domains",
     "auxiliary": "auxiliary tasks",
     "max_length": "text",
     "augment": "augmentation",

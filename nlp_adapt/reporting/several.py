@@ -39,12 +39,8 @@ def scores_by_domain(
 
 
 def remarks(results: Mapping[str, Any]) -> list[str]:
-    """Plain sentences about the weights of sources, labelled target rows and auxiliary tasks."""
+    """Plain sentences about labelled target rows and auxiliary tasks."""
     said = []
-    adapted = results.get("adapted") or {}
-    if weights := adapted.get("source_distances"):
-        listed = ", ".join(f"{name} {adapted['source_weights'][name]:.2f}" for name in weights)
-        said.append(f"The nearer a source is to the target, the more it counted: {listed}.")
     if rows := few_shot_rows(results):
         names = " and ".join(results["target_labels"]["domains"])
         said.append(f"The adapted model was also trained on {rows:,} labelled rows of {names}.")

@@ -24,7 +24,6 @@ def estimate(
     global_batch: int,
     task_model: Any,
     portions: Mapping[str, float],
-    seconds_per_token: float | None = None,
     copies: int = 0,
     keeps_best: bool = False,
 ) -> dict[str, Any]:
@@ -37,15 +36,13 @@ def estimate(
         global_batch: Rows per side in a step, over all processes.
         task_model: The model, for its size; what is frozen is frozen already.
         portions: Rows of a side in a step, as a share of `global_batch`, where it is not 1.
-        seconds_per_token: What a token takes in training, all processes together, if it is known.
         copies: Copies of the model that the objectives of a stage hold, such as a teacher.
         keeps_best: Whether the best weights so far are kept beside the checkpoints.
 
     Returns:
         `rows` and `tokens` by side (one pass), `steps` by model, `tokens_to_train` over the run,
-        `seconds` that their passes will take or None, `parameters`, `trained_parameters`,
-        `memory_bytes` for weights, gradients and the optimizer without activations, and `disk_bytes`
-        for checkpoints and models.
+        `parameters`, `trained_parameters`, `memory_bytes` for weights, gradients and the optimizer
+        without activations, and `disk_bytes` for checkpoints and models.
     """
     parameters = sum(p.numel() for p in task_model.parameters())
     trained = sum(p.numel() for p in task_model.parameters() if p.requires_grad)
@@ -70,7 +67,6 @@ def estimate(
         "tokens": tokens,
         "steps": dict(steps),
         "tokens_to_train": to_train,
-        "seconds": None if seconds_per_token is None else round(seconds_per_token * to_train, 3),
         "parameters": parameters,
         "trained_parameters": trained,
         "memory_bytes": FLOAT_BYTES * (held + (1 + ADAM_MOMENTS + averages) * trained),
@@ -99,30 +95,18 @@ def refuse_full_disk(cost: dict[str, Any], folder: Path) -> None:
 
 
 def describe(cost: dict[str, Any]) -> str:
-    """The estimate in two lines or three."""
+    """The estimate in two lines."""
     rows = ", ".join(
         f"{count:,} {side.replace('_', '-')} rows ({cost['tokens'][side]:,} tokens)"
         for side, count in cost["rows"].items()
     )
     steps = " + ".join(f"{count:,}" for count in cost["steps"].values())
-    time = "" if cost["seconds"] is None else (
-        f"About {_duration(cost['seconds'])} here, by the time of one batch; longer where an "
-        "objective reads a batch more than once.\n"
-    )  # fmt: skip
     return (
-        f"{rows}; {steps} steps, about {cost['tokens_to_train']:,} tokens in all.\n{time}"
+        f"{rows}; {steps} steps, about {cost['tokens_to_train']:,} tokens in all.\n"
         f"{cost['parameters']:,} parameters ({cost['trained_parameters']:,} train): "
         f"{_size(cost['memory_bytes'])} of memory beside activations, up to "
         f"{_size(cost['disk_bytes'])} of disk."
     )
-
-
-def _duration(seconds: float) -> str:
-    """Seconds as people say them."""
-    for unit, size in (("hours", 3600), ("minutes", 60)):
-        if seconds >= 1.5 * size:
-            return f"{seconds / size:.2g} {unit}"
-    return f"{round(seconds)} seconds" if seconds >= 1.5 else "a second"
 
 
 def _size(count: float) -> str:

@@ -10,7 +10,6 @@ from typing import Any
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from nlp_adapt.training.gradient_ratio import with_ratios
 from nlp_adapt.training.processes import from_every_process, mean_of_logs
 
 
@@ -104,7 +103,7 @@ class RunLog:
         seconds = time.perf_counter() - self._since
         own = mean_of_logs([{k: float(v) for k, v in terms.items()} for terms in self._terms])
         parts = from_every_process(self._accelerator, (own, self._sums))
-        means = with_ratios(mean_of_logs([part for part, _ in parts]))
+        means = mean_of_logs([part for part, _ in parts])
         tokens = sum(sums.get("tokens", 0.0) for _, sums in parts)
         padded = sum(sums.get("padded", 0.0) for _, sums in parts)
         self._sums.pop("tokens", None)

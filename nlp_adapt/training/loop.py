@@ -20,7 +20,6 @@ from nlp_adapt.errors import RunError
 from nlp_adapt.modeling.outputs import Progress
 from nlp_adapt.training.averaging import WeightAverage
 from nlp_adapt.training.encoder_modes import dropout_mode
-from nlp_adapt.training.gradient_ratio import why_unmeasured
 from nlp_adapt.training.log import RunLog
 from nlp_adapt.training.model import AdaptationModel
 from nlp_adapt.training.optimization import build_optimizer, build_scheduler
@@ -73,7 +72,6 @@ class StageLoop:
     skipped: int = 0
     skipped_in_a_row: int = 0
     stopping: bool = False
-    unmeasured: str = ""
 
     def __post_init__(self) -> None:
         sharding = requested_sharding(self.config)
@@ -188,13 +186,8 @@ class StageLoop:
     def _progress(self) -> Progress:
         return Progress(self.step, self.batches.total_steps)
 
-    def _is_logged(self) -> bool:
-        """Whether a line of the log ends with the step at hand."""
-        number = self.step + 1
-        return number % self.config.logging_steps == 0 or number == self.batches.total_steps
-
     def _forward_backward(self, batches: list[dict[str, Any]]) -> dict[str, Tensor]:
-        progress, measure = self._progress(), self._is_logged()
+        progress = self._progress()
         if self.unfreezing is not None:
             self.unfreezing.before(self.step)
         from_first_process(self._buffers)  # DDP does so by itself
@@ -203,25 +196,19 @@ class StageLoop:
             last = index == len(batches) - 1
             sync = nullcontext() if last else self.accelerator.no_sync(self.wrapped)
             with sync, dropout_mode(self.config, self.accelerator.device):
-                terms = self._forward(_to_device(batch, self.accelerator.device), progress, measure)
+                terms = self._forward(_to_device(batch, self.accelerator.device), progress)
                 self.accelerator.backward(terms["loss"] / len(batches))
             for name, value in terms.items():
                 share = value.detach() / len(batches)
                 totals[name] = totals[name] + share if name in totals else share
         if self.unfreezing is not None:
             self.unfreezing.after_backward()
-        if measure and not self.unmeasured:
-            self.unmeasured = why_unmeasured(
-                totals, self.model.task_model, self.model.reader.domain_features
-            )
-            if self.unmeasured:
-                self.log.write(step=self.step, gradient_ratio=f"not measured: {self.unmeasured}")
         return totals
 
-    def _forward(self, batch: dict[str, Any], *options: Any) -> dict[str, Tensor]:
+    def _forward(self, batch: dict[str, Any], progress: Progress) -> dict[str, Tensor]:
         """The one forward, in the run's precision; Accelerate sees to it unless it is sharded."""
         with self.accelerator.autocast() if self.sharded else nullcontext():
-            return self.wrapped(batch, *options)
+            return self.wrapped(batch, progress)
 
     def _apply(self) -> bool:
         """Clip and step; False if the gradients are not finite, and then nothing has changed."""

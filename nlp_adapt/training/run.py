@@ -25,7 +25,6 @@ from nlp_adapt.training.health import judge_adversary
 from nlp_adapt.training.inputs.data_check import check_domains
 from nlp_adapt.training.inputs.stream import training_stream
 from nlp_adapt.training.log import RunLog
-from nlp_adapt.training.pace import can_be_measured, seconds_per_token
 from nlp_adapt.training.processes import any_process
 from nlp_adapt.training.results import describe_run, difference
 from nlp_adapt.training.saving.checkpoint import Checkpoint, CheckpointFolder
@@ -178,7 +177,6 @@ class Run:
             **tests,
             **evidence,
             "best": chosen,
-            **training.weighed_sources(),
             "auxiliary": score_auxiliary(
                 training.objectives.get("auxiliary"),
                 model,
@@ -228,7 +226,6 @@ class Run:
             evaluate=evaluate,
             fingerprint=self.fingerprint,
             stream=training_stream(self.trainer),
-            source_names=self.trainer.data.names("source"),
             saved_objectives=self.trainer.saved_objectives,
             auxiliary=[task.spec for task in self.trainer.domains.auxiliary.values()],
             scored_rows=[
@@ -263,7 +260,6 @@ class Run:
             training.global_batch,
             training.task_model,
             training.inputs.portions,
-            self._seconds_per_token(training.task_model) if any(steps.values()) else None,
             copies=max(copies_of_model(stage) for stage in self.trainer.stages),
             keeps_best=selects_best_model(self.args),
         )
@@ -271,20 +267,6 @@ class Run:
             refuse_full_disk(self.cost, self.folder.path)
             if not self.args.disable_tqdm:
                 print(describe(self.cost), file=sys.stderr)
-
-    def _seconds_per_token(self, task_model: Any) -> float | None:
-        """What a token takes, all processes together; measured where somebody will read it."""
-        shown = self.main and not self.args.disable_tqdm
-        if not shown or not can_be_measured(task_model, self.args):
-            return None
-        seconds = seconds_per_token(
-            task_model,
-            self._rows(ADAPTED)["source"],
-            self.args,
-            accelerator=self.accelerator,
-            pad_id=self.tokenizer.pad_token_id or 0,
-        )
-        return seconds / self.accelerator.num_processes
 
     def _best_model(self, name: str) -> BestModel | None:
         """Where the best weights of the adapted model are kept, if the recipe asks for them.

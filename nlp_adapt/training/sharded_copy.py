@@ -56,11 +56,7 @@ def sharded_copy(
 
 
 def _layers_below_the_top(task_model: Any) -> list[nn.Module]:
-    """The encoder's layers but for the last; none where it has no list of them.
-
-    The last layer belongs to the rest, which is whole throughout the forward pass: what it puts out
-    can be differentiated by in there, as `gradient_ratio` does.
-    """
+    """The encoder's layers but for the last, which is gathered with the rest; none without a list."""
     try:
         return list(encoder_layers(task_model))[:-1]
     except ConfigError:

@@ -33,8 +33,6 @@ from nlp_adapt.training.saving.ledger import SampleLedger
 from nlp_adapt.training.saving.random_state import seed_process
 from nlp_adapt.training.saving.saved_state import EARLIER, restore_stage, save_stage
 from nlp_adapt.training.saving.signals import StopRequest
-from nlp_adapt.training.self_test import self_test
-from nlp_adapt.training.source_weights import SourceWeights
 from nlp_adapt.training.stage_inputs import StageInputs
 from nlp_adapt.training.unfreezing import GradualUnfreezing
 
@@ -61,7 +59,6 @@ class StagedTraining:
         ledger: Running hash of the rows used.
         stream: The target as a stream; `rows` then hold a sample of it.
         saved_objectives: States of objectives that an earlier run ended with, to continue from.
-        source_names: What the sources are called, in the order of their domain indices.
         twin_of: The stages of the adapted model, if this is its source-only twin.
         epoch_rows: Source rows in an epoch; default: all of `rows`. The twin has as many steps as
             the adapted model, though it sees no edited copies.
@@ -85,13 +82,11 @@ class StagedTraining:
     ledger: SampleLedger = field(default_factory=SampleLedger)
     stream: TargetStream | None = None
     saved_objectives: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
-    source_names: Sequence[str] = ()
     epoch_rows: int | None = None
     twin_of: list[Stage] | None = None
     auxiliary: Sequence[AuxiliarySpec] = ()
     scored_rows: Sequence[EncodedRows] = ()
     known_rows: KnownRows | None = None
-    source_weights: SourceWeights | None = None
     objectives: dict[str, Objective] = field(default_factory=dict)
     steps: int = 0
     unfreezing_stage: int = 0
@@ -200,8 +195,6 @@ class StagedTraining:
         loop.on_attempt = lambda attempt, rows: self.ledger.add(number, attempt, rows)
         loop.stop_wanted = lambda: self.stop.received is not None
         seed_process(self.config.seed, number, self.accelerator.process_index)
-        if not self.config.torch_compile:
-            self_test(model, self.inputs.of(model), self.inputs.pad_id, device)
         if self.config.gradual_unfreezing and number == self.unfreezing_stage:
             loop.unfreezing = GradualUnfreezing(
                 loop.trained.task_model, steps, distributed=self.accelerator.num_processes > 1
@@ -265,22 +258,7 @@ class StagedTraining:
             objectives[name] = objective
         if not any(objective.trains_task_head for objective in objectives.values()):
             freeze_head(self.task_model)
-        if self.config.source_weights == "distance" and self.source_weights is None:
-            self.source_weights = SourceWeights(
-                setup.num_sources, setup.num_targets, setup.features, self.source_names
-            )
-        return AdaptationModel(
-            self.task_model, reader, objectives, frozen, source_weights=self.source_weights
-        )
-
-    def weighed_sources(self) -> dict[str, Any]:
-        """For results.json: how much each of several sources counted at the end."""
-        if len(self.source_names) < 2:
-            return {}
-        if self.source_weights is None:
-            equal = round(1 / len(self.source_names), 4)
-            return {"source_weights": dict.fromkeys(self.source_names, equal)}
-        return self.source_weights.report()
+        return AdaptationModel(self.task_model, reader, objectives, frozen)
 
     def scoring(self) -> AbstractContextManager[None]:
         """Inside, the model reads no other rows than `scored_rows`, from their states if it can."""

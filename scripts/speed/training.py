@@ -61,9 +61,8 @@ def steps(bench: Bench) -> Section:
     return Section(
         "Training steps",
         f"{table(heads, rows)}\nEvery step reads {both} rows. `dann` and the task loss alone read "
-        "the same rows in the same order: their ratio is what the adversary costs, the log's "
-        "measurement of its gradient in each tenth step included. Padding is that of the first 512 "
-        "steps. The plain loop stands in the same process, so that it too profits from freed memory "
+        "the same rows in the same order: their ratio is what the adversary costs. Padding is that "
+        "of the first 512 steps. The plain loop stands in the same process, so that it too profits from freed memory "
         "being kept.\n",
         [
             Goal(

@@ -43,13 +43,12 @@ def test_sources_and_targets_as_lists(run_cli, files, options, tmp_path):
     code, out, err = run_cli(
         "train", *options, "--sources", files["books"], files["films"],
         "--targets", files["tweets"], files["posts"], "--target_few_shot", "2",
-        "--source_weights", "distance", "--json",
+        "--json",
     )  # fmt: skip
     assert code == 0, err
     results = json.loads(out)
     assert list(results["adapted"]["source"]["domains"]) == ["books", "films"]
     assert list(results["adapted"]["target"]["domains"]) == ["tweets", "posts"]
-    assert sum(results["adapted"]["source_weights"].values()) == pytest.approx(1, abs=1e-3)
     assert {k: v["rows"] for k, v in results["target_labels"]["domains"].items()} == {
         "tweets": 4, "posts": 4,
     }  # fmt: skip
@@ -147,10 +146,6 @@ BAD = {
         ["--source", "books", "--target", "tweets", "--streaming", "--target_few_shot", "2"],
         "cannot be drawn from a streamed target",
     ),
-    "nothing to weigh": (
-        ["--source", "books", "--target", "tweets", "--source_weights", "distance"],
-        "source_weights: distance weighs several sources",
-    ),
 }  # fmt: skip
 
 
@@ -191,7 +186,7 @@ def test_a_streamed_target_goes_with_several_sources_and_a_labelled_file(run_cli
     code, out, err = run_cli(
         "train", *options, "--sources", files["books"], files["films"], "--target",
         files["tweets"], "--streaming", "--shuffle_buffer_size", "10",
-        "--target_few_shot", files["few"], "--source_weights", "distance", "--json",
+        "--target_few_shot", files["few"], "--json",
     )  # fmt: skip
     assert code == 0, err
     results = json.loads(out)

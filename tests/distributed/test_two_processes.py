@@ -40,19 +40,6 @@ def test_weights_and_rows_equal_one_process(two, tmp_path, name):
         torch.testing.assert_close(both[key], value, atol=1e-6, rtol=0, msg=lambda m, k=key: k + m)
 
 
-@pytest.mark.parametrize(("name", "adversary"), [("averaged", "mdd"), ("dann", "dann")])
-def test_the_gradient_ratio_is_that_of_all_processes(two, tmp_path, name, adversary):
-    run(tmp_path, name, 1)
-    one, both = (
-        [json.loads(line) for line in (folder / name / "run" / "log.jsonl").open()]
-        for folder in (tmp_path, two)
-    )
-    ratios = [line[f"{adversary}/gradient_ratio"] for line in one if f"{adversary}/lambda" in line]
-    assert len(ratios) == 3
-    found = [line.get(f"{adversary}/gradient_ratio") for line in both]
-    assert [ratio for ratio in found if ratio] == pytest.approx(ratios, rel=1e-3)
-
-
 def test_every_process_sees_the_same_results(two):
     first, second = seen(two, 0), seen(two, 1)
     for name in RUNS:

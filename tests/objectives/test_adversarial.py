@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import replace
 
@@ -12,13 +13,16 @@ from torch import nn
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.modeling.outputs import Progress
 from nlp_adapt.modeling.units import UnitReader
-from nlp_adapt.objectives import Setup, build_objective
+from nlp_adapt.objectives import OBJECTIVES, Setup, build_objective
 from nlp_adapt.objectives.base import StepView
+from nlp_adapt.objectives.dann import AdversarialObjective
 from nlp_adapt.objectives.statistics import select
+from tests.helpers.tiny_batches import make_batch, make_model, make_setup, make_view
 from tests.helpers.toy_problem import ToyDomains, ToyModel, make_outputs
 
 HALF = Progress(5, 10)
 STRENGTH = 2.0 / (1.0 + math.exp(-5.0)) - 1.0
+ADVERSARIES = sorted(n for n, kind in OBJECTIVES.items() if issubclass(kind, AdversarialObjective))
 SETUP = Setup(features=6, num_labels=3, label_counts=torch.ones(3))
 
 
@@ -384,3 +388,34 @@ def test_sentence_level_discriminators_judge_mean_words(name):
     words = build(name, setup=setup).losses(source, target, HALF)
     term = next(iter(by_row))
     assert not torch.isclose(by_row[term], words[term])
+
+
+@pytest.mark.parametrize("name", ADVERSARIES)
+def test_the_reversed_gradient_reaches_the_words_of_both_domains(name, monkeypatch):
+    """Through a whole model, whatever the objective reads of it; its own parameters learn as ever."""
+    model = make_model(dropout=0.0).eval()
+    objective = build_objective(name, {"dropout": 0.0}, make_setup(model)).eval()
+    batch, kept = make_batch(source=1, target=1), copy.deepcopy(objective.state_dict())
+    own = [p for p in objective.parameters() if p.requires_grad]
+    words = []
+
+    def remember(module, arguments, embedded):
+        words.append(embedded.detach().requires_grad_())
+        return words[-1]
+
+    model.get_input_embeddings().register_forward_hook(remember)
+
+    def found(strength):
+        objective.load_state_dict(kept)  # running means move with each call
+        torch.manual_seed(0)  # points between the domains are drawn
+        words.clear()
+        monkeypatch.setattr(objective, "strength", lambda progress: strength, raising=False)
+        term = objective(make_view(model, batch))[name]
+        by_words, *by_own = torch.autograd.grad(term, [words[0], *own], allow_unused=True)
+        return by_words, [part for part in by_own if part is not None]
+
+    (plain, plain_own), (reversed_, reversed_own) = found(-1.0), found(0.7)
+    torch.testing.assert_close(reversed_, -0.7 * plain, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(reversed_own, plain_own)
+    assert plain[1].abs().sum() > 0  # of the target's row
+    assert plain[0].abs().sum() > 0 or name == "adda"  # which moves the target alone

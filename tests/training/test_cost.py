@@ -1,18 +1,14 @@
 """What a run will cost, before it starts; and where its measurements go."""
 
 import json
-import re
 from collections import namedtuple
-from dataclasses import replace
 
 import pytest
-import torch
 from accelerate.tracking import GeneralTracker
 
 from nlp_adapt.errors import RunError
 from nlp_adapt.training import accelerator as accelerator_module
 from nlp_adapt.training import cost as cost_module
-from nlp_adapt.training.pace import can_be_measured
 from tests.helpers.trainers import trainer_for
 
 OPTIONS = {"data_doctor": "off"}
@@ -77,44 +73,11 @@ def test_the_preview_is_printed_with_the_progress_bar_alone(tmp_path, capsys):
     assert "24 target rows (120 tokens); 2 steps, about 80 tokens" in capsys.readouterr().err
 
 
-def test_the_time_is_told_before_the_first_step_and_measuring_it_changes_nothing(tmp_path, capsys):
-    shown, silent = (
-        trainer_for(tmp_path / str(bar), **{**OPTIONS, "disable_tqdm": not bar}, max_steps=3)
-        for bar in (True, False)
-    )
-    cost = shown.train()["cost"]
-    said = capsys.readouterr().err
-    assert re.search(r"About (a second|\d+ seconds) here, by the time of one batch", said)
-    assert said.index("here, by") < said.index("source_only")
-    assert cost["seconds"] > 0
-    assert silent.train()["cost"]["seconds"] is None
-    others = silent.model.state_dict()
-    for name, value in shown.model.state_dict().items():
-        assert torch.equal(value, others[name])
-
-
-@pytest.mark.parametrize("options", [{"freeze": 1}, {"freeze": "all"}, {"torch_compile": True}])
-def test_steps_that_will_not_cost_what_a_pass_costs_now_are_not_measured(tmp_path, options):
-    trainer = trainer_for(tmp_path, **OPTIONS, **options)
-    assert not can_be_measured(trainer.fresh_model(), trainer.args)
-    assert can_be_measured(trainer.fresh_model(), replace(trainer.args, cache_features=False)) is (
-        "freeze" in options
-    )
-
-
 def test_frozen_parameters_are_not_counted_among_those_that_train(tmp_path):
     trainer = trainer_for(tmp_path, **OPTIONS, freeze="all", compare_source_only=False)
     cost = trainer.train()["cost"]
     head = sum(p.numel() for p in trainer.model.classifier.parameters())
     assert cost["trained_parameters"] == head < cost["parameters"]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "expected"),
-    [(0.2, "a second"), (80, "80 seconds"), (200, "3.3 minutes"), (9000, "2.5 hours")],
-)
-def test_durations_in_words(seconds, expected):
-    assert cost_module._duration(seconds) == expected
 
 
 class Recorder(GeneralTracker):

@@ -105,18 +105,6 @@ def check_options(domains: RunDomains, config: AdaptationConfig, stages: Sequenc
             "target_few_shot: no stage of this method has the objective 'task', which alone learns "
             "from labelled target rows; choose another method, or leave it out."
         )
-    if config.source_weights == "equal":
-        return
-    if len(domains.sources) < 2:
-        raise ConfigError(
-            f"source_weights: {config.source_weights} weighs several sources against each other, "
-            "but there is one; name more under `sources`, or leave it out."
-        )
-    if not objectives or not domains.targets:
-        raise ConfigError(
-            f"source_weights: {config.source_weights} is measured between features while they "
-            "train, but this method trains none with a target; choose another, or leave it out."
-        )
 
 
 def _distils_target(stages: Sequence[Stage]) -> bool:

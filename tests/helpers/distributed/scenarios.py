@@ -47,9 +47,9 @@ RUNS = {
     "masks_first": {"stages": [MASKS, {"objectives": ["task"], "steps": 2}], "max_steps": -1},
     "entity_free_mean": {"domain_features": "mean", "lambda_max": 0.0},
     "averaged": {"ema_decay": 0.5, "method": "mdd"},
-    "several_domains": {"source_weights": "distance"},
+    "several_domains": {},
     # Words, of which the few labelled rows of the target carry few.
-    "tagger": {"task": TAGS, "source_weights": "distance"},
+    "tagger": {"task": TAGS},
     "auxiliary": {
         "auxiliary": {"topic": {"share": 0.5}},
         "options": {"auxiliary": {"dropout": 0.0}},

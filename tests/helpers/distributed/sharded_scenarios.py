@@ -37,7 +37,7 @@ RUNS = {
     "refined_critic": {"method": "wasserstein", "options": {"wasserstein": {"critic_steps": 1}}},
     "unfreezing": {"gradual_unfreezing": True, "layer_decay": 0.8, "max_steps": 4},
     "adapters": {"lora": True, "lora_dropout": 0.0, "merge_lora": True},
-    "several_domains": {"source_weights": "distance", "load_best_model_at_end": True},
+    "several_domains": {"load_best_model_at_end": True},
 }
 
 # They draw at random in each process: two processes end like two under DDP, not like one.

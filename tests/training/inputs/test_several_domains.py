@@ -55,7 +55,6 @@ def test_each_domain_has_an_index_rows_and_scores_of_its_own(tmp_path, task):
     assert set(results["difference"]) == {
         "source", "source/books", "source/films", "target", "target/tweets", "target/posts",
     }  # fmt: skip
-    assert results["adapted"]["source_weights"] == {"books": 0.5, "films": 0.5}
     assert results["target_labels"]["rows"] == (8 if task == CLASSIFYING else 4)
     objectives = load_file(tmp_path / "run" / "adaptation" / "objectives.safetensors")
     assert objectives["dann.discriminator.layers.3.bias"].shape == (4,)
@@ -66,7 +65,7 @@ def test_each_domain_has_an_index_rows_and_scores_of_its_own(tmp_path, task):
 
 
 def test_the_report_and_the_card_name_every_domain_and_the_released_rows(tmp_path):
-    trainer = several_trainer(tmp_path, compare_source_only=True, source_weights="distance")
+    trainer = several_trainer(tmp_path, compare_source_only=True)
     results = trainer.train()
     page = render(results)
     card = (tmp_path / "run" / "model" / "README.md").read_text()
@@ -75,7 +74,6 @@ def test_the_report_and_the_card_name_every_domain_and_the_released_rows(tmp_pat
             assert f"\n{name} " in text or f"| {name} |" in text
         assert "mean target" in text
         assert "8 labelled rows of tweets and posts" in text
-        assert "the more it counted: books 0." in text
     assert "without labels" not in card
     assert "8 labelled target rows" in card
     assert "dann + few-shot" in page
@@ -112,7 +110,7 @@ def test_lists_and_mappings_of_one_domain_equal_that_domain(tmp_path):
 
 OPTIONS = {
     "save_strategy": "steps", "save_steps": 2, "max_steps": 5, "discriminator_dropout": 0.3,
-    "gradient_accumulation_steps": 2, "source_weights": "distance",
+    "gradient_accumulation_steps": 2,
 }  # fmt: skip
 
 
@@ -131,26 +129,8 @@ def test_a_resumed_run_ends_with_the_same_bits(tmp_path, monkeypatch, task, twin
     results = several_trainer(broken, task, **options, resume=True).train()
     for key, value in weights(whole).items():
         assert torch.equal(value, weights(broken)[key]), key
-    for key in ("target", "ledger", "source_weights", "source_distances"):
+    for key in ("target", "ledger"):
         assert results["adapted"][key] == expected["adapted"][key], key
-
-
-def test_a_stage_goes_on_from_the_moments_of_the_one_before(tmp_path):
-    stages = [
-        {"objectives": ["task"], "steps": 2},  # reads no target: nothing is measured
-        {"objectives": ["task", "dann"], "steps": 2},
-        {"objectives": ["task", "mmd"], "steps": 2},
-    ]
-    options = {"stages": stages, "max_steps": -1, "source_weights": "distance"}
-    several_trainer(tmp_path, few_shot=None, per_device_train_batch_size=16, **options).train()
-    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").open()]
-    found = [line["source_distances/films"] for line in lines if "task" in line]
-    assert found[:2] == [0.0, 0.0]
-    assert all(distance >= 0 for distance in found)
-    weighed = [line["source_weights/films"] for line in lines if "task" in line]
-    assert weighed[:2] == [0.5, 0.5]
-    assert weighed[2] != 0.5
-    assert 0 < abs(weighed[4] - weighed[3]) < 0.1  # not begun anew
 
 
 @pytest.mark.parametrize(
@@ -182,12 +162,12 @@ def test_another_domain_is_another_run(tmp_path, monkeypatch, change, said):
     [
         (CLASSIFYING, {"lora": True, "method": "cdan"}),
         (TAGS, {"lora": True, "method": "iw_cdan", "domain_words": "balanced"}),
-        (CLASSIFYING, {"freeze": "all", "source_weights": "distance"}),
+        (CLASSIFYING, {"freeze": "all"}),
         (TAGS, {"freeze": 1, "method": "iw_dann"}),
         (CLASSIFYING, {"method": "adda"}),
         (TAGS, {"method": "wasserstein"}),
-        (CLASSIFYING, {"method": "daat", "source_weights": "distance"}),
-        (TAGS, {"method": "mdd", "source_weights": "distance"}),
+        (CLASSIFYING, {"method": "daat"}),
+        (TAGS, {"method": "mdd"}),
         (CLASSIFYING, {"method": "fgm"}),
         (TAGS, {"method": "self_training"}),
     ],
@@ -204,7 +184,7 @@ def test_other_options_go_with_several_domains(tmp_path, monkeypatch, task, opti
 
 def test_cached_layers_change_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv("NLP_ADAPT_CACHE", str(tmp_path / "cache"))
-    options = {"freeze": 1, "max_steps": 3, "source_weights": "distance"}
+    options = {"freeze": 1, "max_steps": 3}
     several_trainer(tmp_path / "cached", **options).train()
     several_trainer(tmp_path / "run_again", **options, cache_features=False).train()
     for key, value in weights(tmp_path / "cached").items():
@@ -295,15 +275,7 @@ def test_two_domains_of_one_name_are_refused():
     assert [domain.name for domain in named.sources] == ["a", "b"]
 
 
-def test_options_that_would_do_nothing_are_refused(tmp_path):
-    with pytest.raises(ConfigError, match="there is one"):
-        trainer_for(tmp_path, source_weights="distance")
-    sources, _ = domains_of(CLASSIFYING)
-    with pytest.raises(ConfigError, match="trains none with a target"):
-        AdaptationTrainer(
-            tiny_model(), AdaptationConfig(method="source_only", source_weights="distance"),
-            sources, processing_class=tiny_tokenizer(),
-        )  # fmt: skip
+def test_labelled_target_rows_without_a_task_term_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="objective 'task'"):
         several_trainer(tmp_path, method="logistic_regression")
 
