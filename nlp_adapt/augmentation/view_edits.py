@@ -10,8 +10,8 @@ from torch import nn
 from nlp_adapt.augmentation.token_edits import TOKEN_EDITS, TokenEditor
 from nlp_adapt.augmentation.token_fills import TokenInfiller, TokenTermSwapper
 from nlp_adapt.errors import ConfigError, ModelError
+from nlp_adapt.modeling.architectures import plain_model
 from nlp_adapt.modeling.backbone import load_tokenizer
-from nlp_adapt.modeling.layers import plain_model
 from nlp_adapt.modeling.masked_lm import (
     MaskedLanguageModel,
     TokenRows,

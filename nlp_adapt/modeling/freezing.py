@@ -7,12 +7,12 @@ from typing import Any
 from torch import nn
 
 from nlp_adapt.errors import ConfigError
-from nlp_adapt.modeling.layers import (
+from nlp_adapt.modeling.architectures import (
     encoder_layers,
     encoder_of,
     head_modules,
+    modules_below,
     separate_layers,
-    trunk,
 )
 from nlp_adapt.modeling.lora import has_adapters, is_adapter_parameter
 
@@ -44,7 +44,7 @@ def freeze(task_model: Any, what: str | int) -> list[nn.Module]:
     depth = frozen_depth(task_model, what)
     if depth is None:
         return []
-    frozen = [encoder_of(task_model)] if what == "all" else trunk(task_model, depth)
+    frozen = [encoder_of(task_model)] if what == "all" else modules_below(task_model, depth)
     for module in frozen:
         module.requires_grad_(False)
     return frozen

@@ -15,19 +15,21 @@ import re
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from nlp_adapt.config import LORA_TYPES
 from nlp_adapt.errors import ConfigError, ModelError
-from nlp_adapt.modeling.layers import encoder_layers, head_modules, plain_model
+from nlp_adapt.modeling.architectures import (
+    architecture_of,
+    encoder_layers,
+    head_modules,
+    linear_maps,
+    plain_model,
+)
 
 ADAPTER = "default"
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 # Set on a model that other adapters were merged into: new ones fit no model that could be named.
 STANDS_ON_ADAPTERS = "stands_on_adapters"
-_ATTENTION = re.compile(r"att(n|ention)")
-_KEYS_AND_VALUES = re.compile(r"(?:^|[._])(key|value|k|v|k_lin|v_lin|key_proj|value_proj|Wqkv)$")
 
 
 def add_adapters(
@@ -208,27 +210,21 @@ def _adapter_config(
     )
 
 
-def linear_maps(task_model: Any, which: str = "all") -> list[str]:
-    """Names of the linear maps inside one layer: `all`, or the `attention`'s."""
-    first = encoder_layers(task_model)[0]
-    names = [name for name, part in first.named_modules() if isinstance(part, nn.Linear)]
-    return [name for name in names if which == "all" or _ATTENTION.search(name)]
-
-
 def _ia3_targets(task_model: Any, targets: str | list[str]) -> tuple[Any, Any]:
     """(IA)3 scales keys and values, and the input of the second feed-forward map."""
     first = encoder_layers(task_model)[0]
     names = linear_maps(task_model)
     widths = {name: first.get_submodule(name) for name in names}
-    hidden = plain_model(task_model).config.hidden_size
+    config = plain_model(task_model).config
     down = [
         name
         for name, part in widths.items()
-        if part.out_features == hidden and part.in_features != hidden
+        if part.out_features == config.hidden_size and part.in_features != config.hidden_size
     ]
     if isinstance(targets, list):
         return targets, [name for name in targets if any(one.endswith(name) for one in down)]
-    keys = [name for name in names if _KEYS_AND_VALUES.search(name)]
+    pattern = architecture_of(config).keys_and_values
+    keys = [name for name in names if re.search(pattern, name)]
     return _pattern(task_model, keys + down), _pattern(task_model, down)
 
 

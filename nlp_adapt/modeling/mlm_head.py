@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nlp_adapt.modeling.architectures import mlm_parts
+
 
 class MlmHead(nn.Module):
     """Hidden states to vocabulary logits: dense, activation, norm, then the tied decoder.
@@ -99,25 +101,12 @@ def _read_head(model: Any, embeddings: Tensor) -> MlmHead | None:
     output = model.get_output_embeddings()
     if not isinstance(output, nn.Linear) or output.weight.shape != embeddings.shape:
         return None
-    encoder = set(model.base_model.modules())
-    leaves = [
-        module
-        for module in model.modules()
-        if module not in encoder and module is not output and not list(module.children())
-    ]
-    dense = [module for module in leaves if isinstance(module, nn.Linear)]
-    norms = [module for module in leaves if isinstance(module, nn.LayerNorm)]
-    if len(dense) != 1 or len(norms) != 1:
+    parts = mlm_parts(model)
+    if parts is None:
         return None
-    rest = [
-        module
-        for module in leaves
-        if not list(module.parameters(recurse=False))
-        and not isinstance(module, (nn.Dropout, nn.modules.loss._Loss))
-    ]
+    dense, activation, norm = parts
     tied = torch.equal(output.weight, model.get_input_embeddings().weight)
     bias = torch.zeros(len(embeddings)) if output.bias is None else output.bias
-    # RoBERTa-like heads call GELU as a function and so show no activation module.
-    activation = rest[0] if rest else nn.GELU()
-    dense_layer, norm = copy.deepcopy(dense[0]), copy.deepcopy(norms[0])
-    return MlmHead(dense_layer, activation, norm, bias, None if tied else output.weight)
+    return MlmHead(
+        copy.deepcopy(dense), activation, copy.deepcopy(norm), bias, None if tied else output.weight
+    )

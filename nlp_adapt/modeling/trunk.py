@@ -15,10 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from nlp_adapt.errors import ModelError
-from nlp_adapt.modeling.layers import encoder_layers, encoder_of, plain_model
-
-# What stands between the embeddings and the first layer in some encoders (ELECTRA).
-_PROJECTIONS = ("embeddings_project",)
+from nlp_adapt.modeling.architectures import (
+    architecture_of,
+    encoder_layers,
+    encoder_of,
+    place_of,
+    plain_model,
+)
 
 
 class Given(nn.Module):
@@ -57,16 +60,13 @@ class Trunk:
         self.depth = depth
         layers = encoder_layers(task_model)
         config = plain_model(task_model).config
-        if len(layers) != config.num_hidden_layers or "embeddings" not in self.encoder._modules:
+        self._names = architecture_of(config)
+        below = self._names.embeddings in self.encoder._modules
+        if len(layers) != config.num_hidden_layers or not below:
             raise ModelError(f"the layers of {config.model_type} cannot be run one by one")
         self.size = int(config.hidden_size)
         self._layers = layers
-        self._holder, self._name = next(
-            (module, name)
-            for module in self.encoder.modules()
-            for name, child in module._modules.items()
-            if child is layers
-        )
+        self._holder, self._name = place_of(layers, self.encoder)
         self._given = Given()
         self._lower = nn.ModuleList(layers[:depth])
         self._upper = nn.ModuleList(layers[depth:])
@@ -92,12 +92,12 @@ class Trunk:
     def fed_by(self, embeddings: nn.Module) -> Iterator[None]:
         """Inside, the model runs its upper layers on what a module gives for the embeddings."""
         changes: list[tuple[nn.Module, str, nn.Module]] = [
-            (self.encoder, "embeddings", embeddings),
+            (self.encoder, self._names.embeddings, embeddings),
             (self._holder, self._name, self._upper),
         ]
         changes += [
             (self.encoder, name, nn.Identity())
-            for name in _PROJECTIONS
+            for name in self._names.projections
             if name in self.encoder._modules
         ]
         with swapped(changes):

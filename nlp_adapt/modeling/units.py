@@ -1,16 +1,70 @@
-"""From one forward pass to the units of each domain."""
+"""From one forward pass to the units of each domain, and to the features that are read of them."""
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from nlp_adapt.modeling.features import FeatureTap, encoder_outputs, pool_tokens
+from nlp_adapt.modeling.architectures import encoder_of, output_layer
 from nlp_adapt.modeling.outputs import DomainOutput
 
 MODEL_INPUTS = ("input_ids", "attention_mask", "inputs_embeds", "position_ids")
+
+
+class FeatureTap:
+    """Records the input of the last linear layer, the one that produces the logits.
+
+    For BERT this is the pooled output, for RoBERTa the hidden layer of its classification head,
+    for token classification each token's last hidden state: always what the classifier reads.
+
+    Args:
+        model: An `AutoModelForSequenceClassification` or `AutoModelForTokenClassification`.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.layer = output_layer(model)
+        self._seen: Tensor | None = None
+        self._hook = self.layer.register_forward_pre_hook(self._record)
+
+    def _record(self, module: nn.Module, arguments: tuple[Any, ...]) -> None:
+        self._seen = arguments[0]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> FeatureTap:
+        """The tap of a copied model, without what was seen: that is part of a graph."""
+        copied = FeatureTap.__new__(FeatureTap)
+        memo[id(self)] = copied
+        copied.layer, copied._seen = copy.deepcopy(self.layer, memo), None
+        copied._hook = self._hook
+        return copied
+
+    def remove(self) -> None:
+        """Stop recording."""
+        self._hook.remove()
+
+    def take(self) -> Tensor:
+        """The features of the last forward pass, once."""
+        if self._seen is None:
+            raise RuntimeError("no forward pass since the features were last taken")
+        seen, self._seen = self._seen, None
+        return seen
+
+
+@contextmanager
+def encoder_outputs(model: Any) -> Iterator[list[Tensor]]:
+    """Inside, the list that is given collects the last hidden states of each forward pass."""
+    seen: list[Tensor] = []
+    handle = encoder_of(model).register_forward_hook(
+        lambda module, arguments, outputs: seen.append(outputs[0])
+    )
+    try:
+        yield seen
+    finally:
+        handle.remove()
 
 
 class UnitReader:
@@ -93,6 +147,19 @@ class UnitReader:
             teacher=batch["teacher_logits"][part] if "teacher_logits" in batch else None,
             balance=None if balance is None else balance[batch["domains"][part]],
         )
+
+
+def pool_tokens(hidden: Tensor, mask: Tensor, how: str) -> Tensor:
+    """Pool token states `[rows, tokens, size]` to `[rows, size]` by `first`, `mean` or `max`.
+
+    Padding (mask 0) never contributes.
+    """
+    if how == "first":
+        return hidden[:, 0]
+    keep = mask.unsqueeze(-1).to(torch.bool)
+    if how == "max":
+        return hidden.masked_fill(~keep, torch.finfo(hidden.dtype).min).amax(1)
+    return (hidden * keep).sum(1) / keep.sum(1).clamp_min(1)
 
 
 def word_weights(logits: Tensor, outside: int, how: str) -> Tensor | None:

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import string
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-CONTINUATION_PREFIX = "##"
-WORD_START_PREFIXES = ("Ġ", "▁")
+from nlp_adapt.modeling.architectures import continuing_tokens
 
 
 class WordPieces(nn.Module):
     """Groups tokens `[rows, width]` into words by a lookup made once from a vocabulary.
-
-    WordPiece marks the tokens that continue a word ("##ing"); byte-level BPE and SentencePiece mark
-    those that begin one ("Ġthe", "▁the"), and there punctuation begins a word too.
 
     Args:
         tokenizer: A fast tokenizer.
@@ -34,7 +29,7 @@ class WordPieces(nn.Module):
         special = torch.zeros(size, dtype=torch.bool)
         special[list(tokenizer.all_special_ids)] = True
         continues = torch.zeros(size, dtype=torch.bool)
-        continues[_continuations(vocabulary)] = True
+        continues[continuing_tokens(vocabulary)] = True
         known = torch.zeros(size, dtype=torch.bool)
         known[list(vocabulary.values())] = True
         self.register_buffer("special", special, persistent=False)
@@ -72,21 +67,3 @@ class WordPieces(nn.Module):
     def draw(self, words: Tensor) -> Tensor:
         """`[rows, width]` uniform numbers from torch's generator, one and the same per word."""
         return torch.rand(words.shape, device=words.device).gather(1, words)
-
-
-def _continuations(vocabulary: dict[str, int]) -> list[int]:
-    """Ids of the tokens that continue a word, under the convention most tokens follow."""
-    counts = {
-        prefix: sum(token.startswith(prefix) for token in vocabulary)
-        for prefix in (CONTINUATION_PREFIX, *WORD_START_PREFIXES)
-    }
-    prefix = max(counts, key=lambda name: counts[name])
-    if counts[prefix] == 0:
-        return []
-    if prefix == CONTINUATION_PREFIX:
-        return [index for token, index in vocabulary.items() if token.startswith(prefix)]
-    return [
-        index
-        for token, index in vocabulary.items()
-        if token and not token.startswith(prefix) and token[0] not in string.punctuation
-    ]

@@ -140,6 +140,8 @@ class Objective(nn.Module):
         config_class: Dataclass of the objective's options.
         reads: The sides of a batch that it reads, unless an option says otherwise (see `sides`).
         trains_task_head: Whether gradients reach the task head.
+        perturbs_embeddings: Whether it adds to the word embeddings by a hook, which a compiled
+            encoder would not call.
         copies_model: Whether it keeps a copy of the task model, such as a teacher.
         summary: One line for `nlp-adapt methods`.
         paper: Reference.
@@ -148,6 +150,7 @@ class Objective(nn.Module):
     config_class: ClassVar[type[ObjectiveConfig]] = ObjectiveConfig
     reads: ClassVar[frozenset[str]] = BOTH_SIDES
     trains_task_head: ClassVar[bool] = False
+    perturbs_embeddings: ClassVar[bool] = False
     copies_model: ClassVar[bool] = False
     summary: ClassVar[str] = ""
     paper: ClassVar[str] = ""

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from nlp_adapt.config import LAMBDA_SCHEDULES, option
 from nlp_adapt.errors import ConfigError
+from nlp_adapt.modeling.architectures import output_layer
 from nlp_adapt.modeling.discriminator import reverse_gradient
-from nlp_adapt.modeling.features import output_layer
 from nlp_adapt.modeling.outputs import DomainOutput, Progress
 from nlp_adapt.objectives.base import Objective, ObjectiveConfig, Setup, lambda_at
 from nlp_adapt.objectives.checks import check_reversal

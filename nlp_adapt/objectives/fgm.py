@@ -35,6 +35,7 @@ class Fgm(Objective):
     config_class: ClassVar = FgmConfig
     reads: ClassVar[frozenset[str]] = SOURCE_SIDE
     trains_task_head: ClassVar[bool] = True
+    perturbs_embeddings: ClassVar[bool] = True
     summary: ClassVar[str] = "task loss under the worst small step on the embeddings"
     paper: ClassVar[str] = "Miyato et al. 2017, ICLR"
     name: ClassVar[str] = "fgm"

@@ -47,6 +47,7 @@ class Vat(Objective):
 
     config_class: ClassVar = VatConfig
     trains_task_head: ClassVar[bool] = True
+    perturbs_embeddings: ClassVar[bool] = True
     summary: ClassVar[str] = "predictions stay the same under the worst small step, label-free"
     paper: ClassVar[str] = "Miyato et al. 2018, IEEE TPAMI 41(8)"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from nlp_adapt.modeling.layers import encoder_of
+from nlp_adapt.modeling.architectures import encoder_of
 
 
 def source_rows(batch: dict[str, Any]) -> int:

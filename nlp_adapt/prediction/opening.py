@@ -9,8 +9,12 @@ from typing import Any
 import torch
 
 from nlp_adapt.errors import ConfigError, ModelError
-from nlp_adapt.modeling.backbone import load_task_model, load_tokenizer, resolve_model
-from nlp_adapt.modeling.hub_adapters import fetch_adapters
+from nlp_adapt.modeling.backbone import (
+    fetch_adapters,
+    load_task_model,
+    load_tokenizer,
+    resolve_model,
+)
 from nlp_adapt.modeling.precision import choose_precision
 from nlp_adapt.names import SEQUENCE_CLASSIFICATION, TOKEN_CLASSIFICATION
 from nlp_adapt.prediction.ensembles import (

@@ -17,16 +17,12 @@ from nlp_adapt.data.batches.encoded import (
     to_tensors,
     width_for,
 )
-from nlp_adapt.modeling.backbone import longest_input
-from nlp_adapt.modeling.features import FeatureTap, output_layer
-from nlp_adapt.modeling.host_memory import keep_freed_memory
+from nlp_adapt.modeling.architectures import longest_input, output_layer
+from nlp_adapt.modeling.cpu import prepare_prediction
 from nlp_adapt.modeling.precision import autocast
-from nlp_adapt.modeling.units import MODEL_INPUTS
+from nlp_adapt.modeling.units import MODEL_INPUTS, FeatureTap
 from nlp_adapt.prediction.tagged_text import tag_texts
 from nlp_adapt.tasks import Task
-
-# A batch whose states fit into a processor's cache is read fastest; a GPU wants to be filled.
-TOKENS_PER_BATCH = {"cpu": 1024, "other": 4096}
 
 
 def predict_logits(
@@ -98,9 +94,7 @@ def prediction_batches(
     Yields:
         Row indices, and the collated batch on `device`.
     """
-    if device.type == "cpu":
-        keep_freed_memory()
-    tokens = TOKENS_PER_BATCH["cpu" if device.type == "cpu" else "other"]
+    tokens = prepare_prediction(device)
     widths = steady_widths(int(rows.lengths.max(initial=1)))
     batches = budget_batches(rows, tokens=tokens, most_rows=4 * batch_size)
     for chosen in islice(batches, share[0], None, share[1]):
@@ -136,7 +130,7 @@ class Predictor:
         self.task = task
         self.precision = precision
         self.batch_size = batch_size
-        self.max_length = max_length or min(512, longest_input(task_model, tokenizer))
+        self.max_length = max_length or min(512, longest_input(task_model.config, tokenizer))
 
     @property
     def label_names(self) -> tuple[str, ...]:

@@ -17,9 +17,9 @@ from torch import Tensor
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.data.batches.pairing import PairedBatches
 from nlp_adapt.errors import RunError
+from nlp_adapt.modeling.cpu import training_step
 from nlp_adapt.modeling.outputs import Progress
 from nlp_adapt.training.averaging import WeightAverage
-from nlp_adapt.training.encoder_modes import dropout_mode
 from nlp_adapt.training.log import RunLog
 from nlp_adapt.training.model import AdaptationModel
 from nlp_adapt.training.optimization import build_optimizer, build_scheduler
@@ -192,11 +192,12 @@ class StageLoop:
             self.unfreezing.before(self.step)
         from_first_process(self._buffers)  # DDP does so by itself
         totals: dict[str, Tensor] = {}
+        device = self.accelerator.device
         for index, batch in enumerate(batches):
             last = index == len(batches) - 1
             sync = nullcontext() if last else self.accelerator.no_sync(self.wrapped)
-            with sync, dropout_mode(self.config, self.accelerator.device):
-                terms = self._forward(_to_device(batch, self.accelerator.device), progress)
+            with sync, training_step(self.trained.task_model, batch["passes"], self.config, device):
+                terms = self._forward(_to_device(batch, device), progress)
                 self.accelerator.backward(terms["loss"] / len(batches))
             for name, value in terms.items():
                 share = value.detach() / len(batches)

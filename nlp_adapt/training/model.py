@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from nlp_adapt.modeling.outputs import DomainOutput, Progress
-from nlp_adapt.modeling.passes import in_passes
 from nlp_adapt.modeling.units import UnitReader
 from nlp_adapt.objectives import Objective, StepView
 from nlp_adapt.training.frozen.feature_cache import CachedTrunk
@@ -53,10 +52,9 @@ class AdaptationModel(nn.Module):
         for part in self._frozen:
             if part.training:  # an evaluation has put the model back into training mode
                 part.eval()
-        with in_passes(self.task_model, batch.get("passes", ())):
-            return self._terms(
-                StepView(batch, progress, self._read, self.task_model, skipping=self._skipping)
-            )
+        return self._terms(
+            StepView(batch, progress, self._read, self.task_model, skipping=self._skipping)
+        )
 
     def _terms(self, view: StepView) -> dict[str, Tensor]:
         """The objectives' terms and their weighted sum."""

@@ -9,7 +9,7 @@ from torch import nn
 
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.errors import ConfigError
-from nlp_adapt.modeling.layers import encoder_of, layer_distances
+from nlp_adapt.modeling.architectures import encoder_of, layer_distances
 from nlp_adapt.modeling.lora import is_adapter_parameter
 from nlp_adapt.training.model import AdaptationModel
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nlp_adapt.data.batches.encoded import EncodedRows
-from nlp_adapt.modeling.features import output_layer
+from nlp_adapt.modeling.architectures import output_layer
 from nlp_adapt.prediction.predictor import predict_logits
 from nlp_adapt.tasks import Task
 from nlp_adapt.training.inputs.data import RunData

@@ -17,7 +17,7 @@ import torch.distributed
 from torch import Tensor, nn
 
 from nlp_adapt.errors import ConfigError
-from nlp_adapt.modeling.layers import encoder_layers
+from nlp_adapt.modeling.architectures import encoder_layers
 from nlp_adapt.objectives import Objective
 from nlp_adapt.objectives.teacher import EmaTeacher
 from nlp_adapt.training.model import AdaptationModel

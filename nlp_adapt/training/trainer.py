@@ -18,7 +18,8 @@ from nlp_adapt.errors import ConfigError, RunError
 from nlp_adapt.files import write_folder
 from nlp_adapt.hub.push import check_push
 from nlp_adapt.methods import selects_best_model, stages_for
-from nlp_adapt.modeling.backbone import load_task_model, load_tokenizer, longest_input
+from nlp_adapt.modeling.architectures import longest_input
+from nlp_adapt.modeling.backbone import load_task_model, load_tokenizer
 from nlp_adapt.modeling.lora import add_adapters, has_adapters, save_task_model
 from nlp_adapt.prediction.predictor import Predictor
 from nlp_adapt.training.accelerator import make_accelerator
@@ -229,7 +230,7 @@ class AdaptationTrainer:
         if self._data is None:
             model = self.fresh_model()
             self._waiting = (model, random_tensors())
-            limit = longest_input(model, self.processing_class)
+            limit = longest_input(model.config, self.processing_class)
             self._data = prepare_data(
                 self.args,
                 self.task,

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from nlp_adapt.modeling.layers import after_layers, encoder_of, separate_layers
+from nlp_adapt.modeling.architectures import after_layers, encoder_of, separate_layers
 
 
 class GradualUnfreezing:

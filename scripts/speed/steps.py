@@ -12,8 +12,8 @@ from nlp_adapt import AdaptationTrainer
 from nlp_adapt.data.batches.encoded import collate
 from nlp_adapt.data.batches.pairing import PairedBatches
 from nlp_adapt.methods import stages_for
+from nlp_adapt.modeling.architectures import encoder_of
 from nlp_adapt.modeling.discriminator import DomainDiscriminator, reverse_gradient
-from nlp_adapt.modeling.layers import encoder_of
 from nlp_adapt.training.encoder_modes import prepare_encoder
 from nlp_adapt.training.inputs.stream import training_stream
 from nlp_adapt.training.log import RunLog

@@ -9,7 +9,7 @@ import tempfile
 import time
 from typing import Any
 
-from nlp_adapt.modeling.layers import encoder_layers
+from nlp_adapt.modeling.architectures import encoder_layers
 from speed.bench import Bench, in_fresh_process
 from speed.memory import peak_of_steps
 from speed.page import Goal, Section

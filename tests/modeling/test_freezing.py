@@ -6,8 +6,8 @@ import torch
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.methods import METHODS
+from nlp_adapt.modeling.architectures import encoder_layers, encoder_of
 from nlp_adapt.modeling.freezing import freeze
-from nlp_adapt.modeling.layers import encoder_layers, encoder_of
 from nlp_adapt.modeling.units import UnitReader
 from nlp_adapt.training.model import AdaptationModel
 from nlp_adapt.training.optimization import parameter_groups

@@ -13,9 +13,9 @@ from nlp_adapt.data.domain import Domain, make_dataset
 from nlp_adapt.errors import ConfigError, ModelError
 from nlp_adapt.methods import METHODS
 from nlp_adapt.modeling.backbone import load_task_model
-from nlp_adapt.modeling.features import FeatureTap
 from nlp_adapt.modeling.freezing import freeze
 from nlp_adapt.modeling.lora import add_adapters, merged, save_task_model
+from nlp_adapt.modeling.units import FeatureTap
 from nlp_adapt.prediction.opening import load_predictor
 from nlp_adapt.training.trainer import AdaptationTrainer
 from tests.helpers.adapters import INPUTS, logits, lora_trainer, saved_base, stirred

@@ -8,9 +8,9 @@ import torch
 
 from nlp_adapt.data.batches.encoded import pack_rows, to_tensors
 from nlp_adapt.data.batches.pairing import PairedBatches
-from nlp_adapt.modeling.layers import encoder_of
+from nlp_adapt.modeling.architectures import encoder_of
+from nlp_adapt.modeling.cpu import in_passes
 from nlp_adapt.modeling.outputs import Progress
-from nlp_adapt.modeling.passes import in_passes
 from nlp_adapt.modeling.perturbation import perturbed
 from nlp_adapt.modeling.units import UnitReader
 from nlp_adapt.objectives import Setup, build_objective
@@ -140,8 +140,9 @@ def test_a_step_gives_the_same_losses_and_gradients_either_way():
         torch.manual_seed(3)
         for parameter in objectives["dann"].parameters():
             torch.nn.init.normal_(parameter, std=0.1)
-        terms = adaptation({**batch, **to_tensors(arrays)}, Progress(3, 10), True)
-        terms["loss"].backward()
+        with in_passes(model, batch["passes"]):
+            terms = adaptation({**batch, **to_tensors(arrays)}, Progress(3, 10))
+            terms["loss"].backward()
         results.append((terms, {n: p.grad for n, p in adaptation.named_parameters()}))
     (one, gradients), (two, others) = results
     assert one.keys() == two.keys()

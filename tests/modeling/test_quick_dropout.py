@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from nlp_adapt.modeling.dropout import dropout, quick_dropout
+from nlp_adapt.modeling.cpu import dropout, quick_dropout
 
 
 @pytest.mark.parametrize("p", [0.05, 0.1, 0.5, 0.9])

@@ -6,7 +6,8 @@ import torch
 
 from nlp_adapt.cli import build_parser
 from nlp_adapt.data.batches.encoded import pack_rows
-from nlp_adapt.prediction.predictor import TOKENS_PER_BATCH, predict_logits, prediction_batches
+from nlp_adapt.modeling.cpu import TOKENS_PER_BATCH
+from nlp_adapt.prediction.predictor import predict_logits, prediction_batches
 from tests.helpers.tiny_encoders import tiny_model
 
 CPU = torch.device("cpu")

@@ -9,8 +9,8 @@ from transformers import modeling_utils
 
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.errors import ConfigError
-from nlp_adapt.modeling.dropout import dropout
-from nlp_adapt.training.encoder_modes import dropout_mode, prepare_encoder
+from nlp_adapt.modeling.cpu import dropout, training_step
+from nlp_adapt.training.encoder_modes import prepare_encoder
 from tests.helpers.tiny_encoders import ARCHITECTURES, tiny_model
 from tests.helpers.trainers import trainer_for
 
@@ -75,7 +75,7 @@ def test_attention_is_no_part_of_the_saved_model(tmp_path):
 
 def test_quick_dropout_is_for_a_cpu_that_does_not_compile():
     def is_quick(device, **options):
-        with dropout_mode(AdaptationConfig(**options), torch.device(device)):
+        with training_step(None, (), AdaptationConfig(**options), torch.device(device)):
             return torch.nn.functional.dropout is dropout
 
     assert is_quick("cpu")

@@ -10,7 +10,7 @@ import transformers
 
 from nlp_adapt.config import DOMAIN_FEATURES, AdaptationConfig
 from nlp_adapt.errors import ConfigError, RunError
-from nlp_adapt.modeling.features import FeatureTap
+from nlp_adapt.modeling.units import FeatureTap
 from nlp_adapt.training.trainer import AdaptationTrainer
 from tests.helpers.tiny_encoders import ARCHITECTURES, tiny_model, tiny_tokenizer
 from tests.helpers.trainers import toy_domain, trainer_for

@@ -10,7 +10,7 @@ Within a window of steps both sides are sorted by length and dealt out side by s
 holds rows of like length from both domains; the order of batches within the window is shuffled.
 Where one domain's texts are longer throughout, no pairing of rows avoids padding: on a CPU a batch
 is divided into the source's rows and the others, each with a width of their own (see
-`modeling.passes`).
+`modeling.cpu`).
 """
 
 from __future__ import annotations

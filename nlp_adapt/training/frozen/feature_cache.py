@@ -32,7 +32,7 @@ from nlp_adapt.data.batches.encoded import (
 )
 from nlp_adapt.data.reading.builtin import cache_folder
 from nlp_adapt.errors import ModelError
-from nlp_adapt.modeling.layers import encoder_layers, plain_model
+from nlp_adapt.modeling.architectures import encoder_layers, plain_model
 from nlp_adapt.modeling.perturbation import without_dropout
 from nlp_adapt.modeling.precision import autocast
 from nlp_adapt.modeling.trunk import Trunk
@@ -328,14 +328,14 @@ def _subset(rows: EncodedRows, chosen: np.ndarray) -> EncodedRows:
 
 def _weights_key(task_model: Any, depth: int) -> str:
     """A digest of the encoder's configuration and of the weights below the cut."""
-    from nlp_adapt.modeling.layers import trunk
+    from nlp_adapt.modeling.architectures import modules_below
 
     config = plain_model(task_model).config
     skipped = ("_name_or_path", "id2label", "label2id", "architectures", "transformers_version")
     values = {key: value for key, value in config.to_dict().items() if key not in skipped}
     arrays: list[str | np.ndarray] = [json.dumps(values, sort_keys=True, default=str), str(depth)]
     module: nn.Module
-    for module in trunk(task_model, depth):
+    for module in modules_below(task_model, depth):
         for name, value in module.state_dict().items():
             arrays += [name, value.detach().float().cpu().numpy()]
     return cache_key(*arrays)

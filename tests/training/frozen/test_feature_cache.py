@@ -10,7 +10,7 @@ import torch
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.data.domain import Domain, make_dataset
 from nlp_adapt.modeling import trunk as trunk_module
-from nlp_adapt.modeling.layers import encoder_layers
+from nlp_adapt.modeling.architectures import encoder_layers
 from nlp_adapt.training.frozen import feature_cache
 from nlp_adapt.training.frozen.state_cache import cache_key, cached_states
 from nlp_adapt.training.trainer import AdaptationTrainer

@@ -6,11 +6,11 @@ import sys
 
 import pytest
 
-from nlp_adapt.modeling import host_memory
+from nlp_adapt.modeling import cpu
 
 PROGRAM = """
 import resource, torch
-from nlp_adapt.modeling.host_memory import keep_freed_memory
+from nlp_adapt.modeling.cpu import keep_freed_memory
 
 def faults(size):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -38,9 +38,9 @@ def test_large_blocks_are_not_fetched_page_by_page_again():
 
 
 def test_without_glibc_nothing_happens(monkeypatch):
-    host_memory.keep_freed_memory.cache_clear()
-    monkeypatch.setattr(host_memory.ctypes, "CDLL", lambda name: object())
+    cpu.keep_freed_memory.cache_clear()
+    monkeypatch.setattr(cpu.ctypes, "CDLL", lambda name: object())
     try:
-        assert host_memory.keep_freed_memory() is False
+        assert cpu.keep_freed_memory() is False
     finally:
-        host_memory.keep_freed_memory.cache_clear()
+        cpu.keep_freed_memory.cache_clear()

@@ -1,0 +1,279 @@
+"""What encoders call their parts, and how each architecture differs from the others.
+
+What holds for one architecture alone stands in `ARCHITECTURES`. The rest is read off the modules
+and the configuration, so that encoders without an entry work as well.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from nlp_adapt.errors import ConfigError, ModelError
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Names and numbers of an architecture; the defaults hold for all that lack an entry.
+
+    Attributes:
+        embeddings: The module of the encoder that gives the first layer its input.
+        projections: Modules between the two (ELECTRA).
+        after_layers: Modules of the encoder that read its last layer.
+        attention: Found in the names of a layer's attention.
+        keys_and_values: Matches the maps of a layer that (IA)3 scales.
+        attention_dropout: Options of the configuration that drop attention weights.
+        reserved_positions: Positions that no token has: RoBERTa counts from `padding_idx + 1`.
+        marks_first_words: Whether its tokenizer, given words, must be told to put a space before
+            each, as byte-level BPE does.
+    """
+
+    embeddings: str = "embeddings"
+    projections: tuple[str, ...] = ("embeddings_project",)
+    after_layers: tuple[str, ...] = ("pooler", "final_norm")
+    attention: str = r"att(n|ention)"
+    keys_and_values: str = r"(?:^|[._])(key|value|k|v|k_lin|v_lin|key_proj|value_proj|Wqkv)$"
+    attention_dropout: tuple[str, ...] = ("attention_probs_dropout_prob", "attention_dropout")
+    reserved_positions: int = 0
+    marks_first_words: bool = False
+
+
+_ROBERTA = Architecture(reserved_positions=2, marks_first_words=True)
+_XLM_ROBERTA = Architecture(reserved_positions=2)
+_BYTE_LEVEL = Architecture(marks_first_words=True)
+
+ARCHITECTURES: dict[str, Architecture] = {
+    "roberta": _ROBERTA,
+    "longformer": _ROBERTA,
+    "xlm-roberta": _XLM_ROBERTA,
+    "xlm-roberta-xl": _XLM_ROBERTA,
+    "camembert": _XLM_ROBERTA,
+    "mpnet": _XLM_ROBERTA,
+    "bart": _BYTE_LEVEL,
+    "deberta": _BYTE_LEVEL,
+    "gpt2": _BYTE_LEVEL,
+    "modernbert": _BYTE_LEVEL,
+}
+
+# How vocabularies mark a token that continues a word, or one that begins one.
+CONTINUATION_PREFIX = "##"
+WORD_START_PREFIXES = ("Ġ", "▁")
+
+
+def architecture_of(config: Any) -> Architecture:
+    """The facts about the architecture of a transformers configuration."""
+    return ARCHITECTURES.get(config.model_type, Architecture())
+
+
+def plain_model(task_model: Any) -> Any:
+    """The transformers model itself, also inside a PEFT wrapper (its adapters stay active)."""
+    unwrap = getattr(task_model, "get_base_model", None)
+    return task_model if unwrap is None else unwrap()
+
+
+def encoder_of(task_model: Any) -> Any:
+    """The bare encoder of a task model, also inside a PEFT wrapper."""
+    return plain_model(task_model).base_model
+
+
+def encoder_layers(task_model: Any) -> nn.ModuleList:
+    """The transformer layers, lowest first.
+
+    ALBERT's shared layers come as the list of their groups, shorter than the depth of the encoder.
+
+    Raises:
+        ConfigError: If the encoder has no list of layers.
+    """
+    depth = plain_model(task_model).config.num_hidden_layers
+    lists = [part for part in encoder_of(task_model).modules() if isinstance(part, nn.ModuleList)]
+    for layers in lists:
+        if len(layers) == depth:
+            return layers
+    if not lists:
+        kind = type(plain_model(task_model)).__name__
+        raise ConfigError(f"{kind} has no list of layers that could be told apart.")
+    return lists[0]
+
+
+def separate_layers(task_model: Any, key: str) -> nn.ModuleList:
+    """The layers, where each has weights of its own.
+
+    Args:
+        task_model: A classification model.
+        key: The option that asks, for the error.
+
+    Raises:
+        ConfigError: If layers share their weights, as ALBERT's do.
+    """
+    layers = encoder_layers(task_model)
+    config = plain_model(task_model).config
+    if len(layers) != config.num_hidden_layers:
+        raise ConfigError(
+            f"{key}: the {config.num_hidden_layers} layers of {config.model_type} share one set of "
+            "weights, so that they cannot be treated differently; only `freeze: embeddings` and "
+            "`freeze: all` work with it."
+        )
+    return layers
+
+
+def after_layers(task_model: Any) -> list[nn.Module]:
+    """Modules of the encoder that read its last layer: a pooler, a final norm."""
+    encoder = encoder_of(task_model)
+    named = dict(encoder.named_children())
+    names = architecture_of(plain_model(task_model).config).after_layers
+    return [named[name] for name in names if isinstance(named.get(name), nn.Module)]
+
+
+def modules_below(task_model: Any, depth: int) -> list[nn.Module]:
+    """All that the input of layer `depth` depends on: embeddings, positions, the lower layers."""
+    layers: list[nn.Module] = list(encoder_layers(task_model))
+    above = {*layers[depth:], *after_layers(task_model)}
+    parts: list[nn.Module] = []
+
+    def visit(module: nn.Module) -> None:
+        if module in above:
+            return
+        if above.isdisjoint(module.modules()):
+            parts.append(module)
+            return
+        for child in module.children():
+            visit(child)
+
+    visit(encoder_of(task_model))
+    return parts
+
+
+def layer_distances(task_model: Any) -> dict[int, int]:
+    """For the id of each encoder parameter, how many layers lie between it and the top.
+
+    The top layer and what follows it have 0, the lowest layer `n - 1`, the embeddings `n`.
+
+    Raises:
+        ConfigError: If layers share their weights.
+    """
+    layers = separate_layers(task_model, "layer_decay")
+    distances = {id(one): len(layers) for one in encoder_of(task_model).parameters()}
+    for index, layer in enumerate(layers):
+        distances.update((id(one), len(layers) - 1 - index) for one in layer.parameters())
+    for module in after_layers(task_model):
+        distances.update((id(one), 0) for one in module.parameters())
+    return distances
+
+
+def place_of(module: nn.Module, parent: nn.Module) -> tuple[nn.Module, str]:
+    """The submodule of `parent` that holds `module`, and the name under which it does."""
+    return next(
+        (holder, name)
+        for holder in parent.modules()
+        for name, child in holder._modules.items()
+        if child is module
+    )
+
+
+def linear_maps(task_model: Any, which: str = "all") -> list[str]:
+    """Names of the linear maps inside one layer: `all`, or the `attention`'s."""
+    first = encoder_layers(task_model)[0]
+    attention = re.compile(architecture_of(plain_model(task_model).config).attention)
+    names = [name for name, part in first.named_modules() if isinstance(part, nn.Linear)]
+    return [name for name in names if which == "all" or attention.search(name)]
+
+
+def head_modules(task_model: Any) -> dict[str, nn.Module]:
+    """What stands between the last layer and the logits, by name: the head, and the pooler if any.
+
+    Names are paths in the plain model, as PEFT's `modules_to_save` wants them.
+    """
+    model, encoder = plain_model(task_model), encoder_of(task_model)
+    found = {
+        name: module
+        for name, module in model.named_children()
+        if module is not encoder and any(True for _ in module.parameters())
+    }
+    pooler = getattr(encoder, "pooler", None)
+    if isinstance(pooler, nn.Module):
+        found["pooler"] = pooler
+    return found
+
+
+def output_layer(model: Any) -> nn.Linear:
+    """The linear layer that maps features to the model's labels.
+
+    Raises:
+        ModelError: If the model has none.
+    """
+    num_labels = model.config.num_labels
+    base = encoder_of(model)
+    inside = set(base.modules()) if base is not plain_model(model) else set()
+    found = [
+        module
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear)
+        and module.out_features == num_labels
+        and module not in inside
+        and "original_module" not in name  # what PEFT keeps aside of a head that it trains
+    ]
+    if not found:
+        raise ModelError(
+            f"{type(model).__name__} has no linear output layer with {num_labels} outputs: "
+            "use an encoder with an ordinary classification head, such as BERT or RoBERTa."
+        )
+    return found[-1]
+
+
+def mlm_parts(model: Any) -> tuple[nn.Linear, nn.Module, nn.LayerNorm] | None:
+    """Dense layer, activation and norm before a masked-LM model's decoder, if that is all it has."""
+    output = model.get_output_embeddings()
+    encoder = set(model.base_model.modules())
+    leaves = [
+        module
+        for module in model.modules()
+        if module not in encoder and module is not output and not list(module.children())
+    ]
+    dense = [module for module in leaves if isinstance(module, nn.Linear)]
+    norms = [module for module in leaves if isinstance(module, nn.LayerNorm)]
+    if len(dense) != 1 or len(norms) != 1:
+        return None
+    activations = [
+        module
+        for module in leaves
+        if not list(module.parameters(recurse=False))
+        and not isinstance(module, (nn.Dropout, nn.modules.loss._Loss))
+    ]
+    # RoBERTa-like heads call GELU as a function and so show no activation module.
+    return dense[0], activations[0] if activations else nn.GELU(), norms[0]
+
+
+def longest_input(config: Any, tokenizer: Any) -> int:
+    """Most tokens that a row may have for an encoder with this configuration."""
+    limit = getattr(tokenizer, "model_max_length", None) or 10**9
+    positions = getattr(config, "max_position_embeddings", None)
+    if positions:
+        limit = min(limit, positions - architecture_of(config).reserved_positions)
+    return int(min(limit, 10**6))
+
+
+def continuing_tokens(vocabulary: Mapping[str, int]) -> list[int]:
+    """Ids of the tokens that continue a word, under the convention most tokens follow.
+
+    WordPiece marks the tokens that continue a word ("##ing"); byte-level BPE and SentencePiece mark
+    those that begin one ("Ġthe", "▁the"), and there punctuation begins a word too.
+    """
+    counts = {
+        prefix: sum(token.startswith(prefix) for token in vocabulary)
+        for prefix in (CONTINUATION_PREFIX, *WORD_START_PREFIXES)
+    }
+    prefix = max(counts, key=lambda name: counts[name])
+    if counts[prefix] == 0:
+        return []
+    if prefix == CONTINUATION_PREFIX:
+        return [index for token, index in vocabulary.items() if token.startswith(prefix)]
+    return [
+        index
+        for token, index in vocabulary.items()
+        if token and not token.startswith(prefix) and token[0] not in string.punctuation
+    ]
