@@ -30,8 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write the card, then say where it is and what the spread is."""
     from nlp_adapt.files import write_json
-    from nlp_adapt.reporting.model_card import write_card
-    from nlp_adapt.reporting.seeds import collect_seeds, read_results, seed_rows, seed_sentence
+    from nlp_adapt.reporting.card import write_card
+    from nlp_adapt.reporting.results import read_results
+    from nlp_adapt.reporting.seeds import collect_seeds, seed_rows, seed_sentence
     from nlp_adapt.reporting.table import layout
 
     folder = Path(args.run_folder)

@@ -25,8 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the table."""
+    from nlp_adapt.reporting.results import read_results
     from nlp_adapt.reporting.runs import comparison, require_comparable, run_rows
-    from nlp_adapt.reporting.seeds import read_results
     from nlp_adapt.reporting.table import layout
 
     runs = {folder: read_results(Path(folder)) for folder in args.run_folders}

@@ -90,7 +90,7 @@ def diagnose(recipe: Recipe) -> dict[str, Any]:
 
 def render(report: dict[str, Any]) -> str:
     """The report as text."""
-    from nlp_adapt.reporting.escaping import one_line
+    from nlp_adapt.escaping import one_line
 
     lines = []
     for side, domain in report["domains"].items():

@@ -114,8 +114,8 @@ def _more_labels(source: Domain, target: Domain) -> list[Line]:
 
 def render(lines: list[Line]) -> str:
     """The lines as YAML; comments are one line of plain text whatever the data holds."""
+    from nlp_adapt.escaping import one_line
     from nlp_adapt.recipe import inline_yaml
-    from nlp_adapt.reporting.escaping import one_line
 
     written = []
     for key, value, comment in lines:

@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import TypeAlias
 
 from nlp_adapt.errors import RunError
+from nlp_adapt.modeling.lora import ADAPTER_CONFIG
 from nlp_adapt.privacy import shareable
+from nlp_adapt.reporting.card import PLACE_OF_MODEL, build_card, recipe_to_repeat
+from nlp_adapt.reporting.card_metadata import looks_like_hub_id
+from nlp_adapt.reporting.results import read_recipe, read_results
 
-ADAPTER_CONFIG = "adapter_config.json"
 Content: TypeAlias = "Path | bytes"
 
 
@@ -40,15 +43,13 @@ def run_files(folder: Path, model: Path) -> dict[str, Content]:
     }
     for path in sorted((folder / "adaptation").glob("*.safetensors")):
         files[f"adaptation/{path.name}"] = path
-    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    results = read_results(folder)
     for key in ("machine", "findings"):  # the user's own affair; findings may quote rows
         results.pop(key, None)
     text = json.dumps(shareable(results), indent=2, ensure_ascii=False) + "\n"
     files["adaptation/results.json"] = text.encode()
-    if (folder / "recipe.yaml").is_file():
-        from nlp_adapt.reporting.model_card import recipe_to_repeat
-
-        files["adaptation/recipe.yaml"] = recipe_to_repeat(folder / "recipe.yaml").encode()
+    if recipe := read_recipe(folder):
+        files["adaptation/recipe.yaml"] = f"{recipe_to_repeat(recipe)}\n".encode()
     return files
 
 
@@ -57,33 +58,25 @@ def local_base(folder: Path) -> str | None:
 
     Others could not open such adapters: their base is on this machine alone.
     """
-    from nlp_adapt.reporting.card_metadata import looks_like_hub_id
-
     config = folder / "model" / ADAPTER_CONFIG
     if not config.is_file():
         return None
     base = json.loads(config.read_text(encoding="utf-8"))["base_model_name_or_path"] or ""
-    if looks_like_hub_id(base):
-        return None
-    return str(json.loads((folder / "results.json").read_text(encoding="utf-8"))["model"])
+    return None if looks_like_hub_id(base) else str(read_results(folder)["model"])
 
 
 @contextlib.contextmanager
 def merged_copy(folder: Path) -> Iterator[Path]:
     """A run's model with its adapters merged into its base, and a card that says so."""
     from nlp_adapt.prediction.opening import load_predictor
-    from nlp_adapt.recipe import read_yaml
-    from nlp_adapt.reporting.model_card import build_card
 
     predictor = load_predictor(folder, device="cpu")
-    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    recipe = folder / "recipe.yaml"
-    options = {**(read_yaml(recipe) if recipe.is_file() else {}), "merge_lora": True}
+    card = build_card(read_results(folder), {**read_recipe(folder), "merge_lora": True})
     with tempfile.TemporaryDirectory() as staged:
         copy = Path(staged)
         predictor.task_model.save_pretrained(copy)
         predictor.tokenizer.save_pretrained(copy)
-        (copy / "README.md").write_text(build_card(results, options), encoding="utf-8")
+        (copy / "README.md").write_text(card, encoding="utf-8")
         yield copy
 
 
@@ -109,7 +102,5 @@ def _without_folder(path: Path) -> Content:
 
 def name_in_card(card: Content, repo_id: str) -> bytes:
     """The card with the repository in its example."""
-    from nlp_adapt.reporting.model_card import PLACE_OF_MODEL
-
     text = card if isinstance(card, bytes) else card.read_bytes()
     return text.replace(f'"{PLACE_OF_MODEL}"'.encode(), f'"{repo_id}"'.encode())

@@ -32,6 +32,7 @@ from nlp_adapt.hub.files import (
     run_files,
 )
 from nlp_adapt.privacy import redact
+from nlp_adapt.reporting.card_metadata import looks_like_hub_id
 
 Result = TypeVar("Result")
 
@@ -126,8 +127,6 @@ def check_push(config: AdaptationConfig, model: str) -> None:
     """
     from huggingface_hub import get_token
 
-    from nlp_adapt.reporting.card_metadata import looks_like_hub_id
-
     if not get_token():
         raise HubError(
             "push_to_hub is set, but there is no access token here: log in with `hf auth login`, "
@@ -208,34 +207,26 @@ class _Push:
     def _commit(
         self, files: dict[str, Content], stale: list[str], message: str, parent: str
     ) -> Any:
-        from huggingface_hub import CommitOperationDelete
-
-        deletions = [CommitOperationDelete(path_in_repo=name) for name in stale]
-        try:
-            return self._create_commit(files, deletions, message, parent)
-        except hub_errors() as error:
-            if status(error) not in CONFLICT or not deletions or self.create_pr:
-                raise
-        # After a lost answer the files are gone already, and only what was added can be compared.
-        return self._create_commit(files, [], message, parent)
-
-    def _create_commit(
-        self, files: dict[str, Content], deletions: list[Any], message: str, parent: str
-    ) -> Any:
-        from huggingface_hub import CommitOperationAdd
+        from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
         additions = [
             CommitOperationAdd(path_in_repo=name, path_or_fileobj=content)
             for name, content in files.items()
         ]
-        return self.api.create_commit(
-            self.repo_id,
-            [*additions, *deletions],
-            commit_message=message,
-            revision=self.revision,
-            create_pr=self.create_pr,
-            parent_commit=parent,
-        )
+        try:
+            return self.api.create_commit(
+                self.repo_id,
+                [*additions, *(CommitOperationDelete(path_in_repo=name) for name in stale)],
+                commit_message=message,
+                revision=self.revision,
+                create_pr=self.create_pr,
+                parent_commit=parent,
+            )
+        except hub_errors() as error:
+            if status(error) not in CONFLICT or not stale or self.create_pr:
+                raise
+        # After a lost answer the files are gone already, and only what was added can be compared.
+        return self._commit(files, [], message, parent)
 
     def _repeat(self, call: Callable[[], Result], *, connection: bool = True) -> Result:
         """Call until it succeeds, fails for good, or has failed too often."""

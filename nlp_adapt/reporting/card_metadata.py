@@ -1,4 +1,4 @@
-"""The metadata of a model card, through the Hub's own classes, which serialise it."""
+"""The metadata of a model card, through the Hub's own classes, and the papers that it cites."""
 
 from __future__ import annotations
 
@@ -7,17 +7,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from nlp_adapt.config import Recipe
+from nlp_adapt.errors import AdaptationError
+from nlp_adapt.escaping import one_line
 from nlp_adapt.privacy import redact
-from nlp_adapt.reporting.escaping import one_line
-from nlp_adapt.reporting.label_free import exported_scores
+from nlp_adapt.reporting.results import Results, exported_scores, part
 from nlp_adapt.tasks import TASKS
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _FILE = re.compile(r"\.(csv|tsv|jsonl?|parquet|txt|conll|bio|iob|arrow|gz)\b", re.IGNORECASE)
 _PYTHON_OBJECTS = {"list", "tuple", "dict", "Dataset", "DatasetDict", "DataFrame", "Domain"}
 
+_MEASURES = {
+    "estimated accuracy": "Garg et al. 2022, ICLR, arXiv:2201.04234",
+    "domain distance": "Ben-David et al. 2007, NeurIPS",
+    "information maximisation": "Musgrave et al. 2022, arXiv:2208.07360",
+}
 
-def metadata(results: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
+
+def metadata(results: Results, recipe: Mapping[str, Any]) -> str:
     """The YAML block of the card, without its fences."""
     from huggingface_hub import ModelCardData
 
@@ -49,11 +57,11 @@ def looks_like_hub_id(name: str) -> bool:
     return bool(_HUB_ID.fullmatch(name)) and ".." not in name and not Path(name).exists()
 
 
-def hub_datasets(results: Mapping[str, Any]) -> list[str]:
+def hub_datasets(results: Results) -> list[str]:
     """The Hub data sets among the domains of a run: files and built-in domains have no id."""
     found = []
     for side in ("source", "target"):
-        for reference in str((results.get(side) or {}).get("reference", "")).split(", "):
+        for reference in str(part(results, side).get("reference", "")).split(", "):
             name = "/".join(reference.partition(":")[0].split("/")[:2])
             local = name in _PYTHON_OBJECTS or Path(name.partition("/")[0]).exists()
             if name != "builtin" and not local and not _FILE.search(reference):
@@ -61,7 +69,33 @@ def hub_datasets(results: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _eval_results(results: Mapping[str, Any]) -> list[Any]:
+def papers(results: Results, recipe: Mapping[str, Any]) -> dict[str, str]:
+    """Papers by what they are cited for.
+
+    Args:
+        results: The content of results.json.
+        recipe: The resolved recipe; of another version's, the method's paper alone is known.
+    """
+    from nlp_adapt.methods import METHODS, stages_for
+    from nlp_adapt.objectives import objective_class
+
+    found: dict[str, str] = {}
+    method = METHODS.get(str(results["method"]))
+    if method is not None:
+        found[str(results["method"])] = method.paper
+    known = {key: value for key, value in recipe.items() if key in Recipe.__dataclass_fields__}
+    try:
+        for stage in stages_for(Recipe(**known)):
+            for name in stage.objectives:
+                found.setdefault(name, objective_class(name).paper)
+    except (AdaptationError, TypeError):  # a recipe of another version
+        pass
+    if part(results, "adapted").get("evidence"):
+        found |= _MEASURES
+    return {name: paper for name, paper in found.items() if paper}
+
+
+def _eval_results(results: Results) -> list[Any]:
     from huggingface_hub import EvalResult
 
     task = TASKS[results["task"]]
@@ -70,7 +104,7 @@ def _eval_results(results: Mapping[str, Any]) -> list[Any]:
         scores = exported_scores(results).get(domain)
         if not scores:
             continue
-        name = one_line((results.get(domain) or {}).get("name", domain))
+        name = one_line(part(results, domain).get("name", domain))
         found += [
             EvalResult(
                 task_type=task.pipeline_tag,

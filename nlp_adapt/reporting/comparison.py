@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from nlp_adapt.metrics.measures import comparable
 from nlp_adapt.names import SEQUENCE_CLASSIFICATION
-from nlp_adapt.reporting.several import few_shot_rows, remarks
-from nlp_adapt.tasks import TASKS
+from nlp_adapt.reporting.results import (
+    Results,
+    falls_back,
+    few_shot_rows,
+    is_source_only,
+    main_measure,
+    method_title,
+    part,
+)
 
 SOURCE_ONLY_FOLDER = "source_only/model"
 Z95 = 1.96  # two-sided 95 %
 FEWEST = 10  # test rows, or true entities, below which no interval can be trusted
+SIGNS_SPEAK_FOR = {
+    "adapted": "the adapted model",
+    "source-only": "the source-only model, against the adapted one",
+    "undecided": "neither model",
+}
 
 
 @dataclass(frozen=True)
@@ -43,35 +54,30 @@ class Comparison:
         return "better" if self.difference > 0 else "worse"
 
 
-def main_measure(task: str) -> tuple[str, str]:
-    """Key and printed name of the number that decides."""
-    measure = TASKS[task].main_measure()
-    return measure.key, measure.title
-
-
-def compare(results: Mapping[str, Any], domain: str) -> Comparison | None:
+def compare(results: Results, domain: str) -> Comparison | None:
     """Compare the two models of a run on `domain` ("source" or "target").
 
     Returns:
         None where a model or its score is missing.
     """
-    before = (results.get("source_only") or {}).get(domain)
-    after = (results.get("adapted") or {}).get(domain)
+    before, after = (part(results, model, domain) for model in ("source_only", "adapted"))
     if not before or not after or is_source_only(results):
         return None
-    key, measure = main_measure(results["task"])
+    main = main_measure(results)
     variances = [_variance(metrics) for metrics in (before, after)]
     half_width = None
     if None not in variances:
         # Two models scored on the same rows err together, so adding their variances overstates that
         # of the difference: a difference called clear is clear.
         half_width = 100 * Z95 * math.sqrt(sum(variance or 0.0 for variance in variances))
-    difference = 100 * (comparable(after, key) - comparable(before, key))
+    difference = 100 * (comparable(after, main.key) - comparable(before, main.key))
+    counted = "true entities" if "per_type" in after else "test rows"
+    size = f"{after.get('support', 0):,} {counted}"
     few = after.get("support", FEWEST) < FEWEST
-    return Comparison(measure, difference, half_width, _size(after), too_few=few)
+    return Comparison(main.title, difference, half_width, size, too_few=few)
 
 
-def _variance(metrics: Mapping[str, Any]) -> float | None:
+def _variance(metrics: Results) -> float | None:
     """Sampling variance of the main measure, where the metrics say enough."""
     if domains := metrics.get("domains"):  # the measure is the mean over domains
         own = [_variance(one) for one in domains.values()]
@@ -88,75 +94,58 @@ def _variance(metrics: Mapping[str, Any]) -> float | None:
     return max(found, 2 * (support + 2) / (support + 4) ** 3)
 
 
-def _size(metrics: Mapping[str, Any]) -> str:
-    counted = "true entities" if "per_type" in metrics else "test rows"
-    return f"{metrics.get('support', 0):,} {counted}"
-
-
 def macro_f1_variance(matrix: Sequence[Sequence[int]]) -> float:
     """Sampling variance of macro-F1 from a confusion matrix (rows are labels).
 
     The delta method on multinomial cells: with p the share of each cell and g the derivative of
     macro-F1 by it, the variance is (sum p g^2 - (sum p g)^2) / n. It is the macro-F1 of `comparable`.
     """
-    size = len(matrix)
     total = sum(map(sum, matrix))
     if not total:
         return 0.0
     supports = [sum(row) / total for row in matrix]
-    predicted = [sum(row[k] for row in matrix) / total for k in range(size)]
-    hits = [matrix[k][k] / total for k in range(size)]
-    present = [k for k in range(size) if supports[k] > 0]
-    # F1_k = 2 hits_k / (supports_k + predicted_k)
-    by_margin = dict.fromkeys(range(size), 0.0)
-    by_hit = dict.fromkeys(range(size), 0.0)
-    for k in present:
-        margin = supports[k] + predicted[k]
-        by_margin[k] = -2 * hits[k] / margin**2 / len(present)
-        by_hit[k] = 2 / margin / len(present)
+    predicted = [sum(column) / total for column in zip(*matrix, strict=True)]
+    present = sum(support > 0 for support in supports)
+    # F1_k = 2 hits_k / (supports_k + predicted_k), by its margins and by its hits
+    by_margin, by_hit = [0.0] * len(matrix), [0.0] * len(matrix)
+    for k, support in enumerate(supports):
+        if support > 0:
+            margin = support + predicted[k]
+            by_margin[k] = -2 * (matrix[k][k] / total) / margin**2 / present
+            by_hit[k] = 2 / margin / present
     mean = square = 0.0
-    for i in range(size):
-        for j in range(size):
+    for i, row in enumerate(matrix):
+        for j, count in enumerate(row):
             slope = by_margin[i] + by_margin[j] + (by_hit[i] if i == j else 0.0)
-            mean += matrix[i][j] / total * slope
-            square += matrix[i][j] / total * slope**2
+            mean += count / total * slope
+            square += count / total * slope**2
     return max(square - mean**2, 0.0) / total
 
 
-def is_source_only(results: Mapping[str, Any]) -> bool:
-    """Whether the run's method is no adaptation at all."""
-    name = str(results["method"]).replace("-", "_")
-    beside = (results.get("augmentation"), few_shot_rows(results), results.get("auxiliary"))
-    return name == "source_only" and not any(beside)
-
-
-def method_title(results: Mapping[str, Any]) -> str:
-    """What a reader calls the adapted model: its method, and what it was trained on beside.
-
-    That is the edit of its copies if it had any, labelled target rows and auxiliary tasks.
-    """
-    if is_source_only(results):
-        return "source-only"
-    edit = (results.get("augmentation") or {}).get("edit")
-    beside = [
-        edit,
-        "few-shot" if few_shot_rows(results) else None,
-        *(results.get("auxiliary") or ()),
-    ]
-    return " + ".join([str(results["method"]), *filter(None, beside)])
-
-
-def conclusions(results: Mapping[str, Any]) -> list[str]:
+def conclusions(results: Results) -> list[str]:
     """What the numbers mean for the user, in plain sentences."""
-    return [*_answer(results), *remarks(results)]
+    return [*_answer(results), *_remarks(results)]
 
 
-def _answer(results: Mapping[str, Any]) -> list[str]:
+def verdict_sentences(results: Results) -> list[str]:
+    """The verdict of the guard, which sees no target labels, its reasons, and what was done."""
+    guard = results.get("guard")
+    if not guard or is_source_only(results):
+        return []
+    verdict = f"Without target labels, the signs speak for {SIGNS_SPEAK_FOR[guard['verdict']]}."
+    sentences = [verdict, *guard["reasons"]]
+    if falls_back(results):
+        sentences.append(
+            "So the exported model is the source-only one, as fall_back asks for; the adapted one "
+            "is kept in adapted/model."
+        )
+    return sentences
+
+
+def _answer(results: Results) -> list[str]:
     """Whether the adapted model is better than doing nothing."""
-    method = method_title(results)
-    target = (results.get("target") or {}).get("name", "the target")
-    adapted = results.get("adapted") or {}
-    if not adapted.get("target"):
+    target = part(results, "target").get("name", "the target")
+    if not part(results, "adapted", "target"):
         return [
             f"{target} has no labelled test rows, so the quality there is unknown: give some with "
             "target_test to measure it."
@@ -166,24 +155,8 @@ def _answer(results: Mapping[str, Any]) -> list[str]:
     comparison = compare(results, "target")
     if comparison is None:
         return ["No source-only twin was trained, so there is nothing to compare with."]
-    return [_conclusion(method, target, comparison), *_stray(results), *_gap(results)]
-
-
-def _stray(results: Mapping[str, Any]) -> list[str]:
-    """Where the table's macro-F1 and the comparison's differ, why."""
-    if results["task"] != SEQUENCE_CLASSIFICATION:
-        return []
-    sides = [results[name]["target"] for name in ("source_only", "adapted")]
-    if all(
-        math.isclose(comparable(side, "macro_f1"), side["macro_f1"], abs_tol=1e-9)
-        for side in sides
-        if "macro_f1" in side
-    ):
-        return []
-    return [
-        "The comparison averages over the classes that have test rows; a model's own macro-F1 also "
-        "counts classes that only it predicts, as 0."
-    ]
+    conclusion = _conclusion(method_title(results), target, comparison)
+    return [conclusion, *_stray(results), *_gap(results)]
 
 
 def _conclusion(method: str, target: str, comparison: Comparison) -> str:
@@ -212,13 +185,52 @@ def _conclusion(method: str, target: str, comparison: Comparison) -> str:
     )
 
 
-def _gap(results: Mapping[str, Any]) -> list[str]:
-    scores = results["source_only"]
+def _stray(results: Results) -> list[str]:
+    """Where the table's macro-F1 and the comparison's differ, why."""
+    if results["task"] != SEQUENCE_CLASSIFICATION:
+        return []
+    sides = [results[model]["target"] for model in ("source_only", "adapted")]
+    if all(
+        math.isclose(comparable(side, "macro_f1"), side["macro_f1"], abs_tol=1e-9)
+        for side in sides
+        if "macro_f1" in side
+    ):
+        return []
+    return [
+        "The comparison averages over the classes that have test rows; a model's own macro-F1 also "
+        "counts classes that only it predicts, as 0."
+    ]
+
+
+def _gap(results: Results) -> list[str]:
+    scores, main = results["source_only"], main_measure(results)
     if not scores.get("source"):
         return []
-    key, measure = main_measure(results["task"])
-    lost = 100 * (comparable(scores["source"], key) - comparable(scores["target"], key))
+    lost = 100 * (comparable(scores["source"], main.key) - comparable(scores["target"], main.key))
     names = f"from {results['source']['name']} to {results['target']['name']}"
     if lost <= 0:
         return [f"The source-only model loses nothing {names}: there is no gap to close."]
-    return [f"The source-only model loses {lost:.1f} {measure} points {names}."]
+    return [f"The source-only model loses {lost:.1f} {main.title} points {names}."]
+
+
+def _remarks(results: Results) -> list[str]:
+    """What else the adapted model was trained on: labelled target rows and auxiliary tasks."""
+    said = []
+    if rows := few_shot_rows(results):
+        names = " and ".join(results["target_labels"]["domains"])
+        said.append(f"The adapted model was also trained on {rows:,} labelled rows of {names}.")
+        if results.get("source_only"):
+            said.append(
+                "The source-only model has not seen them: the difference is that of adaptation and "
+                "of these labels together. The method source_only with the same rows shows what "
+                "labels alone give."
+            )
+    tasks = []
+    for name, task in part(results, "auxiliary").items():
+        tasks.append(f"{name} ({len(task['labels'])} classes, {task['rows']:,} rows)")
+        if own := part(results, "adapted", "auxiliary").get(name):
+            tasks[-1] += (
+                f", {100 * own['accuracy']:.1f} % right on {own['count']:,} held-out labels "
+                f"(the largest class: {100 * own['largest_class']:.1f} %)"
+            )
+    return [*said, f"The adapted model also learned {'; '.join(tasks)}."] if tasks else said

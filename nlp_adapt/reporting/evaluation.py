@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from nlp_adapt.names import TOKEN_CLASSIFICATION
-from nlp_adapt.reporting.table import MEASURES, Row, layout, percent, points
+from nlp_adapt.reporting.table import Row, layout, percent, points
+from nlp_adapt.tasks import TASKS
 
 ERRORS = {
     "correct": "correct",
@@ -43,13 +44,10 @@ def main_rows(
         attacked: Scores under it.
         name: What it is called.
     """
-    measures = MEASURES[task]
-    if attacked is None:
-        return [["%", "value"], *([title, percent(metrics.get(key))] for key, title in measures)]
-    rows = [["%", "clean", name, "difference"]]
-    for key, title in measures:
-        both = metrics.get(key), attacked.get(key)
-        rows.append([title, *map(percent, both), points(*both)])
+    rows = [["%", "clean", name, "difference"] if attacked else ["%", "value"]]
+    for one in TASKS[task].measures:
+        values = [scores.get(one.key) for scores in (metrics, attacked) if scores]
+        rows.append([one.title, *map(percent, values), *([points(*values)] if attacked else [])])
     return rows
 
 

@@ -7,16 +7,22 @@ from typing import Any
 
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.metrics.measures import comparable
-from nlp_adapt.reporting.comparison import is_source_only, main_measure, method_title
-from nlp_adapt.reporting.table import MEASURES, MISSING, percent, points
+from nlp_adapt.reporting.results import (
+    SOURCE_ONLY,
+    Results,
+    is_source_only,
+    main_measure,
+    method_title,
+    part,
+)
+from nlp_adapt.reporting.table import MISSING, Row, percent, points
+from nlp_adapt.tasks import TASKS
 
-SOURCE_ONLY = "source-only"
-SAME = {"task": "task", "labels": "label set", "target": "target"}
 MOST_ROUNDED = 3  # steps by which the rounding of stages makes a run longer
 LONGER = 0.02
 
 
-def require_comparable(runs: Mapping[str, Mapping[str, Any]]) -> None:
+def require_comparable(runs: Mapping[str, Results]) -> None:
     """Refuse runs whose scores on the target do not mean the same.
 
     Args:
@@ -27,7 +33,7 @@ def require_comparable(runs: Mapping[str, Mapping[str, Any]]) -> None:
     """
     (first, expected), *others = ((name, _identity(results)) for name, results in runs.items())
     for name, found in others:
-        differing = [title for key, title in SAME.items() if found[key] != expected[key]]
+        differing = [title for title in expected if found[title] != expected[title]]
         if differing:
             raise ConfigError(
                 f"{name} has another {' and '.join(differing)} than {first}: their scores cannot be "
@@ -35,7 +41,7 @@ def require_comparable(runs: Mapping[str, Mapping[str, Any]]) -> None:
             )
 
 
-def comparison(runs: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+def comparison(runs: Mapping[str, Results]) -> list[dict[str, Any]]:
     """Each model's scores on the target, and what it gained.
 
     Args:
@@ -50,45 +56,40 @@ def comparison(runs: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     entries = []
     for title, scores, twin, folder in _models(runs):
         results = runs[folder]
-        key, _ = main_measure(results["task"])
-        target = scores.get("target") or {}
-        before = (twin or {}).get("target")
-        difference = (
-            comparable(target, key) - comparable(before, key) if target and before else None
-        )
-        guard = results.get("guard") or {}
+        target, before = part(scores, "target"), part(twin or {}, "target")
+        key = main_measure(results).key
+        gained = comparable(target, key) - comparable(before, key) if target and before else None
+        measures = TASKS[results["task"]].measures
         entries.append(
             {
                 "model": title,
                 "run": folder,
                 "seed": results["seed"],
-                "target": {
-                    measure: target.get(measure) for measure, _ in MEASURES[results["task"]]
-                },
-                "difference": difference,
-                "estimated_accuracy": (scores.get("label_free") or {}).get("estimated_accuracy"),
-                "signs": None if title == SOURCE_ONLY else guard.get("verdict"),
+                "target": {one.key: target.get(one.key) for one in measures},
+                "difference": gained,
+                "estimated_accuracy": part(scores, "label_free").get("estimated_accuracy"),
+                "signs": None if title == SOURCE_ONLY else part(results, "guard").get("verdict"),
             }
         )
     return entries
 
 
-def run_rows(runs: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
+def run_rows(runs: Mapping[str, Results]) -> list[Row]:
     """`comparison` as a table.
 
     It leaves out the estimates: a collapsed model is sure of itself, so that its own is high.
     """
-    task = next(iter(runs.values()))["task"]
-    titles = [title for _, title in MEASURES[task]]
-    gain = f"{main_measure(task)[1]} vs source-only"
+    first = next(iter(runs.values()))
+    titles = [one.title for one in TASKS[first["task"]].measures]
+    gain = f"{main_measure(first).title} vs source-only"
     rows = [["target, %", *titles, gain, "signs without labels", "seed", "run"]]
     for entry in comparison(runs):
-        difference = entry["difference"]
+        gained = entry["difference"]
         rows.append(
             [
                 entry["model"],
-                *(percent(value) for value in entry["target"].values()),
-                points(None if difference is None else 0.0, difference),
+                *map(percent, entry["target"].values()),
+                points(None if gained is None else 0.0, gained),
                 entry["signs"] or MISSING,
                 str(entry["seed"]),
                 entry["run"],
@@ -97,10 +98,7 @@ def run_rows(runs: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
     return rows
 
 
-_Model = tuple[str, Mapping[str, Any], Mapping[str, Any] | None, str]
-
-
-def _models(runs: Mapping[str, Mapping[str, Any]]) -> Iterator[_Model]:
+def _models(runs: Mapping[str, Results]) -> Iterator[tuple[str, Results, Results | None, str]]:
     """Title and scores of each model, the source-only scores to compare with, and its run."""
     twins = {folder: twin for folder, results in runs.items() if (twin := _own(results))}
     shown = set()
@@ -115,12 +113,12 @@ def _models(runs: Mapping[str, Mapping[str, Any]]) -> Iterator[_Model]:
             yield method_title(results), results["adapted"], twin, folder
 
 
-def _own(results: Mapping[str, Any]) -> Mapping[str, Any] | None:
+def _own(results: Results) -> Results | None:
     """The source-only model that a run has trained."""
     return results["adapted"] if is_source_only(results) else results.get("source_only")
 
 
-def _serves(twin: Mapping[str, Any], trained: Mapping[str, Any], run: Mapping[str, Any]) -> bool:
+def _serves(twin: Results, trained: Results, run: Results) -> bool:
     """Whether the source-only model of the run `trained` is the one that `run` would have trained.
 
     Stages are rounded up to whole steps, so that lengths may differ by a few.
@@ -130,20 +128,18 @@ def _serves(twin: Mapping[str, Any], trained: Mapping[str, Any], run: Mapping[st
     return alike and _start(trained) == _start(run)
 
 
-def _start(results: Mapping[str, Any]) -> tuple[Any, ...]:
+def _start(results: Results) -> tuple[Any, ...]:
     """What a source-only model depends on, but for its length."""
     return results["model"], _rows_of(results, "source"), results["seed"]
 
 
-def _identity(results: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "task": results["task"],
-        "labels": results["labels"],
-        "target": _rows_of(results, "target"),
-    }
+def _identity(results: Results) -> dict[str, Any]:
+    """What runs must share, by what a message calls it."""
+    target = _rows_of(results, "target")
+    return {"task": results["task"], "label set": results["labels"], "target": target}
 
 
-def _rows_of(results: Mapping[str, Any], side: str) -> dict[str, str]:
+def _rows_of(results: Results, side: str) -> dict[str, str]:
     """The fingerprints of a side: of its one domain, of each of several, or of its stream."""
     return {
         name: value

@@ -1,164 +1,120 @@
-"""The table at the end of a run, from the content of results.json alone."""
+"""The tables of a run's report, and the whole of it as plain text."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
-from nlp_adapt.reporting.comparison import conclusions, main_measure, method_title
-from nlp_adapt.reporting.label_free import verdict_sentences
-from nlp_adapt.reporting.several import scores_by_domain, side_title
+from nlp_adapt.reporting.comparison import conclusions, verdict_sentences
+from nlp_adapt.reporting.results import SIDES, Results, main_measure, model_scores, part
 from nlp_adapt.tasks import TASKS
 
 Row = list[str]
-
-# Columns by task: key in the metrics, name in the table.
-MEASURES = {
-    name: tuple((one.key, one.title) for one in task.measures) for name, task in TASKS.items()
-}
 MISSING = "-"
+TYPE_COLUMNS = {"precision": "P", "recall": "R", "f1": "F1"}
+# Title, where the number stands in a model's scores, its factor and its decimals.
+SIGNS = (
+    ("estimated accuracy on the target, %", "label_free", "estimated_accuracy", 100, 1),
+    ("information maximisation on the target", "label_free", "information_maximisation", 1, 3),
+    ("balanced accuracy on held-out source rows, %", "label_free", "source_risk", 100, 1),
+    ("domain distance of the features (0 to 2)", "evidence", "domain_distance", 1, 2),
+)
 
 
-def render(results: Mapping[str, Any]) -> str:
+def render(results: Results) -> str:
     """The whole report as plain text: heading, tables by model, domain and type, conclusions."""
-    parts = [heading(results), layout(comparison_rows(results))]
-    parts += [layout(rows) for side in ("source", "target") if (rows := domain_rows(results, side))]
-    parts += [
-        layout(rows) for domain in ("source", "target") if (rows := span_rows(results, domain))
+    tables = [
+        comparison_rows(results),
+        *(domain_rows(results, side) for side in SIDES),
+        *(span_rows(results, side) for side in SIDES),
     ]
-    parts.append("\n".join([*conclusions(results), *verdict_sentences(results)]))
-    return "\n\n".join(parts)
+    said = [*conclusions(results), *verdict_sentences(results)]
+    return "\n\n".join([heading(results), *map(layout, filter(None, tables)), "\n".join(said)])
 
 
-def heading(results: Mapping[str, Any]) -> str:
+def heading(results: Results) -> str:
     """What was adapted to what."""
-    source, target = results.get("source") or {}, results.get("target") or {}
-    line = f"{_domain(source)} -> {_domain(target)}" if target else _domain(source)
-    return f"{line}; {results['model']}, seed {results['seed']}"
+    sides = [
+        _domain(part(results, side)) for side in SIDES if side == "source" or results.get(side)
+    ]
+    return f"{' -> '.join(sides)}; {results['model']}, seed {results['seed']}"
 
 
-def comparison_rows(results: Mapping[str, Any]) -> list[Row]:
+def comparison_rows(results: Results) -> list[Row]:
     """The main table: a header, a row for each model, and the difference in points."""
-    measures = MEASURES[results["task"]]
-    columns = [(domain, key) for domain in ("source", "target") for key, _ in measures]
-    titles = [side_title(results, domain) for domain in ("source", "target")]
-    header = ["%", *(f"{title} {name}" for title in titles for _, name in measures)]
-    models = model_scores(results)
-    rows = [header]
-    for name, scores in models.items():
-        rows.append([name, *(percent(_score(scores, *column)) for column in columns)])
+    measures = TASKS[results["task"]].measures
+    # Of several domains, the numbers are the means.
+    sides = [f"mean {side}" if _has_several(results, side) else side for side in SIDES]
+    models = {
+        name: [part(scores, side).get(one.key) for side in SIDES for one in measures]
+        for name, scores in model_scores(results).items()
+    }
+    rows = [["%", *(f"{side} {one.title}" for side in sides for one in measures)]]
+    rows += [[name, *map(percent, values)] for name, values in models.items()]
     if len(models) == 2:
-        before, after = models.values()
-        rows.append(
-            [
-                "difference",
-                *(points(_score(before, *column), _score(after, *column)) for column in columns),
-            ]
-        )
+        rows.append(["difference", *map(points, *models.values())])
     return rows
 
 
-def domain_rows(results: Mapping[str, Any], side: str) -> list[Row]:
+def domain_rows(results: Results, side: str) -> list[Row]:
     """The main measures of each model on each of a side's several domains; empty for a single one."""
-    models = model_scores(results)
-    measures = MEASURES[results["task"]]
-    rows = []
-    for name, scored in scores_by_domain(results, models, side):
-        row = [name, *(percent(own.get(key)) for own in scored.values() for key, _ in measures)]
-        if len(scored) == 2:
-            before, after = (own.get(main_measure(results["task"])[0]) for own in scored.values())
-            row.append(points(before, after))
-        rows.append(row)
-    if not rows:
+    if not _has_several(results, side):
         return []
-    header = [f"{side}s, %", *(f"{model} {name}" for model in models for _, name in measures)]
-    if len(models) == 2:
-        header.append(f"{main_measure(results['task'])[1]} difference")
-    return [header, *rows]
+    models, main = model_scores(results), main_measure(results)
+    measures = TASKS[results["task"]].measures
+    header = [f"{side}s, %", *(f"{model} {one.title}" for model in models for one in measures)]
+    header += [f"{main.title} difference"] if len(models) == 2 else []
+    rows = [header]
+    for domain in results[side]["domains"]:
+        name = str(domain["name"])
+        scored = [part(scores, side, "domains", name) for scores in models.values()]
+        values = [own.get(one.key) for own in scored for one in measures]
+        rows.append([name, *map(percent, values), *_gain(own.get(main.key) for own in scored)])
+    return rows
 
 
-def type_rows(results: Mapping[str, Any]) -> list[Row]:
+def type_rows(results: Results) -> list[Row]:
     """F1 by entity type on the target, or on the source where the target has no labels."""
-    models = model_scores(results)
-    for domain in ("target", "source"):
-        by_model = {
-            name: scores[domain]["per_type"]
-            for name, scores in models.items()
-            if (scores.get(domain) or {}).get("per_type")
-        }
-        if not by_model:
-            continue
-        types = sorted({kind for scores in by_model.values() for kind in scores})
-        rows = [[f"F1 on {domain}, %", "spans", *by_model]]
-        if len(by_model) == 2:
-            rows[0].append("difference")
-        for kind in types:
-            entries = [scores.get(kind, {}) for scores in by_model.values()]
-            values = [entry.get("f1") for entry in entries]
-            support = next((entry["support"] for entry in entries if "support" in entry), None)
-            row = [kind, MISSING if support is None else str(support), *map(percent, values)]
-            if len(values) == 2:
-                row.append(points(*values))
-            rows.append(row)
-        return rows
+    for side in reversed(SIDES):
+        if scored := _by_type(results, side):
+            header = [f"F1 on {side}, %", "spans", *scored]
+            header += ["difference"] if len(scored) == 2 else []
+            return [header, *(_type_row(kind, scored, ["f1"], "d") for kind in _types(scored))]
     return []
 
 
-def span_rows(results: Mapping[str, Any], domain: str) -> list[Row]:
+def span_rows(results: Results, side: str) -> list[Row]:
     """Precision, recall and F1 by entity type of each model on "source" or "target"."""
-    scored = {
-        name: scores[domain]["per_type"]
-        for name, scores in model_scores(results).items()
-        if (scores.get(domain) or {}).get("per_type")
-    }
+    scored = _by_type(results, side)
     if not scored:
         return []
-    measures = (("precision", "P"), ("recall", "R"), ("f1", "F1"))
-    rows = [[f"on {domain}, %", "spans", *(f"{name} {m}" for name in scored for _, m in measures)]]
-    for kind in sorted({kind for by_type in scored.values() for kind in by_type}):
-        entries = [by_type.get(kind, {}) for by_type in scored.values()]
-        support = max(entry.get("support", 0) for entry in entries)
-        values = [entry.get(key) for entry in entries for key, _ in measures]
-        rows.append([kind, f"{support:,}", *map(percent, values)])
-    if len(scored) == 2:
-        rows[0].append("F1 difference")
-        for row in rows[1:]:
-            before, after = (by_type.get(row[0], {}).get("f1") for by_type in scored.values())
-            row.append(points(before, after))
+    columns = [f"{model} {title}" for model in scored for title in TYPE_COLUMNS.values()]
+    header = [f"on {side}, %", "spans", *columns]
+    header += ["F1 difference"] if len(scored) == 2 else []
+    return [header, *(_type_row(kind, scored, TYPE_COLUMNS, ",") for kind in _types(scored))]
+
+
+def sign_rows(results: Results) -> list[Row]:
+    """The label-free signs of each model; empty where none was taken."""
+    models = model_scores(results)
+    if not any(scores.get("evidence") for scores in models.values()):
+        return []
+    rows = [["without target labels", *models]]
+    for title, place, key, factor, places in SIGNS:
+        values = [part(scores, place).get(key) for scores in models.values()]
+        shown = [MISSING if value is None else f"{factor * value:.{places}f}" for value in values]
+        rows.append([title, *shown])
     return rows
-
-
-def model_scores(results: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """The scores of each model of the run by the name that a reader sees."""
-    models: dict[str, Mapping[str, Any]] = {}
-    if results.get("source_only"):
-        models["source-only"] = results["source_only"]
-    if results.get("adapted"):
-        models[method_title(results)] = results["adapted"]
-    return models
 
 
 def layout(rows: Sequence[Row]) -> str:
     """Rows in columns: names to the left, numbers to the right, a rule below the header."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
-    for row in rows:
-        cells = [row[0].ljust(widths[0])]
-        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
-        lines.append("  ".join(cells).rstrip())
+    for name, *values in rows:
+        cells = [cell.rjust(width) for cell, width in zip(values, widths[1:], strict=True)]
+        lines.append("  ".join([name.ljust(widths[0]), *cells]).rstrip())
     lines.insert(1, "  ".join("-" * width for width in widths))
     return "\n".join(lines)
-
-
-def _domain(domain: Mapping[str, Any]) -> str:
-    rows = domain.get("rows", {})
-    counts = [f"{rows[split]:,} {split}" for split in ("train", "test") if rows.get(split)]
-    name = str(domain.get("name", "?"))
-    return f"{name} ({', '.join(counts)})" if counts else name
-
-
-def _score(scores: Mapping[str, Any], domain: str, key: str) -> float | None:
-    return (scores.get(domain) or {}).get(key)
 
 
 def percent(value: float | None) -> str:
@@ -172,3 +128,40 @@ def points(before: float | None, after: float | None) -> str:
         return MISSING
     text = f"{100 * (after - before):+.1f}"
     return "0.0" if text in ("+0.0", "-0.0") else text
+
+
+def _has_several(results: Results, side: str) -> bool:
+    return len(part(results, side).get("domains", ())) > 1
+
+
+def _domain(domain: Results) -> str:
+    rows = domain.get("rows", {})
+    counts = [f"{rows[split]:,} {split}" for split in ("train", "test") if rows.get(split)]
+    name = str(domain.get("name", "?"))
+    return f"{name} ({', '.join(counts)})" if counts else name
+
+
+def _gain(values: Iterable[float | None]) -> Row:
+    """The difference of two models; nothing for one."""
+    known = list(values)
+    return [points(*known)] if len(known) == 2 else []
+
+
+def _by_type(results: Results, side: str) -> dict[str, Results]:
+    """The scores by entity type of each model that has them."""
+    scored = {name: part(own, side, "per_type") for name, own in model_scores(results).items()}
+    return {name: by_type for name, by_type in scored.items() if by_type}
+
+
+def _types(scored: Mapping[str, Results]) -> list[str]:
+    return sorted({kind for by_type in scored.values() for kind in by_type})
+
+
+def _type_row(kind: str, scored: Mapping[str, Results], keys: Iterable[str], how: str) -> Row:
+    """One type: its true spans, in the format `how`, and scores of each model."""
+    entries = [by_type.get(kind, {}) for by_type in scored.values()]
+    spans = max(entry.get("support", 0) for entry in entries)
+    values = [entry.get(key) for entry in entries for key in keys]
+    return [
+        kind, f"{spans:{how}}", *map(percent, values), *_gain(entry.get("f1") for entry in entries)
+    ]  # fmt: skip

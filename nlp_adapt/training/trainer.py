@@ -278,7 +278,7 @@ class AdaptationTrainer:
 
     def create_model_card(self) -> None:
         """Write the model card beside the model, from the run's saved files."""
-        from nlp_adapt.reporting.model_card import write_card
+        from nlp_adapt.reporting.card import write_card
 
         write_card(self.folder.path)
 

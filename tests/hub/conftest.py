@@ -73,7 +73,7 @@ def saved_run(tmp_path: Path) -> Path:
     }
     (run / "results.json").write_text(json.dumps(results))
     (run / "recipe.yaml").write_text(f"seed: 42\nsource: {tmp_path}/films.csv\noutput_dir: {run}\n")
-    from nlp_adapt.reporting.model_card import write_card
+    from nlp_adapt.reporting.card import write_card
 
     write_card(run)
     return run

@@ -12,7 +12,8 @@ from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.data.domain import Domain, make_dataset
 from nlp_adapt.data.row_labels import read_row_labels
 from nlp_adapt.errors import ConfigError, DataError, RunError
-from nlp_adapt.reporting.comparison import conclusions, is_source_only, method_title
+from nlp_adapt.reporting.comparison import conclusions
+from nlp_adapt.reporting.results import is_source_only, method_title
 from nlp_adapt.training.log import _short
 from nlp_adapt.training.trainer import AdaptationTrainer
 from tests.helpers.interruptions import InterruptedRunError, crash_after, weights

@@ -195,7 +195,8 @@ def test_tags_of_released_sentences_are_learnt_from(tmp_path):
 
 
 def test_source_only_with_released_rows_is_no_plain_source_only(tmp_path):
-    from nlp_adapt.reporting.comparison import conclusions, is_source_only
+    from nlp_adapt.reporting.comparison import conclusions
+    from nlp_adapt.reporting.results import is_source_only
 
     results = several_trainer(tmp_path, method="source_only", compare_source_only=True).train()
     assert not is_source_only(results)
