@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TypeAlias
 
 from nlp_adapt.errors import RunError
-from nlp_adapt.modeling.lora import ADAPTER_CONFIG
 from nlp_adapt.privacy import shareable
 from nlp_adapt.reporting.card import PLACE_OF_MODEL, build_card, recipe_to_repeat
 from nlp_adapt.reporting.card_metadata import looks_like_hub_id
 from nlp_adapt.reporting.results import read_recipe, read_results
 
+ADAPTER_CONFIG = "adapter_config.json"  # as modeling.lora has it, which imports torch
 Content: TypeAlias = "Path | bytes"
 
 
