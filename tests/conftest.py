@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -18,6 +19,17 @@ import pytest
 from tests.helpers.toy_texts import FILLER, NEGATIVE, POSITIVE, SOURCE_WORDS, TARGET_WORDS, toy_rows
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+
+# Garbage is not looked for while modules are imported, nor among them afterwards: every stage of a
+# run ends with a full collection, which would go through all that the libraries have loaded.
+def pytest_collection() -> None:
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

@@ -31,4 +31,3 @@ def test_a_caller_without_collection_keeps_it_off():
         assert not gc.isenabled()
     finally:
         gc.enable()
-        gc.unfreeze()
