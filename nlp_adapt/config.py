@@ -157,7 +157,7 @@ class AdaptationConfig:
     auxiliary: dict[str, dict[str, Any]] = option(
         {},
         "labels of another kind to learn beside the main ones, by name, such as "
-        "{stars: {label_column: stars, weight: 0.5}}; a reference names rows of their own",
+        "{stars: {label_column: stars, weight: 0.5}}; a reference names texts from elsewhere",
     )
 
     # Text

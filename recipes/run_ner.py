@@ -23,7 +23,7 @@ from nlp_adapt import (
 from nlp_adapt.cli.console import quiet_libraries
 from nlp_adapt.data.label_spaces import label_counts
 from nlp_adapt.reporting.table import render
-from nlp_adapt.training.inputs.recipe_domains import few_shot_of, sources_of, targets_of
+from nlp_adapt.training.inputs.recipe import read_inputs
 
 EXAMPLES = [
     "Angela Merkel met the board of Siemens in Munich on Tuesday.",
@@ -37,8 +37,8 @@ def main() -> None:
 
     # The source has tags. The target may have some too: they are scored against, and that is all.
     # Both are words with BIO2 tags by now, whatever the files hold.
-    sources, targets = sources_of(recipe), targets_of(recipe)
-    for domain in (*sources, *targets):
+    inputs = read_inputs(recipe)
+    for domain in (*inputs.sources, *inputs.targets):
         sizes = ", ".join(f"{len(rows):,} {split}" for split, rows in domain.splits.items())
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in label_counts(domain).items())
         print(f"{domain.name}: {sizes} sentences; {kinds or 'no tags'}")
@@ -46,13 +46,7 @@ def main() -> None:
             print(f"  {note}")
 
     # Trains a source-only twin first, then the adapted model, with one seed and one budget.
-    trainer = AdaptationTrainer(
-        model=recipe.model,
-        args=recipe.adaptation_config(),
-        source=sources,
-        target=targets,
-        target_few_shot=few_shot_of(recipe),  # labelled target rows, where you allow them
-    )
+    trainer = AdaptationTrainer(recipe.model, recipe.adaptation_config(), inputs)
     results = trainer.train()
 
     # Is the adapted model better than doing nothing? An entity counts where its boundaries and its

@@ -14,7 +14,7 @@ import sys
 
 from nlp_adapt import AdaptationError, AdaptationTrainer, Recipe, load_predictor, load_recipe
 from nlp_adapt.reporting.table import render
-from nlp_adapt.training.inputs.recipe_domains import few_shot_of, sources_of, targets_of
+from nlp_adapt.training.inputs.recipe import read_inputs
 
 EXAMPLES = [
     "just watched it again and i still love every minute :)",
@@ -28,21 +28,15 @@ def main() -> None:
 
     # The source has labels. The target may have some too: they are scored against, and that is all.
     # `load_domain("reviews.csv")` reads one without a recipe.
-    sources, targets = sources_of(recipe), targets_of(recipe)
-    for domain in (*sources, *targets):
+    inputs = read_inputs(recipe)
+    for domain in (*inputs.sources, *inputs.targets):
         sizes = ", ".join(f"{len(rows):,} {split}" for split, rows in domain.splits.items())
         print(f"{domain.name}: {sizes}")
         for note in domain.notes:
             print(f"  {note}")
 
     # Trains a source-only twin first, then the adapted model, with one seed and one budget.
-    trainer = AdaptationTrainer(
-        model=recipe.model,
-        args=recipe.adaptation_config(),
-        source=sources,
-        target=targets,
-        target_few_shot=few_shot_of(recipe),  # labelled target rows, where you allow them
-    )
+    trainer = AdaptationTrainer(recipe.model, recipe.adaptation_config(), inputs)
     results = trainer.train()
 
     # Is the adapted model better than doing nothing?

@@ -45,23 +45,27 @@ def run(args: argparse.Namespace, folder: str) -> tuple[list[float], list[float]
     saves: list[float] = []
     steps: list[float] = []
     sizes: list[int] = []
-    save_stage, run_step = stages.save_stage, loop.StageLoop._run_step
+    save, applied = stages.StagedTraining._save, loop.StageLoop._apply
+    since = time.perf_counter()
 
     def timed_save(training: Any, *rest: Any) -> None:
+        nonlocal since
         started = time.perf_counter()
-        save_stage(training, *rest)
+        save(training, *rest)
         saves.append(time.perf_counter() - started)
+        since = time.perf_counter()
         newest = training.checkpoints.paths()[-1]
         sizes.append(sum(file.stat().st_size for file in newest.iterdir()))
 
     def timed_step(self: Any) -> bool:
-        before, started = len(saves), time.perf_counter()
-        stop = run_step(self)
-        steps.append(time.perf_counter() - started - sum(saves[before:]))
-        return stop
+        nonlocal since
+        done = applied(self)
+        steps.append(time.perf_counter() - since)
+        since = time.perf_counter()
+        return done
 
-    stages.save_stage = timed_save
-    loop.StageLoop._run_step = timed_step
+    stages.StagedTraining._save = timed_save
+    loop.StageLoop._apply = timed_step
     recipe = Recipe(
         model=args.model,
         source=args.source,

@@ -31,7 +31,7 @@ from nlp_adapt.data.domain import Domain
 from nlp_adapt.data.loading import load_domain
 from nlp_adapt.methods import stages_for
 from nlp_adapt.prediction.predictor import Predictor
-from nlp_adapt.training.inputs.recipe_domains import targets_of
+from nlp_adapt.training.inputs.recipe import targets_of
 
 TEST_FILES = {
     "reddit": "reddit.test",

@@ -58,7 +58,7 @@ def diagnose(recipe: Recipe) -> dict[str, Any]:
         `findings`, and `refused`: whether training on this data would be.
     """
     from nlp_adapt.data.doctor import SERIOUS, examine
-    from nlp_adapt.training.inputs.recipe_domains import sources_of, targets_of
+    from nlp_adapt.training.inputs.recipe import sources_of, targets_of
 
     sources, findings = _read(recipe, "source", sources_of)
     targets, more = _read(recipe, "target", targets_of)
@@ -137,13 +137,13 @@ def _few_shot(
 ) -> tuple[dict[str, Domain], list[Finding]]:
     """The labelled target rows that a recipe releases, as a run would draw or read them."""
     from nlp_adapt.data.doctor import SERIOUS, Finding
-    from nlp_adapt.training.inputs.domains import gather_domains
-    from nlp_adapt.training.inputs.recipe_domains import few_shot_of
+    from nlp_adapt.training.inputs.domains import gather_inputs
+    from nlp_adapt.training.inputs.recipe import few_shot_of
 
     if recipe.target_few_shot is None:
         return {}, []
     try:
-        return dict(gather_domains(recipe, sources, targets, few_shot_of(recipe)).few_shot), []
+        return dict(gather_inputs(recipe, sources, targets, few_shot_of(recipe)).few_shot), []
     except DataError as error:
         return {}, [Finding("refused", SERIOUS, "target", str(error))]
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from nlp_adapt.data.labels import NO_LABELS, read_classes
 from nlp_adapt.data.reading.conll import split_words
+from nlp_adapt.data.reading.references import describe, read_reference
 from nlp_adapt.data.reading.tables import Table
 from nlp_adapt.data.tagging import IGNORE, read_tags
 from nlp_adapt.errors import DataError
@@ -248,3 +249,53 @@ def encodable(text: str) -> str:
     if text.isascii():
         return text
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def classes_by_row(
+    reference: Any,
+    column: str,
+    label_map: Mapping[str, str],
+    task: str,
+    quarantine: int = 0,
+) -> dict[str, str]:
+    """The class that a column gives each row of a reference, all splits together.
+
+    Args:
+        reference: What `load_domain` reads the rows from.
+        column: The column of labels.
+        label_map: As in `read_classes`.
+        task: The task that the rows are read for; the column labels whole rows in any case.
+        quarantine: As in `load_domain`.
+
+    Returns:
+        Class names by what a domain calls its rows ("file:line"); rows without one are left out.
+
+    Raises:
+        DataError: Nothing can be read, no table has the column, or rows cannot be told apart.
+    """
+    tables = [
+        table
+        for source in read_reference(reference, task, None, quarantine)
+        for parts in source.splits.values()
+        for table in parts
+    ]
+    if not any(column in table.columns for table in tables):
+        names = dict.fromkeys(name for table in tables for name in table.columns)
+        raise DataError(
+            f"{describe(reference)} has no column {column!r} (columns: {', '.join(names)})."
+        )
+    found: dict[str, str] = {}
+    seen: set[str] = set()
+    for table in tables:
+        if not seen.isdisjoint(table.rows):
+            raise DataError(
+                f"two files of {describe(reference)} are called {table.short_name}: rename one, so "
+                "that their rows can be told apart."
+            )
+        seen.update(table.rows)
+        if column in table.columns:
+            labels, _, _ = read_classes(table, column, label_map, named=True)
+            for row, label in zip(table.rows, labels, strict=True):
+                if label is not None and label != IGNORE:
+                    found[row] = label
+    return found

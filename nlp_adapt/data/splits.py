@@ -1,10 +1,17 @@
-"""Splitting rows into two parts by what they say, not by where they stand."""
+"""Splitting rows into two parts by what they say, not by where they stand, and drawing some."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from nlp_adapt.data.domain import Domain
 
 
 def split_by_hash(groups: Sequence[Hashable], fraction: float, seed: int) -> list[bool]:
@@ -41,6 +48,32 @@ def split_by_hash(groups: Sequence[Hashable], fraction: float, seed: int) -> lis
         for index in members[group]:
             chosen[index] = True
     return chosen
+
+
+def hold_out_validation(domain: Domain, fraction: float, seed: int) -> Domain:
+    """The domain with validation rows: its own, or about `fraction` of its training rows by text."""
+    if domain.validation is not None or domain.train is None or not fraction:
+        return domain
+    texts = [
+        " ".join(text) if isinstance(text, list) else text
+        for text in domain.train[domain.text_column][:]
+    ]
+    held = np.array(split_by_hash(texts, fraction, seed))
+    if held.all() or not held.any():
+        return domain
+    return replace(
+        domain,
+        train=domain.train.select(np.flatnonzero(~held)),
+        validation=domain.train.select(np.flatnonzero(held)),
+    )
+
+
+def shuffled_head(dataset: Any, most: int | None, seed: int) -> Any:
+    """At most `most` rows, chosen at random but the same for the same seed."""
+    if most is None or len(dataset) <= most:
+        return dataset
+    order = np.random.default_rng([seed, 7]).permutation(len(dataset))[:most]
+    return dataset.select(np.sort(order))
 
 
 def _digest(group: Hashable, seed: int) -> bytes:

@@ -209,6 +209,23 @@ def _load_adapter_folder(
         raise _cannot_load(str(folder), "adapter", error) from error
 
 
+def model_config(model: str) -> Any:
+    """The configuration of a model, or of the base that adapters stand on; no weights are read.
+
+    Raises:
+        ModelError: If it cannot be found, reached or read.
+    """
+    from transformers import AutoConfig
+
+    try:
+        path = model if is_adapter_folder(model) else fetch_adapters(resolve_model(model))
+        if is_adapter_folder(path):
+            return model_config(adapter_base(Path(path)))
+        return AutoConfig.from_pretrained(path, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise _cannot_load(model, "configuration", error) from error
+
+
 def _cannot_load(model: str, part: str, error: Exception) -> ModelError:
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     lowered = str(error).lower()

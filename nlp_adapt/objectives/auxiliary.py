@@ -5,6 +5,7 @@ Caruana 1997, "Multitask Learning", Machine Learning 28.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -36,28 +37,13 @@ class AuxiliaryConfig(ObjectiveConfig):
     dropout: float = option(0.1, "dropout before the heads of auxiliary tasks")
 
 
-@dataclass(frozen=True)
-class Reading:
-    """What a task's head has read of a micro-batch.
-
-    Attributes:
-        logits: `[units, classes]` in float32.
-        labels: `[units]` class indices, -100 where unknown.
-        labelled: Labelled units of a micro-batch, on average over the whole optimizer step; never 0.
-    """
-
-    logits: Tensor
-    labels: Tensor
-    labelled: Tensor
-
-
 class Auxiliary(Objective):
     """Cross-entropy of each task's labels, by a linear head on the features of the main one.
 
     A task that labels rows reads the row's features, or the mean over its words where the run is
-    about words; one that labels words reads each word's first piece. Labels may stand on the
-    source's own rows, which costs no pass, or on rows of their own, which are read in a pass of
-    their own inside the one forward and are neither source nor target to other objectives.
+    about words; one that labels words reads each word's first piece. The rows of a task are read in
+    a pass of their own inside the one forward, and are neither source nor target to other
+    objectives.
     """
 
     config_class: ClassVar = AuxiliaryConfig
@@ -83,31 +69,50 @@ class Auxiliary(Objective):
         losses: list[Tensor] = []
         measured: dict[str, Tensor] = {}
         for task in self.tasks:
-            found = self.read(view, task)
-            summed = F.cross_entropy(
-                found.logits, found.labels, ignore_index=IGNORED_LABEL, reduction="sum"
-            )
-            loss = summed / found.labelled
-            losses.append(task.weight * loss)
-            hits = (found.logits.detach().argmax(-1) == found.labels).sum()
-            measured[f"auxiliary/{task.name}/loss"] = loss.detach()
+            logits, labels = self.answers(task, view.encode, view.task_model, rows_of(view, task))
             # Over all labelled units of the step, so that the mean over micro-batches is exact.
-            measured[f"auxiliary/{task.name}/accuracy"] = hits / found.labelled
+            labelled = max(view.batch[f"{task.side}_labelled"], 1e-12)
+            summed = F.cross_entropy(logits, labels, ignore_index=IGNORED_LABEL, reduction="sum")
+            loss = summed / labelled
+            losses.append(task.weight * loss)
+            hits = (logits.detach().argmax(-1) == labels).sum()
+            measured[f"auxiliary/{task.name}/loss"] = loss.detach()
+            measured[f"auxiliary/{task.name}/accuracy"] = hits / labelled
         return {"auxiliary": torch.stack(losses).sum(), **measured}
 
-    def read(self, view: StepView, task: AuxiliarySpec) -> Reading:
-        """What the head of `task` says of the units that may have its labels."""
-        if task.side == "source":
-            features, labels = self._of_rows(view.source, view.batch["row_labels"], task)
-            labelled = view.batch["source/row_labelled"][task.column]
+    def answers(
+        self,
+        task: AuxiliarySpec,
+        encode: Callable[[dict[str, Any]], tuple[DomainOutput, DomainOutput]],
+        task_model: nn.Module,
+        batch: dict[str, Any],
+    ) -> tuple[Tensor, Tensor]:
+        """What a task's head says of its rows.
+
+        Args:
+            task: The task.
+            encode: As in `StepView`.
+            task_model: The model under training.
+            batch: Rows of the task, as source rows; a micro-batch may have got none.
+
+        Returns:
+            `[units, classes]` logits in float32 and `[units]` class indices, -100 where unknown.
+        """
+        head: Any = self.heads[head_of(task)]
+        labels = batch["labels"]
+        if not len(batch["input_ids"]):
+            features = head.weight.new_zeros(0, head.in_features)
+        elif task.words and not self.token_level:
+            states = last_hidden_state(task_model, batch["input_ids"], batch["attention_mask"])
+            features = states.flatten(0, 1)[batch["unit_positions"]]
         else:
-            batch = _own_batch(view.batch, task.side)
-            features, labels = self._of_own_rows(view, batch, task)
-            labelled = (
-                batch["source_labelled"] if task.words else batch["row_labelled"][task.column]
-            )
-        logits = self.heads[head_of(task)](self.dropout(features))
-        return Reading(logits.float(), labels, torch.as_tensor(labelled).clamp_min(1e-12))
+            units = encode(batch)[0]
+            features = units.features
+            if not task.words:
+                rows = units.by_row()
+                # The label of a row is that of its first word, see `encode_texts`.
+                features, labels = rows.features, labels[torch.searchsorted(units.rows, rows.rows)]
+        return head(self.dropout(features)).float(), labels
 
     def _width(self, task: AuxiliarySpec, setup: Setup) -> int:
         """Size of the features: token states where a run about sentences has a task about words."""
@@ -115,46 +120,30 @@ class Auxiliary(Objective):
             return int(setup.task_model.config.hidden_size)
         return setup.features
 
-    def _of_rows(
-        self, output: DomainOutput, row_labels: Tensor, task: AuxiliarySpec
-    ) -> tuple[Tensor, Tensor]:
-        rows = output.by_row()
-        return rows.features, row_labels[rows.rows, task.column]
-
-    def _of_own_rows(
-        self, view: StepView, batch: dict[str, Any], task: AuxiliarySpec
-    ) -> tuple[Tensor, Tensor]:
-        """Features and labels of a task's own rows; none where a micro-batch got no row of them."""
-        ids = batch["input_ids"]
-        if not len(ids):
-            head: Any = self.heads[head_of(task)]
-            return head.weight.new_zeros(0, head.in_features), batch["labels"][:0]
-        if task.words and not self.token_level:
-            states = last_hidden_state(view.task_model, ids, batch["attention_mask"])
-            return states.flatten(0, 1)[batch["unit_positions"]], batch["labels"]
-        output = view.encode(batch)[0]
-        if task.words:
-            return output.features, output.labels
-        return self._of_rows(output, batch["row_labels"], task)
-
 
 def head_of(task: AuxiliarySpec) -> str:
     """The name of a task's head among the objective's weights."""
     return f"{task.name}_head"
 
 
-def _own_batch(batch: dict[str, Any], side: str) -> dict[str, Any]:
-    """The rows of `side`, all of them as source rows of a batch of their own."""
+def rows_of(view: StepView, task: AuxiliarySpec) -> dict[str, Any]:
+    """The rows of a task in a micro-batch, all of them as source rows of a batch of their own."""
+    prefix = f"{task.side}/"
     own = {
-        key.removeprefix(f"{side}/"): value
-        for key, value in batch.items()
-        if key.startswith(f"{side}/")
+        key.removeprefix(prefix): value
+        for key, value in view.batch.items()
+        if key.startswith(prefix)
     }
+    return as_source(own, view.batch[f"{task.side}_count"], view.batch[f"{task.side}_labelled"])
+
+
+def as_source(rows: dict[str, Any], count: float, labelled: float) -> dict[str, Any]:
+    """Collated rows as a batch of the source alone, with these denominators."""
     return {
-        **own,
-        "source_units": len(own["labels"]),
-        "source_count": batch[f"{side}_count"],
-        "source_labelled": batch[f"{side}_labelled"],
+        **rows,
+        "source_units": len(rows["labels"]),
+        "source_count": count,
+        "source_labelled": labelled,
         "target_count": 0.0,
         "target_labelled": 0.0,
     }

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from nlp_adapt.config import nearest, option
+from nlp_adapt.data.batches.mixing import APART
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.modeling.outputs import DomainOutput, Progress
 from nlp_adapt.recipe import coerce
@@ -45,20 +46,21 @@ class AuxiliarySpec:
     Attributes:
         name: What the user calls it.
         num_labels: Number of its classes.
-        side: Whose rows have its labels: `source`, or `auxiliary/NAME` for rows of its own.
         weight: Factor of its loss beside those of other auxiliary tasks.
         words: Whether words carry its labels, not whole rows.
-        column: Its place among the `row_labels` of its side.
-        share: Rows of its own in a batch, as a share of the source's.
+        share: Its rows in a batch, as a share of the source's.
     """
 
     name: str
     num_labels: int
-    side: str = "source"
     weight: float = 1.0
     words: bool = False
-    column: int = 0
     share: float = 1.0
+
+    @property
+    def side(self) -> str:
+        """What a batch calls its rows."""
+        return f"{APART}{self.name}"
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,8 @@ from nlp_adapt.training.log import RunLog
 from nlp_adapt.training.model import AdaptationModel
 from nlp_adapt.training.optimization import build_optimizer, build_scheduler
 from nlp_adapt.training.processes import any_process, from_every_process, mean_of_logs
+from nlp_adapt.training.saving.ledger import SampleLedger
+from nlp_adapt.training.saving.signals import StopRequest
 from nlp_adapt.training.sharded_copy import persistent_buffers, sharded_copy
 from nlp_adapt.training.sharding import requested_sharding
 from nlp_adapt.training.shards import from_first_process, gather_into, whole_tensor
@@ -49,13 +51,15 @@ class StageLoop:
         config: The run's options.
         learning_rate: Encoder learning rate of this stage.
         log: Where measurements go.
-        on_step: Called with the step number after each applied step; returns True to stop early.
-        on_attempt: Called with each attempt's number and the rows that its batches hold.
-        stop_wanted: Whether this process was asked to stop.
+        number: Index of the stage in its model's training.
+        ledger: Running hash of the rows used.
+        stop: Says whether this process was asked to stop.
         unfreezing: Which layers train at which step, if not the same throughout.
 
     Attributes:
         trained: What the training steps run: the model, or its sharded copy.
+        step: Steps applied.
+        stopping: Whether any process was asked to stop before the last step.
     """
 
     accelerator: Any
@@ -64,9 +68,9 @@ class StageLoop:
     config: AdaptationConfig
     learning_rate: float
     log: RunLog
-    on_step: Callable[[int], bool] = lambda step: False
-    on_attempt: Callable[[int, Any], None] = lambda attempt, rows: None
-    stop_wanted: Callable[[], bool] = lambda: False
+    number: int = 0
+    ledger: SampleLedger = field(default_factory=SampleLedger)
+    stop: StopRequest = field(default_factory=StopRequest)
     unfreezing: GradualUnfreezing | None = None
     step: int = 0
     skipped: int = 0
@@ -81,7 +85,7 @@ class StageLoop:
             self.trained = sharded_copy(self.model, sharding, self.accelerator.device)
         self._buffers = persistent_buffers(self.trained) if self.sharded else []
         optimizer = build_optimizer(self.trained, self.config, self.learning_rate)
-        self.scheduler = build_scheduler(optimizer, self.config, self.batches.total_steps)
+        self.scheduler = build_scheduler(optimizer, self.config, self.total_steps)
         self._trainable = [one for group in optimizer.param_groups for one in group["params"]]
         self.optimizer = self.accelerator.prepare(optimizer)
         self.wrapped = self.trained if self.sharded else self._in_ddp()
@@ -97,8 +101,16 @@ class StageLoop:
         self.accelerator.ddp_handler = DistributedDataParallelKwargs(find_unused_parameters=idle)
         return self.accelerator.prepare(self.model)
 
-    def run(self) -> None:
+    @property
+    def total_steps(self) -> int:
+        """Steps of the stage."""
+        return self.batches.total_steps
+
+    def steps(self) -> Iterator[int]:
         """Train from the current step to the end of the stage, whose weights the model then has.
+
+        Yields:
+            The number of each applied step, right after it.
 
         Raises:
             RunError: If several steps in a row give non-finite gradients.
@@ -106,9 +118,48 @@ class StageLoop:
         self.wrapped.train()
         if self.sharded:
             self.model.to("cpu")  # it waits there for `averaged`, and for the end
+        while self.step < self.total_steps:
+            started = time.perf_counter()
+            # A skipped step is tried again with the rows of the next one: it never blocks the run.
+            # Past the last step, the stage begins its rows anew.
+            attempt = self.step + self.skipped
+            batches = self.batches.step(attempt % self.total_steps)
+            rows = self.batches.row_ids(attempt % self.total_steps)
+            self.ledger.add(self.number, attempt, rows)
+            waited = time.perf_counter() - started
+            terms = self._forward_backward(batches)
+            if not self._apply():
+                self._skip(rows, terms)
+                continue
+            self.skipped_in_a_row = 0
+            self.step += 1
+            if self.average is not None:
+                self.average.update(self.step)
+            for objective in self.trained.objectives.values():
+                objective.after_step(self.trained.task_model, self._progress())
+            self.log.step(
+                self.step,
+                terms,
+                tokens=sum(int(batch["attention_mask"].sum()) for batch in batches),
+                padded=sum(count * width for batch in batches for count, width in batch["passes"]),
+                data_seconds=waited,
+            )
+            yield self.step
+        if self.average is not None:
+            self.average.take_over()
+        if self.sharded:
+            self.model.to(self.accelerator.device)
+            gather_into(self.model, self.trained)
+
+    @contextmanager
+    def naming_lost_processes(self) -> Iterator[None]:
+        """Inside, a collective that fails says that another process is gone.
+
+        Raises:
+            RunError: If it is.
+        """
         try:
-            while self.step < self.batches.total_steps and not self._run_step():
-                pass
+            yield
         except RuntimeError as error:
             if self.accelerator.num_processes == 1 or not _is_lost_contact(error):
                 raise
@@ -117,11 +168,6 @@ class StageLoop:
                 f"process {self.accelerator.process_index} lost another process after step "
                 f"{self.step} ({reason}); see what the other one said, then run again with resume."
             ) from error
-        if self.average is not None:
-            self.average.take_over()
-        if self.sharded:
-            self.model.to(self.accelerator.device)
-            gather_into(self.model, self.trained)
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
@@ -134,37 +180,6 @@ class StageLoop:
         self.model.task_model.to(self.accelerator.device)
         yield
         self.model.task_model.to("cpu")
-
-    def _run_step(self) -> bool:
-        """Try one step; True ends the stage early."""
-        started = time.perf_counter()
-        attempt = self.step + self.skipped
-        number = attempt % self.batches.total_steps
-        batches = self.batches.step(number)
-        rows = self.batches.row_ids(number)
-        self.on_attempt(attempt, rows)
-        data_seconds = time.perf_counter() - started
-        terms = self._forward_backward(batches)
-        if not self._apply():
-            self.skipped += 1
-            self.skipped_in_a_row += 1
-            self._report_skip(rows, terms)
-            return False
-        self.skipped_in_a_row = 0
-        self.step += 1
-        if self.average is not None:
-            self.average.update(self.step)
-        progress = self._progress()
-        for objective in self.trained.objectives.values():
-            objective.after_step(self.trained.task_model, progress)
-        self.log.step(
-            self.step,
-            terms,
-            tokens=sum(int(batch["attention_mask"].sum()) for batch in batches),
-            padded=sum(rows * width for batch in batches for rows, width in batch["passes"]),
-            data_seconds=data_seconds,
-        )
-        return self.on_step(self.step)
 
     @property
     def plain_optimizer(self) -> torch.optim.Optimizer:
@@ -184,7 +199,7 @@ class StageLoop:
         self.accelerator.free_memory()
 
     def _progress(self) -> Progress:
-        return Progress(self.step, self.batches.total_steps)
+        return Progress(self.step, self.total_steps)
 
     def _forward_backward(self, batches: list[dict[str, Any]]) -> dict[str, Tensor]:
         progress = self._progress()
@@ -217,7 +232,9 @@ class StageLoop:
         norm = whole_tensor(self.accelerator.clip_grad_norm_(self._trainable, limit))
         broken = self.accelerator.scaler is None and not bool(torch.isfinite(norm))
         # One message serves both questions: every process must skip, and stop, at the same step.
-        broken, self.stopping = any_process(self.accelerator, broken, self.stop_wanted())
+        broken, self.stopping = any_process(
+            self.accelerator, broken, self.stop.received is not None
+        )
         if broken:
             self.optimizer.zero_grad()
             return False
@@ -231,8 +248,10 @@ class StageLoop:
             self.scheduler.step()
         return applied
 
-    def _report_skip(self, rows: Mapping[str, Any], terms: dict[str, Tensor]) -> None:
-        """Log a skipped step's rows and losses, and give up after too many in a row."""
+    def _skip(self, rows: Mapping[str, Any], terms: dict[str, Tensor]) -> None:
+        """Count a skipped step, log its rows and losses, and give up after too many in a row."""
+        self.skipped += 1
+        self.skipped_in_a_row += 1
         own = {name: float(value) for name, value in terms.items() if "/" not in name}
         losses = mean_of_logs(from_every_process(self.accelerator, own))
         bad = [name for name, value in losses.items() if not math.isfinite(value)]

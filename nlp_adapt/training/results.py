@@ -12,6 +12,7 @@ import torch
 import nlp_adapt
 from nlp_adapt.metrics.measures import comparable
 from nlp_adapt.training.accelerator import precision_of
+from nlp_adapt.training.context import RunContext
 
 LIBRARIES = (
     "torch",
@@ -24,24 +25,24 @@ LIBRARIES = (
 )
 
 
-def describe_run(trainer: Any, accelerator: Any) -> dict[str, Any]:
+def describe_run(context: RunContext) -> dict[str, Any]:
     """Everything known before training: what is trained on what, where and with which versions."""
-    data = trainer.data
+    data, inputs, accelerator = context.data, context.inputs, context.accelerator
     return {
         "format": 1,
-        "task": trainer.args.task,
-        "method": trainer.method_name,
-        "model": trainer.model_name,
-        "seed": trainer.args.seed,
-        "labels": list(trainer.task.label_names),
+        "task": context.config.task,
+        "method": context.method,
+        "model": context.start.name,
+        "seed": context.config.seed,
+        "labels": list(context.task.label_names),
         "precision": precision_of(accelerator),
-        "main_metric": trainer.task.main_metric,
-        "source": _describe_side(trainer.domains, data, "source"),
-        "target": _describe_side(trainer.domains, data, "target"),
-        "target_labels": _describe_few_shot(trainer.domains, data, trainer.args.few_shot_share),
-        "auxiliary": _describe_auxiliary(trainer.domains, data),
+        "main_metric": context.task.main_metric,
+        "source": _describe_side(inputs, data, "source"),
+        "target": _describe_side(inputs, data, "target"),
+        "target_labels": _describe_few_shot(inputs, data, context.config.few_shot_share),
+        "auxiliary": _describe_auxiliary(inputs, data),
         "augmentation": data.augmentation,
-        "fingerprints": trainer.domains.fingerprints(),
+        "fingerprints": inputs.fingerprints(),
         "source_only": None,
         "adapted": None,
         "versions": versions(),
@@ -127,15 +128,14 @@ def _describe_few_shot(domains: Any, data: Any, share: float) -> dict[str, Any] 
 
 def _describe_auxiliary(domains: Any, data: Any) -> dict[str, Any] | None:
     """The auxiliary tasks with their classes and how many rows they learn from, or None."""
-    found = {}
-    for name, task in domains.auxiliary.items():
-        own = task.rows is not None
-        rows = data.train[task.spec.side]
-        found[name] = {
-            "reference": task.rows.reference if own else None,
+    found = {
+        name: {
+            "reference": task.rows.reference or None,
             "label_column": task.entry.label_column,
-            "labels": list(task.label_names),
+            "labels": list(task.rows.label_names),
             "weight": task.entry.weight,
-            "rows": len(rows) if own else int((rows.row_labels[:, task.column] >= 0).sum()),
+            "rows": len(data.train[task.spec.side]),
         }
+        for name, task in domains.auxiliary.items()
+    }
     return found or None

@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from nlp_adapt.data.batches.encoded import EncodedRows
+from nlp_adapt.data.batches.encoded import (
+    EncodedRows,
+    budget_batches,
+    collate,
+    steady_widths,
+    to_tensors,
+    width_for,
+)
 from nlp_adapt.modeling.architectures import output_layer
+from nlp_adapt.modeling.perturbation import without_dropout
+from nlp_adapt.modeling.units import UnitReader
+from nlp_adapt.names import IGNORED_LABEL
+from nlp_adapt.objectives import Objective
+from nlp_adapt.objectives.auxiliary import Auxiliary, as_source
 from nlp_adapt.prediction.predictor import predict_logits
 from nlp_adapt.tasks import Task
 from nlp_adapt.training.inputs.data import RunData
 from nlp_adapt.training.processes import summed
 from nlp_adapt.validators import Predictions, features_are_read, score_all
+
+TOKENS_PER_BATCH = 4096
 
 
 def mean_metrics(metrics: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -102,6 +119,47 @@ class Scorer:
         )
         return {**scores, **score_all(predictions)}
 
+    @torch.no_grad()
+    def auxiliary(
+        self, objective: Objective | None, model: Any, domain_features: str
+    ) -> dict[str, dict[str, float]]:
+        """Accuracy of each auxiliary task's head on its held-out rows, in float32.
+
+        Args:
+            objective: The heads (`Auxiliary`), as trained; None where no stage had any.
+            model: The task model that was trained with them.
+            domain_features: The run's option, which says what heads read.
+
+        Returns:
+            For each task that holds rows out: `accuracy`, `largest_class`, what always saying the
+            most frequent class would give, and `count`, the labelled rows (or words).
+        """
+        held_out = self.data.auxiliary_validation
+        if not isinstance(objective, Auxiliary) or not held_out:
+            return {}
+        reader = UnitReader(model, domain_features)
+        found = {}
+        with without_dropout(model), without_dropout(objective):
+            for task in objective.tasks:
+                if task.name in held_out:
+                    answers = [
+                        objective.answers(task, partial(reader.read, model), model, batch)
+                        for batch in self._source_batches(model, held_out[task.name])
+                    ]
+                    logits, labels = (torch.cat(parts) for parts in zip(*answers, strict=True))
+                    found[task.name] = _shares(logits, labels)
+        reader.remove()
+        return found
+
+    def _source_batches(self, model: Any, rows: EncodedRows) -> Iterator[dict[str, Any]]:
+        """All rows, each batch as one of the source alone."""
+        device = next(model.parameters()).device
+        widths = steady_widths(int(rows.lengths.max()))
+        for chosen in budget_batches(rows, tokens=TOKENS_PER_BATCH, most_rows=self.batch_size):
+            width = width_for(int(rows.lengths[chosen].max()), widths)
+            batch = collate([(rows, chosen)], width=width, pad_id=self.pad_id)
+            yield as_source(to_tensors(batch, device), 1.0, 1.0)
+
     def _side(self, model: Any, part: str, precision: str) -> dict[str, Any] | None:
         """Metrics on the rows of a part, such as `source_test`."""
         scores = {}
@@ -147,3 +205,14 @@ def joined(parts: Sequence[np.ndarray | None]) -> np.ndarray | None:
     """Arrays one after the other; None where there is nothing, or a part is missing."""
     found = [part for part in parts if part is not None]
     return np.concatenate(found) if found and len(found) == len(parts) else None
+
+
+def _shares(logits: Tensor, labels: Tensor) -> dict[str, float]:
+    known = labels != IGNORED_LABEL
+    labels, right = labels[known], (logits.argmax(-1) == labels)[known]
+    total = max(len(labels), 1)
+    return {
+        "accuracy": round(int(right.sum()) / total, 6),
+        "largest_class": round(int(labels.bincount().max()) / total, 6) if len(labels) else 0.0,
+        "count": len(labels),
+    }

@@ -2,41 +2,33 @@
 
 from __future__ import annotations
 
-import copy
+import dataclasses
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from nlp_adapt.config import AdaptationConfig, Recipe
 from nlp_adapt.data.domain import Domain
-from nlp_adapt.data.streaming import TextStream
 from nlp_adapt.errors import ConfigError, RunError
-from nlp_adapt.files import write_folder
-from nlp_adapt.hub.push import check_push
+from nlp_adapt.hub.push import check_push, push_run
 from nlp_adapt.methods import selects_best_model, stages_for
-from nlp_adapt.modeling.architectures import longest_input
-from nlp_adapt.modeling.backbone import load_task_model, load_tokenizer
-from nlp_adapt.modeling.lora import add_adapters, has_adapters, save_task_model
+from nlp_adapt.modeling.backbone import load_tokenizer
 from nlp_adapt.prediction.predictor import Predictor
+from nlp_adapt.reporting.card import write_card
+from nlp_adapt.tasks import Task
 from nlp_adapt.training.accelerator import make_accelerator
-from nlp_adapt.training.inputs.augmented import check_augmentation, row_augmentation
-from nlp_adapt.training.inputs.auxiliary_entries import read_entries
-from nlp_adapt.training.inputs.auxiliary_tasks import gather_auxiliary
-from nlp_adapt.training.inputs.data import RunData, make_task, prepare_data
-from nlp_adapt.training.inputs.domains import check_options, gather_domains, is_reference
-from nlp_adapt.training.inputs.stream import (
-    open_stream,
-    sample_domain,
-)
-from nlp_adapt.training.run import Run
-from nlp_adapt.training.saving.random_state import load_random, random_tensors
+from nlp_adapt.training.context import RunContext, StartingModel
+from nlp_adapt.training.inputs.augmented import check_augmentation
+from nlp_adapt.training.inputs.auxiliary import read_entries
+from nlp_adapt.training.inputs.data import RunData, make_task
+from nlp_adapt.training.inputs.domains import Inputs, check_options, gather_inputs
+from nlp_adapt.training.inputs.recipe import read_inputs
+from nlp_adapt.training.run import Run, save_plain
+from nlp_adapt.training.saving.continuing import open_saved
 from nlp_adapt.training.saving.run_folder import RunFolder
+from nlp_adapt.training.schedule import needs_target
 from nlp_adapt.training.scoring import Scorer
-from nlp_adapt.training.stages import needs_target
 from nlp_adapt.validators import selecting_validator
 
 
@@ -51,14 +43,20 @@ class AdaptationTrainer:
         model: Hub id, local folder or `builtin:` encoder, or a loaded classification model.
         args: The options.
         source: The labelled domain, or a reference that `load_domain` reads; several as a list of
-            domains, or as a mapping of names to domains or references.
+            domains, or as a mapping of names to domains or references. `Inputs` hold all that
+            follows as well.
         target: The domain to adapt to, or a reference, or several; its labels are never trained on.
         target_few_shot: Labelled target rows that may be trained on all the same: a domain, a
             reference, or a number of rows of each class (of sentences, for words) to draw from the
             target's training rows; with several targets, a mapping of their names to these.
-        auxiliary: Labels of the auxiliary tasks in `args.auxiliary` by name, where they are at hand:
-            a domain, or of each source a mapping as `read_row_labels` gives. Others are read.
+        auxiliary: Labelled rows of the auxiliary tasks in `args.auxiliary` by name, in the place of
+            a reference: a domain. The rows of the others are read.
         processing_class: Tokenizer; default: the model's own.
+
+    Attributes:
+        model: The task model after `train()`; None before.
+        objectives: The adapted model's objectives after `train()`, by name.
+        results: The content of results.json after `train()`.
 
     Examples:
         >>> trainer = AdaptationTrainer(
@@ -82,37 +80,30 @@ class AdaptationTrainer:
         processing_class: Any = None,
     ) -> None:
         self.args = args
-        self.model_name = model if isinstance(model, str) else _name_of(model)
-        self._given_model = None if isinstance(model, str) else model
-        self.stages = stages_for(args)
+        stages = stages_for(args)
         if selects_best_model(args):
             selecting_validator(args.metric_for_best_model)
         read_entries(args)  # what is wrong with a recipe is said before any data is read
-        self.target_stream: TextStream | None = None
-        if args.streaming and is_reference(target):
-            self.target_stream = open_stream(target, args)
-            target = sample_domain(self.target_stream, args.task, str(target))
-        gathered = gather_domains(args, source, target, target_few_shot)
-        tasks = gather_auxiliary(args, gathered.sources, gathered.targets, auxiliary)
-        self.domains = replace(gathered, auxiliary=tasks)
-        if needs_target(self.stages) and not self.domains.targets:
+        if isinstance(source, Inputs):
+            inputs = source
+        else:
+            inputs = gather_inputs(args, source, target, target_few_shot, auxiliary)
+        if needs_target(stages) and not inputs.targets:
             raise ConfigError(f"method '{args.method}' needs a target domain: set `target`.")
-        check_options(self.domains, args, self.stages)
-        check_augmentation(args, has_target=bool(self.domains.targets))
-        self.task = make_task(args, self.domains)
-        self.folder = RunFolder(args.output_dir)
-        self.processing_class = processing_class or load_tokenizer(
-            self.model_name, words=self.task.units_are_words
+        check_options(inputs, args, stages)
+        check_augmentation(args, has_target=bool(inputs.targets))
+        start = StartingModel.of(model)
+        task = make_task(args, inputs)
+        if start.saved is not None:  # its head knows the labels in an order of its own
+            task = start.saved.task(args.task, task.label_names)
+        tokenizer = processing_class or load_tokenizer(
+            start.folder_or_id, words=task.units_are_words
         )
+        folder = RunFolder(args.output_dir)
+        self.context = RunContext(args, stages, inputs, task, tokenizer, start, folder)
         self.model: Any = None
         self.objectives: dict[str, Any] = {}
         self.results: dict[str, Any] = {}
-        self.recipe: AdaptationConfig = args
-        self.saved_objectives: dict[str, Any] = {}
-        self._accelerator: Any = None
-        self._data: RunData | None = None
-        # A model that was loaded to be looked at, and the random states after that.
-        self._waiting: tuple[Any, dict[str, Tensor]] | None = None
 
     @classmethod
     def from_recipe(cls, recipe: Recipe) -> AdaptationTrainer:
@@ -121,29 +112,11 @@ class AdaptationTrainer:
         Raises:
             AdaptationError: If the recipe, the data or the model cannot be used.
         """
-        from nlp_adapt.training.inputs.recipe_domains import (
-            auxiliary_of,
-            few_shot_of,
-            sources_of,
-            targets_of,
-        )
-
         stages_for(recipe)
         read_entries(recipe)
         if not recipe.resume:
             RunFolder(recipe.output_dir).check(overwrite=recipe.overwrite)
-        trainer = cls(
-            recipe.model,
-            recipe.adaptation_config(),
-            sources_of(recipe),
-            targets_of(recipe),
-            target_few_shot=few_shot_of(recipe),
-            auxiliary=auxiliary_of(recipe),
-        )
-        trainer.recipe = recipe
-        if recipe.streaming and recipe.target:
-            trainer.target_stream = open_stream(recipe.target, recipe)
-        return trainer
+        return cls(recipe.model, recipe.adaptation_config(), read_inputs(recipe))
 
     @classmethod
     def from_pretrained(
@@ -165,22 +138,14 @@ class AdaptationTrainer:
         Raises:
             AdaptationError: If there is no such model, or it knows other labels than the data.
         """
-        from nlp_adapt.training.saving.continuing import open_saved
-
-        saved = open_saved(model, revision)
-        trainer = cls(
-            str(saved.folder),
+        return cls(
+            open_saved(model, revision),
             args,
             source,
             target,
             target_few_shot=target_few_shot,
             auxiliary=auxiliary,
         )
-        trainer.task = saved.task(args.task, trainer.task.label_names)
-        trainer.model_name = saved.name
-        trainer._given_model = saved.task_model(trainer.task, args.attn_implementation)
-        trainer.saved_objectives = dict(saved.objectives)
-        return trainer
 
     def train(self, resume_from_checkpoint: bool | None = None) -> dict[str, Any]:
         """Train the twin and the adapted model, evaluate both, save everything.
@@ -195,67 +160,65 @@ class AdaptationTrainer:
         if self.args.push_to_hub:
             check_push(self.args, self.model_name)
         accelerator = make_accelerator(self.args)
-        with self.folder.lock() if accelerator.is_main_process else nullcontext():
-            self._accelerator = accelerator
-            try:
-                results = Run(self, accelerator).execute(resume)
-            finally:
-                self._accelerator = None
-                self._waiting = None
-            if self.args.push_to_hub and accelerator.is_main_process:
+        context = dataclasses.replace(self.context, accelerator=accelerator)
+        main = accelerator.is_main_process
+        with self.folder.lock() if main else nullcontext():
+            end = Run(context).execute(resume)
+            self.model, self.objectives, self.results = end.model, end.objectives, end.results
+            self.context = dataclasses.replace(self.context, prepared=context.data)
+            if self.args.push_to_hub and main:
                 self.push_to_hub(self.args.hub_model_id)
-        return results
+        return self.results
+
+    @property
+    def inputs(self) -> Inputs:
+        """Domains and stream."""
+        return self.context.inputs
 
     @property
     def source(self) -> Domain:
         """The source; the first of several."""
-        return self.domains.sources[0]
-
-    @source.setter
-    def source(self, domain: Domain) -> None:
-        self.domains = replace(self.domains, sources=(domain,))
+        return self.inputs.sources[0]
 
     @property
     def target(self) -> Domain | None:
         """The target, or None; the first of several."""
-        return next(iter(self.domains.targets), None)
-
-    @target.setter
-    def target(self, domain: Domain) -> None:
-        self.domains = replace(self.domains, targets=(domain,))
+        return next(iter(self.inputs.targets), None)
 
     @property
-    def data(self) -> RunData:
-        """The run's tokenised data, made on first use."""
-        if self._data is None:
-            model = self.fresh_model()
-            self._waiting = (model, random_tensors())
-            limit = longest_input(model.config, self.processing_class)
-            self._data = prepare_data(
-                self.args,
-                self.task,
-                self.domains,
-                self.processing_class,
-                min(self.args.max_length, limit),
-                row_augmentation(self, model, self._accelerator),
-            )
-        return self._data
+    def task(self) -> Task:
+        """What the labels mean."""
+        return self.context.task
 
     @property
-    def scorer(self) -> Scorer:
-        """Scores models on the run's labelled rows."""
-        return Scorer(
-            self.task,
-            self.data,
-            pad_id=self.processing_class.pad_token_id or 0,
-            batch_size=self.args.per_device_eval_batch_size,
-            accelerator=self._accelerator,
-        )
+    def processing_class(self) -> Any:
+        """The tokenizer."""
+        return self.context.tokenizer
+
+    @property
+    def model_name(self) -> str:
+        """What the starting model is called."""
+        return self.context.start.name
 
     @property
     def method_name(self) -> str:
         """The method, or `custom` where the recipe spells out its own stages."""
-        return self.args.method if self.args.stages is None else "custom"
+        return self.context.method
+
+    @property
+    def folder(self) -> RunFolder:
+        """The run's folder."""
+        return self.context.folder
+
+    @property
+    def data(self) -> RunData:
+        """The run's tokenised rows, made on first use."""
+        return self.context.data
+
+    @property
+    def scorer(self) -> Scorer:
+        """Scores models on the run's labelled rows."""
+        return self.context.scorer
 
     def evaluate(self) -> dict[str, Any]:
         """Score the current model on the labelled test rows of both domains, in float32."""
@@ -274,18 +237,14 @@ class AdaptationTrainer:
     def save_model(self, output_dir: str | Path | None = None) -> None:
         """Save the task model and tokenizer as a plain Hugging Face folder."""
         path = self.folder.model if output_dir is None else Path(output_dir)
-        self._save_plain(self._require_model(), path)
+        save_plain(self.context, self._require_model(), path)
 
     def create_model_card(self) -> None:
         """Write the model card beside the model, from the run's saved files."""
-        from nlp_adapt.reporting.card import write_card
-
         write_card(self.folder.path)
 
     def push_to_hub(self, repo_id: str | None = None, **options: Any) -> str:
         """Push the saved run's model, discriminators, results and card; returns the URL."""
-        from nlp_adapt.hub.push import push_run
-
         return push_run(
             self.folder.path,
             repo_id or self.args.hub_model_id or self.folder.path.resolve().name,
@@ -295,45 +254,9 @@ class AdaptationTrainer:
 
     def fresh_model(self) -> Any:
         """A task model as pretrained, its new head drawn from the seed."""
-        from transformers import set_seed
-
-        set_seed(self.args.seed)
-        if self._waiting is not None:
-            (model, random), self._waiting = self._waiting, None
-            load_random(random)  # what is drawn next is the same as if it had been loaded now
-            return model
-        if self._given_model is not None:
-            model = copy.deepcopy(self._given_model)
-        else:
-            model = load_task_model(
-                self.model_name,
-                self.task.auto_class,
-                list(self.task.label_names),
-                self.args.attn_implementation,
-            )
-        if not self.args.lora or has_adapters(model):
-            return model
-        return add_adapters(
-            model,
-            self.args.lora_type,
-            r=self.args.lora_r,
-            alpha=self.args.lora_alpha,
-            dropout=self.args.lora_dropout,
-            targets=self.args.lora_targets,
-        )
-
-    def _save_plain(self, model: Any, path: Path) -> None:
-        def write(folder: Path) -> None:
-            save_task_model(model, folder, merge=self.args.merge_lora)
-            self.processing_class.save_pretrained(folder)
-
-        write_folder(path, write)
+        return self.context.fresh_model()
 
     def _require_model(self) -> Any:
         if self.model is None:
             raise RunError("there is no trained model yet: call train() first.")
         return self.model
-
-
-def _name_of(model: Any) -> str:
-    return str(getattr(model.config, "_name_or_path", "") or type(model).__name__)

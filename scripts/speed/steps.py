@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,12 @@ import torch.nn.functional as F
 from nlp_adapt import AdaptationTrainer
 from nlp_adapt.data.batches.encoded import collate
 from nlp_adapt.data.batches.pairing import PairedBatches
-from nlp_adapt.methods import stages_for
 from nlp_adapt.modeling.architectures import encoder_of
 from nlp_adapt.modeling.discriminator import DomainDiscriminator, reverse_gradient
 from nlp_adapt.training.encoder_modes import prepare_encoder
-from nlp_adapt.training.inputs.stream import training_stream
 from nlp_adapt.training.log import RunLog
 from nlp_adapt.training.loop import StageLoop
+from nlp_adapt.training.schedule import Schedule
 from nlp_adapt.training.stages import StagedTraining
 from speed.bench import MANY_STEPS, Bench
 
@@ -49,13 +49,11 @@ class Stepper:
         self, trainer: AdaptationTrainer, accelerator: Any, both_sides: bool = False
     ) -> None:
         self.meter, device = Meter(accelerator), accelerator.device
-        training = StagedTraining(
-            name="adapted", title="", accelerator=accelerator, config=trainer.args,
-            task_model=trainer.fresh_model().to(device),
-            tokenizer=trainer.processing_class, rows=trainer.data.train, outside=None,
-            log=self.meter, checkpoints=None, stream=training_stream(trainer),
-        )  # fmt: skip
-        stage = stages_for(trainer.args)[0]
+        context = dataclasses.replace(trainer.context, accelerator=accelerator)
+        rows = len(context.data.with_copies["source"])
+        schedule = Schedule(trainer.args, context.stages, rows, context.global_batch)
+        training = StagedTraining(context, schedule, "adapted", self.meter)
+        stage = context.stages[0]
         model = training.build_stage(stage)
         prepare_encoder(model.task_model, trainer.args, stage.objectives, device)
         batches = training.inputs.paired_batches(model, MANY_STEPS, 1)

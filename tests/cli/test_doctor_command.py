@@ -10,7 +10,7 @@ from nlp_adapt.errors import DataError
 from nlp_adapt.training.inputs.data_check import check_domains
 from tests.helpers.tiny_encoders import tiny_tokenizer
 from tests.helpers.toy_texts import SOURCE_WORDS, TARGET_WORDS, toy_rows
-from tests.helpers.trainers import toy_domain, trainer_for
+from tests.helpers.trainers import toy_domain, trainer_for, with_domains
 
 
 def write_rows(path, rows):
@@ -99,15 +99,15 @@ def test_a_run_logs_and_keeps_what_the_doctor_finds(tmp_path, caplog):
 
 def test_serious_findings_refuse_a_run_before_it_writes_anything(tmp_path):
     trainer = trainer_for(tmp_path, compare_source_only=False)
-    trainer.source = toy_domain("reviews", 30, rows=60)
-    trainer.target = toy_domain("tweets", 30, rows=60)
+    reviews, tweets = (toy_domain(name, 30, rows=60) for name in ("reviews", "tweets"))
+    with_domains(trainer, sources=reviews, targets=tweets)
     object.__setattr__(trainer.target, "test", trainer.target.train)
     with pytest.raises(DataError, match="memory"):
         trainer.train()
     assert not trainer.folder.holds_run()
     for mode, number in (("report", 1), ("off", 0)):
         trainer.args.data_doctor = mode
-        found = check_domains(trainer.args, trainer.source, trainer.target, tiny_tokenizer())
+        found = check_domains(trainer.args, trainer.inputs, tiny_tokenizer())
         assert sum(finding["severity"] == "serious" for finding in found) == number
 
 

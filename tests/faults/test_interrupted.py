@@ -17,7 +17,7 @@ from nlp_adapt.training.saving.checkpoint import CheckpointFolder, verify
 from nlp_adapt.training.saving.random_state import load_random, random_tensors
 from nlp_adapt.training.saving.run_folder import RunFolder
 from tests.helpers.interruptions import signal_at, weights
-from tests.helpers.trainers import toy_domain, trainer_for
+from tests.helpers.trainers import toy_domain, trainer_for, with_domains
 
 OPTIONS = {
     "compare_source_only": False,
@@ -120,7 +120,7 @@ def test_a_changed_recipe_is_refused_with_a_readable_difference(stopped_run, cha
 
 def test_changed_rows_are_refused(stopped_run):
     trainer = trainer_for(stopped_run, **OPTIONS, resume=True)
-    trainer.target = toy_domain("tweets", 51)
+    with_domains(trainer, targets=toy_domain("tweets", 51))
     with pytest.raises(RunError, match=r"data of the target: was [0-9a-f]{12}, is [0-9a-f]{12}"):
         trainer.train()
 
@@ -130,14 +130,15 @@ def test_a_changed_label_is_refused(stopped_run):
     rows = trainer.source.train.map(
         lambda row, index: {"label": (row["label"] + (index == 3)) % 2}, with_indices=True
     )
-    trainer.source = replace(trainer.source, train=rows)
+    with_domains(trainer, sources=replace(trainer.source, train=rows))
     with pytest.raises(RunError, match="data of the source: was"):
         trainer.train()
 
 
 def test_classes_in_another_order_are_refused(stopped_run):
     trainer = trainer_for(stopped_run, **OPTIONS, resume=True)
-    trainer.task = type(trainer.task)(tuple(reversed(trainer.task.label_names)))
+    task = type(trainer.task)(tuple(reversed(trainer.task.label_names)))
+    trainer.context = replace(trainer.context, task=task)
     with pytest.raises(RunError, match="labels: was negative, positive, is positive, negative"):
         trainer.train()
 
@@ -269,16 +270,15 @@ def test_a_signal_in_the_twins_last_evaluation_is_heard(tmp_path, monkeypatch):
     options = {**OPTIONS, "compare_source_only": True, "max_steps": 3}
     from nlp_adapt.training.stages import StagedTraining
 
-    original = StagedTraining._after_step
+    original = StagedTraining._evaluate
 
-    def signalled(self, number, loop):
-        done = original(self, number, loop)
+    def signalled(self, loop):
+        original(self, loop)
         if self.name == "source_only" and loop.step == 3:
             os.kill(os.getpid(), signal.SIGTERM)
-        return done
 
     with monkeypatch.context() as patch:
-        patch.setattr(StagedTraining, "_after_step", signalled)
+        patch.setattr(StagedTraining, "_evaluate", signalled)
         with pytest.raises(RunStopped, match="stopped by SIGTERM after step 3"):
             trainer_for(tmp_path, **options).train()
     results = trainer_for(tmp_path, **options, resume=True).train()

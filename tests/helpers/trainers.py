@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.data.domain import Domain, make_dataset
 from nlp_adapt.training.trainer import AdaptationTrainer
@@ -22,7 +24,7 @@ def toy_domain(name, first_word, rows=24, labelled=True):
     return Domain(name, "sequence-classification", train=dataset, test=dataset.select(range(9)))
 
 
-def trainer_for(tmp_path, architecture="bert", **options):
+def trainer_for(tmp_path, architecture="bert", model=None, **options):
     defaults = {
         "method": "dann",
         "output_dir": str(tmp_path / "run"),
@@ -32,11 +34,18 @@ def trainer_for(tmp_path, architecture="bert", **options):
         "disable_tqdm": True,
         "logging_steps": 1,
     }
-    model = tiny_model(architecture)
     return AdaptationTrainer(
-        model,
+        model or tiny_model(architecture),
         AdaptationConfig(**{**defaults, **options}),
         toy_domain("reviews", 30),
         toy_domain("tweets", 50),
         processing_class=tiny_tokenizer(),
     )
+
+
+def with_domains(trainer, **domains):
+    """The trainer with other `sources` or `targets`, which are not checked against each other."""
+    given = {side: (domain,) for side, domain in domains.items()}
+    inputs = replace(trainer.inputs, **given)
+    trainer.context = replace(trainer.context, inputs=inputs)
+    return trainer

@@ -17,23 +17,24 @@ from nlp_adapt.objectives import AuxiliarySpec, Setup, build_objective
 from nlp_adapt.training.model import AdaptationModel
 from tests.helpers.tiny_batches import make_model, make_rows
 
-STARS = AuxiliarySpec("stars", 5, weight=0.7, column=1)
-TOPIC = AuxiliarySpec("topic", 3, side="auxiliary/topic", weight=0.4, share=0.5)
-TAGS = AuxiliarySpec("tags", 4, side="auxiliary/tags", words=True, share=0.5)
+STARS = AuxiliarySpec("stars", 5, weight=0.7)
+TOPIC = AuxiliarySpec("topic", 3, weight=0.4, share=0.5)
+TAGS = AuxiliarySpec("tags", 4, words=True, share=0.5)
 
 
-def whole(rows, classes, columns=1, seed=5):
-    """Rows with classes as a whole; about a third have none."""
+def whole(rows, classes, seed=5):
+    """Rows with classes as a whole, which their first units carry; about a third have none."""
     generator = np.random.default_rng(seed)
-    labels = generator.integers(0, classes, (len(rows), columns))
-    labels[generator.random(labels.shape) < 0.3] = IGNORED_LABEL
-    labels[0] = 0  # never none at all
-    return replace(rows, row_labels=labels)
+    of_row = generator.integers(0, classes, len(rows))
+    of_row[generator.random(len(rows)) < 0.3] = IGNORED_LABEL
+    labels = np.full(rows.units, IGNORED_LABEL)
+    labels[rows.unit_offsets[:-1]] = of_row
+    return replace(rows, labels=labels)
 
 
 def sides_for(specs, token_level):
     sides = {
-        "source": whole(make_rows(token_level, 6), 5, columns=2),
+        "source": make_rows(token_level, 6),
         "target": make_rows(token_level, 6, domain=1).without_labels(),
     }
     for spec in specs:
@@ -42,15 +43,15 @@ def sides_for(specs, token_level):
             rows = replace(rows, labels=np.random.default_rng(2).integers(0, 4, rows.units))
             rows.labels[3] = IGNORED_LABEL
             sides[spec.side] = rows
-        elif spec.side != "source":
-            sides[spec.side] = whole(make_rows(token_level, 7, domain=2).without_labels(), 3)
+        else:
+            sides[spec.side] = whole(make_rows(token_level, 7, domain=2), spec.num_labels)
     return sides
 
 
 def batches_of(sides, specs, micro_batches=1):
     paired = PairedBatches(
         sides, total_steps=1, batch_size=6 // micro_batches, micro_batches=micro_batches, pad_id=0,
-        seed=3, portions={spec.side: spec.share for spec in specs if spec.side != "source"},
+        seed=3, portions={spec.side: spec.share for spec in specs},
     )  # fmt: skip
     ready = []
     for batch in paired.step(0):
@@ -116,7 +117,7 @@ def rewritten(model, heads, specs, sides, chosen, token_level):
                 labels = rows.labels[words_of(rows, row)]
             else:
                 states = sentence(outputs, rows, row)[None]
-                labels = rows.row_labels[[row], spec.column]
+                labels = rows.labels[rows.unit_offsets[[row]]]
             for state, label in zip(states, labels, strict=True):
                 if label >= 0:
                     logits = heads[spec.name](state)

@@ -43,9 +43,7 @@ def test_recomputed_activations_give_the_same_weights(tmp_path, architecture, mo
 
 
 def trainer_with_dropout(folder, **options):
-    trainer = trainer_for(folder, **OPTIONS, **options)
-    trainer._given_model = tiny_model("bert", dropout=0.2)
-    return trainer
+    return trainer_for(folder, model=tiny_model("bert", dropout=0.2), **OPTIONS, **options)
 
 
 def attention_after(model, device="cpu", **options):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,9 @@ from safetensors.torch import load_file
 
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.prediction.likeness import load_likeness
-from nlp_adapt.training import fall_back as fall_back_module
 from nlp_adapt.training import run as run_module
 from nlp_adapt.validators.guard import Verdict
-from tests.helpers.trainers import toy_domain, trainer_for
+from tests.helpers.trainers import toy_domain, trainer_for, with_domains
 
 OPTIONS = {"data_doctor": "off", "validation_fraction": 0.3}
 
@@ -33,7 +31,7 @@ def same(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> bool:
 def against(monkeypatch: pytest.MonkeyPatch) -> None:
     """A guard that speaks for the twin."""
     verdict = Verdict("source-only", ["It was told to say so."])
-    monkeypatch.setattr(fall_back_module, "guard", lambda results: verdict)
+    monkeypatch.setattr(run_module, "guard", lambda results: verdict)
 
 
 def test_a_run_keeps_evidence_that_no_target_label_changes(tmp_path: Path) -> None:
@@ -42,7 +40,7 @@ def test_a_run_keeps_evidence_that_no_target_label_changes(tmp_path: Path) -> No
         trainer = trainer_for(tmp_path / name, **OPTIONS)
         if name == "unlabelled":
             unlabelled = toy_domain("tweets", 50, labelled=False)
-            trainer.domains = dataclasses.replace(trainer.domains, targets=(unlabelled,))
+            with_domains(trainer, targets=unlabelled)
         results.append(trainer.train())
     saved = json.loads((tmp_path / "labelled" / "run" / "results.json").read_text())
     for one, other in zip(results, (results[1], saved), strict=True):

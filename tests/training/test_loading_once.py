@@ -10,7 +10,7 @@ import transformers
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.modeling.lora import save_task_model
 from nlp_adapt.prediction.opening import load_predictor
-from nlp_adapt.training import trainer as trainer_module
+from nlp_adapt.training import context as context_module
 from nlp_adapt.training.saving.random_state import random_tensors
 from nlp_adapt.training.trainer import AdaptationTrainer
 from tests.helpers.adapters import logits, lora_trainer, saved_base, stirred
@@ -25,13 +25,13 @@ QUICK = {"precision": "fp32", "max_steps": 1, "disable_tqdm": True, "data_doctor
 def loaded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Which models were loaded from the disk."""
     seen: list[str] = []
-    original = trainer_module.load_task_model
+    original = context_module.load_task_model
 
     def load(name, *arguments, **options):
         seen.append(name)
         return original(name, *arguments, **options)
 
-    monkeypatch.setattr(trainer_module, "load_task_model", load)
+    monkeypatch.setattr(context_module, "load_task_model", load)
     return seen
 
 
@@ -47,12 +47,11 @@ def test_a_run_loads_a_model_for_each_that_it_trains(tmp_path, loaded, lora):
     trainer.train()
     assert loaded == [str(base)] * 2
     named(tmp_path, base, lora=lora, resume=True).train()
-    # Both models are finished; one is looked at for its longest input, and let go.
-    assert loaded == [str(base)] * 3
+    assert loaded == [str(base)] * 2  # both are finished, and their own folders are opened
 
 
 @pytest.mark.parametrize("lora", [False, True])
-def test_the_model_that_was_looked_at_is_a_fresh_one(tmp_path, lora):
+def test_each_fresh_model_is_the_same(tmp_path, lora):
     """Also the random numbers drawn after it are those after loading."""
     trainer = named(tmp_path, saved_base(tmp_path), lora=lora)
     assert trainer.data.max_length == 64
@@ -71,11 +70,12 @@ def test_the_model_that_was_looked_at_is_a_fresh_one(tmp_path, lora):
 
 def test_a_given_model_stays_as_it_is(tmp_path):
     trainer = trainer_for(tmp_path, compare_source_only=False, learning_rate=0.1)
-    before = {name: value.clone() for name, value in trainer._given_model.state_dict().items()}
+    before = {
+        name: value.clone() for name, value in trainer.context.start.loaded.state_dict().items()
+    }
     trainer.train()
-    for name, value in trainer._given_model.state_dict().items():
+    for name, value in trainer.context.start.loaded.state_dict().items():
         assert torch.equal(value, before[name]), name
-    assert trainer._waiting is None
 
 
 def saved_adapters(folder: Path, base: Path) -> Path:

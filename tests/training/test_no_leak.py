@@ -10,17 +10,17 @@ from tests.helpers.trainers import trainer_for
 
 def test_steps_leave_no_tensors_behind(tmp_path, monkeypatch):
     counts = []
-    original = StageLoop._run_step
+    original = StageLoop.steps
 
     def counted(self):
-        done = original(self)
-        if self.step in (20, 60):
-            gc.collect()
-            held = sum(issubclass(type(one), torch.Tensor) for one in gc.get_objects())
-            counts.append(held)
-        return done
+        for step in original(self):
+            if step in (20, 60):
+                gc.collect()
+                held = sum(issubclass(type(one), torch.Tensor) for one in gc.get_objects())
+                counts.append(held)
+            yield step
 
-    monkeypatch.setattr(StageLoop, "_run_step", counted)
+    monkeypatch.setattr(StageLoop, "steps", counted)
     trainer_for(
         tmp_path, method="dann", compare_source_only=False, eval_strategy="no", logging_steps=10,
         data_doctor="off", max_steps=60,

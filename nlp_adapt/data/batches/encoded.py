@@ -41,8 +41,6 @@ class EncodedRows:
         states: `[tokens, size]` what the model's upper layers read of each token, where its lower
             layers are frozen: float32, or the bits of bfloat16 as uint16.
         teacher: `[units, classes]` float32 logits of a teacher, where a run distils one.
-        row_labels: `[rows, tasks]` class index of each row as a whole in auxiliary tasks, -100
-            where unknown; None where no such task reads these rows.
         planned_lengths: `[rows]` lengths by which batches are planned, where they are not those of
             what is kept: rows cut to their first token meet the same rows as when whole.
     """
@@ -57,7 +55,6 @@ class EncodedRows:
     total_words: int = 0
     states: np.ndarray | None = None
     teacher: np.ndarray | None = None
-    row_labels: np.ndarray | None = None
     planned_lengths: np.ndarray | None = None
 
     def __len__(self) -> int:
@@ -80,7 +77,7 @@ class EncodedRows:
 
     def without_labels(self) -> EncodedRows:
         """The same rows with every label set to -100."""
-        return replace(self, labels=np.full_like(self.labels, IGNORED_LABEL), row_labels=None)
+        return replace(self, labels=np.full_like(self.labels, IGNORED_LABEL))
 
     def select(self, chosen: np.ndarray) -> EncodedRows:
         """The rows `chosen`, in that order; words are numbered anew."""
@@ -99,7 +96,6 @@ class EncodedRows:
             words=None if self.words is None else np.arange(len(units)),
             domains=None if self.domains is None else self.domains[chosen],
             total_words=0 if self.words is None else len(units),
-            row_labels=None if self.row_labels is None else self.row_labels[chosen],
         )
 
     def in_domain(self, index: int) -> EncodedRows:
@@ -149,7 +145,6 @@ def concatenate(parts: Sequence[EncodedRows]) -> EncodedRows:
         words=np.concatenate(words) if words else None,
         domains=np.concatenate(domains),
         total_words=int(word_starts[-1]),
-        row_labels=_join_row_labels([(part.row_labels, len(part)) for part in parts]),
     )
 
 
@@ -166,8 +161,7 @@ def collate(
     Returns:
         `input_ids` and `attention_mask` `[rows, width]`, and per unit: `labels`, `unit_rows`
         (batch row), `domains` and, in token classification, `unit_positions` (flat index into
-        `rows * width`). Where rows have states, also `trunk_states` `[rows, width, size]`; where
-        some have labels as a whole, `row_labels` `[rows, tasks]`.
+        `rows * width`). Where rows have states, also `trunk_states` `[rows, width, size]`.
     """
     total = sum(len(chosen) for _, chosen in parts)
     input_ids = np.full((total, width), pad_id, dtype=np.int64)
@@ -203,28 +197,7 @@ def collate(
         batch["teacher_logits"] = _join(teacher)
     if any(rows.states is not None for rows, _ in parts):
         batch["trunk_states"] = _collate_states(parts, total, width)
-    whole = _join_row_labels(
-        [
-            (None if rows.row_labels is None else rows.row_labels[chosen], len(chosen))
-            for rows, chosen in parts
-        ]
-    )
-    if whole is not None:
-        batch["row_labels"] = whole
     return batch
-
-
-def _join_row_labels(parts: Sequence[tuple[np.ndarray | None, int]]) -> np.ndarray | None:
-    """Row labels one after the other, -100 for parts (of so many rows) that have none."""
-    tasks = next((labels.shape[1] for labels, _ in parts if labels is not None), None)
-    if tasks is None:
-        return None
-    return np.concatenate(
-        [
-            np.full((rows, tasks), IGNORED_LABEL, dtype=np.int64) if labels is None else labels
-            for labels, rows in parts
-        ]
-    )
 
 
 def _collate_states(

@@ -191,7 +191,7 @@ class PairedBatches:
     def _denominators(self, rows: dict[str, np.ndarray]) -> dict[str, Any]:
         """Mean units and labelled units per micro-batch over the whole step, for each side.
 
-        Where rows have labels as a whole, also how many have one in each task, `[tasks]`. Every process knows the whole plan, so that global denominators need no communication.
+        Every process knows the whole plan, so that global denominators need no communication.
         """
         units, labelled = (defaultdict(int, source=0, target=0) for _ in range(2))
         for name, chosen in rows.items():
@@ -200,11 +200,6 @@ class PairedBatches:
         return {
             **{f"{side}_count": count / self.shares for side, count in units.items()},
             **{f"{side}_labelled": count / self.shares for side, count in labelled.items()},
-            **{
-                f"{name}/row_labelled": (labels[chosen] >= 0).sum(0, dtype=np.float32) / self.shares
-                for name, chosen in rows.items()
-                if (labels := self.sides[name].row_labels) is not None
-            },
         }
 
     def _labelled(self, name: str) -> np.ndarray:

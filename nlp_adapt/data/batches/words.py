@@ -8,12 +8,13 @@ its words belongs to exactly one of them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from nlp_adapt.data.batches.encoded import EncodedRows
+from nlp_adapt.data.reading.conll import split_words
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.names import IGNORED_LABEL
 
@@ -85,6 +86,27 @@ def encode_words(
         words=words,
         total_words=pieces.total_words,
     )
+
+
+def encode_texts(
+    texts: Sequence[str], tokenizer: Any, max_length: int, labels: Sequence[int]
+) -> EncodedRows:
+    """Tokenise plain texts as words; the first word of each row carries the label of its text.
+
+    Labelled units are thus labelled rows: those of a long text are several.
+
+    Args:
+        texts: Plain texts.
+        tokenizer: A fast tokenizer.
+        max_length: Most tokens in a row, specials included.
+        labels: `[texts]` class index of every text.
+    """
+    sentences = [[word for word, _, _ in split_words(text)] for text in texts]
+    of_word = np.repeat(np.asarray(labels, np.int64), [len(words) for words in sentences])
+    rows = encode_words(sentences, tokenizer, max_length, of_word)
+    first = np.zeros(rows.units, dtype=bool)
+    first[rows.unit_offsets[:-1]] = True
+    return replace(rows, labels=np.where(first, rows.labels, IGNORED_LABEL))
 
 
 def special_tokens(tokenizer: Any) -> tuple[list[int], list[int]]:

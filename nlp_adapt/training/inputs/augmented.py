@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -186,20 +186,27 @@ class RowAugmentation:
         return nullcontext() if self.accelerator is None else self.accelerator.main_process_first()
 
 
-def row_augmentation(trainer: Any, model: Any, accelerator: Any = None) -> RowAugmentation | None:
-    """What makes the copies of a trainer's run, or None where it asks for none.
+def row_augmentation(
+    config: AdaptationConfig,
+    model: Callable[[], Any],
+    tokenizer: Any,
+    max_length: int,
+    kept: Path,
+    accelerator: Any = None,
+) -> RowAugmentation | None:
+    """What makes the copies that a run asks for, or None where it asks for none.
 
     Args:
-        trainer: The `AdaptationTrainer`.
-        model: Its task model as pretrained; used up here.
+        config: The run's options.
+        model: Loads its task model as pretrained; called only where copies are made.
+        tokenizer: Its tokenizer.
+        max_length: Longest row in tokens.
+        kept: Where the copies are kept; only a run writes there.
         accelerator: The run's; None outside of a run.
     """
-    config, tokenizer = trainer.args, trainer.processing_class
     if config.augment == "none":
         return None
-    limit = min(config.max_length, longest_input(model.config, tokenizer))
-    kept = trainer.folder.augmented
-    return RowAugmentation(config, model, tokenizer, limit, kept, accelerator)
+    return RowAugmentation(config, model(), tokenizer, max_length, kept, accelerator)
 
 
 def check_augmentation(config: AdaptationConfig, has_target: bool) -> None:

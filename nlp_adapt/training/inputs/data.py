@@ -12,19 +12,15 @@ import numpy as np
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.data.batches.encoded import EncodedRows, concatenate
 from nlp_adapt.data.batches.mixing import is_apart
+from nlp_adapt.data.batches.words import encode_texts
 from nlp_adapt.data.domain import Domain
 from nlp_adapt.data.label_spaces import label_space
-from nlp_adapt.data.splits import split_by_hash
+from nlp_adapt.data.splits import hold_out_validation, shuffled_head
+from nlp_adapt.modeling.backbone import load_tokenizer
 from nlp_adapt.tasks import TASKS, Task
 from nlp_adapt.training.inputs.augmented import RowAugmentation
-from nlp_adapt.training.inputs.auxiliary_rows import (
-    encode_own,
-    held_out_split,
-    on_source,
-    with_source_labels,
-)
-from nlp_adapt.training.inputs.auxiliary_tasks import AuxiliaryTask
-from nlp_adapt.training.inputs.domains import RunDomains
+from nlp_adapt.training.inputs.auxiliary import AuxiliaryTask
+from nlp_adapt.training.inputs.domains import Inputs
 from nlp_adapt.training.inputs.few_shot import without_rows_of
 from nlp_adapt.training.inputs.teacher import load_teacher, with_teacher
 
@@ -48,7 +44,7 @@ class RunData:
         task: The task, with the label names of the run.
         train: Rows to train on by side: `source` with labels, `target` without, if there is one,
             `few_shot`, labelled target rows that the user has released, if there are some, and
-            `auxiliary/NAME`, what an auxiliary task reads beside the source's rows.
+            `auxiliary/NAME`, the labelled rows of an auxiliary task.
             Where a side holds several domains, `EncodedRows.domains` tells them apart.
         evaluation: Labelled rows of each domain, by its name, of each part: `source_validation`,
             `source_test` and `target_test`.
@@ -97,7 +93,7 @@ class RunData:
         return {**self.train, "source": joined_rows([self.train["source"], self.copies])}
 
 
-def make_task(config: AdaptationConfig, domains: RunDomains) -> Task:
+def make_task(config: AdaptationConfig, domains: Inputs) -> Task:
     """The task of a run with its label names, matched between all domains by name."""
     return TASKS[config.task](label_space(domains.sources, domains.targets))
 
@@ -105,7 +101,7 @@ def make_task(config: AdaptationConfig, domains: RunDomains) -> Task:
 def prepare_data(
     config: AdaptationConfig,
     task: Task,
-    domains: RunDomains,
+    domains: Inputs,
     tokenizer: Any,
     max_length: int,
     augmentation: RowAugmentation | None = None,
@@ -118,8 +114,7 @@ def prepare_data(
     """
     encoder = _Encoder(config, task, tokenizer, max_length)
     sources = [
-        hold_out_validation(source.with_labels(task.label_names), config)
-        for source in domains.sources
+        encoder.with_validation(source.with_labels(task.label_names)) for source in domains.sources
     ]
     targets = [
         without_rows_of(target, domains.few_shot.get(target.name)).with_labels(task.label_names)
@@ -129,10 +124,7 @@ def prepare_data(
     texts: dict[str, dict[str, int]] = {}
     kept = [shuffled_head(one.train, config.max_source_rows, config.seed) for one in sources]
     texts["source"] = _counts(sources, kept)
-    labelled = on_source(domains.auxiliary)
-    train["source"] = with_source_labels(
-        encoder.join(kept, range(len(kept))), dict(enumerate(kept)), labelled
-    )
+    train["source"] = encoder.join(kept, range(len(kept)))
     indices = {one.name: len(sources) + place for place, one in enumerate(targets)}
     unlabelled: list[Any] = []
     if targets:
@@ -151,14 +143,12 @@ def prepare_data(
         train[FEW_SHOT] = encoder.join([*released.values()], [indices[name] for name in released])
     copies = None if augmentation is None else augmentation.copies(kept, unlabelled, train)
     task.remember(_all_rows([*kept, *released.values()]))
-    validation = encoder.evaluation(sources, "validation")
-    own, held_out = encoder.auxiliary(domains.auxiliary)
-    held_out.update(_held_out_of_source(sources, validation, labelled))
+    auxiliary, held_out = encoder.auxiliary(domains.auxiliary)
     return RunData(
         task=task,
-        train={**train, **own},
+        train={**train, **auxiliary},
         evaluation={
-            "source_validation": validation,
+            "source_validation": encoder.evaluation(sources, "validation"),
             "source_test": encoder.evaluation(sources, "test"),
             "target_test": encoder.evaluation(targets, "test"),
         },
@@ -169,26 +159,6 @@ def prepare_data(
         augmentation=copies.report if copies else None,
         auxiliary_validation=held_out,
     )
-
-
-def _held_out_of_source(
-    sources: Sequence[Domain],
-    validation: Mapping[str, EvaluationSet],
-    tasks: Sequence[AuxiliaryTask],
-) -> dict[str, EncodedRows]:
-    """The sources' validation rows for each task that labels some of them."""
-    parts = [
-        with_source_labels(
-            validation[source.name].encoded, {index: validation[source.name].dataset}, tasks
-        )
-        for index, source in enumerate(sources)
-        if source.name in validation
-    ]
-    if not parts or not tasks:
-        return {}
-    rows = concatenate(parts)
-    assert rows.row_labels is not None
-    return {task.name: rows for task in tasks if (rows.row_labels[:, task.column] >= 0).any()}
 
 
 @dataclass
@@ -221,17 +191,31 @@ class _Encoder:
     def auxiliary(
         self, tasks: Mapping[str, AuxiliaryTask]
     ) -> tuple[dict[str, EncodedRows], dict[str, EncodedRows]]:
-        """Training rows by side, and held-out ones by task, of tasks that have rows of their own."""
+        """Training rows by side, and held-out rows by task, where a task has any."""
         train, held_out = {}, {}
         for name, task in tasks.items():
-            if task.rows is None:
-                continue
-            rows = hold_out_validation(held_out_split(task.rows), self.config)
-            arguments = (self.task, self.tokenizer, self.max_length)
-            train[task.spec.side] = encode_own(task, rows.train, *arguments)
+            rows = task.rows
+            rows = replace(rows, validation=rows.validation or rows.test, test=None)
+            rows = self.with_validation(rows)
+            train[task.spec.side] = self._auxiliary_rows(rows, rows.train)
             if rows.validation is not None:
-                held_out[name] = encode_own(task, rows.validation, *arguments)
+                held_out[name] = self._auxiliary_rows(rows, rows.validation)
         return train, held_out
+
+    def _auxiliary_rows(self, rows: Domain, dataset: Any) -> EncodedRows:
+        """As words where these carry the labels, or the run is about words."""
+        own = TASKS[rows.task](rows.label_names or ())
+        tokenizer, words = self.tokenizer, self.task.units_are_words
+        if words and not own.units_are_words:
+            return encode_texts(dataset["text"][:], tokenizer, self.max_length, dataset["label"][:])
+        if own.units_are_words and not words and tokenizer.name_or_path:
+            # As it is loaded for words: byte-level tokenizers put a space before each.
+            tokenizer = load_tokenizer(tokenizer.name_or_path, words=True)
+        return own.encode(dataset, tokenizer, self.max_length)
+
+    def with_validation(self, domain: Domain) -> Domain:
+        """The domain with validation rows, as the run holds them out."""
+        return hold_out_validation(domain, self.config.validation_fraction, self.config.seed)
 
     def evaluation(self, domains: Sequence[Domain], split: str) -> dict[str, EvaluationSet]:
         """The rows of a split of each domain that has any."""
@@ -269,29 +253,3 @@ def _sample(rows: EncodedRows, seed: int) -> EncodedRows:
     found = np.unique(rows.domains)
     chosen = [order[rows.domains[order] == domain][: SAMPLE_ROWS // len(found)] for domain in found]
     return rows.select(np.sort(np.concatenate(chosen)))
-
-
-def hold_out_validation(source: Domain, config: AdaptationConfig) -> Domain:
-    """The source with validation rows: its own, or a share of its training rows by text."""
-    if source.validation is not None or source.train is None or not config.validation_fraction:
-        return source
-    texts = [
-        " ".join(text) if isinstance(text, list) else text
-        for text in source.train[source.text_column][:]
-    ]
-    held = np.array(split_by_hash(texts, config.validation_fraction, config.seed))
-    if held.all() or not held.any():
-        return source
-    return replace(
-        source,
-        train=source.train.select(np.flatnonzero(~held)),
-        validation=source.train.select(np.flatnonzero(held)),
-    )
-
-
-def shuffled_head(dataset: Any, most: int | None, seed: int) -> Any:
-    """At most `most` rows, chosen at random but the same for the same seed."""
-    if most is None or len(dataset) <= most:
-        return dataset
-    order = np.random.default_rng([seed, 7]).permutation(len(dataset))[:most]
-    return dataset.select(np.sort(order))

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.data.doctor import NOTE, examine, refuse_serious
-from nlp_adapt.data.domain import Domain
+from nlp_adapt.training.inputs.domains import Inputs
 
 logger = logging.getLogger(__name__)
 
 
 def check_domains(
-    config: AdaptationConfig,
-    source: Domain | Sequence[Domain],
-    target: Domain | Sequence[Domain] | None,
-    tokenizer: Any,
-    *,
-    few_shot: Mapping[str, Domain] | None = None,
-    say: bool = True,
+    config: AdaptationConfig, inputs: Inputs, tokenizer: Any, say: bool = True
 ) -> list[dict[str, Any]]:
     """Examine a run's domains; log what is found, where `say` is set.
 
@@ -34,7 +27,11 @@ def check_domains(
         return []
     limit = min(config.max_length, tokenizer.model_max_length)
     findings = examine(
-        source, target, few_shot=few_shot or {}, tokenizer=tokenizer, max_length=limit
+        inputs.sources,
+        inputs.targets,
+        few_shot=inputs.few_shot,
+        tokenizer=tokenizer,
+        max_length=limit,
     )
     if config.data_doctor == "refuse":
         refuse_serious(findings)

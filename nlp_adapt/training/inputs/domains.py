@@ -6,18 +6,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from nlp_adapt.config import AdaptationConfig
+from nlp_adapt.config import AdaptationConfig, Recipe
 from nlp_adapt.data.domain import Domain
 from nlp_adapt.data.label_spaces import label_space
 from nlp_adapt.data.loading import load_domain
+from nlp_adapt.data.streaming import TextStream
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.methods import Stage
-from nlp_adapt.training.inputs.auxiliary_tasks import AuxiliaryTask
+from nlp_adapt.objectives import AuxiliarySpec
+from nlp_adapt.training.inputs.auxiliary import AuxiliaryTask, gather_auxiliary
 from nlp_adapt.training.inputs.few_shot import few_shot_domains
+from nlp_adapt.training.inputs.stream import open_stream, sample_domain
 
 
 @dataclass(frozen=True)
-class RunDomains:
+class Inputs:
     """What a run trains and evaluates on.
 
     Attributes:
@@ -25,12 +28,21 @@ class RunDomains:
         targets: The domains to adapt to; their indices follow those of the sources.
         few_shot: Labelled rows released for training, by the name of their target.
         auxiliary: Auxiliary tasks by name.
+        stream: The target's texts one by one, if it is streamed; `targets` then hold a sample.
+        recipe: The recipe that names them, if one does.
     """
 
     sources: tuple[Domain, ...]
     targets: tuple[Domain, ...] = ()
     few_shot: Mapping[str, Domain] = field(default_factory=dict)
     auxiliary: Mapping[str, AuxiliaryTask] = field(default_factory=dict)
+    stream: TextStream | None = None
+    recipe: Recipe | None = None
+
+    @property
+    def auxiliary_specs(self) -> list[AuxiliarySpec]:
+        """What the objective may know of each auxiliary task."""
+        return [task.spec for task in self.auxiliary.values()]
 
     @property
     def sides(self) -> dict[str, tuple[Domain, ...]]:
@@ -48,13 +60,21 @@ class RunDomains:
         for name, domain in self.few_shot.items():
             hashes[f"labelled rows of {name}"] = domain.fingerprint()
         for name, task in self.auxiliary.items():
-            hashes[f"auxiliary task {name}"] = task.fingerprint()
+            hashes[f"auxiliary task {name}"] = task.fingerprint
+        if self.stream is not None:
+            hashes["target_stream"] = self.stream.fingerprint()
         return hashes
 
 
-def gather_domains(
-    config: AdaptationConfig, source: Any, target: Any = None, few_shot: Any = None
-) -> RunDomains:
+def gather_inputs(
+    config: AdaptationConfig,
+    source: Any,
+    target: Any = None,
+    few_shot: Any = None,
+    auxiliary: Mapping[str, Any] | None = None,
+    stream: TextStream | None = None,
+    **reading: Any,
+) -> Inputs:
     """The domains that a user has given in one form or another, checked against each other.
 
     Args:
@@ -63,29 +83,35 @@ def gather_domains(
             domains or references. A list of references is one domain of several files.
         target: Likewise; None or empty for none.
         few_shot: See `few_shot_domains`.
+        auxiliary: See `gather_auxiliary`.
+        stream: The target as a stream, where `target` is a sample of it.
+        reading: How `gather_auxiliary` reads what is not given.
 
     Raises:
         AdaptationError: If a domain cannot be read, two of a side have the same name, or labels do
             not match.
     """
+    if stream is None and config.streaming and is_reference(target):
+        stream = open_stream(target, config)
+        target = sample_domain(stream, config.task, str(target))
     sources = _side(source, "source", config.task)
     none = target is None or _is_empty(target)
     targets = () if none else _side(target, "target", config.task)
-    domains = RunDomains(sources, targets)
     names = label_space(sources, targets)
-    if few_shot is None:
-        return domains
-    chosen = few_shot_domains(
-        few_shot,
-        targets,
-        names,
-        config.seed,
-        load=lambda one: load_domain(one, task=config.task, test_fraction=0.0),
-    )
-    return replace(domains, few_shot=chosen)
+    released: Mapping[str, Domain] = {}
+    if few_shot is not None:
+        released = few_shot_domains(
+            few_shot,
+            targets,
+            names,
+            config.seed,
+            load=lambda one: load_domain(one, task=config.task, test_fraction=0.0),
+        )
+    tasks = gather_auxiliary(config, sources, targets, auxiliary, **reading)
+    return Inputs(sources, targets, released, tasks, stream)
 
 
-def check_options(domains: RunDomains, config: AdaptationConfig, stages: Sequence[Stage]) -> None:
+def check_options(domains: Inputs, config: AdaptationConfig, stages: Sequence[Stage]) -> None:
     """Refuse options that would do nothing with these domains and stages.
 
     Raises:

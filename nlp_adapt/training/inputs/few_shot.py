@@ -1,12 +1,13 @@
 """Labelled rows of a target that the user releases for training, such as eight of each class.
 
-They are the one way in which labels of a target reach training; validators and model selection
-still see none. Their texts are taken out of the target's test rows.
+They are the one way in which labels of a target reach training, so that others which give them away
+are refused; validators and model selection still see none. Their texts are taken out of the target's
+test rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,8 +15,10 @@ import numpy as np
 
 from nlp_adapt.data.domain import Domain
 from nlp_adapt.errors import ConfigError, DataError
+from nlp_adapt.names import label_key
 
 SALT = 9  # part of the seed of the draw
+FEWEST_TO_TELL = 10
 
 
 def few_shot_domains(
@@ -120,6 +123,59 @@ def without_rows_of(target: Domain, few_shot: Domain | None) -> Domain:
 def text_key(text: str | Sequence[str]) -> str:
     """What makes two texts the same: their words, and their case in tagged ones."""
     return " ".join(text.casefold().split() if isinstance(text, str) else text)
+
+
+def gives_away(rows: Domain, target: Domain, names: Sequence[str]) -> bool:
+    """Whether rows of another task bring in a target's own labels, by whatever name.
+
+    Labels of another kind on the target's text do not.
+
+    Args:
+        rows: The labelled rows.
+        target: The target; it may have been read without its labels.
+        names: The run's label names.
+    """
+    if rows.task != target.task:
+        return False
+    known = {label_key(name) for name in names}
+    alike = {label_key(name) for name in rows.label_names or ()} <= known
+    if alike and rows.reference == target.reference != "":
+        return True
+    own = dict(_labels_by_text(target))
+    pairs = [
+        pair
+        for text, labels in _labels_by_text(rows)
+        if len(own.get(text, ())) == len(labels)
+        for pair in zip(labels, own[text], strict=True)
+    ]
+    if len({label for _, label in pairs}) < 2:
+        return False
+    # Of n rows in k classes, n - k could have differed; where these are few it may be chance.
+    could_differ = len(pairs) - len({label for label, _ in pairs})
+    same = all(ours == theirs for ours, theirs in pairs)
+    return same or (could_differ >= FEWEST_TO_TELL and _determines(pairs))
+
+
+def is_renaming(pairs: Sequence[tuple[str, str]]) -> bool:
+    """Whether the first labels of these pairs are the second under other names."""
+    return _determines(pairs) and _determines([(theirs, ours) for ours, theirs in pairs])
+
+
+def _determines(pairs: Sequence[tuple[str, str]]) -> bool:
+    """Whether the first label of a pair leaves no choice for the second."""
+    meant: dict[str, str] = {}
+    return all(meant.setdefault(ours, theirs) == theirs for ours, theirs in pairs)
+
+
+def _labels_by_text(domain: Domain) -> Iterator[tuple[str, list[str]]]:
+    """Keys of each text and of its labels, of which tagged ones have one a word."""
+    keys = [label_key(name) for name in domain.label_names or ()]
+    for split in (domain.train, domain.validation, domain.test):
+        if split is not None:
+            texts, labels = split[domain.text_column][:], split[domain.label_column][:]
+            for text, label in zip(texts, labels, strict=True):
+                indices = label if isinstance(label, list) else [label]
+                yield text_key(text), [keys[index] for index in indices]
 
 
 def _labelled(domain: Domain) -> Domain:

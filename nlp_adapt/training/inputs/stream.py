@@ -62,16 +62,6 @@ def sample_domain(stream: TextStream, task: str, name: str) -> Domain:
     return Domain(name, task, unlabelled=make_dataset(task, texts, rows), reference=name)
 
 
-def training_stream(trainer: Any) -> TargetStream | None:
-    """The target of an `AdaptationTrainer` as its training reads it, if it is streamed."""
-    if trainer.target_stream is None:
-        return None
-    limit = trainer.data.max_length
-    domain = len(trainer.domains.sources)
-    encode = encode_with(trainer.task, trainer.processing_class, limit, domain)
-    return TargetStream(trainer.target_stream, encode, limit)
-
-
 def encode_with(
     task: Any, tokenizer: Any, max_length: int, domain: int = 1
 ) -> Callable[[list[Any]], EncodedRows]:

@@ -33,20 +33,20 @@ FREE_OPTIONS = frozenset(
 SOFT = ("machine.", "versions.")
 
 
-def fingerprint(trainer: Any, accelerator: Any, data_hashes: dict[str, str]) -> dict[str, str]:
+def fingerprint(context: Any, data_hashes: dict[str, str]) -> dict[str, str]:
     """Names and values of everything that decides the weights a run ends with.
 
     Args:
-        trainer: The `AdaptationTrainer`.
-        accelerator: The `accelerate.Accelerator` of the run.
+        context: The `RunContext`.
         data_hashes: `Domain.fingerprint` of each side.
     """
-    config: AdaptationConfig = trainer.args
+    config: AdaptationConfig = context.config
+    accelerator = context.accelerator
     rows = config.per_device_train_batch_size * config.gradient_accumulation_steps
     parts = {
-        "model": trainer.model_name,
-        "labels": ", ".join(trainer.task.label_names),
-        "tokenizer": tokenizer_hash(trainer.processing_class),
+        "model": context.start.name,
+        "labels": ", ".join(context.task.label_names),
+        "tokenizer": tokenizer_hash(context.tokenizer),
         "rows per step and domain": str(rows * accelerator.num_processes),
         "precision": precision_of(accelerator),
         "machine.processes": str(accelerator.num_processes),
@@ -57,8 +57,8 @@ def fingerprint(trainer: Any, accelerator: Any, data_hashes: dict[str, str]) -> 
     }
     if requested_sharding(config) is not None:
         parts["machine.sharding"] = "FSDP2"
-    if trainer.saved_objectives:
-        parts["objectives continued from"] = objectives_hash(trainer.saved_objectives)
+    if context.start.objectives:
+        parts["objectives continued from"] = objectives_hash(context.start.objectives)
     for side, value in data_hashes.items():
         parts[f"data of the {side}"] = value
     for field in dataclasses.fields(AdaptationConfig):

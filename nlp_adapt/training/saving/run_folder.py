@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from nlp_adapt.errors import RunError
-from nlp_adapt.files import sole_writer
+from nlp_adapt.files import sole_writer, write_folder
 
 LOCK_FILE = ".lock"
 
@@ -67,6 +68,15 @@ class RunFolder:
         """
         name = f"output_dir {self.path}"
         return sole_writer(self.path / LOCK_FILE, name=name, writer="run", place="folder")
+
+    def export_twin(self) -> None:
+        """Put a copy of the source-only twin into `model/`; the adapted model is kept in `adapted/`.
+
+        Interrupted anywhere, it ends the same when it is done again.
+        """
+        for path, source in ((self.adapted, self.model), (self.model, self.source_only)):
+            if path == self.model or not path.exists():
+                write_folder(path, partial(shutil.copytree, source, dirs_exist_ok=True))
 
     def claim(self, *, overwrite: bool, resume: bool) -> None:
         """Make the folder ready for a run.

@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerFast
 
 from nlp_adapt.data.batches.encoded import budget_batches, collate
 from nlp_adapt.data.batches.words import (
+    encode_texts,
     encode_words,
     plan_windows,
     scatter_to_words,
@@ -217,6 +218,15 @@ def test_a_word_longer_than_a_window_is_read_at_its_first_piece() -> None:
 def test_windows_without_a_word_to_read_are_dropped() -> None:
     rows = encode_words([["b" * 500]], tokenizer_of("byte-level"), 10)
     assert len(rows) == 1
+
+
+def test_the_first_word_of_each_row_carries_the_label_of_its_text() -> None:
+    rows = encode_texts(
+        ["a b.", "a " * 16, "\u200b", "c"], tokenizer_of("wordpiece"), 10, [5, 6, 7, 8]
+    )
+    labels = np.split(rows.labels, rows.unit_offsets[1:-1])
+    assert [own[0] for own in labels] == [5, 6, 6, 6, 8]
+    assert all((own[1:] == IGNORED_LABEL).all() for own in labels)
 
 
 def test_collated_positions_point_at_first_pieces() -> None:

@@ -46,11 +46,11 @@ DRAWING = ("teacher", "refined_critic")
 
 def shares(folder):
     """What this process holds of two stages: of one that passes once, and of one that does not."""
-    original = loop_module.StageLoop.run
+    original = loop_module.StageLoop.steps
     found = {}
 
     def looked_at(self):
-        original(self)
+        yield from original(self)
         moments = [state["exp_avg"] for state in self.plain_optimizer.state.values()]
         found[",".join(self.trained.objectives)] = {
             "weights": sum(one.to_local().numel() for one in self.trained.parameters()),
@@ -61,12 +61,12 @@ def shares(folder):
             ],
         }
 
-    loop_module.StageLoop.run = looked_at
+    loop_module.StageLoop.steps = looked_at
     try:
         for name in ("dann", "backward_in_forward"):
             run(folder / "shares", name, 2, RUNS, fsdp=True, compare_source_only=False)
     finally:
-        loop_module.StageLoop.run = original
+        loop_module.StageLoop.steps = original
     return found
 
 

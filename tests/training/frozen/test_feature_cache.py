@@ -169,7 +169,7 @@ def test_scores_from_known_states_equal_those_of_the_whole_model(
         )  # fmt: skip
         if name == "again":  # every row that is scored is known: the layers are not run for them
             passed = []
-            for layer in encoder_layers(trainer._given_model):
+            for layer in encoder_layers(trainer.context.start.loaded):
                 monkeypatch.setattr(type(layer), "forward", _counted(type(layer).forward, passed))
         results[name] = trainer.train()["adapted"]
     widest = max(len(rows) for rows in trainer.data.scored_rows)

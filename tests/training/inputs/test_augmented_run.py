@@ -23,6 +23,7 @@ from nlp_adapt.training import loop as loop_module
 from nlp_adapt.training.inputs.augmented import RowAugmentation
 from nlp_adapt.training.trainer import AdaptationTrainer
 from tests.helpers.toy_texts import FILLER, SOURCE_WORDS, TARGET_WORDS, toy_rows
+from tests.helpers.trainers import with_domains
 
 LABELS = ["negative", "positive"]
 ROWS = 200
@@ -197,7 +198,7 @@ def test_domain_terms_bring_the_targets_words_without_its_labels(trainer_for: An
     texts = " ".join(texts_of(trainer, trainer.data.copies)).split()
     assert set(texts) & set(TARGET_WORDS)
     blind = trainer_for("blind", augment="domain_terms", augment_rate=1.0)
-    blind.target = reviews("tweets", TARGET_WORDS, labelled=False)
+    with_domains(blind, targets=reviews("tweets", TARGET_WORDS, labelled=False))
     assert texts_of(blind, blind.data.copies) == texts_of(trainer, trainer.data.copies)
 
 
@@ -205,7 +206,7 @@ def test_terms_that_are_not_there_leave_a_warning_and_no_copies(
     trainer_for: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     trainer = trainer_for(augment="domain_terms")
-    trainer.target = replace(trainer.source, name="same")
+    with_domains(trainer, targets=replace(trainer.source, name="same"))
     with caplog.at_level(logging.WARNING):
         results = trainer.train()
     assert "domain_terms changed no row" in caplog.text

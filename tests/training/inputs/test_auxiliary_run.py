@@ -2,15 +2,17 @@
 
 import json
 import random
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
+from nlp_adapt.data.classes import classes_by_row
 from safetensors.torch import load_file
 
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.data.domain import Domain, make_dataset
-from nlp_adapt.data.row_labels import read_row_labels
+from nlp_adapt.data.loading import load_domain
 from nlp_adapt.errors import ConfigError, DataError, RunError
 from nlp_adapt.reporting.comparison import conclusions
 from nlp_adapt.reporting.results import is_source_only, method_title
@@ -47,9 +49,21 @@ def topics(rows=30, names=("sport", "trade", "arts"), first=60):
     )
 
 
-def stars_of(source, classes=3):
-    """A class for each row of the source that has nothing to do with its label."""
-    return {row: str(1 + number // 2 % classes) for number, row in enumerate(source.train["row"])}
+def starred(folder, task=TEXTS, classes=3):
+    """A source of 40 rows from a file, whose column `stars` has nothing to do with its labels."""
+    rows = tag_domain("news", 30, rows=40) if task == TAGS else toy_domain("reviews", 30, rows=40)
+    names = np.array(rows.label_names)
+    records = [
+        {
+            rows.text_column: row[rows.text_column],
+            "label": names[row[rows.label_column]].tolist(),
+            "stars": 1 + number // 2 % classes,
+        }
+        for number, row in enumerate(rows.train)
+    ]
+    path = folder / "source.jsonl"
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return load_domain(path, task=task, label_column="label", test_fraction=0.1)
 
 
 def trainer_with(folder, auxiliary, given=None, task=TEXTS, source=None, target=None, **options):
@@ -76,9 +90,9 @@ BOTH = {"stars": {"label_column": "stars", "weight": 0.5}, "topic": {"share": 0.
 
 
 def with_both(folder, task=TEXTS, **options):
-    source = tag_domain("news", 30, rows=40) if task == TAGS else toy_domain("reviews", 30, rows=40)
-    given = {"stars": [stars_of(source)], "topic": topics()}
-    return trainer_with(folder, BOTH, given, task, source=source, **options)
+    folder.mkdir(exist_ok=True)
+    source = starred(folder, task)
+    return trainer_with(folder, BOTH, {"topic": topics()}, task, source=source, **options)
 
 
 # What it is worth
@@ -126,6 +140,22 @@ def test_labels_of_another_kind_teach_what_the_source_cannot(tmp_path):
     assert beside["auxiliary"]["stars"]["largest_class"] < 0.7
 
 
+def test_a_column_of_the_source_is_learned_from_its_share_of_the_batches(tmp_path):
+    """Which of two words a text holds, beside which of two others, that are its label."""
+    texts = [(f"{text} {WORDS[10 + i // 2 % 2]}", label)
+             for i, (text, label) in enumerate(shifted("source", (0, 1), 120))]  # fmt: skip
+    lines = [f"{text},{BINARY[label]},{'word10' in text}\n" for text, label in texts]
+    path = tmp_path / "reviews.csv"
+    path.write_text("".join(["text,label,tenth\n", *lines]))
+    results = trainer_with(
+        tmp_path, {"tenth": {"label_column": "tenth"}},
+        source=load_domain(path, label_column="label"), method="source_only", max_steps=80,
+        per_device_train_batch_size=8, learning_rate=3e-3, head_learning_rate=3e-3,
+    ).train()  # fmt: skip
+    assert results["adapted"]["auxiliary"]["tenth"]["accuracy"] > 0.9
+    assert results["adapted"]["source"]["accuracy"] > 0.9
+
+
 # Runs of both tasks
 
 
@@ -138,7 +168,7 @@ def test_a_run_reports_and_saves_its_heads_and_exports_a_plain_model(tmp_path, t
         "reference": None, "label_column": "stars", "labels": ["1", "2", "3"], "weight": 0.5,
         "rows": described["stars"]["rows"],
     }  # fmt: skip
-    assert 30 < described["stars"]["rows"] < 40  # some of the source's rows are held out
+    assert 28 < described["stars"]["rows"] < 36  # some of the source's rows are held out
     scores = results["adapted"]["auxiliary"]
     for name in ("stars", "topic"):
         assert 0 <= scores[name]["accuracy"] <= 1
@@ -170,7 +200,7 @@ def test_tags_beside_sentences(tmp_path):
 def test_twin_and_plain_run_agree_and_the_auxiliary_run_is_no_source_only(tmp_path):
     results = with_both(tmp_path, method="source_only", compare_source_only=True).train()
     assert not is_source_only(results)
-    alone = trainer_with(tmp_path / "alone", {}, source=toy_domain("reviews", 30, rows=40),
+    alone = trainer_with(tmp_path / "alone", {}, source=starred(tmp_path),
                          method="source_only").train()  # fmt: skip
     assert results["source_only"]["target"] == alone["adapted"]["target"]
 
@@ -198,12 +228,12 @@ def test_a_run_is_not_resumed_with_other_auxiliary_labels(tmp_path, monkeypatch)
         crash_after(patch, 2)
         with pytest.raises(InterruptedRunError):
             with_both(tmp_path, **options).train()
-    source = toy_domain("reviews", 30, rows=40)
-    given = {"stars": [stars_of(source, classes=2)], "topic": topics()}
+    given = {"topic": topics()}
+    source = starred(tmp_path, classes=2)
     trainer = trainer_with(tmp_path, BOTH, given, source=source, resume=True, **options)
     with pytest.raises(RunError, match="auxiliary task stars"):
         trainer.train()
-    given = {"stars": [stars_of(source)], "topic": topics()}
+    source = starred(tmp_path)
     entries = {**BOTH, "stars": {"label_column": "stars", "weight": 0.6}}
     trainer = trainer_with(tmp_path, entries, given, source=source, resume=True, **options)
     with pytest.raises(RunError, match="option auxiliary"):
@@ -226,23 +256,40 @@ def test_a_stage_of_its_own_comes_first_and_the_heads_go_on(tmp_path):
 
 
 def test_labels_of_windows_and_held_out_rows_follow_their_text(tmp_path):
-    source = tag_domain("news", 30, rows=40)
-    given = {"stars": [stars_of(source)]}
-    trainer = trainer_with(tmp_path, {"stars": {"label_column": "stars"}}, given, TAGS,
-                           source=source, max_length=6)  # fmt: skip
-    data = trainer.data
-    rows = data.train["source"]
+    source = starred(tmp_path, TAGS)
+    stars = {"stars": {"label_column": "stars"}}
+    data = trainer_with(tmp_path, stars, task=TAGS, source=source, max_length=6).data
+    rows = data.train["auxiliary/stars"]
     assert len(rows) > 40  # sentences of up to 8 words in windows of 4
     by_words = {}
-    for words, place in zip(source.train["tokens"], source.train["row"], strict=True):
+    for number, line in enumerate((tmp_path / "source.jsonl").open()):
+        words = json.loads(line)["tokens"]
         key = tuple(tiny_tokenizer()(words, is_split_into_words=True)["input_ids"][1:-1])
-        by_words.setdefault(key, set()).add(given["stars"][0][place])
+        by_words.setdefault(key, set()).add(number // 2 % 3)
     for part in (rows, data.auxiliary_validation["stars"]):
+        assert (part.labels >= 0).sum() == len(part)
         for number in range(len(part)):
             inner = part.ids[part.offsets[number] + 1 : part.offsets[number + 1] - 1].tolist()
             texts = [stars for key, stars in by_words.items() if _holds(key, inner)]
-            label = str(1 + part.row_labels[number, 0])
+            label = part.labels[part.unit_offsets[number]]
             assert any(label in stars for stars in texts)
+
+
+def test_a_column_is_learned_from_the_rows_that_the_source_trains_on(tmp_path):
+    """Texts that are held out for the main task stay so for the other."""
+
+    def texts(rows):
+        return {tuple(rows.ids[a:b]) for a, b in pairwise(rows.offsets)}
+
+    for limit in (None, 12):
+        trainer = trainer_with(
+            tmp_path, {"stars": {"label_column": "stars"}}, source=starred(tmp_path),
+            max_source_rows=limit,
+        )  # fmt: skip
+        data = trainer.data
+        assert texts(data.train["auxiliary/stars"]) == texts(data.train["source"])
+        held_out = data.evaluation["source_validation"]["source"].encoded
+        assert texts(data.auxiliary_validation["stars"]) == texts(held_out)
 
 
 def _holds(key, inner):
@@ -267,8 +314,8 @@ def test_the_progress_bar_takes_no_auxiliary_head_for_a_discriminator():
         ({"label_column": "s", "weight": 0}, r"auxiliary.stars.weight is 0"),
         ({"label_column": "s", "weight": "much"}, r"auxiliary.stars.weight is 'much'"),
         ({"reference": "a.csv", "share": 1.5}, r"auxiliary.stars.share is 1.5"),
-        ({"label_column": "s", "share": 0.5}, r"auxiliary.stars.share is about rows of its own"),
-        ({"label_column": "s", "task": TAGS}, r"auxiliary.stars: labels of words"),
+        ({"label_column": "s", "max_rows": 20}, r"auxiliary.stars.max_rows is about a reference"),
+        ({"label_column": "s", "task": TAGS}, r"auxiliary.stars.task is about a reference"),
         ({"label_column": "s", "task": "regression"}, r"auxiliary.stars.task is 'regression'"),
         ({"reference": "a.csv", "max_rows": 3}, r"auxiliary.stars.max_rows is 3"),
     ],
@@ -292,22 +339,24 @@ def test_names_and_methods_that_cannot_be_used_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ({"reviews:0": "1", "reviews:1": "2"}, "has 2 labelled training rows, but needs"),
-        ({f"reviews:{i}": "5" for i in range(40)}, 'every training row is labelled "5"'),
-        ({f"reviews:{i}": "ab"[i % 2] for i in range(40)}, "says the same of every source row"),
+        ({0: "1", 1: "2"}, "has 2 labelled training rows, but needs"),
+        (dict.fromkeys(range(120), "5"), 'every training row is labelled "5"'),
+        ({i: "ab"[i % 2] for i in range(120)}, "says the same of every source row"),
         ({}, "has 0 labelled training rows"),
+        ({i: f"remark {i}" for i in range(120)}, "120 different values in 120 rows do not look"),
     ],
 )
 def test_labels_that_teach_nothing_are_refused(tmp_path, labels, message):
+    lines = [
+        f"{WORDS[i % 9]} {WORDS[i % 80]},{BINARY[i % 2]},{labels.get(i, '')}\n" for i in range(120)
+    ]
+    path = tmp_path / "reviews.csv"
+    path.write_text("".join(["text,label,stars\n", *lines]))
+    source = load_domain(path, label_column="label", test_fraction=0.0)
     with pytest.raises(DataError, match=f"auxiliary.stars.*{message}"):
-        trainer_with(tmp_path, {"stars": {"label_column": "stars"}}, {"stars": [labels]})
-
-
-def test_free_text_is_not_taken_for_classes(tmp_path):
-    source = toy_domain("reviews", 30, rows=120)
-    labels = {f"reviews:{i}": f"remark {i}" for i in range(120)}
-    with pytest.raises(DataError, match="120 different values in 120 rows do not look like"):
-        trainer_with(tmp_path, {"stars": {"label_column": "s"}}, {"stars": [labels]}, source=source)
+        trainer_with(
+            tmp_path, {"stars": {"label_column": "stars"}}, source=source, validation_fraction=0.0
+        )
 
 
 def target_rows(rows=60):
@@ -355,31 +404,42 @@ def files(tmp_path):
 
 
 def test_a_column_is_read_beside_the_main_one(files):
-    labels = read_row_labels(files / "reviews.csv", "stars")
+    labels = classes_by_row(files / "reviews.csv", "stars", {}, TEXTS)
     assert labels["reviews.csv:2"] == "1"
     assert set(labels.values()) == {"1", "2", "3"}
-    mapped = read_row_labels(
-        files / "reviews.csv", "stars", label_map={"<2": "low", ">2": "high", "2": "ignore"}
-    )
+    label_map = {"<2": "low", ">2": "high", "2": "ignore"}
+    mapped = classes_by_row(files / "reviews.csv", "stars", label_map, TEXTS)
     assert set(mapped.values()) == {"low", "high"}
     assert len(mapped) < len(labels)
     with pytest.raises(DataError, match=r"no column 'star' \(columns: text, label, stars\)"):
-        read_row_labels(files / "reviews.csv", "star")
+        classes_by_row(files / "reviews.csv", "star", {}, TEXTS)
     (files / "more").mkdir()
     (files / "more" / "reviews.csv").write_text((files / "reviews.csv").read_text())
+    both = [files / "reviews.csv", files / "more" / "reviews.csv"]
     with pytest.raises(DataError, match=r"two files of .* are called reviews.csv"):
-        read_row_labels([files / "reviews.csv", files / "more" / "reviews.csv"], "stars")
+        classes_by_row(both, "stars", {}, TEXTS)
 
 
 def test_from_python_a_column_is_read_from_the_sources_own_file(files):
-    from nlp_adapt.data.loading import load_domain
-
-    source = load_domain(files / "reviews.csv", test_fraction=0.0)
+    source = load_domain(files / "reviews.csv", label_column="label", test_fraction=0.0)
     trainer = trainer_with(files, {"stars": {"label_column": "stars"}}, source=source)
-    rows = trainer.data.train["source"]
-    assert (rows.row_labels >= 0).all()
+    rows = trainer.data.train["auxiliary/stars"]
+    assert len(rows) == len(trainer.data.train["source"])
+    assert set(rows.labels.tolist()) == {0, 1, 2}
     with pytest.raises(DataError, match=r"auxiliary.stars: .*has no column 'points'"):
         trainer_with(files, {"stars": {"label_column": "points"}}, source=source)
+
+
+def test_one_of_several_sources_may_have_the_column(files):
+    plain = files / "plain.csv"
+    plain.write_text((files / "reviews.csv").read_text().replace("stars", "other"))
+    sources = {
+        path.stem: load_domain(path, label_column="label")
+        for path in (plain, files / "reviews.csv")
+    }
+    stars = {"stars": {"label_column": "stars"}}
+    data = trainer_with(files, stars, source=sources).data
+    assert len(data.train["auxiliary/stars"]) == data.train_texts["source"]["reviews"]
 
 
 @pytest.fixture

@@ -119,8 +119,8 @@ def test_a_run_scores_on_no_released_row(tmp_path):
     """The toy's test rows are rows of its training split, so that drawn ones are among them."""
     trainer = several_trainer(tmp_path, few_shot=6)
     results = trainer.train()
-    for target in trainer.domains.targets:
-        released = set(trainer.domains.few_shot[target.name].train["text"])
+    for target in trainer.inputs.targets:
+        released = set(trainer.inputs.few_shot[target.name].train["text"])
         tested = trainer.data.evaluation["target_test"][target.name].dataset
         assert not released & set(tested["text"])
         assert len(tested) < len(target.test)
@@ -208,6 +208,6 @@ def test_a_reference_may_be_given_for_a_domain(tmp_path):
     file = tmp_path / "few.csv"
     file.write_text("text,label\nword50 word1,positive\nword51 word0,negative\n")
     trainer = several_trainer(tmp_path, few_shot={"tweets": str(file)})
-    few = trainer.domains.few_shot["tweets"]
+    few = trainer.inputs.few_shot["tweets"]
     assert len(few.train) == 2  # none of it is set aside as test rows
     assert replace(few, train=None).splits == {}

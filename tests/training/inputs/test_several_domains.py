@@ -16,7 +16,7 @@ from nlp_adapt.errors import ConfigError, DataError, RunError
 from nlp_adapt.reporting.table import render
 from nlp_adapt.training.health import AdversaryHealth
 from nlp_adapt.training.inputs.data import prepare_data
-from nlp_adapt.training.inputs.domains import gather_domains
+from nlp_adapt.training.inputs.domains import gather_inputs
 from nlp_adapt.training.saving.verify import verify_run
 from nlp_adapt.training.trainer import AdaptationTrainer
 from tests.helpers.interruptions import InterruptedRunError, crash_after, weights
@@ -96,7 +96,7 @@ def test_the_twin_sees_no_label_of_a_target_and_the_same_source_rows(tmp_path):
 def test_lists_and_mappings_of_one_domain_equal_that_domain(tmp_path):
     expected = trainer_for(tmp_path / "one", max_steps=3).train()
     given = trainer_for(tmp_path / "several", max_steps=3)
-    given.domains = gather_domains(given.args, [given.source], {"tweets": given.target})
+    given.domains = gather_inputs(given.args, [given.source], {"tweets": given.target})
     found = given.train()
     for key, value in weights(tmp_path / "one").items():
         assert torch.equal(value, weights(tmp_path / "several")[key]), key
@@ -203,7 +203,7 @@ def test_the_cost_counts_released_rows_by_their_share(tmp_path):
 
 def test_a_sample_for_label_free_scores_holds_every_target_and_no_label():
     sources, targets = domains_of(CLASSIFYING)
-    domains = gather_domains(CONFIG, sources, targets, 2)
+    domains = gather_inputs(CONFIG, sources, targets, 2)
     task = several_trainer(Path("unused")).task
     data = prepare_data(CONFIG, task, domains, tiny_tokenizer(), 32)
     assert data.target_sample is not None
@@ -237,7 +237,7 @@ def test_labels_are_matched_by_name_over_all_domains():
     first = texts_with([0, 1, 0, 1], "first", ("good", "bad"))
     second = texts_with([0, 1, 2, 2], "second", ("Bad", "mixed", "Good"))
     target = texts_with([0, 0, 1], "target", ("GOOD", "BAD"))
-    domains = gather_domains(CONFIG, [first, second], target)
+    domains = gather_inputs(CONFIG, [first, second], target)
     trainer = AdaptationTrainer(
         tiny_model("bert", labels=3), AdaptationConfig(validation_fraction=0.0), [first, second],
         target, target_few_shot=1, processing_class=tiny_tokenizer(),
@@ -252,11 +252,11 @@ def test_sources_whose_labels_do_not_match_are_refused():
     first = texts_with([0, 1, 0], "books", ("positive", "negative"))
     second = texts_with([0, 1, 0], "films", ("pos", "neg"))
     with pytest.raises(DataError, match=r"films.*books.*do not match.*pos: positive"):
-        gather_domains(CONFIG, [first, second])
+        gather_inputs(CONFIG, [first, second])
     people = tag_domain("books", 30, names=("O", "B-PER", "I-PER"))
     places = tag_domain("films", 30, names=("O", "B-GPE", "I-GPE"))
     with pytest.raises(DataError, match="do not match"):
-        gather_domains(AdaptationConfig(task=TAGS), [people, places])
+        gather_inputs(AdaptationConfig(task=TAGS), [people, places])
 
 
 def test_a_target_with_labels_of_no_source_is_refused():
@@ -264,14 +264,14 @@ def test_a_target_with_labels_of_no_source_is_refused():
     targets = [texts_with([0, 1], "tweets", ("good", "bad")),
                texts_with([0, 1], "posts", ("good", "mixed"))]  # fmt: skip
     with pytest.raises(DataError, match=r"posts.*lacks: mixed"):
-        gather_domains(CONFIG, sources, targets)
+        gather_inputs(CONFIG, sources, targets)
 
 
 def test_two_domains_of_one_name_are_refused():
     one = texts_with([0, 1], "reviews", ("good", "bad"))
     with pytest.raises(ConfigError, match=r"two domains are called 'reviews'.*sources: \{first"):
-        gather_domains(CONFIG, [one, one])
-    named = gather_domains(CONFIG, {"a": one, "b": one}, [replace(one, name="reviews")])
+        gather_inputs(CONFIG, [one, one])
+    named = gather_inputs(CONFIG, {"a": one, "b": one}, [replace(one, name="reviews")])
     assert [domain.name for domain in named.sources] == ["a", "b"]
 
 

@@ -198,7 +198,7 @@ def test_a_teacher_begins_anew_from_the_model_that_is_continued(tmp_path: Path) 
     before = objectives(tmp_path / "run")
     stages = [{"objectives": ["self_training"], "steps": 1}]
     next_one = continued(tmp_path / "run", tmp_path, stages=stages, max_steps=-1)
-    assert set(next_one.saved_objectives["self_training"]) >= {"statistics.frequencies"}
+    assert set(next_one.context.start.objectives["self_training"]) >= {"statistics.frequencies"}
     next_one.train()
     model = load_file(tmp_path / "run" / "model" / "model.safetensors")
     own = next_one.objectives["self_training"].teacher.model.state_dict()

@@ -8,7 +8,6 @@ from typing import Any
 from torch import Tensor
 
 from nlp_adapt.data.batches.streamed import StreamedBatches
-from nlp_adapt.training.loop import StageLoop
 from nlp_adapt.training.processes import from_every_process
 from nlp_adapt.training.saving.checkpoint import Checkpoint, load_optimizer, optimizer_tensors
 from nlp_adapt.training.saving.random_state import (
@@ -24,18 +23,17 @@ from nlp_adapt.training.shards import shard_like, whole
 EARLIER = "earlier"
 
 
-def save_stage(training: Any, number: int, loop: StageLoop) -> None:
-    """Save a checkpoint of stage `number`; called by every process, written by the main one.
+def stage_state(training: Any, loop: Any) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
+    """Where a stage stands, and its tensors by group; every process must call it.
 
     Args:
         training: The `StagedTraining`.
-        number: Index of the stage.
-        loop: Its loop.
+        loop: The `StageLoop` of the stage.
     """
-    accelerator = training.accelerator
+    accelerator, main = training.accelerator, training.context.main
+    # Before anything below could draw from them.
     random = by_process(from_every_process(accelerator, random_tensors()))
-    keep = training.checkpoints is not None
-    tensors = _state(loop, keep=keep)
+    tensors = _state(loop, keep=main)
     earlier = {
         f"{name}.{key}": value
         for name, objective in training.objectives.items()
@@ -43,34 +41,34 @@ def save_stage(training: Any, number: int, loop: StageLoop) -> None:
         for key, value in objective.state_dict().items()
     }
     if earlier:
-        tensors[EARLIER] = whole(earlier, keep=keep)
-    if training.checkpoints is not None:
-        scaler = accelerator.scaler
-        position = {
-            "model": training.name,
-            "stage": number,
-            "step": loop.step,
-            "skipped": loop.skipped,
-            "skipped_in_a_row": loop.skipped_in_a_row,
-            "run_step": training.log.total_steps,
-            "ledger": training.ledger.value,
-            "processes": accelerator.num_processes,
-            "scaler": None if scaler is None else scaler.state_dict(),
-            "fingerprint": training.fingerprint,
-            "stream": None,
-        }
-        if isinstance(loop.batches, StreamedBatches):
-            attempt = loop.step + loop.skipped
-            position["stream"] = loop.batches.stream_state(attempt % loop.batches.total_steps)
-        tensors["random"] = random
-        training.checkpoints.save(training.log.total_steps, position, tensors)
-    accelerator.wait_for_everyone()
+        tensors[EARLIER] = whole(earlier, keep=main)
+    tensors["random"] = random
+    scaler = accelerator.scaler
+    position = {
+        "model": training.name,
+        "stage": loop.number,
+        "step": loop.step,
+        "skipped": loop.skipped,
+        "skipped_in_a_row": loop.skipped_in_a_row,
+        "run_step": training.log.total_steps,
+        "ledger": training.ledger.value,
+        "processes": accelerator.num_processes,
+        "scaler": None if scaler is None else scaler.state_dict(),
+        "fingerprint": training.fingerprint,
+        "stream": None,
+    }
+    if isinstance(loop.batches, StreamedBatches):
+        # The batch that the next step tries: the stream has read ahead of it.
+        attempt = loop.step + loop.skipped
+        position["stream"] = loop.batches.stream_state(attempt % loop.total_steps)
+    return position, tensors
 
 
-def restore_stage(training: Any, loop: StageLoop, checkpoint: Checkpoint) -> None:
-    """Put a stage back to where `save_stage` found it.
+def restore_stage(training: Any, loop: Any, checkpoint: Checkpoint) -> None:
+    """Put a stage back to where `stage_state` found it.
 
-    Without the random state, or with another number of processes, the generators are seeded anew.
+    Without the random state, or with another number of processes, the generators are seeded anew:
+    the order of rows depends on the seed alone, but dropout will differ.
     """
     position, tensors = checkpoint.position, checkpoint.tensors
     accelerator = training.accelerator
@@ -92,7 +90,7 @@ def restore_stage(training: Any, loop: StageLoop, checkpoint: Checkpoint) -> Non
     training.log.total_steps = position["run_step"]
 
 
-def _state(loop: StageLoop, *, keep: bool) -> dict[str, dict[str, Tensor]]:
+def _state(loop: Any, *, keep: bool) -> dict[str, dict[str, Tensor]]:
     """Weights, optimizer state and average as whole tensors, to which every process contributes."""
     groups = {
         "model": loop.trained.state_dict(),
@@ -103,7 +101,7 @@ def _state(loop: StageLoop, *, keep: bool) -> dict[str, dict[str, Tensor]]:
     return {name: whole(group, keep=keep) for name, group in groups.items()}
 
 
-def _load(loop: StageLoop, groups: Mapping[str, Mapping[str, Tensor]]) -> None:
+def _load(loop: Any, groups: Mapping[str, Mapping[str, Tensor]]) -> None:
     """Put `_state` back, whether it was sharded or is to be.
 
     An optimizer's state that is missing starts afresh, an average at the weights as they are.

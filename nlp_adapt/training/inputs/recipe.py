@@ -1,4 +1,4 @@
-"""The domains that a recipe names."""
+"""What a recipe names to train and evaluate on, read."""
 
 from __future__ import annotations
 
@@ -8,12 +8,35 @@ from typing import Any
 from nlp_adapt.config import Recipe
 from nlp_adapt.data.domain import Domain
 from nlp_adapt.data.loading import load_domain
+from nlp_adapt.data.streaming import TextStream
 from nlp_adapt.errors import ConfigError, DataError
 from nlp_adapt.names import label_key
-from nlp_adapt.training.inputs.auxiliary_entries import read_entries
-from nlp_adapt.training.inputs.auxiliary_tasks import read_rows
-from nlp_adapt.training.inputs.domains import distinct
+from nlp_adapt.training.inputs.auxiliary import read_entries
+from nlp_adapt.training.inputs.domains import Inputs, distinct, gather_inputs
 from nlp_adapt.training.inputs.stream import open_stream, sample_domain
+
+
+def read_inputs(recipe: Recipe) -> Inputs:
+    """All that a recipe's run trains and evaluates on.
+
+    Raises:
+        AdaptationError: If something is not named, cannot be read, or does not fit together.
+    """
+    sources = sources_of(recipe)
+    stream = open_stream(recipe.target, recipe) if recipe.streaming and recipe.target else None
+    targets = targets_of(recipe, stream)
+    _refuse_target_labels(recipe)
+    several: Any = recipe.sources or [recipe.source]
+    inputs = gather_inputs(
+        recipe,
+        sources,
+        targets,
+        few_shot_of(recipe),
+        stream=stream,
+        references=[*several.values()] if isinstance(several, dict) else [*several],
+        quarantine=recipe.quarantine,
+    )
+    return replace(inputs, recipe=recipe)
 
 
 def sources_of(recipe: Recipe) -> tuple[Domain, ...]:
@@ -23,8 +46,11 @@ def sources_of(recipe: Recipe) -> tuple[Domain, ...]:
     return _domains(recipe, "source")
 
 
-def targets_of(recipe: Recipe) -> tuple[Domain, ...]:
-    """The targets, with the rows of `target_test` as test rows where they are given."""
+def targets_of(recipe: Recipe, stream: TextStream | None = None) -> tuple[Domain, ...]:
+    """The targets, with the rows of `target_test` as test rows where they are given.
+
+    A streamed one is a sample of `stream`.
+    """
     if recipe.targets and recipe.streaming:
         raise ConfigError(
             "streaming reads a single target: name all its files as a list under `target`, or turn "
@@ -34,7 +60,7 @@ def targets_of(recipe: Recipe) -> tuple[Domain, ...]:
         return ()
     if recipe.streaming and isinstance(recipe.target_test, dict):
         raise ConfigError("target_test names rows by domain: that takes `targets`.")
-    return (_streamed(recipe),) if recipe.streaming else _domains(recipe, "target")
+    return (_streamed(recipe, stream),) if recipe.streaming else _domains(recipe, "target")
 
 
 def few_shot_of(recipe: Recipe) -> Any:
@@ -56,25 +82,19 @@ def few_shot_of(recipe: Recipe) -> Any:
     return read(given)
 
 
-def auxiliary_of(recipe: Recipe) -> dict[str, Any]:
-    """What the entries of `auxiliary` name, read as `gather_auxiliary` takes it.
+def _refuse_target_labels(recipe: Recipe) -> None:
+    """Refuse an auxiliary task that reads the target's own labels.
 
     Raises:
-        AdaptationError: If something cannot be read, or an entry names the target's own labels.
+        ConfigError: If there is one.
     """
-    several: Any = recipe.sources or [recipe.source]
-    sources = [*several.values()] if isinstance(several, dict) else [*several]
-    found = {}
     for name, entry in read_entries(recipe).items():
-        column = entry.label_column
-        same = column is None or column == recipe.label_column
+        same = entry.label_column is None or entry.label_column == recipe.label_column
         if entry.task == recipe.task and same and entry.reference in _of_targets(recipe):
             raise ConfigError(
                 f"auxiliary.{name}.label_column: reads the target's own labels, which are never "
                 "trained on; name another column, or release a few rows with target_few_shot."
             )
-        found[name] = read_rows(name, entry, sources, recipe, recipe.quarantine)
-    return found
 
 
 def _of_targets(recipe: Recipe) -> list[Any]:
@@ -115,9 +135,10 @@ def _domains(recipe: Recipe, side: str) -> tuple[Domain, ...]:
     return domains
 
 
-def _streamed(recipe: Recipe) -> Domain:
+def _streamed(recipe: Recipe, stream: TextStream | None) -> Domain:
     """A sample of a streamed target, with `target_test` as its test rows where that is given."""
-    domain = sample_domain(open_stream(recipe.target, recipe), recipe.task, str(recipe.target))
+    stream = stream or open_stream(recipe.target, recipe)
+    domain = sample_domain(stream, recipe.task, str(recipe.target))
     if not recipe.target_test:
         return domain
     held_out = _labelled(_load(recipe, recipe.target_test, test_fraction=0.0), "target_test")

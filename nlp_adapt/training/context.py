@@ -1,0 +1,182 @@
+"""What a run is made of, fixed before it begins: options, inputs, the model it starts from."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from torch import Tensor
+
+from nlp_adapt.config import AdaptationConfig
+from nlp_adapt.methods import Stage
+from nlp_adapt.modeling.architectures import longest_input
+from nlp_adapt.modeling.backbone import load_task_model, model_config
+from nlp_adapt.modeling.lora import add_adapters, has_adapters
+from nlp_adapt.tasks import Task
+from nlp_adapt.training.inputs.augmented import row_augmentation
+from nlp_adapt.training.inputs.data import RunData, prepare_data
+from nlp_adapt.training.inputs.domains import Inputs
+from nlp_adapt.training.inputs.stream import TargetStream, encode_with
+from nlp_adapt.training.saving.continuing import SavedRun
+from nlp_adapt.training.saving.run_folder import RunFolder
+from nlp_adapt.training.scoring import Scorer
+
+
+@dataclass(frozen=True)
+class StartingModel:
+    """The model that both models of a run start from.
+
+    Attributes:
+        name: What the user called it.
+        loaded: A task model that is at hand already.
+        saved: An earlier run, if this one continues it.
+    """
+
+    name: str
+    loaded: Any = None
+    saved: SavedRun | None = None
+
+    @classmethod
+    def of(cls, model: Any) -> StartingModel:
+        """From a name, a loaded model, or what an earlier run saved."""
+        if isinstance(model, str):
+            return cls(model)
+        if isinstance(model, SavedRun):
+            return cls(model.name, saved=model)
+        name = str(getattr(model.config, "_name_or_path", "") or type(model).__name__)
+        return cls(name, loaded=model)
+
+    @property
+    def folder_or_id(self) -> str:
+        """Where its files are."""
+        return self.name if self.saved is None else str(self.saved.folder)
+
+    @property
+    def objectives(self) -> Mapping[str, Mapping[str, Tensor]]:
+        """States of the objectives that an earlier run ended with, by name."""
+        return {} if self.saved is None else self.saved.objectives
+
+    def longest_input(self, tokenizer: Any) -> int:
+        """Most tokens a row may have; read from its configuration alone."""
+        config = model_config(self.folder_or_id) if self.loaded is None else self.loaded.config
+        return longest_input(config, tokenizer)
+
+    def fresh(self, config: AdaptationConfig, task: Task) -> Any:
+        """The task model as pretrained; its new head and adapters are drawn from the seed."""
+        from transformers import set_seed
+
+        set_seed(config.seed)
+        if self.loaded is not None:
+            model = copy.deepcopy(self.loaded)
+        else:
+            names, attention = list(task.label_names), config.attn_implementation
+            model = load_task_model(self.folder_or_id, task.auto_class, names, attention)
+        if not config.lora or has_adapters(model):
+            return model
+        return add_adapters(
+            model,
+            config.lora_type,
+            r=config.lora_r,
+            alpha=config.lora_alpha,
+            dropout=config.lora_dropout,
+            targets=config.lora_targets,
+        )
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """All that the parts of a run read and none of them changes.
+
+    Attributes:
+        config: The options.
+        stages: The adapted model's.
+        inputs: Domains and stream.
+        task: What the labels mean.
+        tokenizer: The model's.
+        start: The model that both models start from.
+        folder: Where the run writes.
+        accelerator: The `accelerate.Accelerator` of the run; None outside of one, where rows are
+            prepared and scored by this process alone.
+        prepared: The rows, where they were prepared before the run began.
+    """
+
+    config: AdaptationConfig
+    stages: list[Stage]
+    inputs: Inputs
+    task: Task
+    tokenizer: Any
+    start: StartingModel
+    folder: RunFolder
+    accelerator: Any = None
+    prepared: RunData | None = field(default=None, repr=False)
+
+    @property
+    def main(self) -> bool:
+        """Whether this process reports and writes."""
+        return self.accelerator is None or self.accelerator.is_main_process
+
+    @property
+    def method(self) -> str:
+        """The method's name, or `custom` where the recipe spells out its own stages."""
+        return self.config.method if self.config.stages is None else "custom"
+
+    @property
+    def pad_id(self) -> int:
+        """Token id of padding."""
+        return self.tokenizer.pad_token_id or 0
+
+    @property
+    def global_batch(self) -> int:
+        """Rows per domain in one optimizer step, over all processes and micro-batches."""
+        config = self.config
+        rows = config.per_device_train_batch_size * config.gradient_accumulation_steps
+        return rows * self.accelerator.num_processes
+
+    @cached_property
+    def max_length(self) -> int:
+        """Most tokens of a row in this run."""
+        return min(self.config.max_length, self.start.longest_input(self.tokenizer))
+
+    @cached_property
+    def data(self) -> RunData:
+        """The rows, split and tokenised; made on first use."""
+        if self.prepared is not None:
+            return self.prepared
+        augmentation = row_augmentation(
+            self.config,
+            self.fresh_model,
+            self.tokenizer,
+            self.max_length,
+            self.folder.augmented,
+            self.accelerator,
+        )
+        return prepare_data(
+            self.config, self.task, self.inputs, self.tokenizer, self.max_length, augmentation
+        )
+
+    @property
+    def stream(self) -> TargetStream | None:
+        """The target as training reads it, if it is streamed."""
+        if self.inputs.stream is None:
+            return None
+        domain = len(self.inputs.sources)
+        encode = encode_with(self.task, self.tokenizer, self.max_length, domain)
+        return TargetStream(self.inputs.stream, encode, self.max_length)
+
+    @property
+    def scorer(self) -> Scorer:
+        """Scores models on the run's labelled rows."""
+        return Scorer(
+            self.task,
+            self.data,
+            pad_id=self.pad_id,
+            batch_size=self.config.per_device_eval_batch_size,
+            accelerator=self.accelerator,
+        )
+
+    def fresh_model(self) -> Any:
+        """The task model as training begins with it."""
+        return self.start.fresh(self.config, self.task)

@@ -1,0 +1,124 @@
+"""How long each stage of a model is, and when it is scored and saved: functions of the recipe."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from nlp_adapt.config import AdaptationConfig
+from nlp_adapt.methods import METHODS, Stage
+from nlp_adapt.objectives import objective_class
+from nlp_adapt.training.frozen.shallow import check_fit
+
+SOURCE_ONLY = "source_only"
+ADAPTED = "adapted"
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The steps of both models of a run.
+
+    Attributes:
+        config: The options.
+        stages: The adapted model's.
+        epoch_rows: Source rows in an epoch of the adapted model, edited copies included; the twin
+            has as many steps, though it sees no copies.
+        global_batch: Rows per domain in one step, over all processes and micro-batches.
+    """
+
+    config: AdaptationConfig
+    stages: Sequence[Stage]
+    epoch_rows: int
+    global_batch: int
+
+    @property
+    def models(self) -> dict[str, list[Stage]]:
+        """The stages of each model, in the order in which they train."""
+        models = {ADAPTED: list(self.stages)}
+        if not self.config.compare_source_only:
+            return models
+        # A head fitted in seconds is compared with one fitted in seconds.
+        twin = METHODS["logistic_regression" if self.shallow else SOURCE_ONLY]
+        return {SOURCE_ONLY: twin.stages(self.config), **models}
+
+    @property
+    def shallow(self) -> bool:
+        """Whether nothing but a head is fitted."""
+        return all(stage.fit is not None for stage in self.stages)
+
+    @property
+    def epoch_steps(self) -> int:
+        """Steps of one pass over the source."""
+        return max(1, math.ceil(self.epoch_rows / self.global_batch))
+
+    def steps(self, name: str) -> list[int]:
+        """Optimizer steps of each stage of a model.
+
+        The twin trains as long as the adapted model does from its first stage that trains the task:
+        as many labels are read, and what is learnt from text alone comes on top.
+        """
+        if name == SOURCE_ONLY and not self.shallow:
+            return [sum(self._steps(self.stages)[first_task_stage(self.stages) :])]
+        return self._steps(self.models[name])
+
+    def _steps(self, stages: Sequence[Stage]) -> list[int]:
+        """Of some stages.
+
+        `max_steps`, where set, is the total, shared out in proportion to the stages' own lengths; a
+        stage has one step at least.
+        """
+        lengths = []
+        for stage in stages:
+            epochs = self.config.num_train_epochs if stage.epochs is None else stage.epochs
+            steps = stage.steps or max(1, math.ceil(epochs * self.epoch_rows / self.global_batch))
+            lengths.append(0 if stage.fit is not None else steps)
+        if self.config.max_steps > 0 and any(lengths):
+            edges = np.cumsum(lengths) / sum(lengths) * self.config.max_steps
+            shared = np.diff(np.round(edges), prepend=0).astype(int)
+            lengths = [
+                max(1, int(steps)) if own else 0 for steps, own in zip(shared, lengths, strict=True)
+            ]
+        return lengths
+
+    def evaluates_after(self, step: int, last: int) -> bool:
+        """Whether the model is scored after a step of a stage; after its last one always."""
+        strategy = self.config.eval_strategy
+        ends = step == last and strategy != "no"
+        return ends or self._due(strategy, self.config.eval_steps, step, last)
+
+    def saves_after(self, step: int, last: int) -> bool:
+        """Whether a checkpoint is saved after a step of a stage."""
+        return self._due(self.config.save_strategy, self.config.save_steps, step, last)
+
+    def _due(self, strategy: str, every: int, step: int, last: int) -> bool:
+        if strategy == "no":
+            return False
+        period = every if strategy == "steps" else self.epoch_steps
+        return step % period == 0 or (strategy == "epoch" and step == last)
+
+
+def needs_target(stages: Sequence[Stage]) -> bool:
+    """Whether any objective of any stage reads target rows.
+
+    Raises:
+        ConfigError: If an objective or one of its options is unknown.
+    """
+    for stage in stages:
+        if stage.fit is not None:
+            check_fit(stage.fit)
+    return any(
+        "target" in objective_class(name).sides(objective_class(name).read_options(name, options))
+        for stage in stages
+        for name, options in stage.objectives.items()
+    ) or any(stage.fit not in (None, "logistic_regression") for stage in stages)
+
+
+def first_task_stage(stages: Sequence[Stage]) -> int:
+    """The first stage that trains the task head, in which gradual unfreezing takes place."""
+    for number, stage in enumerate(stages):
+        if any(objective_class(name).trains_task_head for name in stage.objectives):
+            return number
+    return 0
