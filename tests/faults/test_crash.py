@@ -1,26 +1,8 @@
 """A run that is killed at any file operation, and resumed, ends as if nothing had happened."""
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
-ROOT = Path(__file__).parents[2]
-
-
-def outcomes(folder, *points):
-    """What `crash_points` has found for the given instants, or for all of them."""
-    subprocess.run(
-        [sys.executable, "-m", "tests.helpers.crash_points", str(folder), *map(str, points)],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
-        check=True,
-        capture_output=True,
-    )
-    return json.loads((folder / "outcomes.json").read_text())
+from tests.helpers.crash_points import outcomes
 
 
 def check(found):

@@ -1,11 +1,9 @@
 """Kills a short run at its n-th file operation and resumes it, for many n.
 
-As a program: `python -m tests.helpers.crash_points FOLDER [N ...]` tries the given instants, or all
-of them, and writes FOLDER/outcomes.json. What does not depend on the instant is done once: the
-program trains a whole run before it forks, so that libraries are imported and have filled their
-caches, and its memory is frozen, so that the children's garbage collection does not copy it. Each
-child draws random states of its own, as a new process would. A worker for each core takes its
-share of the instants.
+What does not depend on the instant is done once: a whole run is trained before the process forks, so
+that libraries are imported and have filled their caches, and its memory is frozen, so that the
+children's garbage collection does not copy it. Each child draws random states of its own, as a new
+process would. A worker for each core takes its share of the instants.
 """
 
 import gc
@@ -167,8 +165,13 @@ def try_all(folder, points):
     (folder / "outcomes.json").write_text(json.dumps(outcomes))
 
 
-def main(folder, points):
-    """Try the given instants, or all of them."""
+def outcomes(folder, *points):
+    """What becomes of runs that are killed at the given instants, or at each of them."""
+    assert fork(lambda: _try_in_workers(folder, points)) == 0
+    return json.loads((folder / "outcomes.json").read_text())
+
+
+def _try_in_workers(folder, points):
     torch.set_num_threads(1)
     trainer_for(folder / "warm", **OPTIONS).train()
     gc.collect()
@@ -185,14 +188,10 @@ def main(folder, points):
         for worker, share in enumerate(shares)
     ]
     assert [os.waitpid(child, 0)[1] for child in children] == [0] * workers
-    outcomes = {}
+    tried = {}
     for share in shares:
-        outcomes |= json.loads((share / "outcomes.json").read_text())
-    named = {f"{point} {instants[point]}": outcomes[str(point)] for point in points}
+        tried |= json.loads((share / "outcomes.json").read_text())
+    named = {f"{point} {instants[point]}": tried[str(point)] for point in points}
     (folder / "outcomes.json").write_text(
         json.dumps({"expected": found["ended"], "outcomes": named}, indent=1)
     )
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), [int(word) for word in sys.argv[2:]])

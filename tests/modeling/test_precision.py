@@ -8,6 +8,7 @@ from nlp_adapt.modeling import precision
 from nlp_adapt.modeling.precision import choose_precision
 
 CPU = torch.device("cpu")
+FORMATS = (torch.float32, torch.bfloat16)
 
 
 @pytest.mark.parametrize(
@@ -15,7 +16,7 @@ CPU = torch.device("cpu")
     [((1.0, 0.5), "bf16"), ((1.0, 0.79), "bf16"), ((1.0, 0.9), "fp32"), ((1.0, 7.0), "fp32")],
 )
 def test_auto_takes_bf16_where_it_is_clearly_quicker(monkeypatch, seconds, expected):
-    measured = dict(zip((torch.float32, torch.bfloat16), seconds, strict=True))
+    measured = dict(zip(FORMATS, seconds, strict=True))
     monkeypatch.setattr(precision, "_layer_seconds", lambda formats: measured)
     assert choose_precision("auto", CPU) == expected
 
@@ -32,7 +33,24 @@ def test_fp16_on_a_cpu_is_refused():
 
 
 def test_the_measurement_takes_both_formats_in_turn_and_keeps_the_best_time():
-    formats = (torch.float32, torch.bfloat16)
-    found = precision._layer_seconds(formats, size=32, rows=8, repeats=2)
-    assert set(found) == set(formats)
+    found = precision._best_seconds(FORMATS, size=32, rows=8, repeats=2)
+    assert set(found) == set(FORMATS)
     assert all(value > 0 for value in found.values())
+
+
+@pytest.mark.parametrize(
+    ("few", "measured"), [((1.0, 1.5), [16, 256]), ((1.0, 0.5), [16, 256]), ((1.0, 9.0), [16])]
+)
+def test_an_emulated_format_is_told_by_a_few_rows(monkeypatch, few, measured):
+    asked = []
+
+    def best(formats, size, rows, repeats):
+        asked.append(rows)
+        return dict(zip(formats, few, strict=True))
+
+    monkeypatch.setattr(precision, "_best_seconds", best)
+    precision._layer_seconds.cache_clear()
+    for _ in range(2):
+        assert precision._layer_seconds(FORMATS) == dict(zip(FORMATS, few, strict=True))
+    precision._layer_seconds.cache_clear()
+    assert asked == measured
