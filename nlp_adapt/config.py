@@ -20,7 +20,7 @@ DOMAIN_FEATURES = ("classifier", "first", "mean", "max")
 DOMAIN_WORDS = ("all", "balanced", "subsampled", "entities")
 LAMBDA_SCHEDULES = ("sigmoid", "linear", "constant")
 LORA_TYPES = ("lora", "rslora", "dora", "ia3")
-ROW_EDITS = ("delete", "mask", "replace", "swap", "infill", "domain_terms")
+EDITS = ("delete", "mask", "replace", "swap", "infill", "domain_terms")
 STRATEGIES = ("no", "steps", "epoch")
 DOCTOR_MODES = ("refuse", "report", "off")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
@@ -185,7 +185,7 @@ class AdaptationConfig:
         "none",
         "train the adapted model also on edited copies of the labelled source rows: how they are "
         "edited",
-        ("none", *ROW_EDITS),
+        ("none", *EDITS),
     )
     augment_copies: int = option(1, "edited copies of each source row")
     augment_rate: float = option(

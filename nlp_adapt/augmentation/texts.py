@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from nlp_adapt.data.reading.conll import split_words
+from nlp_adapt.names import OUTSIDE
 
 _INNER = frozenset("-'’")
 
 
 @dataclass(frozen=True)
 class WordedText:
-    """The words of a text, in the sense of `data.conll.split_words`, or of a tagged sentence.
+    """The words of a text, in the sense of `split_words`, or of a tagged sentence.
 
     Attributes:
         words: Words and punctuation marks.
@@ -61,8 +63,8 @@ class WordedText:
 
         Args:
             words: The new words.
-            positions: For each, the position of the word that it stands for, as `WordEditor.edit`
-                gives them. Where words are missing, what stood before them goes too.
+            positions: For each, the position of the word that it stands for. Where words are
+                missing, what stood before them goes too.
         """
         slots = positions if len(words) < len(self.words) else range(len(words))
         parts: list[str] = []
@@ -76,6 +78,33 @@ class WordedText:
         return "".join([*parts, self.gaps[-1]])
 
 
+def texts_of(datasets: Sequence[Any]) -> list[WordedText]:
+    """The rows of canonical data sets one after the other; where they have tags, entities stay."""
+    columns = datasets[0].column_names
+    if "tokens" not in columns:
+        return [WordedText.of_text(text) for dataset in datasets for text in dataset["text"]]
+    sentences = (words for dataset in datasets for words in dataset["tokens"])
+    if "labels" not in columns:
+        return [WordedText.of_words(words) for words in sentences]
+    outside = datasets[0].features["labels"].feature.names.index(OUTSIDE)
+    inside = (
+        [tag != outside for tag in tags] for dataset in datasets for tags in dataset["labels"]
+    )
+    return [WordedText.of_words(*pair) for pair in zip(sentences, inside, strict=True)]
+
+
+def entity_words(texts: Iterable[WordedText]) -> set[str]:
+    """Words in small letters that stand inside an entity somewhere."""
+    pairs = (pair for text in texts for pair in zip(text.words, text.editable, strict=True))
+    return {word.casefold() for word, editable in pairs if not editable and is_word(word)}
+
+
+def running_words(texts: Iterable[WordedText], besides: Collection[str] = ()) -> Iterator[str]:
+    """All words, without punctuation, numbers and the like, and without `besides` in any case."""
+    words = (word for text in texts for word in text.words if is_word(word))
+    return (word for word in words if not besides or word.casefold() not in besides)
+
+
 def is_word(word: str) -> bool:
     """Whether it is letters and their marks, perhaps with hyphens and apostrophes inside."""
     return word[:1].isalpha() and all(char in _INNER or _is_letter(char) for char in word)
@@ -86,20 +115,9 @@ def _is_letter(char: str) -> bool:
 
 
 def same_case(word: str, model: str) -> str:
-    """`word` in capitals or with a capital where `model` is so."""
+    """A word in small letters in capitals or with a capital where `model` is so; others as they are."""
+    if not (is_word(word) and word.islower()):
+        return word
     if len(model) > 1 and model.isupper():
         return word.upper()
     return word[:1].upper() + word[1:] if model[:1].isupper() else word
-
-
-def chosen_words(editable: np.ndarray, rate: float, generator: np.random.Generator) -> np.ndarray:
-    """`[words]` which words to edit: each editable one with probability `rate`, and at least one.
-
-    Short texts would otherwise come out unchanged more often than not. With rate 0, or without an
-    editable word, none is.
-    """
-    draws = generator.random(len(editable))
-    chosen = (draws < rate) & editable
-    if rate > 0.0 and editable.any() and not chosen.any():
-        chosen[np.where(editable, draws, 2.0).argmin()] = True
-    return chosen

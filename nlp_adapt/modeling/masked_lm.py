@@ -48,6 +48,11 @@ class MaskedLanguageModel:
     head: MlmHead
     fitted: bool = False
 
+    @property
+    def size(self) -> int:
+        """Tokens that its encoder knows."""
+        return len(self.encoder.get_input_embeddings().weight)
+
     @torch.no_grad()
     def logits(self, ids: Tensor, mask: Tensor, places: Tensor) -> Tensor:
         """Logits `[places, vocabulary]` in float32, computed at the places alone.

@@ -61,9 +61,14 @@ class WordPieces(nn.Module):
             mask: `[rows, width]` attention mask.
         """
         words, editable = self.words(ids, mask)
-        parts = words[:, 1:] != words[:, :-1]
-        return editable & F.pad(parts, (1, 0), value=True) & F.pad(parts, (0, 1), value=True)
+        return editable & is_single(words)
 
     def draw(self, words: Tensor) -> Tensor:
         """`[rows, width]` uniform numbers from torch's generator, one and the same per word."""
         return torch.rand(words.shape, device=words.device).gather(1, words)
+
+
+def is_single(words: Tensor) -> Tensor:
+    """`[rows, width]` whether a word takes one place alone, from the running number of each."""
+    parts = words[:, 1:] != words[:, :-1]
+    return F.pad(parts, (1, 0), value=True) & F.pad(parts, (0, 1), value=True)

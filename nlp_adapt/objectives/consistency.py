@@ -12,8 +12,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from nlp_adapt.augmentation.view_edits import VIEW_EDITS
-from nlp_adapt.config import option
+from nlp_adapt.config import EDITS, option
 from nlp_adapt.modeling.outputs import DomainOutput, Progress
 from nlp_adapt.objectives.base import Setup
 from nlp_adapt.objectives.teacher import TeacherConfig, TeacherObjective, require_temperature
@@ -23,7 +22,7 @@ from nlp_adapt.objectives.teacher import TeacherConfig, TeacherObjective, requir
 class ConsistencyConfig(TeacherConfig):
     """Options of consistency training."""
 
-    edit: str = option("mask", "edit of the words that the student sees", ("none", *VIEW_EDITS))
+    edit: str = option("mask", "edit of the words that the student sees", ("none", *EDITS))
     divergence: str = option("kl", "KL(teacher | student), or squared error", ("kl", "mse"))
     temperature: float = option(1.0, "below 1 sharpens the teacher's probabilities")
     confidence: float = option(0.0, "units where the teacher is less sure than this are left out")

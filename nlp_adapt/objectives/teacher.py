@@ -14,8 +14,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from nlp_adapt.augmentation.view_edits import VIEW_EDITS, view_editor
-from nlp_adapt.config import option
+from nlp_adapt.augmentation.views import EditedView
+from nlp_adapt.config import EDITS, option
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.modeling.outputs import DomainOutput, Progress
 from nlp_adapt.modeling.units import MODEL_INPUTS
@@ -82,7 +82,7 @@ class TeacherConfig(ObjectiveConfig):
 
     ema_decay: float = option(0.99, "share of the teacher kept in each step")
     ramp: float = option(0.3, "share of the stage over which the loss grows to its full weight")
-    edit: str = option("none", "edit of the words that the student sees", ("none", *VIEW_EDITS))
+    edit: str = option("none", "edit of the words that the student sees", ("none", *EDITS))
     edit_rate: float = option(
         0.15, "share of words that are edited; with domain_terms, of the target's terms"
     )
@@ -112,9 +112,9 @@ class TeacherObjective(Objective):
                 limits = "at least 0 and below 1" if below else "between 0 and 1"
                 raise ConfigError(f"{self.name}.{key} is {value}, but must be {limits}.")
         self.teacher = EmaTeacher(setup.task_model, config.ema_decay)
-        self.editor: nn.Module | None = None
+        self.editor: EditedView | None = None
         if config.edit != "none":
-            self.editor = view_editor(
+            self.editor = EditedView(
                 config.edit,
                 config.edit_rate,
                 tokenizer=setup.tokenizer,

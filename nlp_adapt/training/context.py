@@ -16,7 +16,7 @@ from nlp_adapt.modeling.architectures import longest_input
 from nlp_adapt.modeling.backbone import load_task_model, model_config
 from nlp_adapt.modeling.lora import add_adapters, has_adapters
 from nlp_adapt.tasks import Task
-from nlp_adapt.training.inputs.augmented import row_augmentation
+from nlp_adapt.training.inputs.augmented import RowAugmentation
 from nlp_adapt.training.inputs.data import RunData, prepare_data
 from nlp_adapt.training.inputs.domains import Inputs
 from nlp_adapt.training.inputs.stream import TargetStream, encode_with
@@ -145,14 +145,16 @@ class RunContext:
         """The rows, split and tokenised; made on first use."""
         if self.prepared is not None:
             return self.prepared
-        augmentation = row_augmentation(
-            self.config,
-            self.fresh_model,
-            self.tokenizer,
-            self.max_length,
-            self.folder.augmented,
-            self.accelerator,
-        )
+        augmentation = None
+        if self.config.augment != "none":
+            augmentation = RowAugmentation(
+                self.config,
+                self.fresh_model(),
+                self.tokenizer,
+                self.max_length,
+                self.folder.augmented,
+                self.accelerator,
+            )
         return prepare_data(
             self.config, self.task, self.inputs, self.tokenizer, self.max_length, augmentation
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,11 @@ import pytest
 import torch
 import transformers
 
-from nlp_adapt.augmentation.infill import Infiller, whole_words
-from nlp_adapt.augmentation.texts import WordedText
+from nlp_adapt.augmentation.edits import Choice
+from nlp_adapt.augmentation.infill import Infill, common_words, whole_words
+from nlp_adapt.augmentation.rows import RowEditor
 from nlp_adapt.data.batches.encoded import pack_rows
+from nlp_adapt.data.domain import make_dataset
 from nlp_adapt.errors import ConfigError, ModelError
 from nlp_adapt.modeling import masked_lm
 from nlp_adapt.modeling.masked_lm import (
@@ -23,6 +26,7 @@ from nlp_adapt.modeling.masked_lm import (
     pretrained_language_model,
 )
 from nlp_adapt.modeling.mlm_head import fresh_mlm_head
+from nlp_adapt.names import SEQUENCE_CLASSIFICATION
 from tests.helpers.tiny_batches import (
     SIZES,
     VOCABULARY,
@@ -30,92 +34,83 @@ from tests.helpers.tiny_batches import (
     make_tokenizer,
     model_that_expects,
 )
+from tests.helpers.word_grids import WORD, ids_of, tokens_as_words
 
 
-def worded(*texts: str) -> list[WordedText]:
-    return [WordedText.of_text(text) for text in texts]
-
-
-def fill(infiller: Infiller, texts: list[WordedText], seed: int = 0) -> list[list[str]]:
-    return infiller.fill(texts, np.random.default_rng(seed))
-
-
-def test_single_token_words_are_rewritten_and_every_position_kept() -> None:
-    model = model_that_expects("##s", "[UNK]", "phone", "screen")
-    infiller = Infiller(model, make_tokenizer(), rate=1.0, top_k=2)
-    texts = worded("The films was good", "", "... 3!", "good", "phone")
-    filled = fill(infiller, texts)
-    assert [len(words) for words in filled] == [len(text.words) for text in texts]
-    assert filled[0][1] == "films"  # two pieces: left as it is
-    assert set(filled[0][2:]) | set(filled[3]) <= {"phone", "screen"}
-    assert filled[2] == ["...", "3", "!"]
-    assert filled[4] == ["screen"]  # never by itself
-    assert texts[0].words == ["The", "films", "was", "good"]
-    assert fill(infiller, texts) == filled
-    assert any(fill(infiller, texts, seed) != filled for seed in range(1, 9))
-
-
-def test_the_rate_holds_and_a_short_text_changes_all_the_same() -> None:
-    infiller = Infiller(model_that_expects("phone"), make_tokenizer(), rate=0.3)
-    texts = worded(*["good film was the plot"] * 300)
-    changed = [
-        sum(new != old for new, old in zip(words, text.words, strict=True))
-        for words, text in zip(fill(infiller, texts), texts, strict=True)
-    ]
-    assert min(changed) == 1
-    # Five words at 0.3, and one where there would be none.
-    assert np.mean(changed) == pytest.approx(1.5 + 0.7**5, abs=0.15)
-    assert fill(Infiller(model_that_expects("phone"), make_tokenizer(), rate=0.0), texts[:3]) == [
-        text.words for text in texts[:3]
-    ]
-
-
-def test_protected_words_stay_and_only_allowed_ones_come_in() -> None:
-    model = model_that_expects("phone", "screen", "plot")
-    infiller = Infiller(model, make_tokenizer(), rate=1.0, allowed={"Screen", "dull"}, top_k=1)
-    text = WordedText.of_words(["film", "good", "screen"], [True, False, False])
-    for seed in range(5):
-        assert fill(infiller, [text], seed) == [["film", "screen", "dull"]]
-    none = Infiller(model, make_tokenizer(), rate=1.0, allowed={"elsewhere"})
-    assert fill(none, [text]) == [text.words]
-
-
-def test_kept_words_are_neither_rewritten_nor_filled_in() -> None:
-    model = model_that_expects("phone", "screen", "plot")
-    infiller = Infiller(model, make_tokenizer(), rate=1.0, top_k=1, kept={"Phone", "the"})
-    assert fill(infiller, worded("The good phone")) == [["The", "screen", "phone"]]
-
-
-def test_words_beyond_the_longest_input_stay() -> None:
-    infiller = Infiller(model_that_expects("phone"), make_tokenizer(), 1.0, max_length=6)
-    (filled,) = fill(infiller, worded("good film was the plot is bad"))
-    assert filled[:4] == ["phone"] * 4
-    assert filled[4:] == ["plot", "is", "bad"]
-
-
-def test_the_choice_reads_the_context_of_the_unmasked_words() -> None:
-    """The logits are the model's own at the masked place, whatever stands beside it in the batch."""
-    model = model_that_expects()
-    torch.nn.init.normal_(model.head.dense.weight, std=0.5)
-    infiller = Infiller(model, make_tokenizer(), rate=1.0, top_k=1)
-    text = WordedText.of_words(["good", "film"], [False, True])
-    (alone,) = fill(infiller, [text])
-    ids = torch.tensor([[2, 4, VOCABULARY.index("film"), 3]])
-    logits = model.logits(ids, torch.ones_like(ids), torch.tensor([1]))[0]
-    words = whole_words(make_tokenizer(), len(VOCABULARY))
-    best = max((token for token in words if words[token] != "good"), key=lambda i: logits[i])
-    assert alone == [words[best], "film"]
-    beside = fill(infiller, [text, *worded("the the the the the the the")])
-    assert beside[0] == alone
-
-
-def test_infill_needs_a_mask_token_and_sane_options() -> None:
+def infill_of(*words: str, counts: Any = (), allowed: Any = None, top_k: int = 1) -> Infill:
     tokenizer = make_tokenizer()
-    with pytest.raises(ConfigError, match="top_k"):
-        Infiller(model_that_expects(), tokenizer, top_k=0)
+    whole = whole_words(tokenizer, len(VOCABULARY))
+    model = model_that_expects(*words)
+    return Infill(model, tokenizer, whole, Counter(counts), allowed, top_k)
+
+
+def test_whole_words_are_rewritten_by_others_and_never_by_themselves() -> None:
+    torch.manual_seed(0)
+    before = tokens_as_words("the film ##s was phone", times=400)
+    after = infill_of("##s", "[UNK]", "phone", "screen", top_k=2)(before, Choice(0.5)).ids
+    assert torch.equal(after[:, [0, 2, 3, 6]], before.ids[:, [0, 2, 3, 6]])
+    words = after[:, [1, 4, 5]]
+    changed = words != before.ids[:, [1, 4, 5]]
+    assert changed.float().mean().item() == pytest.approx(0.5, abs=0.05)
+    assert set(words[changed].tolist()) == {WORD["phone"], WORD["screen"]}
+    assert set(after[:, 5].tolist()) == {WORD["phone"], WORD["screen"]}  # its own place: screen
+
+
+def test_the_most_frequent_words_are_left_alone() -> None:
+    counts = ["The", "the", "is", "Is", "film", "good", "bad", "fine", "dull"]
+    infill = infill_of("the", "is", "phone", counts=counts)
+    after = infill(tokens_as_words("the film is good"), Choice(1.0)).ids
+    assert torch.equal(after, ids_of("the phone is phone"))
+
+
+def test_only_allowed_words_come_in() -> None:
+    infill = infill_of("phone", "screen", "plot", allowed={"screen", "dull"})
+    after = infill(tokens_as_words("film screen"), Choice(1.0)).ids
+    assert torch.equal(after, ids_of("screen dull"))
+    none = infill_of("phone", allowed={"elsewhere"})
+    assert torch.equal(none(tokens_as_words("film good"), Choice(1.0)).ids, ids_of("film good"))
+
+
+def test_the_choice_reads_the_words_around_from_the_masked_row() -> None:
+    """The logits are the model's own at the masked place, whatever stands beside it in the batch."""
+    tokenizer, model = make_tokenizer(), model_that_expects()
+    torch.nn.init.normal_(model.head.dense.weight, std=0.5)
+    words = whole_words(tokenizer, len(VOCABULARY))
+    infill = Infill(model, tokenizer, words, {}, top_k=1)
+    masked = ids_of("film ##s [MASK]")
+    logits = model.logits(masked, torch.ones_like(masked), torch.tensor([3]))[0]
+    best = max((token for token in words if token != WORD["good"]), key=lambda i: logits[i])
+    alone = infill(tokens_as_words("film ##s good"), Choice(1.0)).ids
+    assert alone[0, 3] == best
+    beside = infill(tokens_as_words("film ##s good", "the the the"), Choice(1.0)).ids
+    assert torch.equal(beside[:1], alone)
+
+
+def test_texts_without_words_to_rewrite_are_left_as_they_are() -> None:
+    before = tokens_as_words("film ##s")
+    assert infill_of("phone")(before, Choice(1.0)) is before
+
+
+def test_the_language_model_follows_to_another_format_but_is_not_saved() -> None:
+    infill = infill_of("phone")
+    assert {name.split(".")[0] for name in infill.state_dict()} == {"head"}
+    assert not any("encoder" in name for name, _ in infill.named_parameters())
+    infill.double()
+    assert next(infill._model[0].encoder.parameters()).dtype == torch.float64
+    assert not infill.train().training
+
+
+def test_infill_needs_a_mask_token() -> None:
+    tokenizer = make_tokenizer()
     tokenizer.mask_token = None
-    with pytest.raises(ConfigError, match="mask token"):
-        Infiller(model_that_expects(), tokenizer)
+    with pytest.raises(ConfigError, match="no mask token"):
+        Infill(model_that_expects(), tokenizer, {}, {})
+
+
+def test_common_words_make_up_half_of_a_text() -> None:
+    assert common_words({"The": 30, "the": 20, "of": 30, "film": 15, "plot": 5}) == {"the"}
+    assert common_words({"the": 40, "of": 10, "film": 50}) == {"film"}
+    assert common_words({}) == set()
 
 
 @pytest.mark.parametrize("prefix_space", [False, True])
@@ -141,9 +136,13 @@ def test_byte_level_tokenizers_of_either_kind_serve(prefix_space: bool) -> None:
     head = fresh_mlm_head(encoder)
     with torch.no_grad():
         head.bias[vocabulary["Ġon"]] = 40.0
-    infiller = Infiller(MaskedLanguageModel(encoder, head), tokenizer, rate=1.0, top_k=1)
-    (filled,) = fill(infiller, worded("x a bc, b."))
-    assert filled[1:] == ["on", "bc", ",", "on", "."]
+    texts = ["x a bc, b.", "x bc x bc"]
+    dataset = make_dataset(SEQUENCE_CLASSIFICATION, texts, ["1", "2"], [0, 1], ("no", "yes"))
+    model = MaskedLanguageModel(encoder, head)
+    editor = RowEditor("infill", 1.0, [dataset], tokenizer=tokenizer, language_model=model)
+    (words, positions), _ = editor.edited_words((0,))
+    assert words[1:] == ["on", "bc", ",", "on", "."]
+    assert positions == list(range(6))
 
 
 def rows_of(*texts: str) -> tuple[np.ndarray, np.ndarray]:

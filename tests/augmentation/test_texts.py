@@ -7,29 +7,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nlp_adapt.augmentation.texts import WordedText, chosen_words, is_word, same_case
-from nlp_adapt.augmentation.word_edits import WORD_EDITS, WordEditor, word_counts
+from nlp_adapt.augmentation.texts import (
+    WordedText,
+    entity_words,
+    is_word,
+    running_words,
+    same_case,
+    texts_of,
+)
+from nlp_adapt.data.domain import make_dataset
+from nlp_adapt.names import SEQUENCE_CLASSIFICATION, TOKEN_CLASSIFICATION
 
 
 @given(st.text())
 def test_the_own_words_give_the_own_text(text: str) -> None:
     worded = WordedText.of_text(text)
     assert worded.join(worded.words, range(len(worded.words))) == text
-
-
-@given(
-    st.text(alphabet="ab ,.'\n#7é-", max_size=30), st.sampled_from(WORD_EDITS), st.integers(0, 9)
-)
-def test_edits_leave_all_that_is_not_a_word(text: str, kind: str, seed: int) -> None:
-    worded = WordedText.of_text(text)
-    editor = WordEditor(kind, 0.5, word_counts([["new"]]))
-    words, positions = editor.edit(worded.words, np.random.default_rng(seed), worded.editable)
-    joined = worded.join(words, positions)
-    assert bool(joined.strip()) == bool(text.strip())
-    fixed = [w for w, editable in zip(worded.words, worded.editable, strict=True) if not editable]
-    left = [words[i] for i, old in enumerate(positions) if not worded.editable[old]]
-    assert left == fixed
-    assert joined.count(",") == text.count(",")
 
 
 def test_what_may_be_edited_in_a_text() -> None:
@@ -76,14 +69,24 @@ def test_protected_words_and_spaces_of_a_sentence() -> None:
 def test_capitals_are_kept() -> None:
     cases = {"film": "phone", "Film": "Phone", "FILM": "PHONE", "A": "Phone"}
     assert {model: same_case("phone", model) for model in cases} == cases
+    for word in ("Paris", "<mask>", "iPhone"):
+        assert same_case(word, "FILM") == word
 
 
-def test_choices_follow_the_rate() -> None:
-    generator = np.random.default_rng(0)
-    editable = np.arange(4000) % 2 == 0
-    chosen = chosen_words(editable, 0.3, generator)
-    assert not chosen[~editable].any()
-    assert chosen.sum() / 2000 == pytest.approx(0.3, abs=0.03)
-    assert chosen_words(editable[:2], 1e-9, generator).tolist() == [True, False]
-    assert not chosen_words(editable, 0.0, generator).any()
-    assert not chosen_words(np.zeros(5, dtype=bool), 1.0, generator).any()
+def test_rows_of_several_data_sets_and_their_entities() -> None:
+    tags = ("O", "B-LOC")
+    parts = [
+        make_dataset(TOKEN_CLASSIFICATION, [["in", "Paris", "3"]], ["a"], [[0, 1, 1]], tags),
+        make_dataset(TOKEN_CLASSIFICATION, [["paris", "is"]], ["b"], [[0, 0]], tags),
+    ]
+    texts = texts_of(parts)
+    assert [text.editable.tolist() for text in texts] == [[True, False, False], [True, True]]
+    assert entity_words(texts) == {"paris"}
+    assert list(running_words(texts)) == ["in", "Paris", "paris", "is"]
+    assert list(running_words(texts, {"paris"})) == ["in", "is"]
+    bare = texts_of([make_dataset(TOKEN_CLASSIFICATION, [["in", "Paris"]], ["a"])])
+    assert bare[0].editable.all()
+    assert entity_words(bare) == set()
+    plain = texts_of([make_dataset(SEQUENCE_CLASSIFICATION, ["The Berlin 3 @x"], ["a"])])
+    assert list(running_words(plain)) == ["The", "Berlin"]
+    assert entity_words(plain) == set()

@@ -9,28 +9,26 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nlp_adapt.augmentation.row_edits import Corpus, Edit, edited_rows, row_edit
+from datasets import Dataset, Features
+
+from nlp_adapt.augmentation.infill import language_model_of
+from nlp_adapt.augmentation.rows import RowEditor
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.data.batches.encoded import EncodedRows
-from nlp_adapt.errors import ConfigError
-from nlp_adapt.modeling.architectures import encoder_of, longest_input, plain_model
+from nlp_adapt.errors import ConfigError, RunError
+from nlp_adapt.files import text_hash, write_text
+from nlp_adapt.modeling.architectures import plain_model
 from nlp_adapt.modeling.backbone import load_tokenizer
-from nlp_adapt.modeling.masked_lm import (
-    MaskedLanguageModel,
-    language_model,
-    named_language_model,
-)
-from nlp_adapt.modeling.mlm_head import load_mlm_head
-from nlp_adapt.training.inputs.kept_rows import read_rows, write_rows
 
 LOGGER = logging.getLogger("nlp_adapt")
 SALT = 21
+FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -54,11 +52,11 @@ class RowAugmentation:
 
     Attributes:
         config: The run's options.
-        model: Its task model as pretrained; used up here.
+        model: Its task model as pretrained.
         tokenizer: Its tokenizer.
         max_length: Longest row in tokens.
-        accelerator: The run's; None outside of a run.
         kept: Where the copies are kept; only a run writes there.
+        accelerator: The run's; None outside of a run.
     """
 
     config: AdaptationConfig
@@ -86,127 +84,77 @@ class RowAugmentation:
         """
         key = self._key([*labelled, *unlabelled])
         with self._first_process_first():
-            found = read_rows(self.kept, key, labelled)
+            found = read_rows(self.kept, key)
             if found is None:
                 found = self._make(labelled, unlabelled, train)
                 if self.accelerator is not None and self.accelerator.is_main_process:
                     write_rows(self.kept, key, *found)
-        datasets, report = found
-        filled = [index for index, dataset in enumerate(datasets) if len(dataset)]
-        if not filled:
+        rows, report = found
+        if not rows:
             LOGGER.warning(
                 "augment: %s changed no row of the source, so there are no copies to train on.",
                 self.config.augment,
             )
-        return Copies([datasets[index] for index in filled], filled, report)
+        sources = sorted({row["source"] for row in rows})
+        datasets = [
+            _dataset([row for row in rows if row["source"] == source], labelled[source])
+            for source in sources
+        ]
+        return Copies(datasets, sources, report)
 
     def _make(
         self,
         labelled: Sequence[Any],
         unlabelled: Sequence[Any],
         train: Mapping[str, EncodedRows],
-    ) -> tuple[list[Any], dict[str, Any]]:
-        config = self.config
-        corpora = [Corpus.of(dataset) for dataset in labelled]
-        edit, fitted = self._edit(corpora, unlabelled, train)
-        made = [
-            edited_rows(dataset, corpus, edit, config.augment_copies, (config.seed, SALT, index))
-            for index, (dataset, corpus) in enumerate(zip(labelled, corpora, strict=True))
-        ]
-        words = sum(one.words for one in made)
+    ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        config, tokenizer, model = self.config, self.tokenizer, None
+        if config.augment == "infill":
+            device = None if self.accelerator is None else self.accelerator.device
+            name, texts = (
+                config.augment_model,
+                [(rows.ids, rows.offsets) for rows in train.values()],
+            )
+            model = language_model_of(name, self.model, tokenizer, texts, config.seed, device)
+            tokenizer = tokenizer if name is None else load_tokenizer(name)
+        editor = RowEditor(
+            config.augment,
+            config.augment_rate,
+            labelled,
+            unlabelled,
+            tokenizer=tokenizer,
+            embeddings=self.model.get_input_embeddings().weight,
+            language_model=model,
+            max_length=self.max_length,
+        )
+        seed = (config.seed, SALT)
+        rows, counts = editor.copies(config.augment_copies, seed, not config.disable_tqdm)
         report = {
             "edit": config.augment,
             "copies": config.augment_copies,
             "rate": config.augment_rate,
-            "texts": sum(len(one.dataset) for one in made),
-            "unchanged": sum(one.unchanged for one in made),
-            "edited_words": round(sum(one.edited for one in made) / words, 4) if words else 0.0,
-            "fitted_head": fitted,
+            "texts": len(rows),
+            "unchanged": counts["unchanged"],
+            "edited_words": round(counts["edited"] / max(counts["words"], 1), 4),
+            "fitted_head": model is not None and model.fitted,
         }
-        return [one.dataset for one in made], report
-
-    def _edit(
-        self,
-        corpora: Sequence[Corpus],
-        unlabelled: Sequence[Any],
-        train: Mapping[str, EncodedRows],
-    ) -> tuple[Edit, bool]:
-        """The edit, and whether a language model's head was fitted for it."""
-        config, tokenizer, model = self.config, self.tokenizer, None
-        needs: dict[str, Any] = {}
-        if config.augment == "infill":
-            model, tokenizer = self._language_model(train)
-            limit = longest_input(model.encoder.config, tokenizer)
-            needs = {"language_model": model, "max_length": min(self.max_length, limit)}
-        elif config.augment == "domain_terms" and unlabelled:
-            weights = self.model.get_input_embeddings().weight
-            needs = {
-                "embeddings": weights.detach().float().cpu().numpy(),
-                "target": Corpus.joined([Corpus.of(dataset) for dataset in unlabelled]),
-            }
-        edit = row_edit(
-            config.augment,
-            config.augment_rate,
-            source=Corpus.joined(corpora),
-            tokenizer=tokenizer,
-            show_progress=not config.disable_tqdm,
-            **needs,
-        )
-        return edit, model is not None and model.fitted
-
-    def _language_model(self, train: Mapping[str, EncodedRows]) -> tuple[MaskedLanguageModel, Any]:
-        """The named language model or the encoder's own, and its tokenizer."""
-        device = None if self.accelerator is None else self.accelerator.device
-        name = self.config.augment_model
-        if name is not None:
-            return named_language_model(name, device), load_tokenizer(name)
-        path = getattr(plain_model(self.model).config, "_name_or_path", "")
-        head = load_mlm_head(path, self.model) if path else None
-        texts = [(rows.ids, rows.offsets) for rows in train.values()]
-        encoder = encoder_of(self.model).to(device)
-        return language_model(
-            encoder, head, self.tokenizer, texts, self.config.seed
-        ), self.tokenizer
+        return rows, report
 
     def _key(self, datasets: Sequence[Any]) -> str:
         """Changes with everything that the copies depend on."""
-        digest = hashlib.sha256()
         config = self.config
+        path = getattr(plain_model(self.model).config, "_name_or_path", "")
         parts = [config.augment, config.augment_copies, config.augment_rate, config.augment_model]
-        parts += [
-            config.seed,
-            self.max_length,
-            getattr(plain_model(self.model).config, "_name_or_path", ""),
-        ]
-        for part in _contents(datasets):
-            digest.update(part.encode("utf-8", "surrogatepass"))
-        return hashlib.sha256(f"{parts}:{digest.hexdigest()}".encode()).hexdigest()
+        digest = hashlib.sha256(repr([*parts, config.seed, self.max_length, path]).encode())
+        for dataset in datasets:
+            digest.update(f"\n{len(dataset)}\n".encode())
+            for name in sorted({"text", "tokens", "label", "labels"} & set(dataset.column_names)):
+                for value in dataset[name]:
+                    digest.update(json.dumps(value).encode())
+        return digest.hexdigest()
 
     def _first_process_first(self) -> AbstractContextManager[Any]:
         return nullcontext() if self.accelerator is None else self.accelerator.main_process_first()
-
-
-def row_augmentation(
-    config: AdaptationConfig,
-    model: Callable[[], Any],
-    tokenizer: Any,
-    max_length: int,
-    kept: Path,
-    accelerator: Any = None,
-) -> RowAugmentation | None:
-    """What makes the copies that a run asks for, or None where it asks for none.
-
-    Args:
-        config: The run's options.
-        model: Loads its task model as pretrained; called only where copies are made.
-        tokenizer: Its tokenizer.
-        max_length: Longest row in tokens.
-        kept: Where the copies are kept; only a run writes there.
-        accelerator: The run's; None outside of a run.
-    """
-    if config.augment == "none":
-        return None
-    return RowAugmentation(config, model(), tokenizer, max_length, kept, accelerator)
 
 
 def check_augmentation(config: AdaptationConfig, has_target: bool) -> None:
@@ -219,9 +167,52 @@ def check_augmentation(config: AdaptationConfig, has_target: bool) -> None:
         raise ConfigError("augment: domain_terms needs a target domain: set `target`.")
 
 
-def _contents(datasets: Sequence[Any]) -> Iterator[str]:
-    for dataset in datasets:
-        yield f"\n{len(dataset)}\n"
-        for name in sorted({"text", "tokens", "label", "labels"} & set(dataset.column_names)):
-            for value in dataset[name]:
-                yield json.dumps(value)
+def write_rows(
+    path: Path, key: str, rows: Sequence[Mapping[str, Any]], report: Mapping[str, Any]
+) -> None:
+    """Write JSON lines: a header that vouches for the rows, then one row a line.
+
+    Args:
+        path: The file, which is either the old or the new one, whole.
+        key: What the rows depend on, as a hash.
+        rows: The rows.
+        report: Kept in the header.
+
+    Raises:
+        RunError: If it cannot be written.
+    """
+    body = "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
+    header = {"format": FORMAT, "key": key, "sha256": text_hash(body), "report": report}
+    try:
+        write_text(path, f"{json.dumps(header)}\n{body}")
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written ({error.strerror or error}).") from error
+
+
+def read_rows(path: Path, key: str) -> tuple[list[dict[str, Any]], dict[str, Any]] | None:
+    """The rows that `write_rows` wrote for the same key, and the report; None where there are none.
+
+    Args:
+        path: The file; one that is damaged counts as missing, with a warning.
+        key: What the rows depend on, as a hash.
+    """
+    if not path.is_file():
+        return None
+    try:
+        first, _, body = path.read_text("utf-8", "surrogatepass").partition("\n")
+        header = json.loads(first)
+        if header["format"] != FORMAT or header["key"] != key:
+            return None
+        if header["sha256"] != text_hash(body):
+            raise ValueError("its checksum differs")
+        return [json.loads(line) for line in body.split("\n")[:-1]], header["report"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        LOGGER.warning("%s: damaged (%s), so the rows are made anew.", path, error)
+        return None
+
+
+def _dataset(rows: Sequence[Mapping[str, Any]], original: Any) -> Any:
+    """Rows like those of another data set, with its canonical columns and its label names."""
+    names = [name for name in ("text", "tokens", "row", "label", "labels") if name in rows[0]]
+    features = Features({name: original.features[name] for name in names})
+    return Dataset.from_dict({name: [row[name] for row in rows] for name in names}, features)

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from nlp_adapt.augmentation.token_fills import TokenInfiller, TokenTermSwapper
+from nlp_adapt.augmentation.views import EditedView
 from nlp_adapt.errors import ModelError
 from nlp_adapt.modeling.backbone import load_task_model
 from nlp_adapt.names import label_key
@@ -19,7 +19,7 @@ from nlp_adapt.objectives.teacher import EmaTeacher
 from nlp_adapt.tasks import TASKS, Task
 
 OBJECTIVES = "objectives.safetensors"
-_OF_ONE_RUN = (EmaTeacher, TokenInfiller, TokenTermSwapper)
+_OF_ONE_RUN = (EmaTeacher, EditedView)
 _NEEDED = ("*.json", "*.safetensors", "*.txt", "*.model", f"adaptation/{OBJECTIVES}")
 
 

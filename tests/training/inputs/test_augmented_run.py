@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from nlp_adapt.config import ROW_EDITS, AdaptationConfig
+from nlp_adapt.config import EDITS, AdaptationConfig
 from nlp_adapt.data.domain import Domain, make_dataset
 from nlp_adapt.errors import ConfigError, ModelError
 from nlp_adapt.names import SEQUENCE_CLASSIFICATION, TOKEN_CLASSIFICATION
@@ -101,7 +101,7 @@ def weights(folder: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("edit", "tagging"),
-    [*((edit, False) for edit in ROW_EDITS), ("delete", True), ("domain_terms", True)],
+    [*((edit, False) for edit in EDITS), ("delete", True), ("domain_terms", True)],
 )
 def test_every_edit_trains_and_is_recorded(
     trainer_for: Any, edit: str, tagging: bool, tmp_path: Path

@@ -1,4 +1,4 @@
-"""The student's view: infill and domain terms on token ids, and the objectives that use them."""
+"""The student's edited view of a batch, and the objectives that show it one."""
 
 from __future__ import annotations
 
@@ -9,10 +9,7 @@ import pytest
 import torch
 import transformers
 
-from nlp_adapt.augmentation.infill import whole_words
-from nlp_adapt.augmentation.token_fills import TokenInfiller, TokenTermSwapper
-from nlp_adapt.augmentation.view_edits import VIEW_EDITS, view_editor
-from nlp_adapt.config import ROW_EDITS
+from nlp_adapt.augmentation.views import EditedView
 from nlp_adapt.data.batches.encoded import pack_rows
 from nlp_adapt.errors import ConfigError, ModelError
 from nlp_adapt.objectives import build_objective
@@ -28,19 +25,8 @@ from tests.helpers.tiny_batches import (
     make_setup,
     make_tokenizer,
     make_view,
-    model_that_expects,
 )
-
-WORD = {token: index for index, token in enumerate(VOCABULARY)}
-
-
-def ids_of(*rows: str) -> torch.Tensor:
-    return torch.tensor([[2, *(WORD[token] for token in row.split()), 3] for row in rows])
-
-
-def batch_of(*rows: str, times: int = 1) -> dict[str, Any]:
-    ids = ids_of(*rows).repeat(times, 1)
-    return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": ids[:, 0]}
+from tests.helpers.word_grids import WORD, batch_of, ids_of
 
 
 def token_rows(*texts: str) -> tuple[np.ndarray, np.ndarray]:
@@ -48,111 +34,76 @@ def token_rows(*texts: str) -> tuple[np.ndarray, np.ndarray]:
     return rows.ids, rows.offsets
 
 
-def test_infill_rewrites_whole_words_alone_and_never_by_themselves() -> None:
+def view_of(edit: str, rate: float, *source: str, **options: Any) -> EditedView:
+    """A view of batches of the tiny tokenizer; the target's text is about phones."""
+    target = ["the phone is good"] * 60 + ["the screen was good"] * 60
+    tokens = {"source": token_rows(*source), "target": token_rows(*target)} if source else {}
+    return EditedView(edit, rate, tokenizer=make_tokenizer(), tokens=tokens, **options)
+
+
+@pytest.mark.parametrize("edit", ["delete", "mask", "replace", "swap"])
+def test_views_keep_shape_specials_padding_and_units(edit: str) -> None:
     torch.manual_seed(0)
-    editor = TokenInfiller(make_tokenizer(), model_that_expects("phone", "screen"), 0.5, top_k=2)
-    batch = batch_of("the film ##s was phone", times=400)
-    edited = editor(batch)
-    assert edited["labels"] is batch["labels"]
-    new, old = edited["input_ids"], batch["input_ids"]
-    assert torch.equal(new[:, [0, 2, 3, 6]], old[:, [0, 2, 3, 6]])
-    words = new[:, [1, 4, 5]]
-    changed = words != old[:, [1, 4, 5]]
-    assert changed.float().mean().item() == pytest.approx(0.5, abs=0.05)
-    assert set(words[changed].tolist()) == {WORD["phone"], WORD["screen"]}
-    assert set(new[:, 5].tolist()) == {WORD["phone"], WORD["screen"]}  # its own place: screen
-    torch.manual_seed(0)
-    again = editor(batch)["input_ids"]
-    torch.manual_seed(0)
-    assert torch.equal(again, editor(batch)["input_ids"])
+    batch = make_batch(token_level=True, source=40, target=40)
+    kept = {name: value.clone() for name, value in batch.items() if torch.is_tensor(value)}
+    edited = view_of(edit, 0.5)(batch)
+    for name, value in kept.items():
+        assert torch.equal(batch[name], value)  # the batch itself is left alone
+        if name not in ("input_ids", "attention_mask"):
+            assert edited[name] is batch[name]
+    ids, mask = batch["input_ids"], batch["attention_mask"]
+    new, new_mask = edited["input_ids"], edited["attention_mask"]
+    special = (ids <= 4) & (ids != 1)
+    assert torch.equal(new[special], ids[special])
+    assert torch.equal(new_mask[special], mask[special])
+    changed = (new != ids) | (new_mask != mask)
+    assert 0.2 < changed.sum() / (~special).sum() < 0.8
+    if edit == "mask":
+        assert (new[changed] == 4).all()
+    elif edit == "delete":
+        assert torch.equal(new, ids)
+        assert ((new_mask * ~special).sum(1) > 0).all()
+    elif edit == "replace":
+        assert (new[changed] > 4).all()
+    else:
+        assert torch.equal(new.sort(1).values, ids.sort(1).values)
 
 
-def test_the_most_frequent_words_are_left_alone() -> None:
-    texts = [token_rows("the the is is film good bad fine dull"), token_rows("...")]
-    model = model_that_expects("the", "is", "phone")
-    editor = TokenInfiller(make_tokenizer(), model, 0.999, top_k=1, texts=texts)
-    torch.manual_seed(0)
-    new = editor(batch_of("the film is good"))["input_ids"]
-    assert torch.equal(new, ids_of("the phone is phone"))
+def test_draws_of_a_view_come_from_torchs_generator() -> None:
+    view, batch = view_of("mask", 0.5), make_batch()
+    seen = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        seen.append(view(batch)["input_ids"])
+    assert torch.equal(seen[0], seen[1])
+    assert not torch.equal(seen[0], seen[2])
 
 
-def test_infill_reads_the_words_around_from_the_masked_row() -> None:
-    model = model_that_expects()
-    torch.nn.init.normal_(model.head.dense.weight, std=0.5)
-    editor = TokenInfiller(make_tokenizer(), model, 0.999, top_k=1)
-    batch = batch_of("film ##s good")
-    torch.manual_seed(0)
-    new = editor(batch)["input_ids"][0, 3]
-    masked = ids_of("film ##s [MASK]")
-    logits = model.logits(masked, torch.ones_like(masked), torch.tensor([3]))[0]
-    words = whole_words(make_tokenizer(), len(VOCABULARY))
-    assert new == max((i for i in words if i != WORD["good"]), key=lambda i: logits[i])
-
-
-def test_specials_padding_and_untouched_batches_stay() -> None:
-    editor = TokenInfiller(make_tokenizer(), model_that_expects("phone"), 0.999)
-    ids = torch.tensor([[2, 3, 0], [2, WORD["film"], 3]])
-    batch = {"input_ids": ids, "attention_mask": torch.tensor([[1, 1, 0], [1, 1, 1]])}
-    edited = editor(batch)["input_ids"]
-    assert torch.equal(edited[0], ids[0])
-    assert edited[1, 1] == WORD["phone"]
-    nothing = batch_of("film ##s")
-    assert editor(nothing) is nothing
-
-
-def test_the_language_model_follows_to_another_format_but_is_not_saved() -> None:
-    editor = TokenInfiller(make_tokenizer(), model_that_expects("phone"), 0.5)
-    assert {name.split(".")[0] for name in editor.state_dict()} == {"head"}
-    assert not any("encoder" in name for name, _ in editor.named_parameters())
-    editor.double()
-    assert next(editor._model[0].encoder.parameters()).dtype == torch.float64
-    assert not editor.train().training
-
-
-def swapper(rate: float = 0.999) -> TokenTermSwapper:
+def test_terms_of_the_target_become_the_nearest_of_the_source() -> None:
     embeddings = torch.zeros(len(VOCABULARY), 4)
     places = {"film": (1.0, 0.0), "phone": (0.9, 0.1), "plot": (0.0, 1.0), "screen": (0.1, 0.9)}
     for word, place in places.items():
         embeddings[WORD[word], :2] = torch.tensor(place)
-    embeddings[WORD["battery"]] = torch.tensor([0.0, 0.0, 0.0, -1.0])
-    target = ["the phone is good"] * 60 + ["the screen was good"] * 60 + ["battery"] * 50
-    source = ["the film is good"] * 60 + ["the plot was good"] * 60 + ["films"] * 50
-    return TokenTermSwapper(
-        make_tokenizer(), token_rows(*target), token_rows(*source), embeddings, rate
-    )
-
-
-def test_terms_of_the_target_become_the_nearest_of_the_source() -> None:
-    editor = swapper()
-    batch = batch_of("the phone good screen battery", times=300)
-    torch.manual_seed(0)
-    new = editor(batch)["input_ids"]
-    assert torch.equal(new[:, [0, 1, 3, 6]], batch["input_ids"][:, [0, 1, 3, 6]])
-    for place, word in ((2, "film"), (4, "plot")):
+    model = make_model()
+    model.get_input_embeddings().weight.data = embeddings
+    source = ["the film is good"] * 60 + ["the plot was good"] * 60
+    view = view_of("domain_terms", 0.999, *source, task_model=model)
+    batch = batch_of("the phone ##s screen [MASK] phone", times=300)
+    new = view(batch)["input_ids"]
+    assert torch.equal(new[:, [0, 1, 2, 3, 5, 7]], batch["input_ids"][:, [0, 1, 2, 3, 5, 7]])
+    for place, word in ((4, "plot"), (6, "film")):
         assert (new[:, place] == WORD[word]).float().mean() > 0.9
-    assert (new[:, 5] == WORD["battery"]).all()  # nothing is like it
-    torch.manual_seed(0)
-    half = swapper(0.5)(batch)["input_ids"][:, 2]
-    assert (half != WORD["phone"]).float().mean().item() == pytest.approx(0.5, abs=0.08)
 
 
-def test_a_term_with_further_pieces_is_another_word() -> None:
-    new = swapper()(batch_of("phone ##s phone"))["input_ids"][0]
-    assert new.tolist()[1:3] == [WORD["phone"], WORD["##s"]]
-    assert new[3] != WORD["phone"]
-
-
-def test_corpora_without_terms_leave_everything() -> None:
-    rows = token_rows("the film is good")
-    same = TokenTermSwapper(make_tokenizer(), rows, rows, torch.randn(len(VOCABULARY), 4), 0.9)
-    batch = batch_of("the film is good")
-    assert same(batch) is batch
-    empty = TokenTermSwapper(make_tokenizer(), token_rows("..."), rows, torch.randn(30, 4), 0.9)
-    assert empty(batch) is batch
-
-
-def test_rows_and_views_know_the_same_edits() -> None:
-    assert set(VIEW_EDITS) == set(ROW_EDITS)
+def test_infill_leaves_the_most_frequent_words_of_both_domains(encoder_dir: Any) -> None:
+    task_model = make_model()
+    task_model.config._name_or_path = str(encoder_dir / "mlm")
+    view = view_of("infill", 0.999, *["a film"] * 200, task_model=task_model)
+    common = [VOCABULARY[i] for i in (~view.edit.rewritable).nonzero().flatten().tolist() if i > 4]
+    assert common == ["film", "a", "##s", "##ly", "##ness"]
+    new = view(batch_of("a film plot"))["input_ids"][0]
+    assert new[1:3].tolist() == [WORD["a"], WORD["film"]]
+    assert new[3] not in (WORD["plot"], WORD["a"], WORD["film"])
 
 
 def setup_for(tiny_model_dir: Any = None, token_level: bool = False) -> Setup:
@@ -189,9 +140,9 @@ def test_the_student_sees_the_edit_and_the_teacher_the_clean_text(
     options = {"edit": edit, "edit_rate": 0.6, "ramp": 0.0}
     objective = build_objective(name, options, setup)
     if edit == "domain_terms":  # the random rows are too few to have any
-        objective.editor.place[5:] = 0
-        objective.editor.substitutes = torch.full((1, 1), WORD["good"])
-        objective.editor.weights = torch.ones(1, 1)
+        objective.editor.edit.term[5:] = 0
+        objective.editor.edit.table = torch.full((1, 1), WORD["good"])
+        objective.editor.edit.weights = torch.ones(1, 1)
     batch = make_batch(token_level)
     seen, clean_seen = [], []
     view = make_view(setup.task_model, batch)
@@ -238,7 +189,7 @@ def test_a_named_language_model_fills_in_if_it_shares_the_vocabulary(
     ids = ids_of("the [MASK] is good")
     with torch.no_grad():
         expected = whole(input_ids=ids).logits[0, 2]
-    found = objective.editor._model[0].logits(ids, torch.ones_like(ids), torch.tensor([2]))[0]
+    found = objective.editor.edit._model[0].logits(ids, torch.ones_like(ids), torch.tensor([2]))[0]
     torch.testing.assert_close(found, expected)
     with pytest.raises(ModelError, match="another vocabulary"):
         build_objective(
@@ -252,7 +203,7 @@ def test_a_named_language_model_fills_in_if_it_shares_the_vocabulary(
         ({"edit": "infill"}, "not loaded from a name or folder"),
         ({"edit": "mask", "edit_model": "x"}, "edit_model is there for edit infill"),
         ({"edit": "none", "edit_model": "x"}, "edit_model is there for edit infill"),
-        ({"edit": "translate"}, "must be one of none, mask"),
+        ({"edit": "translate"}, "must be one of none, delete, mask, replace, swap, infill"),
     ],
 )
 def test_bad_options_say_what_to_do(options: dict[str, Any], message: str) -> None:
@@ -263,8 +214,6 @@ def test_bad_options_say_what_to_do(options: dict[str, Any], message: str) -> No
 def test_terms_need_the_text_of_both_domains() -> None:
     with pytest.raises(ConfigError, match="both domains"):
         build_objective("consistency", {"edit": "domain_terms"}, make_setup(make_model()))
-    with pytest.raises(ConfigError, match="must be one of mask"):
-        view_editor("fly", 0.1, tokenizer=make_tokenizer(), task_model=make_model(), tokens={})
 
 
 def test_bfloat16_autocast_and_empty_targets(encoder_dir: Any) -> None:
