@@ -123,31 +123,30 @@ def gather_auxiliary(
         config: The run's options.
         sources: Its sources.
         targets: Its targets, whose own labels no auxiliary task may bring in.
-        given: By name, rows in the place of a reference, or a task that was gathered before.
+        given: By name, rows in the place of a reference.
         references: What the sources were read from; default: what they say of it.
         quarantine: As in `load_domain`.
 
     Raises:
         AdaptationError: If an entry or its labels cannot be used; the message names the key.
     """
-    entries, tasks = read_entries(config), dict(given or {})
-    if unknown := [name for name in tasks if name not in entries]:
+    entries, given = read_entries(config), given or {}
+    if unknown := [name for name in given if name not in entries]:
         raise ConfigError(
             f"auxiliary task '{unknown[0]}' is given, but the option `auxiliary` has no such entry"
             f"{nearest(unknown[0], list(entries))}."
         )
     references = references or [source.reference for source in sources]
     own = [name for source in sources for name in source.label_names or ()]
+    tasks = {}
     for name, entry in entries.items():
-        if isinstance(tasks.get(name), AuxiliaryTask):
-            continue
         where = f"auxiliary.{name}"
-        if name not in tasks and entry.reference is None:
+        if name not in given and entry.reference is None:
             columns = _read_columns(where, entry, references, config.task, quarantine)
             rows = _rows_of_sources(name, entry, config, sources, columns)
             fingerprint = sha256(json.dumps(columns, sort_keys=True).encode()).hexdigest()
         else:
-            rows = _read_rows(name, entry, tasks.get(name), config.seed, quarantine)
+            rows = _read_rows(name, entry, given.get(name), config.seed, quarantine)
             fingerprint = rows.fingerprint()
             _check_classes(where, rows)
         for target in targets:
@@ -164,7 +163,7 @@ def gather_auxiliary(
             share=entry.share,
         )
         tasks[name] = AuxiliaryTask(entry, rows, fingerprint, spec)
-    return {name: tasks[name] for name in entries}
+    return tasks
 
 
 def _read_rows(name: str, entry: AuxiliaryEntry, given: Any, seed: int, quarantine: int) -> Domain:
