@@ -95,7 +95,7 @@ class AdaptationConfig:
         "or all (the encoder)",
     )
     cache_features: bool = option(
-        True, "with frozen lower layers: compute their output once, keep it on disk, train from it"
+        True, "with freeze all: compute the encoder's output once, keep it on disk, train from it"
     )
     gradual_unfreezing: bool = option(
         False, "train the heads first, then one layer more at a time from the top"

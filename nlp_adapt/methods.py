@@ -21,7 +21,7 @@ class Stage:
         steps: Length in optimizer steps, instead of epochs.
         learning_rate: Encoder learning rate, if not the recipe's.
         freeze: What does not train, if not the recipe's.
-        fit: Instead of training: a linear head fitted on frozen features, see `training.shallow`.
+        fit: Instead of training: a linear head fitted on frozen features, see `training.frozen.shallow`.
     """
 
     objectives: dict[str, dict[str, Any]]
@@ -250,16 +250,6 @@ METHODS: dict[str, Method] = {
         "logistic regression on source features given the target's covariance",
         "Sun et al. 2016, AAAI",
         _fit("coral"),
-    ),
-    "subspace_alignment": Method(
-        "logistic regression on principal axes of the source turned onto the target's",
-        "Fernando et al. 2013, ICCV",
-        _fit("subspace_alignment"),
-    ),
-    "optimal_transport": Method(
-        "logistic regression on source features carried onto the target (needs POT)",
-        "Courty et al. 2017, IEEE TPAMI 39(9)",
-        _fit("optimal_transport"),
     ),
 }
 

@@ -1,8 +1,8 @@
-"""The lower part of an encoder on its own, and the upper part fed with what the lower one gave.
+"""An encoder on its own, for its last states, and a model whose head is fed with them.
 
-The model's own forward pass does both: for the time of a call, the layers that are not wanted are
-taken out of their list, and the embeddings replaced by the states that are given. Masks, positions
-and norms are thereby the architecture's own.
+The model's own forward pass does both: for the time of a call, its layers are taken out of their
+list, and the embeddings replaced by the states that are given. Masks, positions and norms are
+thereby the architecture's own.
 """
 
 from __future__ import annotations
@@ -38,26 +38,24 @@ class Given(nn.Module):
 
 
 class _Passed(nn.Module):
-    """Stands in for the upper layers where there are none, and a loop wants at least one."""
+    """Stands in for the layers where a loop wants at least one."""
 
     def forward(self, hidden_states: Tensor, *arguments: Any, **options: Any) -> tuple[Any, ...]:
         return hidden_states, None
 
 
 class Trunk:
-    """The embeddings and the lower `depth` layers of an encoder.
+    """The embeddings and layers of an encoder.
 
     Args:
         task_model: A classification model.
-        depth: Layers below the cut, at least 1.
 
     Raises:
         ModelError: If the encoder has no separate list of layers or no `embeddings` module.
     """
 
-    def __init__(self, task_model: Any, depth: int) -> None:
+    def __init__(self, task_model: Any) -> None:
         self.encoder = encoder_of(task_model)
-        self.depth = depth
         layers = encoder_layers(task_model)
         config = plain_model(task_model).config
         self._names = architecture_of(config)
@@ -68,19 +66,22 @@ class Trunk:
         self._layers = layers
         self._holder, self._name = place_of(layers, self.encoder)
         self._given = Given()
-        self._lower = nn.ModuleList(layers[:depth])
-        self._upper = nn.ModuleList(layers[depth:])
+        self._instead = nn.ModuleList()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the encoder is."""
+        return next(self.encoder.parameters()).device
 
     def of_copy(self, task_model: Any) -> Trunk:
         """The same part of a copy of the model."""
-        other = Trunk(task_model, self.depth)
-        if len(self._upper) > len(other._upper):
-            other._upper.append(_Passed())
+        other = Trunk(task_model)
+        other._instead = self._instead
         return other
 
     @contextmanager
     def skipped(self, states: Tensor) -> Iterator[None]:
-        """Inside, the model runs its upper layers on `states` `[rows, width, size]` alone."""
+        """Inside, the model takes `states` `[rows, width, size]` for what its last layer gives."""
         self._given.states = states
         try:
             with self.fed_by(self._given):
@@ -90,10 +91,10 @@ class Trunk:
 
     @contextmanager
     def fed_by(self, embeddings: nn.Module) -> Iterator[None]:
-        """Inside, the model runs its upper layers on what a module gives for the embeddings."""
+        """Inside, the model takes what a module gives for the embeddings for its last states."""
         changes: list[tuple[nn.Module, str, nn.Module]] = [
             (self.encoder, self._names.embeddings, embeddings),
-            (self._holder, self._name, self._upper),
+            (self._holder, self._name, self._instead),
         ]
         changes += [
             (self.encoder, name, nn.Identity())
@@ -105,24 +106,23 @@ class Trunk:
 
     @torch.no_grad()
     def states(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """What layer `depth` would read, or the last layer gives: `[rows, width, size]`.
+        """What the last layer gives, `[rows, width, size]`.
 
         Args:
             inputs: `input_ids` and `attention_mask`.
         """
         seen: list[Any] = []
-        hook = self._layers[self.depth - 1].register_forward_hook(
+        hook = self._layers[-1].register_forward_hook(
             lambda module, arguments, output: seen.append(output)
         )
         try:
-            with swapped([(self._holder, self._name, self._lower)]):
-                self.encoder(**inputs)
+            self.encoder(**inputs)
         finally:
             hook.remove()
         if not isinstance(seen[-1], tuple):
             return seen[-1]
-        if not len(self._upper):  # DeBERTa's loop reads what its last turn has left
-            self._upper.append(_Passed())
+        if not len(self._instead):  # DeBERTa's loop reads what its last turn has left
+            self._instead.append(_Passed())
         return seen[-1][0]
 
 

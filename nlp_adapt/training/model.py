@@ -25,7 +25,7 @@ class AdaptationModel(nn.Module):
         frozen: Parts of the task model that do not train as a whole. They run without dropout.
 
     Attributes:
-        cached: The frozen lower layers and rows with their output, where they need not be run.
+        cached: The frozen encoder and rows with its last states, where it need not be run.
     """
 
     def __init__(
@@ -69,13 +69,13 @@ class AdaptationModel(nn.Module):
         return terms
 
     def _skipping(self, copy: nn.Module, inputs: Mapping[str, Any]) -> AbstractContextManager[None]:
-        """Inside, a copy of the task model does not run the layers below cached states either."""
+        """Inside, a copy of the task model starts from cached states as well."""
         if self.cached is None:
             return nullcontext()
         return self.cached.used(inputs["trunk_states"], copy)
 
     def _read(self, inputs: dict[str, Any]) -> tuple[DomainOutput, DomainOutput]:
-        """Units of both domains; the layers below cached states are not run."""
+        """Units of both domains, from cached states where there are some."""
         if self.cached is None:
             return self.reader.read(self.task_model, inputs)
         with self.cached.used(inputs["trunk_states"]):

@@ -1,4 +1,4 @@
-"""What a stage reads: the rows of its sides, in batches, through a cache where layers are frozen."""
+"""What a stage reads: the rows of its sides, in batches, from a cache with a frozen encoder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from nlp_adapt.data.batches.encoded import EncodedRows
 from nlp_adapt.data.batches.pairing import PairedBatches
 from nlp_adapt.data.batches.streamed import StreamedBatches
 from nlp_adapt.methods import Stage
-from nlp_adapt.modeling.freezing import frozen_depth
 from nlp_adapt.prediction.likeness import domain_samples
 from nlp_adapt.training.accelerator import precision_of
 from nlp_adapt.training.context import RunContext
@@ -45,18 +44,15 @@ class StageInputs:
         return {side: rows for side, rows in self.rows.items() if side.split("/")[0] in wanted}
 
     def cached_trunk(self, model: AdaptationModel, stage: Stage) -> CachedTrunk | None:
-        """Rows with the output of frozen layers; asked for once the stage's weights are in place."""
+        """Rows with a frozen encoder's states; asked for once the stage's weights are in place."""
         context, config = self.context, self.context.config
-        depth = frozen_depth(
-            model.task_model, config.freeze if stage.freeze is None else stage.freeze
-        )
-        if not depth or not config.cache_features or config.torch_compile or self.stream:
+        frozen = config.freeze if stage.freeze is None else stage.freeze
+        if frozen != "all" or not config.cache_features or config.torch_compile or self.stream:
             return None
         samples = domain_samples(context.data.train, config.seed)
         with context.accelerator.main_process_first():
             return cached_trunk(
                 model.task_model,
-                depth,
                 self.of(model),
                 model.reader,
                 model.objectives,

@@ -19,7 +19,7 @@ from nlp_adapt.objectives import Objective, Setup, build_objective
 from nlp_adapt.training.accelerator import precision_of
 from nlp_adapt.training.context import RunContext
 from nlp_adapt.training.encoder_modes import prepare_encoder
-from nlp_adapt.training.frozen.known_rows import KnownRows
+from nlp_adapt.training.frozen.feature_cache import KnownRows
 from nlp_adapt.training.frozen.shallow import fit_head
 from nlp_adapt.training.log import RunLog
 from nlp_adapt.training.loop import StageLoop
@@ -109,14 +109,13 @@ class StagedTraining:
                 self._train(number, stage, lengths[number], unfreezes, at)
 
     def _fit(self, number: int, kind: str) -> None:
-        """A stage that fits the head in closed form, or nearly."""
+        """A stage that fits a linear head on frozen features."""
         fit_head(
             kind,
             self.task_model,
             self.rows,
             pad_id=self.context.pad_id,
             precision=precision_of(self.accelerator),
-            seed=self.config.seed,
         )
         self.log.start_stage(self.title, 0, model=self.name, stage=number + 1)
         self.log.write(step=0, fit=kind)
@@ -130,8 +129,8 @@ class StagedTraining:
         model = loop.model
         if resume is not None:
             restore_stage(self, loop, resume)
-        # Only now, since a checkpoint brings the weights that the states come from. The trunk of a
-        # sharded model cannot be run by one process.
+        # Only now, since a checkpoint brings the weights that the states come from. One process
+        # cannot run a sharded encoder by itself.
         model.cached = None if loop.sharded else self.inputs.cached_trunk(model, stage)
         self.known_rows = model.cached.scored if model.cached is not None else None
         if model.cached is not None:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from nlp_adapt.errors import ConfigError
 from nlp_adapt.methods import METHODS, stages_for
 from nlp_adapt.recipe import load_recipe
 from nlp_adapt.training.trainer import AdaptationTrainer
@@ -18,7 +17,6 @@ RECIPES = sorted(
     path for path in ROOT.glob("recipes/*/*.yaml") if path.parent.name not in ("accelerate",)
 )
 TAGGING = "token-classification"
-HAS_POT = importlib.util.find_spec("ot") is not None
 
 
 @pytest.fixture(scope="session")
@@ -117,10 +115,6 @@ def test_every_recipe_runs(path, toy_options):
     steps = 2 * max(trained, 1)
     recipe = load_recipe(path, {**toy_options(shipped), "max_steps": steps})
     trainer = AdaptationTrainer.from_recipe(recipe)
-    if any(stage.fit == "optimal_transport" for stage in stages) and not HAS_POT:
-        with pytest.raises(ConfigError, match="POT"):
-            trainer.train()
-        return
     results = trainer.train()
     assert results["adapted"]["steps"] == (steps if trained else 0)
     assert 0 <= results["adapted"]["target"][results["main_metric"]] <= 1

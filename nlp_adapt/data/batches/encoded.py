@@ -38,8 +38,8 @@ class EncodedRows:
             classification; words that no unit names vanished in tokenisation.
         domains: `[rows]` domain index of each row.
         total_words: Words in the data set, vanished ones included.
-        states: `[tokens, size]` what the model's upper layers read of each token, where its lower
-            layers are frozen: float32, or the bits of bfloat16 as uint16.
+        states: `[tokens, size]` the last hidden state of each token, where the encoder is frozen:
+            float32, or the bits of bfloat16 as uint16.
         teacher: `[units, classes]` float32 logits of a teacher, where a run distils one.
         planned_lengths: `[rows]` lengths by which batches are planned, where they are not those of
             what is kept: rows cut to their first token meet the same rows as when whole.

@@ -1,19 +1,17 @@
-"""Training from cached states where the lower layers are frozen: no token passes them twice.
+"""Cached states of a frozen encoder: no row passes it twice.
 
-Their output for every training row is computed once, without dropout, kept on disk under a key made
-of the frozen weights, the token ids and the depth, and read by every later epoch, method and run.
-With the whole encoder frozen and a head that reads one token, that one token is kept for each row,
-also of those that the model is scored on, and heads train in seconds.
+The last hidden states of every row are computed once, without dropout, kept on disk under a key made
+of the frozen weights and the token ids, and read by every later epoch, method and run. Where the head
+reads one token, that token alone is kept for each row, also of those that the model is scored on, and
+heads train in seconds.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,27 +19,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nlp_adapt.data.batches.encoded import (
-    EncodedRows,
-    budget_batches,
-    collate,
-    concatenate,
-    steady_widths,
-    to_tensors,
-    width_for,
-)
+from nlp_adapt.data.batches.encoded import EncodedRows, collate, concatenate, to_tensors
 from nlp_adapt.data.reading.builtin import cache_folder
 from nlp_adapt.errors import ModelError
-from nlp_adapt.modeling.architectures import encoder_layers, plain_model
 from nlp_adapt.modeling.perturbation import without_dropout
-from nlp_adapt.modeling.precision import autocast
 from nlp_adapt.modeling.trunk import Trunk
 from nlp_adapt.modeling.units import UnitReader
 from nlp_adapt.objectives import Objective
-from nlp_adapt.training.frozen.known_rows import KnownRows, ends_with
-from nlp_adapt.training.frozen.state_cache import cache_key, cached_states, has_room, is_cached
+from nlp_adapt.training.frozen.last_states import (
+    LastStates,
+    UnsuitableError,
+    weights_key,
+    with_states,
+)
 
-TOKENS_PER_BATCH = 4096
 PROBE_ROWS = 6
 TOLERANCE = 1e-4
 _logger = logging.getLogger(__name__)
@@ -49,12 +40,12 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class CachedTrunk:
-    """A frozen trunk and the rows that carry its states.
+    """A frozen encoder and the rows that carry its last states.
 
     Attributes:
-        trunk: The part of the encoder that is skipped.
+        trunk: The encoder, whose layers are skipped.
         rows: Training rows by side, with `states`.
-        first_only: Whether each row is kept as the last state of its first token alone.
+        first_only: Whether each row is kept as the state of its first token alone.
         scored: Rows that the model is scored on, where their states are known too.
     """
 
@@ -70,15 +61,51 @@ class CachedTrunk:
         A head on one token a row runs in float32, whatever the run's precision: to cast its weights
         at each step takes longer than smaller numbers save.
         """
-        trunk = self.trunk if copy is None else self.trunk.of_copy(copy)
+        own = self.trunk if copy is None else self.trunk.of_copy(copy)
+        if states.dtype == torch.uint16:
+            states = states.view(torch.bfloat16).float()
         full = torch.autocast(states.device.type, enabled=False)
-        with trunk.skipped(restored(states)), full if self.first_only else nullcontext():
+        with own.skipped(states), full if self.first_only else nullcontext():
             yield
+
+
+class KnownRows(nn.Module):
+    """Stands in for the embeddings of rows whose first token's last state is known.
+
+    Args:
+        trunk: The encoder.
+        rows: The rows; no other is read.
+        states: `[rows, size]` state of each row's first token, float32.
+        pad_id: Token id of padding; no row may end with it.
+    """
+
+    def __init__(self, trunk: Trunk, rows: EncodedRows, states: np.ndarray, pad_id: int) -> None:
+        super().__init__()
+        self._trunk, self._states, self._pad_id = trunk, states, pad_id
+        ids, offsets = rows.ids.astype(np.int64), rows.offsets
+        self._places = {
+            ids[offsets[row] : offsets[row + 1]].tobytes(): row for row in range(len(rows))
+        }
+
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        """Inside, the encoder looks its rows up instead of computing them."""
+        with self._trunk.fed_by(self):
+            yield
+
+    def forward(self, *arguments: Any, **options: Any) -> Tensor:
+        """`[rows, width, size]` for `input_ids` `[rows, width]`: zeros but at each first token."""
+        ids = options["input_ids"] if "input_ids" in options else arguments[0]
+        padded = ids.cpu().numpy().astype(np.int64)
+        ends = padded.shape[1] - (padded != self._pad_id)[:, ::-1].argmax(1)
+        found = [self._places[row[:end].tobytes()] for row, end in zip(padded, ends, strict=True)]
+        states = torch.zeros(*ids.shape, self._states.shape[1], device=ids.device)
+        states[:, 0] = torch.from_numpy(self._states[found]).to(ids.device)
+        return states
 
 
 def cached_trunk(
     task_model: Any,
-    depth: int,
     rows: Mapping[str, EncodedRows],
     reader: UnitReader,
     objectives: Mapping[str, Objective],
@@ -91,190 +118,88 @@ def cached_trunk(
     """Rows with cached states for a stage, or None, with one line of why, if it cannot have them.
 
     Args:
-        task_model: The model, its lower part frozen.
-        depth: Frozen layers, at least 1.
+        task_model: The model, its encoder frozen.
         rows: Training rows by side.
         reader: Reads units from the model's outputs.
         objectives: The stage's terms; one that looks at the text itself rules the cache out.
         pad_id: Token id of padding.
         precision: The run's: `bf16` keeps the states in bfloat16, others in float32.
-        scored: Rows that the model will be scored on. Where the head reads one token of the last
-            layer, their states are kept as well, always in float32.
+        scored: Rows that the model will be scored on. Where the head reads one token, their states
+            are kept as well, always in float32.
         folder: Where the files go; default: a folder in the cache of nlp_adapt.
     """
+    folder = folder or cache_folder() / "states"
     try:
-        trunk, first_only = _fitting_trunk(task_model, depth, rows, reader, objectives, pad_id)
-        folder = folder or cache_folder() / "states"
-        fillers = {
-            side: _Filler(task_model, trunk, part, first_only, pad_id, precision)
-            for side, part in rows.items()
-        }
-        weights = _weights_key(task_model, depth)
+        trunk, first_only = _fitting_trunk(task_model, rows, reader, objectives, pad_id)
+        weights = weights_key(task_model)
         known = None
-        if first_only and scored and not any(ends_with(part, pad_id) for part in scored):
+        if first_only and scored and not any(_ends_with(part, pad_id) for part in scored):
             part = concatenate(scored)
-            filler = _Filler(task_model, trunk, part, first_only, pad_id, "fp32")
-            states = _with_states({"scored": filler}, weights, folder)["scored"].states
+            lasting = {"scored": LastStates(trunk, part, first_only, pad_id)}
+            states = with_states(lasting, folder, weights)["scored"].states
             assert states is not None
             known = KnownRows(trunk, part, states, pad_id)
-        return CachedTrunk(trunk, _with_states(fillers, weights, folder), first_only, known)
-    except _UnsuitableError as reason:
+        lasting = {
+            side: LastStates(trunk, part, first_only, pad_id, precision)
+            for side, part in rows.items()
+        }
+        return CachedTrunk(trunk, with_states(lasting, folder, weights), first_only, known)
+    except UnsuitableError as reason:
         _logger.warning("the frozen layers run again at each step: no cache, since %s.", reason)
         return None
 
 
-class _UnsuitableError(Exception):
-    """Why a stage has no cached states."""
-
-
 def _fitting_trunk(
     task_model: Any,
-    depth: int,
     rows: Mapping[str, EncodedRows],
     reader: UnitReader,
     objectives: Mapping[str, Objective],
     pad_id: int,
 ) -> tuple[Trunk, bool]:
-    """The part to skip, and whether its output is needed for each row's first token alone."""
+    """The encoder, and whether the state of each row's first token is all that is read of it.
+
+    A few rows decide, with and without their states, so that no list of architectures is needed.
+    """
     own_view = [name for name, one in objectives.items() if not one.reads_rows_as_they_are]
     if own_view:
-        raise _UnsuitableError(f"{', '.join(own_view)} reads the text itself")
+        raise UnsuitableError(f"{', '.join(own_view)} reads the text itself")
     try:
-        trunk = Trunk(task_model, depth)
+        trunk = Trunk(task_model)
     except ModelError as error:
-        raise _UnsuitableError(str(error)) from error
-    first_only = _fit(task_model, trunk, next(iter(rows.values())), reader, pad_id)
-    if first_only is None:
-        raise _UnsuitableError("its architecture gives other results with it")
-    return trunk, first_only
-
-
-def _with_states(
-    fillers: Mapping[str, _Filler], weights: str, folder: Path
-) -> dict[str, EncodedRows]:
-    """The rows of each side with their states, read from `folder` or computed."""
-    keys = {side: filler.key(weights) for side, filler in fillers.items()}
-    needed = sum(
-        filler.size for side, filler in fillers.items() if not is_cached(folder, keys[side])
-    )
-    if not has_room(folder, needed):
-        raise _UnsuitableError(
-            f"it would take {needed / 2**30:.1f} GiB, more than half of the free disk"
-        )
-    found = {}
-    for side, filler in fillers.items():
+        raise UnsuitableError(str(error)) from error
+    one = next(iter(rows.values()))
+    few = one.select(np.linspace(0, len(one) - 1, min(PROBE_ROWS, len(one))).astype(int))
+    wanted = _read(task_model, few, reader, pad_id)
+    for first_only in (True, False) if few.positions is None else (False,):
+        last = LastStates(trunk, few, first_only, pad_id)
+        states = np.zeros(last.shape, dtype=last.dtype)
+        last.fill(states)
         try:
-            states = cached_states(folder, keys[side], filler.shape, filler.dtype, filler.fill)
-        except OSError as error:
-            raise _UnsuitableError(
-                f"{folder} cannot be written ({error.strerror or error})"
-            ) from error
-        found[side] = replace(filler.stored, states=states)
-    return found
-
-
-def first_tokens(rows: EncodedRows) -> EncodedRows:
-    """The same rows, cut to their first token; batches hold the same rows as before."""
-    return replace(
-        rows,
-        ids=rows.ids[rows.offsets[:-1]],
-        offsets=np.arange(len(rows) + 1),
-        planned_lengths=rows.lengths,
-    )
-
-
-@dataclass(frozen=True)
-class _Filler:
-    """Runs the trunk over rows and writes what it gives."""
-
-    task_model: Any
-    trunk: Trunk
-    rows: EncodedRows
-    first_only: bool
-    pad_id: int
-    precision: str
-
-    @cached_property
-    def stored(self) -> EncodedRows:
-        """The rows as they are kept: whole, or cut to their first token."""
-        return first_tokens(self.rows) if self.first_only else self.rows
-
-    @property
-    def dtype(self) -> str:
-        """NumPy type of the states on disk."""
-        return "uint16" if self.precision == "bf16" else "float32"
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Tokens that are kept, and the size of a state."""
-        return len(self.stored.ids), self.trunk.size
-
-    @property
-    def size(self) -> int:
-        """Bytes of all states."""
-        return len(self.stored.ids) * self.trunk.size * np.dtype(self.dtype).itemsize
-
-    def key(self, weights: str) -> str:
-        """What the states depend on: the first token's too are those of the whole row."""
-        ids, offsets = self.rows.ids, self.rows.offsets
-        return cache_key(weights, self.dtype, str(self.first_only), ids, offsets)
-
-    def fill(self, array: np.ndarray) -> None:
-        """Write the states of every token, or of each row's first, into `array`."""
-        widths = steady_widths(int(self.rows.lengths.max()))
-        device = next(self.task_model.parameters()).device
-        batches = budget_batches(self.rows, tokens=TOKENS_PER_BATCH, most_rows=256)
-        with without_dropout(self.task_model), autocast(device, self.precision):
-            for chosen in batches:
-                width = width_for(int(self.rows.lengths[chosen].max()), widths)
-                batch = collate([(self.rows, chosen)], width=width, pad_id=self.pad_id)
-                names = ("input_ids", "attention_mask")
-                inputs = to_tensors({name: batch[name] for name in names}, device)
-                states = _storable(self.trunk.states(inputs), array.dtype)
-                for place, row in enumerate(chosen):
-                    start, stop = self.rows.offsets[row], self.rows.offsets[row + 1]
-                    if self.first_only:
-                        array[row] = states[place, 0]
-                    else:
-                        array[start:stop] = states[place, : stop - start]
-
-
-def _storable(states: Tensor, dtype: np.dtype) -> np.ndarray:
-    if dtype == np.uint16:
-        return states.to(torch.bfloat16).cpu().view(torch.uint16).numpy()
-    return states.float().cpu().numpy()
-
-
-def restored(states: Tensor) -> Tensor:
-    """States of a collated batch in float32, whether they were kept so or as bits of bfloat16."""
-    return states.view(torch.bfloat16).float() if states.dtype == torch.uint16 else states
-
-
-def _fit(
-    task_model: Any, trunk: Trunk, rows: EncodedRows, reader: UnitReader, pad_id: int
-) -> bool | None:
-    """Whether first tokens are enough, or None where cached states do not give the same results.
-
-    A few rows decide, with and without the trunk, so that no list of architectures is needed.
-    """
-    chosen = np.linspace(0, len(rows) - 1, min(PROBE_ROWS, len(rows))).astype(int)
-    wanted = _read(task_model, rows, chosen, reader, pad_id, None)
-    whole = trunk.depth == len(encoder_layers(task_model)) and rows.positions is None
-    for first_only in (True, False) if whole else (False,):
-        stored = first_tokens(rows) if first_only else rows
-        states = np.zeros((len(stored.ids), trunk.size), dtype=np.float32)
-        part = _Filler(task_model, trunk, _subset(rows, chosen), first_only, pad_id, "fp32")
-        some = np.zeros((_subset(stored, chosen).offsets[-1], trunk.size), dtype=np.float32)
-        part.fill(some)
-        states[_token_indices(stored, chosen)] = some
-        given = replace(stored, states=states)
-        try:
-            found = _read(task_model, given, chosen, reader, pad_id, trunk)
+            found = _read(task_model, replace(last.stored, states=states), reader, pad_id, trunk)
         except (AttributeError, IndexError, RuntimeError, TypeError, ValueError):
             continue
-        if all(_close(one, two) for one, two in zip(found, wanted, strict=True)):
-            return first_only
-    return None
+        if all(_close(*pair) for pair in zip(found, wanted, strict=True)):
+            return trunk, first_only
+    raise UnsuitableError("its architecture gives other results with it")
+
+
+@torch.no_grad()
+def _read(
+    task_model: Any, rows: EncodedRows, reader: UnitReader, pad_id: int, trunk: Trunk | None = None
+) -> tuple[Tensor, Tensor]:
+    """Logits and features of rows, through the whole model or, with `trunk`, from their states."""
+    chosen, width = np.arange(len(rows)), int(rows.lengths.max())
+    device = next(task_model.parameters()).device
+    batch: dict[str, Any] = to_tensors(
+        collate([(rows, chosen)], width=width, pad_id=pad_id), device
+    )
+    batch.update(source_units=len(batch["labels"]))
+    for side in ("source", "target"):
+        batch.update({f"{side}_count": 1.0, f"{side}_labelled": 1.0})
+    skipped = nullcontext() if trunk is None else trunk.skipped(batch["trunk_states"])
+    with without_dropout(task_model), skipped:
+        output = reader.read(task_model, batch)[0]
+    return output.logits.float(), output.features.float()
 
 
 def _close(found: Tensor, wanted: Tensor) -> bool:
@@ -283,59 +208,6 @@ def _close(found: Tensor, wanted: Tensor) -> bool:
     return bool((found - wanted).abs().max() <= TOLERANCE * wanted.abs().max().clamp_min(1.0))
 
 
-@torch.no_grad()
-def _read(
-    task_model: Any,
-    rows: EncodedRows,
-    chosen: np.ndarray,
-    reader: UnitReader,
-    pad_id: int,
-    trunk: Trunk | None,
-) -> tuple[Tensor, Tensor]:
-    """Logits and features of a few rows, through the whole model or from their states."""
-    width = int(rows.lengths[chosen].max())
-    device = next(task_model.parameters()).device
-    batch: dict[str, Any] = to_tensors(
-        collate([(rows, chosen)], width=width, pad_id=pad_id), device
-    )
-    batch.update(source_units=len(batch["labels"]))
-    for side in ("source", "target"):
-        batch.update({f"{side}_count": 1.0, f"{side}_labelled": 1.0})
-    with without_dropout(task_model):
-        if trunk is None:
-            output = reader.read(task_model, batch)[0]
-        else:
-            with trunk.skipped(restored(batch["trunk_states"])):
-                output = reader.read(task_model, batch)[0]
-    return output.logits.float(), output.features.float()
-
-
-def _token_indices(rows: EncodedRows, chosen: np.ndarray) -> np.ndarray:
-    spans = [np.arange(rows.offsets[row], rows.offsets[row + 1]) for row in chosen]
-    return np.concatenate(spans)
-
-
-def _subset(rows: EncodedRows, chosen: np.ndarray) -> EncodedRows:
-    """Token ids of a few rows; their units are left out."""
-    lengths = rows.lengths[chosen]
-    return EncodedRows(
-        ids=rows.ids[_token_indices(rows, chosen)],
-        offsets=np.concatenate([[0], np.cumsum(lengths)]),
-        labels=np.zeros(0, dtype=np.int64),
-        unit_offsets=np.zeros(len(chosen) + 1, dtype=np.int64),
-    )
-
-
-def _weights_key(task_model: Any, depth: int) -> str:
-    """A digest of the encoder's configuration and of the weights below the cut."""
-    from nlp_adapt.modeling.architectures import modules_below
-
-    config = plain_model(task_model).config
-    skipped = ("_name_or_path", "id2label", "label2id", "architectures", "transformers_version")
-    values = {key: value for key, value in config.to_dict().items() if key not in skipped}
-    arrays: list[str | np.ndarray] = [json.dumps(values, sort_keys=True, default=str), str(depth)]
-    module: nn.Module
-    for module in modules_below(task_model, depth):
-        for name, value in module.state_dict().items():
-            arrays += [name, value.detach().float().cpu().numpy()]
-    return cache_key(*arrays)
+def _ends_with(rows: EncodedRows, token: int) -> bool:
+    """Whether any row's last token is `token`."""
+    return bool((rows.ids[rows.offsets[1:] - 1] == token).any())

@@ -163,7 +163,7 @@ def test_another_domain_is_another_run(tmp_path, monkeypatch, change, said):
         (CLASSIFYING, {"lora": True, "method": "cdan"}),
         (TAGS, {"lora": True, "method": "iw_cdan", "domain_words": "balanced"}),
         (CLASSIFYING, {"freeze": "all"}),
-        (TAGS, {"freeze": 1, "method": "iw_dann"}),
+        (TAGS, {"freeze": "all", "method": "iw_dann"}),
         (CLASSIFYING, {"method": "adda"}),
         (TAGS, {"method": "wasserstein"}),
         (CLASSIFYING, {"method": "daat"}),
@@ -184,7 +184,7 @@ def test_other_options_go_with_several_domains(tmp_path, monkeypatch, task, opti
 
 def test_cached_layers_change_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv("NLP_ADAPT_CACHE", str(tmp_path / "cache"))
-    options = {"freeze": 1, "max_steps": 3}
+    options = {"freeze": "all", "max_steps": 3}
     several_trainer(tmp_path / "cached", **options).train()
     several_trainer(tmp_path / "run_again", **options, cache_features=False).train()
     for key, value in weights(tmp_path / "cached").items():
