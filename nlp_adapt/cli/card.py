@@ -41,10 +41,8 @@ def run(args: argparse.Namespace) -> int:
         results["seeds"] = collect_seeds(folder, [Path(other) for other in args.seeds])
         write_json(folder / "results.json", results)
     card = write_card(folder)
-    if args.json:
-        console.print_json({"card": str(card), "seeds": results.get("seeds", [])})
-        return 0
-    if rows := seed_rows(results):
-        print(f"{layout(rows)}\n\n{seed_sentence(results)}\n")
-    print(f"Wrote {card}.")
+    rows = seed_rows(results)
+    spread = f"{layout(rows)}\n\n{seed_sentence(results)}\n\n" if rows else ""
+    written = {"card": str(card), "seeds": results.get("seeds", [])}
+    console.show(args, written, lambda _: f"{spread}Wrote {card}.")
     return 0

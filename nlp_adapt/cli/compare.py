@@ -31,8 +31,5 @@ def run(args: argparse.Namespace) -> int:
 
     runs = {folder: read_results(Path(folder)) for folder in args.run_folders}
     require_comparable(runs)
-    if args.json:
-        console.print_json({"models": comparison(runs)})
-    else:
-        print(layout(run_rows(runs)))
+    console.show(args, {"models": comparison(runs)}, lambda _: layout(run_rows(runs)))
     return 0

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
 import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 # Read by the libraries when they are imported, which happens only after a command has started.
@@ -59,9 +60,9 @@ def stdout_for_results(json_only: bool) -> Iterator[None]:
         yield
 
 
-def print_json(value: Any) -> None:
-    """Print one JSON object."""
-    print(json.dumps(value, ensure_ascii=False, indent=2))
+def show(args: argparse.Namespace, value: Any, words: Callable[[Any], str]) -> None:
+    """Print a result: as one JSON object with `--json`, else in `words`."""
+    print(json.dumps(value, ensure_ascii=False, indent=2) if args.json else words(value))
 
 
 def note(message: str) -> None:

@@ -13,20 +13,14 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from nlp_adapt.cli import console
-from nlp_adapt.config import PRECISIONS
-from nlp_adapt.errors import ConfigError, DataError
+from nlp_adapt.cli.flags import add_model_arguments, open_model, positive
+from nlp_adapt.errors import ConfigError
 from nlp_adapt.recipe import coerce
 
 if TYPE_CHECKING:
-    from datasets import Dataset
-
-    from nlp_adapt.data.batches.encoded import EncodedRows
-    from nlp_adapt.data.domain import Domain
     from nlp_adapt.prediction.attack import Attack
-    from nlp_adapt.prediction.predictor import Predictor
 
 HELP = "score a saved model on labelled rows"
-SPLITS = ("test", "validation", "train")
 ATTACK_OPTIONS = ("epsilon", "steps", "step_size")
 
 
@@ -36,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", required=True, help="labelled file, folder, Hub id or builtin:")
     parser.add_argument(
         "--split",
-        choices=SPLITS,
+        choices=("test", "validation", "train"),
         help="rows to score (default: test, or all labelled rows where there is no test split)",
     )
     parser.add_argument("--text_column", help="column that holds the text (or the words)")
@@ -65,35 +59,15 @@ def _add_attack_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_model_arguments(parser: argparse.ArgumentParser, precision: str = "fp32") -> None:
-    """Add how to run a saved model; `precision` is the default of the option of that name."""
-    parser.add_argument("--batch_size", type=positive, default=64, help="rows a batch (64)")
-    parser.add_argument(
-        "--precision", choices=PRECISIONS, default=precision, help=f"number format ({precision})"
-    )
-    parser.add_argument("--device", help="cpu, cuda, ... (default: a GPU where there is one)")
-
-
-def positive(text: str) -> int:
-    """A whole number above 0, for argparse."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
-    return number
-
-
 def run(args: argparse.Namespace) -> int:
     """Print the metrics of the model on the rows."""
     label_map = coerce("label_map", args.label_map, dict[str, str])
     attack = _attack(args)
     with console.stdout_for_results(args.json):
         report = _evaluate(args, label_map, attack)
-    if args.json:
-        console.print_json(report)
-    else:
-        from nlp_adapt.reporting.evaluation import render_evaluation
+    from nlp_adapt.reporting.evaluation import render_evaluation
 
-        print(render_evaluation(report))
+    console.show(args, report, render_evaluation)
     return 0
 
 
@@ -117,11 +91,9 @@ def _evaluate(
     args: argparse.Namespace, label_map: dict[str, str], attack: Attack | None
 ) -> dict[str, Any]:
     from nlp_adapt.data.loading import load_domain
-    from nlp_adapt.prediction.opening import load_predictor
+    from nlp_adapt.prediction.evaluation import evaluate
 
-    predictor = load_predictor(
-        args.model, precision=args.precision, batch_size=args.batch_size, device=args.device
-    )
+    predictor = open_model(args)
     domain = load_domain(
         args.data,
         task=predictor.task.name,
@@ -133,51 +105,4 @@ def _evaluate(
     )
     for line in domain.notes:
         console.note(line)
-    split, rows = _labelled_rows(domain.with_labels(predictor.label_names), args.split)
-    encoded = predictor.task.encode(rows, predictor.tokenizer, predictor.max_length)
-    under_attack = {}
-    if attack is not None:
-        under_attack["attack"] = _under_attack(predictor, attack, encoded, rows)
-    return {
-        "model": args.model,
-        "task": predictor.task.name,
-        "data": domain.name,
-        "split": split,
-        "rows": len(rows),
-        "metrics": predictor.task.metrics(predictor.logits(encoded), encoded, rows),
-        **under_attack,
-    }
-
-
-def _under_attack(
-    predictor: Predictor, attack: Attack, encoded: EncodedRows, rows: Dataset
-) -> dict[str, Any]:
-    from nlp_adapt.prediction.attack import attacked_logits, damage
-
-    attacked = attacked_logits(predictor, encoded, attack)
-    return {
-        **attack.to_dict(),
-        **damage(predictor.logits(encoded), attacked, encoded.labels),
-        "metrics": predictor.task.metrics(attacked, encoded, rows),
-    }
-
-
-def _labelled_rows(domain: Domain, wanted: str | None) -> tuple[str, Dataset]:
-    found = {name: rows for name, rows in domain.splits.items() if name in SPLITS and len(rows)}
-    if not found:
-        raise DataError(
-            f"{domain.name} has no labelled rows to score: name its label column with "
-            "--label_column, or give other data."
-        )
-    if wanted is not None and wanted not in found:
-        raise DataError(
-            f"{domain.name} has no labelled {wanted} split: choose --split {' or '.join(found)}."
-        )
-    if wanted is not None or "test" in found:
-        split = wanted or "test"
-        return split, found[split]
-    if len(found) == 1:
-        return next(iter(found.items()))
-    from datasets import concatenate_datasets
-
-    return " + ".join(found), concatenate_datasets(list(found.values()))
+    return {"model": args.model, **evaluate(predictor, domain, args.split, attack)}

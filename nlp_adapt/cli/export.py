@@ -31,12 +31,12 @@ def run(args: argparse.Namespace) -> int:
 
     with console.stdout_for_results(args.json):
         result = export_onnx(args.model, args.output_dir, int8=args.int8)
-    if args.json:
-        console.print_json(result)
-    else:
-        size = result["bytes"] / 2**20
-        print(
-            f"{result['file']}: {size:.1f} MiB, logits within {result['difference']:.1g} of "
-            "PyTorch's."
-        )
+    console.show(
+        args,
+        result,
+        lambda found: (
+            f"{found['file']}: {found['bytes'] / 2**20:.1f} MiB, logits within "
+            f"{found['difference']:.1g} of PyTorch's."
+        ),
+    )
     return 0

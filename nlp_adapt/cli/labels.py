@@ -36,13 +36,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print both label sets and the proposal."""
+    from nlp_adapt.data.loading import load_domain, load_labelled
+
+    label_map = None
+    if args.label_map is not None:
+        label_map = coerce("label_map", args.label_map, dict[str, str])
+    options: dict[str, Any] = {
+        "text_column": args.text_column,
+        "label_column": args.label_column,
+        "label_map": label_map,
+        "test_fraction": 0.0,
+        "repair_tags": args.repair_tags,
+    }
     with console.stdout_for_results(args.json):
-        source = _read_source(args)
-        report = compare(source, _read(args, args.target, source.task))
-    if args.json:
-        console.print_json(report)
-    else:
-        print(render(report))
+        # Tagged words can be read as texts too, so tags are looked for first.
+        source = load_labelled(args.source, [args.task] if args.task else TASKS[::-1], **options)
+        target = load_domain(args.target, task=source.task, **options)
+        for line in (*source.notes, *target.notes):
+            console.note(line)
+        report = compare(source, target)
+    console.show(args, report, render)
     return 0
 
 
@@ -99,45 +112,9 @@ def _advice(report: dict[str, Any]) -> str:
         )
     import yaml
 
-    proposal = yaml.safe_dump(
-        {"label_map": report["label_map"]}, sort_keys=False, allow_unicode=True
-    )
+    proposed = {"label_map": report["label_map"]}
+    proposal = yaml.safe_dump(proposed, sort_keys=False, allow_unicode=True)
     return (
         f"{target} has labels that {source} lacks. A proposal for the recipe, by name alone; read "
         f"it before use (ignore leaves out what it names):\n\n{proposal.rstrip()}"
     )
-
-
-def _read_source(args: argparse.Namespace) -> Domain:
-    """The source, read for the task that is named, or else for the one that it has labels for."""
-    if args.task is not None:
-        return _read(args, args.source, args.task)
-    tagging, classifying = reversed(TASKS)
-    try:
-        source = _read(args, args.source, tagging)
-    except DataError as error:
-        try:
-            return _read(args, args.source, classifying)
-        except DataError:
-            raise error from None
-    return source if source.label_names else _read(args, args.source, classifying)
-
-
-def _read(args: argparse.Namespace, reference: str, task: str) -> Domain:
-    from nlp_adapt.data.loading import load_domain
-
-    label_map = None
-    if args.label_map is not None:
-        label_map = coerce("label_map", args.label_map, dict[str, str])
-    domain = load_domain(
-        reference,
-        task=task,
-        text_column=args.text_column,
-        label_column=args.label_column,
-        label_map=label_map,
-        test_fraction=0.0,
-        repair_tags=args.repair_tags,
-    )
-    for line in domain.notes:
-        console.note(line)
-    return domain

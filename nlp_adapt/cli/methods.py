@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import textwrap
+from collections.abc import Iterator
 from typing import Any
 
 from nlp_adapt.cli import console
@@ -19,24 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print every method."""
-    described = describe_methods()
-    if args.json:
-        console.print_json(described)
-        return 0
-    for name, method in described.items():
-        print(f"{name}: {method['summary']}")
-        if method["paper"]:
-            print(f"    paper    {method['paper']}")
-        print(f"    tasks    {', '.join(method['tasks'])}")
-        for objective, options in method["options"].items():
-            for option in options:
-                _print_option(f"--options.{objective}.{option['name']}", option)
-        print()
-    print("Auxiliary tasks train beside any method with a task term; see --auxiliary:")
-    for option in _options_of("auxiliary"):
-        _print_option(f"--options.auxiliary.{option['name']}", option)
-    print()
-    print("Use one with `nlp-adapt train --method NAME`.")
+    console.show(args, describe_methods(), lambda methods: "\n".join(_lines(methods)))
     return 0
 
 
@@ -46,49 +30,51 @@ def describe_methods() -> dict[str, dict[str, Any]]:
     from nlp_adapt.methods import METHODS
 
     config = AdaptationConfig()
-    return {
-        name: {
+    described = {}
+    for name, method in METHODS.items():
+        objectives = [str(one) for stage in method.stages(config) for one in stage.objectives]
+        described[name] = {
             "summary": method.summary,
             "paper": method.paper,
             "tasks": list(method.tasks),
-            "options": {
-                objective: _options_of(objective)
-                for objective in _objectives_of(method.stages(config))
-            },
+            "options": {objective: _options_of(objective) for objective in objectives},
         }
-        for name, method in METHODS.items()
-    }
+    return described
 
 
 def _options_of(objective: str) -> list[dict[str, Any]]:
     from nlp_adapt.objectives import OBJECTIVES
 
+    defaults = vars(OBJECTIVES[objective].config_class())
     return [
         {
             "name": field.name,
             "help": field.metadata.get("help", ""),
-            "default": _default(field),
+            "default": defaults[field.name],
             "choices": list(field.metadata.get("choices", ())),
         }
         for field in dataclasses.fields(OBJECTIVES[objective].config_class)
     ]
 
 
-def _default(field: dataclasses.Field[Any]) -> Any:
-    if field.default_factory is not dataclasses.MISSING:
-        return field.default_factory()
-    return None if field.default is dataclasses.MISSING else field.default
+def _lines(methods: dict[str, dict[str, Any]]) -> Iterator[str]:
+    for name, method in methods.items():
+        yield f"{name}: {method['summary']}"
+        if method["paper"]:
+            yield f"    paper    {method['paper']}"
+        yield f"    tasks    {', '.join(method['tasks'])}"
+        for objective, options in method["options"].items():
+            yield from (_option_line(objective, option) for option in options)
+        yield ""
+    yield "Auxiliary tasks train beside any method with a task term; see --auxiliary:"
+    yield from (_option_line("auxiliary", option) for option in _options_of("auxiliary"))
+    yield "\nUse one with `nlp-adapt train --method NAME`."
 
 
-def _objectives_of(stages: Any) -> list[str]:
-    names = [str(name) for stage in stages for name in stage.objectives]
-    return list(dict.fromkeys(names))
-
-
-def _print_option(flag: str, option: dict[str, Any]) -> None:
-    text = option["help"]
+def _option_line(objective: str, option: dict[str, Any]) -> str:
+    text = f"--options.{objective}.{option['name']}  {option['help']}"
     if option["choices"]:
         text += f": {', '.join(map(str, option['choices']))}"
     if option["default"] is not None:
         text += f" (default: {option['default']})"
-    print(textwrap.fill(f"{flag}  {text}", 100, initial_indent=" " * 4, subsequent_indent=" " * 8))
+    return textwrap.fill(text, 100, initial_indent=" " * 4, subsequent_indent=" " * 8)

@@ -24,7 +24,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from nlp_adapt.cli import console
-from nlp_adapt.cli.evaluate import add_model_arguments, positive
+from nlp_adapt.cli.flags import add_model_arguments, open_model, positive
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.launch import is_main_process, process_count
 
@@ -87,11 +87,7 @@ def run(args: argparse.Namespace) -> int:
     from nlp_adapt.prediction.files.outputs import to_file, to_stdout
 
     def load() -> Predictor:
-        from nlp_adapt.prediction.opening import load_predictor
-
-        return load_predictor(
-            args.model, precision=args.precision, batch_size=args.batch_size, device=args.device
-        )
+        return open_model(args)
 
     piped = args.out == PIPE
     _check(args)
@@ -100,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
         summary = to_stdout(args, load, stdout) if piped else to_file(args, load)
     if is_main_process():
         with console.stdout_for_results(piped):
-            _report(args, summary)
+            console.show(args, summary, lambda found: _said(args, found))
     return 0
 
 
@@ -116,17 +112,15 @@ def _check(args: argparse.Namespace) -> None:
         raise ConfigError("--output_format is for --out -: a file's ending says its format.")
 
 
-def _report(args: argparse.Namespace, summary: dict[str, Any]) -> None:
-    if args.json:
-        console.print_json(summary)
-        return
+def _said(args: argparse.Namespace, summary: dict[str, Any]) -> str:
     from nlp_adapt.data.doctor.finding import have, rows_of
 
     out = "standard output" if args.out == PIPE else args.out
     counts = ", ".join(f"{count:,} {name}" for name, count in summary["labels"].items())
-    print(f"{rows_of(summary['rows'])} written to {out}: {counts or 'no labels'}.")
+    lines = [f"{rows_of(summary['rows'])} written to {out}: {counts or 'no labels'}."]
     if summary["without_text"]:
-        print(f"{have(summary['without_text'])} no text and got no label.")
+        lines.append(f"{have(summary['without_text'])} no text and got no label.")
     if summary["rejected"]:
         place = args.rejected or ("standard error" if out != args.out else f"{out}.rejected.jsonl")
-        print(f"{have(summary['rejected'], 'was', 'were')} set aside in {place}.")
+        lines.append(f"{have(summary['rejected'], 'was', 'were')} set aside in {place}.")
+    return "\n".join(lines)

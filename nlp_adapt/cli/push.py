@@ -46,8 +46,6 @@ def run(args: argparse.Namespace) -> int:
             commit_message=args.commit_message,
             merge_lora=args.merge_lora,
         )
-    if args.json:
-        console.print_json({"repo": args.repo, "url": url})
-    else:
-        print(f"Pushed {args.run_folder} to {url}")
+    pushed = {"repo": args.repo, "url": url}
+    console.show(args, pushed, lambda _: f"Pushed {args.run_folder} to {url}")
     return 0

@@ -11,7 +11,7 @@ import argparse
 from typing import Any
 
 from nlp_adapt.cli import console
-from nlp_adapt.cli.recipe_flags import add_recipe_arguments, read_recipe, take_dotted_flags
+from nlp_adapt.cli.flags import add_recipe_arguments, read_recipe, take_dotted_flags
 from nlp_adapt.cli.startup import import_training
 from nlp_adapt.errors import AdaptationError
 from nlp_adapt.launch import is_main_process
@@ -35,12 +35,10 @@ def run(args: argparse.Namespace) -> int:
         results, failed_push = _train(recipe)
     if not is_main_process():
         return 0
-    if args.json:
-        console.print_json(results)
-    else:
-        from nlp_adapt.reporting.table import render
+    from nlp_adapt.reporting.table import render
 
-        print(f"\n{render(results)}\n\nThe model is in {recipe.output_dir}/model.")
+    place = f"The model is in {recipe.output_dir}/model."
+    console.show(args, results, lambda found: f"\n{render(found)}\n\n{place}")
     if failed_push is not None:
         raise failed_push
     return 0

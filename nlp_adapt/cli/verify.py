@@ -6,6 +6,8 @@ The exit code is 0 for a complete run and 1 for any other.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from typing import Any
 
 from nlp_adapt.cli import console
 
@@ -23,21 +25,18 @@ def run(args: argparse.Namespace) -> int:
     from nlp_adapt.training.saving.verify import verify_run
 
     found = verify_run(args.run_folder)
-    if args.json:
-        console.print_json(found)
-    else:
-        print(_sentence(args.run_folder, found))
-        for problem in found["problems"]:
-            print(f"  {problem}")
-        for note in (found["resumed"] or {}).get("notes", []):
-            print(f"  It was resumed inexactly: {note}")
+    console.show(args, found, lambda found: "\n".join(_lines(args.run_folder, found)))
     return 0 if found["complete"] else 1
 
 
-def _sentence(folder: str, found: dict) -> str:
+def _lines(folder: str, found: dict[str, Any]) -> Iterator[str]:
     if found["complete"]:
-        return f"{folder}: complete."
-    if found["exact_resume"]:
+        yield f"{folder}: complete."
+    elif found["exact_resume"]:
         last = f" from {found['checkpoints'][-1]}" if found["checkpoints"] else ""
-        return f"{folder}: not complete; a resume{last} would be exact."
-    return f"{folder}: not complete, and a resume would not be exact."
+        yield f"{folder}: not complete; a resume{last} would be exact."
+    else:
+        yield f"{folder}: not complete, and a resume would not be exact."
+    yield from (f"  {problem}" for problem in found["problems"])
+    notes = (found["resumed"] or {}).get("notes", [])
+    yield from (f"  It was resumed inexactly: {note}" for note in notes)

@@ -105,6 +105,30 @@ def load_domain(
     return _assemble(name, task, describe(reference), splits, notes, test_fraction, seed)
 
 
+def load_labelled(reference: Any, tasks: Sequence[str], **options: Any) -> Domain:
+    """Read a domain for the first of `tasks` that it has labels for; `options` as in `load_domain`.
+
+    It comes without labels where it has none for any of them.
+
+    Raises:
+        DataError: It cannot be read for any; says why not for the first.
+    """
+    unlabelled: list[Domain] = []
+    errors: list[DataError] = []
+    for task in tasks:
+        try:
+            domain = load_domain(reference, task=task, **options)
+        except DataError as error:
+            errors.append(error)
+            continue
+        if domain.label_names is not None:
+            return domain
+        unlabelled.append(domain)
+    if not unlabelled:
+        raise errors[0]
+    return unlabelled[-1]
+
+
 def _short_name(sources: Sequence[Source], reference: Any) -> str:
     names = dict.fromkeys(source.name for source in sources)
     if len(names) == 1 and isinstance(reference, (str, Path)) and len(sources) == 1:

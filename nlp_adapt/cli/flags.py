@@ -1,4 +1,7 @@
-"""Every recipe key as a flag: names, help and choices come from the dataclass in `config.py`."""
+"""The flags that commands share: those of a saved model, and every recipe key as one.
+
+Names, help and choices of the keys come from the dataclass in `config.py`.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,14 @@ import argparse
 import dataclasses
 import types
 import typing
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nlp_adapt.config import Recipe
+from nlp_adapt.config import PRECISIONS, Recipe
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.recipe import load_recipe
+
+if TYPE_CHECKING:
+    from nlp_adapt.prediction.predictor import Predictor
 
 # The first key of each section of help; keys follow in the order of the dataclass.
 SECTIONS = {
@@ -29,6 +35,32 @@ SECTIONS = {
     "model": "model and data",
 }
 SHOWN_FIRST = "model and data"
+
+
+def add_model_arguments(parser: argparse.ArgumentParser, precision: str = "fp32") -> None:
+    """Add how to run a saved model; `precision` is the default of the option of that name."""
+    parser.add_argument("--batch_size", type=positive, default=64, help="rows a batch (64)")
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, default=precision, help=f"number format ({precision})"
+    )
+    parser.add_argument("--device", help="cpu, cuda, ... (default: a GPU where there is one)")
+
+
+def open_model(args: argparse.Namespace) -> Predictor:
+    """The model that a command line names, opened as it says."""
+    from nlp_adapt.prediction.opening import load_predictor
+
+    return load_predictor(
+        args.model, precision=args.precision, batch_size=args.batch_size, device=args.device
+    )
+
+
+def positive(text: str) -> int:
+    """A whole number above 0, for argparse."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return number
 
 
 def add_recipe_arguments(parser: argparse.ArgumentParser, printed: str) -> None:

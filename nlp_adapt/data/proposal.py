@@ -1,0 +1,137 @@
+"""A recipe that fits two domains, with a comment on each choice: a start to read and to change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from nlp_adapt.data.domain import Domain
+from nlp_adapt.data.label_spaces import compare_labels, kinds_of, label_counts
+from nlp_adapt.data.labels import propose_label_map
+from nlp_adapt.escaping import one_line
+from nlp_adapt.names import TOKEN_CLASSIFICATION
+from nlp_adapt.recipe import inline_yaml
+
+Line = tuple[str, Any, str]  # key, value, comment; without a key the comment stands alone
+
+SHORTEST, LONGEST = 32, 512
+SAMPLE = 2_000
+COMMENT_COLUMN = 34
+
+
+def propose(
+    source: Domain,
+    target: Domain,
+    target_test: Domain | None = None,
+    *,
+    given: Mapping[str, Any],
+    tokenizer: Any = None,
+) -> list[Line]:
+    """The lines of a recipe that fits the data.
+
+    Args:
+        source: The labelled domain.
+        target: The domain to adapt to.
+        target_test: Labelled rows of it, where they stand elsewhere.
+        given: What is settled: the keys that name the model and the data.
+        tokenizer: Tells how long the texts are; without one their words do.
+    """
+    comments = {
+        "model": "any Hub id or local folder; a larger one is often the best change",
+        "source": _describe(source),
+        "target": _describe(target),
+        "target_test": "only ever evaluated",
+    }
+    name = f"{source.name}-to-{target.name}".replace("/", "-").replace(":", "-")
+    lines: list[Line] = [
+        ("", None, f"{source.name} to {target.name}, written by `nlp-adapt init`."),
+        ("task", source.task, ""),
+        *((key, value, comments.get(key, "")) for key, value in given.items() if value),
+        *_label_map(source, target_test or target),
+        ("output_dir", f"runs/{name}", ""),
+        ("", None, ""),
+        ("method", "auto", "for a first try; `nlp-adapt methods` lists the others"),
+        *_sizes(source, *_length(source, target, tokenizer)),
+    ]
+    if not (target_test or target).label_names:
+        lines += [
+            ("", None, ""),
+            ("", None, "The target has no labels: nothing tells how good the result is there. A"),
+            ("", None, "few hundred labelled rows are worth having: name them with target_test."),
+        ]
+    each = "sentences" if source.task == TOKEN_CLASSIFICATION else "rows of each class"
+    few = f"target_few_shot: 16 trains on 16 labelled {each} of the target"
+    if target.train is None:
+        few = "target_few_shot: FILE trains on a few labelled rows of the target"
+    return [
+        *lines,
+        ("", None, ""),
+        ("", None, "More labels? sources: {name: file, other: file}, in the place of source, and"),
+        ("", None, f"{few}, if you release them."),
+    ]
+
+
+def as_recipe(lines: list[Line]) -> str:
+    """The lines as YAML; comments are one line of plain text whatever the data holds."""
+    written = []
+    for key, value, comment in lines:
+        text = f"{key}: {inline_yaml(value)}" if key else ""
+        if key and comment:
+            text = f"{text:<{COMMENT_COLUMN}}  "
+        written.append(f"{text}# {one_line(comment)}" if comment else text)
+    return "\n".join(line.rstrip() for line in written) + "\n"
+
+
+def _describe(domain: Domain) -> str:
+    labelled = sum(len(rows) for name, rows in domain.splits.items() if name != "unlabelled")
+    raw = 0 if domain.unlabelled is None else len(domain.unlabelled)
+    counts = list(label_counts(domain).items())[:8]
+    listed = ", ".join(f"{count:,} {name}" for name, count in counts)
+    parts = [f"{labelled:,} labelled rows: {listed}"] if labelled else []
+    parts += [f"{raw:,} rows without labels"] if raw else []
+    return "; ".join(parts)
+
+
+def _label_map(source: Domain, target: Domain) -> list[Line]:
+    theirs = compare_labels(source, target).target_only
+    if not theirs:
+        return []
+    proposal = propose_label_map(kinds_of(source), theirs)
+    return [("label_map", proposal, "by name alone: CHECK it; ignore leaves rows or types out")]
+
+
+def _sizes(source: Domain, longest: int, measured: str) -> list[Line]:
+    tagging = source.task == TOKEN_CLASSIFICATION
+    rows = 0 if source.train is None else len(source.train)
+    epochs = 5 if rows < 1_000 else 3 if rows < 20_000 else 1
+    batch = 32 if longest <= 128 else 16 if longest <= 256 else 8
+    why = "read in overlapping windows" if tagging else "cut"
+    lines: list[Line] = [
+        ("num_train_epochs", epochs, f"{rows:,} training rows"),
+        ("per_device_train_batch_size", batch, "of each domain; lower it if memory runs out"),
+        ("learning_rate", 1e-4 if tagging else 5e-5, "2e-5 for large models"),
+        ("max_length", longest, f"{measured} 95% of the rows; longer ones are {why}"),
+    ]
+    return lines + ([("eval_strategy", "epoch", "")] if rows < 1_000 else [])
+
+
+def _length(source: Domain, target: Domain, tokenizer: Any) -> tuple[int, str]:
+    """Tokens that hold 95 % of the rows, rounded up, and how that was found out."""
+    texts = [text for domain in (source, target) for text in _sample(domain)]
+    if tokenizer is None:  # words are a fair guess
+        words = (text if isinstance(text, list) else text.split() for text in texts)
+        lengths, measured, limit = [len(row) * 4 // 3 + 2 for row in words], "holds about", LONGEST
+    else:
+        joined = [" ".join(text) if isinstance(text, list) else text for text in texts]
+        encoded = tokenizer(joined, verbose=False)["input_ids"]
+        lengths, measured = [len(ids) for ids in encoded], "holds"
+        limit = min(LONGEST, tokenizer.model_max_length)
+    needed = int(np.quantile(lengths, 0.95))
+    return min(limit, max(SHORTEST, -(-needed // 16) * 16)), measured
+
+
+def _sample(domain: Domain) -> list[Any]:
+    rows = [text for part in domain.splits.values() for text in part[domain.text_column][:]]
+    return rows[:: max(1, len(rows) // SAMPLE)]

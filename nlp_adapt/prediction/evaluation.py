@@ -1,0 +1,69 @@
+"""The scores of a saved model on labelled rows, and under attack."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from datasets import Dataset, concatenate_datasets
+
+from nlp_adapt.data.domain import Domain
+from nlp_adapt.errors import DataError
+from nlp_adapt.prediction.attack import Attack, attacked_logits, damage
+from nlp_adapt.prediction.predictor import Predictor
+
+
+def evaluate(
+    predictor: Predictor, domain: Domain, split: str | None = None, attack: Attack | None = None
+) -> dict[str, Any]:
+    """Score a model.
+
+    Args:
+        predictor: The model.
+        domain: The data, read for the model's task.
+        split: Which rows; by default the test split, or all labelled rows where there is none.
+        attack: Also score under it.
+
+    Returns:
+        `task`, `data`, `split`, `rows` and `metrics`; with an attack also what it did (`attack`).
+
+    Raises:
+        DataError: There are no such labelled rows, or a label is none of the model's.
+    """
+    name, rows = _labelled_rows(domain.with_labels(predictor.label_names), split)
+    task = predictor.task
+    encoded = task.encode(rows, predictor.tokenizer, predictor.max_length)
+    # First, for it refuses more.
+    attacked = None if attack is None else attacked_logits(predictor, encoded, attack)
+    logits = predictor.logits(encoded)
+    report = {
+        "task": task.name,
+        "data": domain.name,
+        "split": name,
+        "rows": len(rows),
+        "metrics": task.metrics(logits, encoded, rows),
+    }
+    if attack is not None and attacked is not None:
+        report["attack"] = {
+            **attack.to_dict(),
+            **damage(logits, attacked, encoded.labels),
+            "metrics": task.metrics(attacked, encoded, rows),
+        }
+    return report
+
+
+def _labelled_rows(domain: Domain, wanted: str | None) -> tuple[str, Dataset]:
+    splits = ("train", "validation", "test")
+    found = {name: rows for name, rows in domain.splits.items() if name in splits and len(rows)}
+    if not found:
+        raise DataError(
+            f"{domain.name} has no labelled rows to score: name its label column with "
+            "--label_column, or give other data."
+        )
+    if wanted is not None and wanted not in found:
+        raise DataError(
+            f"{domain.name} has no labelled {wanted} split: choose --split {' or '.join(found)}."
+        )
+    if wanted is not None or "test" in found:
+        return wanted or "test", found[wanted or "test"]
+    rows = list(found.values())
+    return " + ".join(found), rows[0] if len(rows) == 1 else concatenate_datasets(rows)

@@ -1,0 +1,187 @@
+"""Joining several models: an ensemble that averages or stacks, or a soup with averaged weights.
+
+Wortsman et al. 2022, "Model soups", ICML (weights); Wolpert 1992, "Stacked generalization".
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nlp_adapt.data.batches.encoded import EncodedRows
+from nlp_adapt.data.domain import Domain
+from nlp_adapt.data.loading import load_domain
+from nlp_adapt.errors import ConfigError, DataError, ModelError, RunError
+from nlp_adapt.prediction.ensembles import (
+    EnsemblePredictor,
+    log_probabilities,
+    save_ensemble,
+    side_by_side,
+)
+from nlp_adapt.prediction.opening import load_members
+from nlp_adapt.prediction.predictor import Predictor, predict_logits
+from nlp_adapt.validators import VALIDATORS, Predictions
+
+
+def join(
+    models: Sequence[str],
+    folder: str | Path,
+    how: str = "average",
+    *,
+    data: str | None = None,
+    target: str | None = None,
+) -> list[str]:
+    """Make one model of several and save it.
+
+    Args:
+        models: Run or model folders.
+        folder: Where to; must not be there yet.
+        how: `average` or `stack`, for an ensemble, or `soup`, for a plain model.
+        data: Labelled source rows that no model was trained on. `stack` is fitted on them; members
+            join a soup only while its score on them does not fall.
+        target: Target text: the label-free score then decides who joins a soup.
+
+    Returns:
+        The models that are in it, in the order they joined.
+
+    Raises:
+        AdaptationError: If the models do not fit each other, `data` is needed and missing, or the
+            folder is there already.
+    """
+    out = Path(folder)
+    if out.exists():
+        raise RunError(f"{out}: is there already; choose another folder.")
+    if how == "stack" and data is None:
+        raise ConfigError("stacking needs labelled source rows: --data FILE.")
+    members = load_members(models)
+    first = members[0]
+    if how == "soup":
+        model, chosen = soup(members, _score(first, data, target))
+        model.save_pretrained(out / "model")
+        first.tokenizer.save_pretrained(out / "model")
+        return [models[index] for index in chosen]
+    weights = stack(members, held_out_rows(_read(data, first), first)) if how == "stack" else None
+    save_ensemble(out, models, weights)
+    return list(models)
+
+
+def stack(members: Sequence[Predictor], rows: EncodedRows) -> tuple[np.ndarray, np.ndarray]:
+    """Fit logistic regression on the members' log-probabilities of labelled rows.
+
+    Args:
+        members: What `load_members` opens.
+        rows: Held-out source rows with labels: the target's are never used.
+
+    Raises:
+        ModelError: If the rows do not hold every class.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    known = rows.labels >= 0
+    every = np.stack([log_probabilities(member.logits(rows)) for member in members])
+    features, labels = side_by_side(every)[known], rows.labels[known]
+    classes = len(members[0].label_names)
+    if len(np.unique(labels)) < classes:
+        raise ModelError("stacking needs labelled rows of every class: give more data.")
+    model = LogisticRegression(max_iter=1000).fit(features, labels)
+    if classes == 2:
+        return np.concatenate([-model.coef_, model.coef_]) / 2, np.concatenate(
+            [-model.intercept_, model.intercept_]
+        ) / 2
+    return model.coef_, model.intercept_
+
+
+def soup(
+    members: Sequence[Predictor], score: Callable[[Any], float] | None = None
+) -> tuple[Any, list[int]]:
+    """One model with the members' weights averaged.
+
+    Args:
+        members: Models of one architecture, fine-tuned from the same encoder.
+        score: Scores a model, higher for better. Members then join best first, and stay only if the
+            average does not get worse (greedy soup). None averages all of them.
+
+    Returns:
+        The model, and which members are in it, in the order they joined.
+
+    Raises:
+        ModelError: If the members differ in architecture or shape, or one is an ensemble itself.
+    """
+    if any(isinstance(member, EnsemblePredictor) for member in members):
+        raise ModelError("an ensemble has no weights of its own to average: name its members.")
+    states = [member.task_model.state_dict() for member in members]
+    shapes = [{name: value.shape for name, value in state.items()} for state in states]
+    if any(shape != shapes[0] for shape in shapes):
+        raise ModelError("weights can only be averaged over models of one architecture and size.")
+    model = copy.deepcopy(members[0].task_model)
+    if score is None:
+        model.load_state_dict(_mean(states))
+        return model, list(range(len(members)))
+    scores = [score(member.task_model) for member in members]
+    order = sorted(range(len(members)), key=lambda index: -scores[index])
+    chosen, best = [order[0]], scores[order[0]]
+    for index in order[1:]:
+        model.load_state_dict(_mean([states[one] for one in (*chosen, index)]))
+        value = score(model)
+        if value >= best:
+            chosen, best = [*chosen, index], value
+    model.load_state_dict(_mean([states[one] for one in chosen]))
+    return model, chosen
+
+
+def held_out_rows(domain: Domain, predictor: Predictor) -> EncodedRows:
+    """Labelled rows of a domain: validation rows, else test rows, else all that it has.
+
+    The training rows of a domain with other splits are those that the members know.
+
+    Raises:
+        DataError: If it has none.
+    """
+    domain = domain.with_labels(predictor.label_names)
+    rows = next((part for part in (domain.validation, domain.test, domain.train) if part), None)
+    if rows is None:
+        raise DataError(f"{domain.reference or domain.name}: has no labelled rows.")
+    return predictor.task.encode(rows, predictor.tokenizer, predictor.max_length)
+
+
+def _score(first: Predictor, data: str | None, target: str | None) -> Callable[[Any], float] | None:
+    """What decides which members join a soup: None lets all of them in."""
+    if data is None:
+        if target is not None:
+            raise ConfigError("the label-free score also needs labelled source rows: --data FILE.")
+        return None
+    source, text = held_out_rows(_read(data, first), first), None
+    if target is not None:
+        rows = _read(target, first).without_labels()
+        text = first.task.encode(rows, first.tokenizer, first.max_length)
+    validator = VALIDATORS["source_risk" if text is None else "label_free"]
+    pad_id = first.tokenizer.pad_token_id or 0
+
+    def score(model: Any) -> float:
+        known = source.labels >= 0
+        logits = predict_logits(model, source, pad_id=pad_id)[known]
+        found = None if text is None else predict_logits(model, text, pad_id=pad_id)
+        return validator.score(Predictions(logits, source.labels[known], found))
+
+    return score
+
+
+def _read(reference: str | None, predictor: Predictor) -> Domain:
+    return load_domain(reference, task=predictor.task.name, test_fraction=0.0)
+
+
+def _mean(states: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    averaged = {}
+    for name, value in states[0].items():
+        if value.is_floating_point():
+            total = sum(state[name].double() for state in states)
+            averaged[name] = (torch.as_tensor(total) / len(states)).to(value.dtype)
+        else:
+            averaged[name] = value
+    return averaged
