@@ -113,6 +113,9 @@ def swap(words: Words, choice: Choice) -> Words:
     return replace(words, ids=words.ids.gather(1, order), word=word.gather(1, order))
 
 
+PLAIN: dict[str, WordEdit] = {"delete": delete, "replace": substitute, "swap": swap}
+
+
 def mask_token_of(tokenizer: Any, edit: str) -> int:
     """The id of a tokenizer's mask token.
 

@@ -6,7 +6,7 @@ Kumar, Choudhary & Cho 2020, "Data Augmentation using Pre-trained Transformer Mo
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from itertools import accumulate
 from typing import Any
@@ -16,14 +16,7 @@ from torch import Tensor, nn
 
 from nlp_adapt.augmentation.edits import Choice, Words, mask_token_of
 from nlp_adapt.augmentation.texts import is_word
-from nlp_adapt.errors import ConfigError
-from nlp_adapt.modeling.architectures import plain_model
-from nlp_adapt.modeling.masked_lm import (
-    MaskedLanguageModel,
-    TokenRows,
-    named_language_model,
-    pretrained_language_model,
-)
+from nlp_adapt.modeling.masked_lm import MaskedLanguageModel
 from nlp_adapt.modeling.word_pieces import WordPieces
 
 TOP_K = 20
@@ -101,38 +94,6 @@ class Infill(nn.Module):
         drawn = torch.multinomial(weights, 1, generator=choice.generator)
         new = tokens.gather(1, drawn).where(possible, old).squeeze(1)
         return replace(words, ids=ids.flatten().scatter(0, places, new).view_as(ids))
-
-
-def language_model_of(
-    name: str | None,
-    task_model: Any,
-    tokenizer: Any,
-    texts: Sequence[TokenRows],
-    seed: int,
-    device: Any,
-) -> MaskedLanguageModel:
-    """A masked language model, or a task model's encoder as it was pretrained.
-
-    Args:
-        name: Hub id, folder or `builtin:` name of the language model, if it is not the encoder.
-        task_model: The task model. What training makes of it knows its task, not language.
-        tokenizer: Its tokenizer.
-        texts: Token rows that a head is fitted on where the encoder brings none.
-        seed: Which of them.
-        device: Where it runs.
-
-    Raises:
-        AdaptationError: If it cannot be loaded, or the named one has no head.
-    """
-    if name is not None:
-        return named_language_model(name, device)
-    path = getattr(plain_model(task_model).config, "_name_or_path", "")
-    if not path:
-        raise ConfigError(
-            "edit 'infill': the encoder was not loaded from a name or folder, so its pretrained "
-            "weights are gone; name a masked language model with edit_model or augment_model."
-        )
-    return pretrained_language_model(path, tokenizer, texts, device, seed)
 
 
 def whole_words(tokenizer: Any, size: int) -> dict[int, str]:

@@ -116,7 +116,7 @@ class RowEditor:
             if not pool:
                 raise ConfigError("edit 'replace' needs rows with words that may be drawn.")
             return partial(edits.substitute, pool=torch.tensor(pool))
-        return {"delete": edits.delete, "swap": edits.swap}[kind]
+        return edits.PLAIN[kind]
 
     def _terms(self, texts: Sequence[WordedText]) -> Counter[str]:
         """How often each word occurs that may be a term of the domain.

@@ -11,11 +11,11 @@ import torch
 from torch import nn
 
 from nlp_adapt.augmentation import edits
-from nlp_adapt.augmentation.infill import Infill, language_model_of, whole_words
+from nlp_adapt.augmentation.infill import Infill, whole_words
 from nlp_adapt.augmentation.terms import TermSwap
 from nlp_adapt.errors import ConfigError, ModelError
 from nlp_adapt.modeling.backbone import load_tokenizer
-from nlp_adapt.modeling.masked_lm import TokenRows
+from nlp_adapt.modeling.masked_lm import TokenRows, language_model_of
 from nlp_adapt.modeling.word_pieces import WordPieces
 
 
@@ -69,7 +69,9 @@ class EditedView(nn.Module):
                     "cannot rewrite its tokens; name a model with the same tokenizer."
                 )
             device = next(task_model.parameters()).device
-            language_model = language_model_of(model, task_model, tokenizer, rows, seed, device)
+            language_model = language_model_of(
+                task_model, tokenizer, rows, name=model, seed=seed, device=device
+            )
             words = whole_words(tokenizer, language_model.size)
             counts = sum((self._counts(part, words) for part in rows), Counter[str]())
             self.edit = Infill(language_model, tokenizer, words, counts)
@@ -84,9 +86,7 @@ class EditedView(nn.Module):
         elif kind == "mask":
             self.edit = partial(edits.mask, mask_id=edits.mask_token_of(tokenizer, kind))
         else:
-            self.edit = {"delete": edits.delete, "replace": edits.substitute, "swap": edits.swap}[
-                kind
-            ]
+            self.edit = edits.PLAIN[kind]
 
     def forward(self, batch: dict[str, Any]) -> dict[str, Any]:
         """A batch with other words, or without some in its `attention_mask`; all else is shared."""

@@ -7,7 +7,7 @@ fitted on the run's own text, the encoder left as it is: a rougher guess, but of
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nlp_adapt.errors import ModelError
+from nlp_adapt.errors import ConfigError, ModelError
+from nlp_adapt.modeling.architectures import plain_model
 from nlp_adapt.modeling.backbone import load_encoder, resolve_model
 from nlp_adapt.modeling.mlm_head import MlmHead, fresh_mlm_head, load_mlm_head
 from nlp_adapt.modeling.word_pieces import WordPieces
@@ -67,55 +68,45 @@ class MaskedLanguageModel:
         return self.head(states.index_select(0, places), embeddings).float()
 
 
-def pretrained_language_model(
-    name: str, tokenizer: Any, texts: Iterable[TokenRows], device: Any = None, seed: int = 0
+def language_model_of(
+    task_model: Any,
+    tokenizer: Any,
+    texts: Sequence[TokenRows],
+    *,
+    name: str | None = None,
+    seed: int = 0,
+    device: Any = None,
 ) -> MaskedLanguageModel:
-    """The masked language model of a checkpoint; its head is fitted on `texts` if it has none.
+    """A task model's encoder as it was pretrained, or a named model, with its head; both frozen.
+
+    What training has made of the task model knows its task, not language.
 
     Args:
-        name: Hub id, folder or `builtin:` name.
+        task_model: The task model.
         tokenizer: Its tokenizer.
-        texts: Tokenised text of the domains, without labels.
-        device: Where it runs.
+        texts: Text of the run, without labels; a head is fitted on it where the encoder has none.
+        name: Hub id, folder or `builtin:` name of another model, which must bring its head.
         seed: Which texts a head is fitted on.
+        device: Where the model runs.
 
     Raises:
-        ModelError: If the encoder cannot be loaded.
+        AdaptationError: If the model cannot be loaded, or there is neither a head nor text for one.
     """
-    encoder = load_encoder(name).to(device)
-    head = load_mlm_head(resolve_model(name), encoder)
-    return language_model(encoder, head, tokenizer, texts, seed)
-
-
-def named_language_model(name: str, device: Any = None) -> MaskedLanguageModel:
-    """The masked language model `name`, which must bring its head.
-
-    Raises:
-        ModelError: If it cannot be loaded, or has none.
-    """
-    encoder = load_encoder(name).to(device)
-    head = load_mlm_head(resolve_model(name), encoder)
-    if head is None:
-        raise ModelError(
-            f"{name}: has no masked-language-modelling head; name a model that has one, such as "
-            "bert-base-uncased."
+    path = name or getattr(plain_model(task_model).config, "_name_or_path", "")
+    if not path:
+        raise ConfigError(
+            "edit 'infill': the encoder was not loaded from a name or folder, so its pretrained "
+            "weights are gone; name a masked language model with edit_model or augment_model."
         )
-    return language_model(encoder, head, None, ())
-
-
-def language_model(
-    encoder: Any, head: MlmHead | None, tokenizer: Any, texts: Iterable[TokenRows], seed: int = 0
-) -> MaskedLanguageModel:
-    """An encoder with its head, or with one that is fitted on `texts`; both frozen.
-
-    Raises:
-        ModelError: If there is neither a head nor text to fit one on.
-    """
-    device = next(encoder.parameters()).device
-    encoder.requires_grad_(False).eval()
+    encoder = load_encoder(path).to(device).requires_grad_(False).eval()
+    head = load_mlm_head(resolve_model(path), encoder)
     fitted = head is None
     if head is None:
-        texts = list(texts)
+        if name is not None:
+            raise ModelError(
+                f"{name}: has no masked-language-modelling head; name a model that has one, such as "
+                "bert-base-uncased."
+            )
         if not texts:
             raise ModelError(
                 "the encoder has no masked-language-modelling head, and no text for one."
@@ -128,7 +119,7 @@ def language_model(
     return MaskedLanguageModel(encoder, head.to(device).requires_grad_(False).eval(), fitted)
 
 
-def fitted_head(encoder: Any, tokenizer: Any, texts: list[TokenRows], seed: int) -> MlmHead:
+def fitted_head(encoder: Any, tokenizer: Any, texts: Sequence[TokenRows], seed: int) -> MlmHead:
     """A head fitted on masked words of the texts, starting from how often each word occurs.
 
     Args:
@@ -157,7 +148,7 @@ def fitted_head(encoder: Any, tokenizer: Any, texts: list[TokenRows], seed: int)
     return head
 
 
-def _frequencies(texts: list[TokenRows], pieces: WordPieces, size: int) -> Tensor:
+def _frequencies(texts: Sequence[TokenRows], pieces: WordPieces, size: int) -> Tensor:
     """`[vocabulary]` how often each ordinary token occurs."""
     total = np.zeros(size, dtype=np.float64)
     for ids, _ in texts:

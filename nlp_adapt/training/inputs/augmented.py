@@ -17,7 +17,6 @@ from typing import Any
 
 from datasets import Dataset, Features
 
-from nlp_adapt.augmentation.infill import language_model_of
 from nlp_adapt.augmentation.rows import RowEditor
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.data.batches.encoded import EncodedRows
@@ -25,6 +24,7 @@ from nlp_adapt.errors import ConfigError, RunError
 from nlp_adapt.files import text_hash, write_text
 from nlp_adapt.modeling.architectures import plain_model
 from nlp_adapt.modeling.backbone import load_tokenizer
+from nlp_adapt.modeling.masked_lm import language_model_of
 
 LOGGER = logging.getLogger("nlp_adapt")
 SALT = 21
@@ -110,12 +110,15 @@ class RowAugmentation:
     ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         config, tokenizer, model = self.config, self.tokenizer, None
         if config.augment == "infill":
-            device = None if self.accelerator is None else self.accelerator.device
-            name, texts = (
-                config.augment_model,
+            name = config.augment_model
+            model = language_model_of(
+                self.model,
+                tokenizer,
                 [(rows.ids, rows.offsets) for rows in train.values()],
+                name=name,
+                seed=config.seed,
+                device=None if self.accelerator is None else self.accelerator.device,
             )
-            model = language_model_of(name, self.model, tokenizer, texts, config.seed, device)
             tokenizer = tokenizer if name is None else load_tokenizer(name)
         editor = RowEditor(
             config.augment,
