@@ -26,9 +26,7 @@ from nlp_adapt.training.optimization import build_optimizer, build_scheduler
 from nlp_adapt.training.processes import any_process, from_every_process, mean_of_logs
 from nlp_adapt.training.saving.ledger import SampleLedger
 from nlp_adapt.training.saving.signals import StopRequest
-from nlp_adapt.training.sharded_copy import persistent_buffers, sharded_copy
-from nlp_adapt.training.sharding import requested_sharding
-from nlp_adapt.training.shards import from_first_process, gather_into, whole_tensor
+from nlp_adapt.training.sharding import ShardedModel, WholeModel, requested_sharding, whole_tensor
 from nlp_adapt.training.unfreezing import GradualUnfreezing
 
 MOST_SKIPPED_STEPS = 5
@@ -79,27 +77,19 @@ class StageLoop:
 
     def __post_init__(self) -> None:
         sharding = requested_sharding(self.config)
-        self.sharded = sharding is not None
-        self.trained = self.model
-        if sharding is not None:
-            self.trained = sharded_copy(self.model, sharding, self.accelerator.device)
-        self._buffers = persistent_buffers(self.trained) if self.sharded else []
+        self._held = (
+            WholeModel(self.model, self.accelerator)
+            if sharding is None
+            else ShardedModel(self.model, self.accelerator, sharding)
+        )
+        self.trained = self._held.trained
         optimizer = build_optimizer(self.trained, self.config, self.learning_rate)
         self.scheduler = build_scheduler(optimizer, self.config, self.total_steps)
         self._trainable = [one for group in optimizer.param_groups for one in group["params"]]
         self.optimizer = self.accelerator.prepare(optimizer)
-        self.wrapped = self.trained if self.sharded else self._in_ddp()
+        self.wrapped = self._held.wrapped()
         decay = self.config.ema_decay
         self.average = WeightAverage(self.trained.task_model, decay) if decay else None
-
-    def _in_ddp(self) -> Any:
-        """The model wrapped by DDP, with several processes."""
-        from accelerate import DistributedDataParallelKwargs
-
-        # A stage without a task term may leave parts of the model idle, such as BERT's pooler.
-        idle = not any(o.trains_task_head for o in self.model.objectives.values())
-        self.accelerator.ddp_handler = DistributedDataParallelKwargs(find_unused_parameters=idle)
-        return self.accelerator.prepare(self.model)
 
     @property
     def total_steps(self) -> int:
@@ -116,8 +106,6 @@ class StageLoop:
             RunError: If several steps in a row give non-finite gradients.
         """
         self.wrapped.train()
-        if self.sharded:
-            self.model.to("cpu")  # it waits there for `averaged`, and for the end
         while self.step < self.total_steps:
             started = time.perf_counter()
             # A skipped step is tried again with the rows of the next one: it never blocks the run.
@@ -147,9 +135,7 @@ class StageLoop:
             yield self.step
         if self.average is not None:
             self.average.take_over()
-        if self.sharded:
-            self.model.to(self.accelerator.device)
-            gather_into(self.model, self.trained)
+        self._held.finish()
 
     @contextmanager
     def naming_lost_processes(self) -> Iterator[None]:
@@ -172,14 +158,9 @@ class StageLoop:
     @contextmanager
     def averaged(self) -> Iterator[None]:
         """Inside, the task model has the weights that the stage would end with now."""
-        with nullcontext() if self.average is None else self.average.in_place():
-            if not self.sharded:
-                yield
-                return
-            gather_into(self.model.task_model, self.trained.task_model)
-        self.model.task_model.to(self.accelerator.device)
-        yield
-        self.model.task_model.to("cpu")
+        average = nullcontext() if self.average is None else self.average.in_place()
+        with average, self._held.scored():
+            yield
 
     @property
     def plain_optimizer(self) -> torch.optim.Optimizer:
@@ -205,14 +186,14 @@ class StageLoop:
         progress = self._progress()
         if self.unfreezing is not None:
             self.unfreezing.before(self.step)
-        from_first_process(self._buffers)  # DDP does so by itself
+        self._held.before_step()
         totals: dict[str, Tensor] = {}
         device = self.accelerator.device
         for index, batch in enumerate(batches):
             last = index == len(batches) - 1
             sync = nullcontext() if last else self.accelerator.no_sync(self.wrapped)
             with sync, training_step(self.trained.task_model, batch["passes"], self.config, device):
-                terms = self._forward(_to_device(batch, device), progress)
+                terms = self.wrapped(_to_device(batch, device), progress)
                 self.accelerator.backward(terms["loss"] / len(batches))
             for name, value in terms.items():
                 share = value.detach() / len(batches)
@@ -220,11 +201,6 @@ class StageLoop:
         if self.unfreezing is not None:
             self.unfreezing.after_backward()
         return totals
-
-    def _forward(self, batch: dict[str, Any], progress: Progress) -> dict[str, Tensor]:
-        """The one forward, in the run's precision; Accelerate sees to it unless it is sharded."""
-        with self.accelerator.autocast() if self.sharded else nullcontext():
-            return self.wrapped(batch, progress)
 
     def _apply(self) -> bool:
         """Clip and step; False if the gradients are not finite, and then nothing has changed."""

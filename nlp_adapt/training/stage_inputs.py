@@ -49,6 +49,8 @@ class StageInputs:
         frozen = config.freeze if stage.freeze is None else stage.freeze
         if frozen != "all" or not config.cache_features or config.torch_compile or self.stream:
             return None
+        if requested_sharding(config) is not None:  # one process alone cannot run a sharded trunk
+            return None
         samples = domain_samples(context.data.train, config.seed)
         with context.accelerator.main_process_first():
             return cached_trunk(

@@ -129,9 +129,8 @@ class StagedTraining:
         model = loop.model
         if resume is not None:
             restore_stage(self, loop, resume)
-        # Only now, since a checkpoint brings the weights that the states come from. One process
-        # cannot run a sharded encoder by itself.
-        model.cached = None if loop.sharded else self.inputs.cached_trunk(model, stage)
+        # Only now, since a checkpoint brings the weights that the states come from.
+        model.cached = self.inputs.cached_trunk(model, stage)
         self.known_rows = model.cached.scored if model.cached is not None else None
         if model.cached is not None:
             loop.batches = self.inputs.paired_batches(model, steps, self.config.seed + number)

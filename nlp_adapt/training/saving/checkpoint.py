@@ -11,19 +11,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from nlp_adapt.errors import RunError
 from nlp_adapt.files import sha256, sync
-from nlp_adapt.training.shards import shard_like
 
 MANIFEST = "manifest.json"
 STAGING = ".staging-"
@@ -183,27 +180,3 @@ def _read(path: Path) -> Checkpoint:
     tensors = {file.stem: load_file(file) for file in path.glob("*.safetensors")}
     position = json.loads((path / "position.json").read_text(encoding="utf-8"))
     return Checkpoint(path, position, tensors)
-
-
-def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimizer's state as named tensors, parameters numbered in group order."""
-    state = optimizer.state_dict()["state"]
-    return {
-        f"{number}.{name}": torch.as_tensor(value)
-        for number, values in state.items()
-        for name, value in values.items()
-    }
-
-
-def load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Put `optimizer_tensors` back."""
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        number, name = key.split(".", 1)
-        state.setdefault(int(number), {})[name] = value
-    parameters = dict(enumerate(p for group in optimizer.param_groups for p in group["params"]))
-    for place, values in state.items():
-        # Moments are sharded where their parameter is; the count of steps is a single number.
-        like = {name: parameters.get(place) for name, value in values.items() if value.dim()}
-        state[place] = shard_like(values, like)
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from nlp_adapt.data.batches.streamed import StreamedBatches
 from nlp_adapt.training.processes import from_every_process
-from nlp_adapt.training.saving.checkpoint import Checkpoint, load_optimizer, optimizer_tensors
+from nlp_adapt.training.saving.checkpoint import Checkpoint
 from nlp_adapt.training.saving.random_state import (
     by_process,
     load_random,
@@ -17,7 +18,7 @@ from nlp_adapt.training.saving.random_state import (
     random_tensors,
     seed_process,
 )
-from nlp_adapt.training.shards import shard_like, whole
+from nlp_adapt.training.sharding import shard_like, whole_tensor
 
 # Objectives of finished stages, which a later one may go on from.
 EARLIER = "earlier"
@@ -41,7 +42,7 @@ def stage_state(training: Any, loop: Any) -> tuple[dict[str, Any], dict[str, dic
         for key, value in objective.state_dict().items()
     }
     if earlier:
-        tensors[EARLIER] = whole(earlier, keep=main)
+        tensors[EARLIER] = _whole(earlier, keep=main)
     tensors["random"] = random
     scaler = accelerator.scaler
     position = {
@@ -94,11 +95,21 @@ def _state(loop: Any, *, keep: bool) -> dict[str, dict[str, Tensor]]:
     """Weights, optimizer state and average as whole tensors, to which every process contributes."""
     groups = {
         "model": loop.trained.state_dict(),
-        "optimizer": optimizer_tensors(loop.plain_optimizer),
+        "optimizer": _optimizer_tensors(loop.plain_optimizer),
     }
     if loop.average is not None:
         groups["average"] = loop.average.tensors()
-    return {name: whole(group, keep=keep) for name, group in groups.items()}
+    return {name: _whole(group, keep=keep) for name, group in groups.items()}
+
+
+def _whole(tensors: Mapping[str, Tensor], *, keep: bool) -> dict[str, Tensor]:
+    """Whole tensors in host memory, for the process that keeps them; the others only contribute."""
+    found = {}
+    for name, value in tensors.items():
+        complete = whole_tensor(value)  # one at a time, so that the device holds one at most
+        if keep:
+            found[name] = complete.detach().cpu()
+    return found
 
 
 def _load(loop: Any, groups: Mapping[str, Mapping[str, Tensor]]) -> None:
@@ -106,9 +117,35 @@ def _load(loop: Any, groups: Mapping[str, Mapping[str, Tensor]]) -> None:
 
     An optimizer's state that is missing starts afresh, an average at the weights as they are.
     """
-    loop.trained.load_state_dict(shard_like(groups["model"], loop.trained.state_dict()))
+
+    def shards(group: str, own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        values = groups.get(group, {})
+        return {name: shard_like(value, own.get(name)) for name, value in values.items()}
+
+    loop.trained.load_state_dict(shards("model", loop.trained.state_dict()))
     if loop.average is not None:
-        average = groups.get("average", {})
-        loop.average.load(shard_like(average, loop.average.tensors()))
+        loop.average.load(shards("average", loop.average.tensors()))
     if "optimizer" in groups:
-        load_optimizer(loop.plain_optimizer, groups["optimizer"])
+        _load_optimizer(loop.plain_optimizer, groups["optimizer"])
+
+
+def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimizer's state as named tensors, parameters numbered in group order."""
+    state = optimizer.state_dict()["state"]
+    return {
+        f"{number}.{name}": torch.as_tensor(value)
+        for number, values in state.items()
+        for name, value in values.items()
+    }
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Put `_optimizer_tensors` back."""
+    parameters = dict(enumerate(p for group in optimizer.param_groups for p in group["params"]))
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        number, name = key.split(".", 1)
+        # Moments are sharded where their parameter is; the count of steps is a single number.
+        like = parameters.get(int(number)) if value.dim() else None
+        state.setdefault(int(number), {})[name] = shard_like(value, like)
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
