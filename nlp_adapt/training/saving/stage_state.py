@@ -113,9 +113,10 @@ def _whole(tensors: Mapping[str, Tensor], *, keep: bool) -> dict[str, Tensor]:
 
 
 def _load(loop: Any, groups: Mapping[str, Mapping[str, Tensor]]) -> None:
-    """Put `_state` back, whether it was sharded or is to be.
+    """Load what `_state` returned, in shards or whole, however it was when it was saved.
 
-    An optimizer's state that is missing starts afresh, an average at the weights as they are.
+    Without optimizer state the optimizer starts afresh, without an average the average starts at the
+    weights as they are.
     """
 
     def shards(group: str, own: Mapping[str, Tensor]) -> dict[str, Tensor]:
