@@ -21,11 +21,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nlp_adapt.config import nearest, option
 from nlp_adapt.data.batches.mixing import APART
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.modeling.outputs import DomainOutput, Progress
-from nlp_adapt.recipe import coerce
+from nlp_adapt.options import coerce, nearest, option
 
 SOURCE_SIDE = frozenset({"source"})
 TARGET_SIDE = frozenset({"target"})

@@ -13,7 +13,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nlp_adapt.config import option
 from nlp_adapt.modeling.outputs import DomainOutput, Progress
 from nlp_adapt.names import IGNORED_LABEL
 from nlp_adapt.objectives.base import Objective, ObjectiveConfig, Setup
@@ -27,6 +26,7 @@ from nlp_adapt.objectives.statistics import (
     sum_over_processes,
     zero,
 )
+from nlp_adapt.options import option
 
 PRIORS = ("uniform", "source")
 
