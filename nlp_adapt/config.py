@@ -7,12 +7,14 @@ The same dataclass serves Python (`AdaptationConfig(...)`), recipes (YAML keys) 
 from __future__ import annotations
 
 import dataclasses
+import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nlp_adapt.config_checks import check_config
-from nlp_adapt.names import TASKS
-from nlp_adapt.options import option
+from nlp_adapt.errors import ConfigError
+from nlp_adapt.names import TASKS, TOKEN_CLASSIFICATION
+from nlp_adapt.privacy import holds_secret
 
 DOMAIN_FEATURES = ("classifier", "first", "mean", "max")
 DOMAIN_WORDS = ("all", "balanced", "subsampled", "entities")
@@ -22,6 +24,14 @@ EDITS = ("delete", "mask", "replace", "swap", "infill", "domain_terms")
 STRATEGIES = ("no", "steps", "epoch")
 DOCTOR_MODES = ("refuse", "report", "off")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+
+
+def option(default: Any, help: str, choices: Sequence[str] = (), short: str | None = None) -> Any:
+    """A dataclass field with the help line, choices and short flag that the command line shows."""
+    metadata = {"help": help, "choices": tuple(choices), "short": short}
+    if isinstance(default, (dict, list)):
+        return dataclasses.field(default_factory=lambda: default.copy(), metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 @dataclass(kw_only=True)
@@ -53,44 +63,31 @@ class AdaptationConfig:
     # Length of training
     num_train_epochs: float = option(3.0, "passes over the source's training rows")
     max_steps: int = option(-1, "total optimizer steps; overrides num_train_epochs when positive")
-    per_device_train_batch_size: int = option(
-        32, "rows per domain, device and micro-batch", at_least=1
-    )
-    per_device_eval_batch_size: int = option(
-        64, "rows per device in evaluation and prediction", at_least=1
-    )
-    gradient_accumulation_steps: int = option(1, "micro-batches per optimizer step", at_least=1)
+    per_device_train_batch_size: int = option(32, "rows per domain, device and micro-batch")
+    per_device_eval_batch_size: int = option(64, "rows per device in evaluation and prediction")
+    gradient_accumulation_steps: int = option(1, "micro-batches per optimizer step")
 
     # Optimizer
-    learning_rate: float = option(5e-5, "learning rate of the pretrained encoder", at_least=0)
+    learning_rate: float = option(5e-5, "learning rate of the pretrained encoder")
     head_learning_rate: float | None = option(
         None,
         "learning rate of new heads and discriminators; default: 10 x learning_rate, at most 1e-3",
-        at_least=0,
     )
     discriminator_learning_rate: float | None = option(
-        None, "learning rate of discriminators; default: that of the heads", at_least=0
+        None, "learning rate of discriminators; default: that of the heads"
     )
-    weight_decay: float = option(
-        0.01, "weight decay of everything but biases and norms", at_least=0
-    )
-    adam_beta1: float = option(0.9, "AdamW beta 1", at_least=0, below=1)
-    adam_beta2: float = option(0.999, "AdamW beta 2", at_least=0, below=1)
-    adam_epsilon: float = option(1e-8, "AdamW epsilon", at_least=0)
+    weight_decay: float = option(0.01, "weight decay of everything but biases and norms")
+    adam_beta1: float = option(0.9, "AdamW beta 1")
+    adam_beta2: float = option(0.999, "AdamW beta 2")
+    adam_epsilon: float = option(1e-8, "AdamW epsilon")
     lr_scheduler_type: str = option("linear", "any schedule of transformers.get_scheduler")
-    warmup_steps: float = option(
-        0.1, "learning-rate warm-up: steps, or a share of them below 1", at_least=0
-    )
-    max_grad_norm: float = option(1.0, "gradient clipping; 0 turns it off", at_least=0)
-    label_smoothing_factor: float = option(
-        0.0, "label smoothing of the task loss", at_least=0, below=1
-    )
+    warmup_steps: float = option(0.1, "learning-rate warm-up: steps, or a share of them below 1")
+    max_grad_norm: float = option(1.0, "gradient clipping; 0 turns it off")
+    label_smoothing_factor: float = option(0.0, "label smoothing of the task loss")
     ema_decay: float = option(
         0.0,
         "score and save a running average of the weights, not the last ones: how much of it stays in "
         "each step, such as 0.99; 0 turns it off",
-        at_least=0,
-        below=1,
     )
     freeze: str | int = option(
         "none",
@@ -104,20 +101,20 @@ class AdaptationConfig:
         False, "train the heads first, then one layer more at a time from the top"
     )
     layer_decay: float = option(
-        1.0, "factor of the learning rate from each layer to the one below it", above=0, at_most=1
+        1.0, "factor of the learning rate from each layer to the one below it"
     )
 
     # LoRA
     lora: bool = option(False, "train small adapters and the head instead of the whole encoder")
     lora_type: str = option("lora", "kind of adapter", LORA_TYPES)
-    lora_r: int = option(8, "rank of the adapters", at_least=1)
+    lora_r: int = option(8, "rank of the adapters")
     lora_alpha: float | None = option(None, "scale of the adapters; default: 2 x lora_r")
-    lora_dropout: float = option(0.05, "dropout in the adapters", at_least=0, below=1)
+    lora_dropout: float = option(0.05, "dropout in the adapters")
     lora_targets: str | list[str] = option(
         "all", "adapted linear maps: all of the layers, their attention, or names of modules"
     )
     lora_learning_rate: float | None = option(
-        None, "learning rate of the adapters; default: 10 x learning_rate, at most 1e-3", at_least=0
+        None, "learning rate of the adapters; default: 10 x learning_rate, at most 1e-3"
     )
     teacher: str | None = option(
         None, "model, run or ensemble that method distillation learns from"
@@ -141,28 +138,19 @@ class AdaptationConfig:
         "weight, or by drawing some of the others), or entities alone",
         DOMAIN_WORDS,
     )
-    lambda_max: float = option(1.0, "final strength of the gradient reversal", at_least=0)
+    lambda_max: float = option(1.0, "final strength of the gradient reversal")
     lambda_schedule: str = option("sigmoid", "how lambda grows over a stage", LAMBDA_SCHEDULES)
     source_warmup: float = option(
         0.0,
         "share of a stage at its start in which lambda stays 0 (the discriminator still learns)",
-        at_least=0,
-        below=1,
     )
     discriminator_hidden_size: int = option(256, "width of a discriminator's hidden layers")
-    discriminator_layers: int = option(
-        2, "linear layers in a discriminator, 1 to 4", at_least=1, at_most=4
-    )
-    discriminator_dropout: float = option(
-        0.1, "dropout inside a discriminator", at_least=0, below=1
-    )
+    discriminator_layers: int = option(2, "linear layers in a discriminator, 1 to 4")
+    discriminator_dropout: float = option(0.1, "dropout inside a discriminator")
 
     # Several domains
     few_shot_share: float = option(
-        0.25,
-        "with target_few_shot: labelled target rows in a batch, as a share of the source's",
-        above=0,
-        at_most=1,
+        0.25, "with target_few_shot: labelled target rows in a batch, as a share of the source's"
     )
 
     # Auxiliary tasks
@@ -173,26 +161,17 @@ class AdaptationConfig:
     )
 
     # Text
-    max_length: int = option(
-        128, "longest row in tokens; longer sentences are cut or windowed", at_least=1
-    )
+    max_length: int = option(128, "longest row in tokens; longer sentences are cut or windowed")
     streaming: bool = option(
         False, "read the target as it trains, in constant memory: shards of files, or a Hub id"
     )
     shuffle_buffer_size: int = option(
-        10_000, "rows of a streamed target that are shuffled together", at_least=1
+        10_000, "rows of a streamed target that are shuffled together"
     )
-    max_source_rows: int | None = option(
-        None, "use at most this many labelled rows of each source", at_least=1
-    )
-    max_target_rows: int | None = option(
-        None, "use at most this many training rows of each target", at_least=1
-    )
+    max_source_rows: int | None = option(None, "use at most this many labelled rows of each source")
+    max_target_rows: int | None = option(None, "use at most this many training rows of each target")
     validation_fraction: float = option(
-        0.1,
-        "share of the source's training rows kept for validation when it brings none",
-        at_least=0,
-        below=0.9,
+        0.1, "share of the source's training rows kept for validation when it brings none"
     )
     data_doctor: str = option(
         "refuse",
@@ -208,12 +187,10 @@ class AdaptationConfig:
         "edited",
         ("none", *EDITS),
     )
-    augment_copies: int = option(1, "edited copies of each source row", at_least=1)
+    augment_copies: int = option(1, "edited copies of each source row")
     augment_rate: float = option(
         0.15,
         "share of the words of a copy that are edited; with domain_terms, of the source's terms",
-        above=0,
-        at_most=1,
     )
     augment_model: str | None = option(
         None, "masked language model that infill asks; default: the run's own encoder"
@@ -231,17 +208,15 @@ class AdaptationConfig:
     fsdp: bool = option(
         False, "on several processes: each keeps a share of weights and optimizer state (FSDP2)"
     )
-    ddp_timeout: int = option(
-        1800, "seconds a process waits for the others before it gives up", at_least=1
-    )
-    seed: int = option(42, "seed of every random choice", at_least=0, below=2**32)
+    ddp_timeout: int = option(1800, "seconds a process waits for the others before it gives up")
+    seed: int = option(42, "seed of every random choice")
 
     # Evaluation, logging, saving
     eval_strategy: str = option("epoch", "when to score the validation rows", STRATEGIES)
-    eval_steps: int = option(200, "steps between scores with eval_strategy steps", at_least=1)
-    logging_steps: int = option(10, "steps between lines in log.jsonl", at_least=1)
+    eval_steps: int = option(200, "steps between scores with eval_strategy steps")
+    logging_steps: int = option(10, "steps between lines in log.jsonl")
     save_strategy: str = option("steps", "when to save a checkpoint to resume from", STRATEGIES)
-    save_steps: int = option(500, "steps between checkpoints with save_strategy steps", at_least=1)
+    save_steps: int = option(500, "steps between checkpoints with save_strategy steps")
     load_best_model_at_end: bool | None = option(
         None,
         "end with the weights that metric_for_best_model liked best, not with the last ones; "
@@ -257,7 +232,7 @@ class AdaptationConfig:
         "export the source-only twin instead where signs that need no target labels speak against "
         "the adapted model",
     )
-    save_total_limit: int = option(2, "checkpoints kept", at_least=1)
+    save_total_limit: int = option(2, "checkpoints kept")
     report_to: list[str] = option(
         [], "trackers, through Accelerate: tensorboard, wandb, trackio, ..."
     )
@@ -280,7 +255,7 @@ class AdaptationConfig:
     )
 
     def __post_init__(self) -> None:
-        check_config(self)
+        _check(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Every option by name, as plain Python values."""
@@ -290,3 +265,179 @@ class AdaptationConfig:
     def resolved_precision(self) -> str:
         """`precision`, with the Trainer flags bf16 and fp16 taken into account."""
         return "bf16" if self.bf16 else "fp16" if self.fp16 else self.precision
+
+
+@dataclass(kw_only=True)
+class Recipe(AdaptationConfig):
+    """A whole run as a recipe file states it: the options, plus model and data."""
+
+    model: str = option("builtin:minilm-l6", "Hub id, local folder or builtin: encoder")
+    source: str | list[str] | None = option(
+        None, "labelled domain: file, folder, Hub id or builtin:"
+    )
+    target: str | list[str] | None = option(
+        None, "domain to adapt to; labels in it are not trained on"
+    )
+    sources: list[str] | dict[str, str | list[str]] | None = option(
+        None, "several labelled domains, instead of source: a list, or names with their references"
+    )
+    targets: list[str] | dict[str, str | list[str]] | None = option(
+        None, "several domains to adapt to, instead of target: a list, or names with references"
+    )
+    source_test: str | list[str] | dict[str, str | list[str]] | None = option(
+        None, "labelled source rows to evaluate on; with sources, by name"
+    )
+    target_test: str | list[str] | dict[str, str | list[str]] | None = option(
+        None, "labelled target rows, only ever evaluated; with targets, by name"
+    )
+    target_few_shot: int | str | list[str] | dict[str, int | str | list[str]] | None = option(
+        None,
+        "labelled target rows to train on: a file, or how many to draw of each class (how many "
+        "sentences, for words) from the target's training rows; with targets, by name",
+    )
+    text_column: str | None = option(None, "column that holds the text (or the words)")
+    label_column: str | None = option(None, "column that holds the label (or the tags)")
+    label_map: dict[str, str] = option({}, "raw label -> label name, or `ignore`, in either domain")
+    repair_tags: bool = option(False, "repair ill-formed tag sequences instead of refusing them")
+    quarantine: int = option(
+        0, "unreadable lines of a file to set aside at most, instead of refusing the file"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for side in ("source", "target"):
+            if getattr(self, side) and getattr(self, f"{side}s"):
+                raise ConfigError(
+                    f"{side} and {side}s exclude each other: name one domain, or several."
+                )
+
+    def adaptation_config(self) -> AdaptationConfig:
+        """The options alone, without model and data."""
+        names = [field.name for field in dataclasses.fields(AdaptationConfig)]
+        return AdaptationConfig(**{name: getattr(self, name) for name in names})
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """A hint such as `; did you mean 'seed'?`, or an empty string."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def _check(config: AdaptationConfig) -> None:
+    for field in dataclasses.fields(config):
+        choices = field.metadata.get("choices")
+        value = getattr(config, field.name)
+        if choices and value not in choices:
+            listed = ", ".join(choices)
+            raise ConfigError(
+                f"{field.name} is '{value}', but must be one of {listed}{nearest(str(value), choices)}"
+            )
+    _check_numbers(config)
+    _check_augmentation(config)
+    _check_parts(config)
+    _check_together(config)
+    for code in config.hub_language:
+        if not (code.isalpha() and code.islower() and 2 <= len(code) <= 3):
+            raise ConfigError(f"hub_language: '{code}' is no language code such as en or deu.")
+    for key, value in config.to_dict().items():
+        if holds_secret(value):  # a run writes its options down
+            raise ConfigError(
+                f"{key} holds an access token or a login: take it out, and log in with "
+                "`hf auth login` or HF_TOKEN instead."
+            )
+
+
+def _check_numbers(config: AdaptationConfig) -> None:
+    """Numbers, each by itself."""
+    for name in (
+        *("per_device_train_batch_size", "per_device_eval_batch_size", "max_length", "lora_r"),
+        *("gradient_accumulation_steps", "logging_steps", "eval_steps", "save_steps"),
+        *("save_total_limit", "ddp_timeout", "shuffle_buffer_size"),
+    ):
+        _require(config, name, at_least=1)
+    for name in (
+        *("learning_rate", "weight_decay", "warmup_steps", "max_grad_norm", "lambda_max"),
+        "adam_epsilon",
+    ):
+        _require(config, name, at_least=0)
+    for name in (
+        *("label_smoothing_factor", "ema_decay", "source_warmup", "discriminator_dropout"),
+        *("lora_dropout", "adam_beta1", "adam_beta2"),
+    ):
+        _require(config, name, at_least=0, below=1)
+    _require(config, "validation_fraction", at_least=0, below=0.9)
+    _require(config, "seed", at_least=0, below=2**32)
+    for name in ("max_source_rows", "max_target_rows"):
+        if getattr(config, name) is not None:
+            _require(config, name, at_least=1)
+    for name in ("head_learning_rate", "discriminator_learning_rate", "lora_learning_rate"):
+        if getattr(config, name) is not None:
+            _require(config, name, at_least=0)
+    if not 0 < config.few_shot_share <= 1:
+        raise ConfigError(
+            f"few_shot_share is {config.few_shot_share}, but must be above 0, at most 1."
+        )
+    if not 1 <= config.discriminator_layers <= 4:
+        raise ConfigError("discriminator_layers must be 1 to 4.")
+
+
+def _check_together(config: AdaptationConfig) -> None:
+    """Options that need or exclude each other."""
+    if config.max_steps <= 0 and config.num_train_epochs <= 0:
+        raise ConfigError("num_train_epochs must be above 0, unless max_steps is.")
+    if config.task == TOKEN_CLASSIFICATION and config.domain_features != "classifier":
+        raise ConfigError(
+            f"domain_features: {config.domain_features} pools the tokens of a sentence, but "
+            "token-classification aligns words: leave it at classifier."
+        )
+    if config.load_best_model_at_end and config.eval_strategy == "no":
+        raise ConfigError(
+            "load_best_model_at_end chooses by scores during training: set eval_strategy to epoch "
+            "or steps."
+        )
+    if config.bf16 and config.fp16:
+        raise ConfigError("bf16 and fp16 exclude each other: set one of them.")
+    if config.fall_back and not config.compare_source_only:
+        raise ConfigError("fall_back needs the source-only twin: leave compare_source_only on.")
+    if config.overwrite and config.resume:
+        raise ConfigError("overwrite and resume exclude each other: set one of them.")
+
+
+def _check_parts(config: AdaptationConfig) -> None:
+    """Options that say which parts train, and how fast."""
+    if not 0 < config.layer_decay <= 1:
+        raise ConfigError(f"layer_decay is {config.layer_decay}, but must be above 0, at most 1.")
+    if config.freeze not in ("none", "embeddings", "all") and not str(config.freeze).isdecimal():
+        raise ConfigError(
+            f"freeze is '{config.freeze}', but must be none, embeddings, all or a number of layers."
+        )
+    if config.freeze == "all" and (config.lora or config.gradual_unfreezing):
+        other = "lora" if config.lora else "gradual_unfreezing"
+        raise ConfigError(f"freeze: all leaves nothing to {other}: set one of them.")
+    if config.merge_lora and not config.lora:
+        raise ConfigError("merge_lora needs lora: set both, or neither.")
+
+
+def _check_augmentation(config: AdaptationConfig) -> None:
+    """Options of edited copies."""
+    _require(config, "augment_copies", at_least=1)
+    _require(config, "augment_rate", at_least=0)
+    if not 0 < config.augment_rate <= 1:
+        raise ConfigError(
+            f"augment_rate is {config.augment_rate}, but must be above 0 and at most 1."
+        )
+    if config.augment_model is not None and config.augment != "infill":
+        raise ConfigError(
+            f"augment_model is there for augment: infill, but augment is '{config.augment}'."
+        )
+
+
+def _require(
+    config: AdaptationConfig, name: str, at_least: float, below: float | None = None
+) -> None:
+    value = getattr(config, name)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ConfigError(f"{name} is {value!r}, but must be a number.")
+    if value < at_least or (below is not None and value >= below):
+        limits = f"at least {at_least}" + (f" and below {below}" if below is not None else "")
+        raise ConfigError(f"{name} is {value}, but must be {limits}.")

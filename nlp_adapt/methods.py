@@ -6,10 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from nlp_adapt.config import AdaptationConfig
+from nlp_adapt.config import AdaptationConfig, nearest
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.names import TASKS, TOKEN_CLASSIFICATION
-from nlp_adapt.options import nearest
 
 
 @dataclass(frozen=True)
@@ -341,7 +340,7 @@ _STAGE_KEYS = {
 
 
 def _read_stage(number: int, raw: dict[str, Any]) -> Stage:
-    from nlp_adapt.options import coerce
+    from nlp_adapt.recipe import coerce
 
     where = f"stages[{number}]"
     raw = dict(raw)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nlp_adapt.config import nearest
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.objectives.adda import Adda
 from nlp_adapt.objectives.auxiliary import Auxiliary
@@ -29,7 +30,6 @@ from nlp_adapt.objectives.self_training import SelfTraining
 from nlp_adapt.objectives.task import TaskLoss
 from nlp_adapt.objectives.vat import Vat
 from nlp_adapt.objectives.wasserstein import Wasserstein
-from nlp_adapt.options import nearest
 
 OBJECTIVES: dict[str, type[Objective]] = {
     "task": TaskLoss,

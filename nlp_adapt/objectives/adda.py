@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
+from nlp_adapt.config import option
 from nlp_adapt.modeling.outputs import DomainOutput, Progress
 from nlp_adapt.objectives.base import Setup, StepView
 from nlp_adapt.objectives.checks import require_at_least, require_positive
@@ -20,7 +21,6 @@ from nlp_adapt.objectives.dann import AdversarialConfig, AdversarialObjective, d
 from nlp_adapt.objectives.statistics import full_precision, zero
 from nlp_adapt.objectives.teacher import EmaTeacher
 from nlp_adapt.objectives.views import select_side
-from nlp_adapt.options import option
 
 
 @dataclass(kw_only=True)

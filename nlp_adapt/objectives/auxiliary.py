@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nlp_adapt.config import option
 from nlp_adapt.modeling.outputs import DomainOutput
 from nlp_adapt.names import IGNORED_LABEL
 from nlp_adapt.objectives.base import (
@@ -25,7 +26,6 @@ from nlp_adapt.objectives.base import (
 )
 from nlp_adapt.objectives.checks import require_share
 from nlp_adapt.objectives.views import last_hidden_state
-from nlp_adapt.options import option
 
 AUXILIARY_SIDE = frozenset({"auxiliary"})
 

@@ -21,10 +21,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from nlp_adapt.config import nearest, option
 from nlp_adapt.data.batches.mixing import APART
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.modeling.outputs import DomainOutput, Progress
-from nlp_adapt.options import coerce, nearest, option
+from nlp_adapt.recipe import coerce
 
 SOURCE_SIDE = frozenset({"source"})
 TARGET_SIDE = frozenset({"target"})

@@ -12,13 +12,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from nlp_adapt.config import option
 from nlp_adapt.modeling.discriminator import reverse_gradient
 from nlp_adapt.modeling.outputs import DomainOutput, Progress
 from nlp_adapt.objectives.base import Setup
 from nlp_adapt.objectives.checks import require_at_least
 from nlp_adapt.objectives.dann import AdversarialConfig, AdversarialObjective, domain_loss
 from nlp_adapt.objectives.statistics import entropy, full_precision
-from nlp_adapt.options import option
 
 
 @dataclass(kw_only=True)

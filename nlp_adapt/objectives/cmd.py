@@ -12,11 +12,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from nlp_adapt.config import option
 from nlp_adapt.modeling.outputs import DomainOutput, Progress
 from nlp_adapt.objectives.base import Objective, ObjectiveConfig
 from nlp_adapt.objectives.checks import require_at_least
 from nlp_adapt.objectives.statistics import counted, full_precision, shares, zero
-from nlp_adapt.options import option
 
 
 @dataclass(kw_only=True)

@@ -12,11 +12,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from nlp_adapt.config import EDITS
+from nlp_adapt.config import EDITS, option
 from nlp_adapt.modeling.outputs import DomainOutput, Progress
 from nlp_adapt.objectives.base import Setup
 from nlp_adapt.objectives.teacher import TeacherConfig, TeacherObjective, require_temperature
-from nlp_adapt.options import option
 
 
 @dataclass(kw_only=True)

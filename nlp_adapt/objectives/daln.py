@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nlp_adapt.config import LAMBDA_SCHEDULES
+from nlp_adapt.config import LAMBDA_SCHEDULES, option
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.modeling.architectures import output_layer
 from nlp_adapt.modeling.discriminator import reverse_gradient
@@ -22,7 +22,6 @@ from nlp_adapt.modeling.outputs import DomainOutput, Progress
 from nlp_adapt.objectives.base import Objective, ObjectiveConfig, Setup, lambda_at
 from nlp_adapt.objectives.checks import check_reversal
 from nlp_adapt.objectives.statistics import counted, full_precision, shares, zero
-from nlp_adapt.options import option
 
 
 @dataclass(kw_only=True)

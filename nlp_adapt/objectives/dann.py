@@ -12,12 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nlp_adapt.config import LAMBDA_SCHEDULES
+from nlp_adapt.config import LAMBDA_SCHEDULES, option
 from nlp_adapt.modeling.discriminator import DomainDiscriminator, reverse_gradient
 from nlp_adapt.modeling.outputs import DomainOutput, Progress
 from nlp_adapt.objectives.base import Objective, ObjectiveConfig, Setup, lambda_at
 from nlp_adapt.objectives.checks import check_reversal, require_at_least, require_share
-from nlp_adapt.options import option
 
 # Recipe-wide options of all adversaries: an adversary's own option of the same sense, and its default.
 RECIPE_WIDE: dict[str, tuple[str, Any]] = {

@@ -11,11 +11,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from nlp_adapt.config import option
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.modeling.outputs import DomainOutput, Progress
 from nlp_adapt.objectives.base import TARGET_SIDE, Objective, ObjectiveConfig, Setup
 from nlp_adapt.objectives.statistics import zero
-from nlp_adapt.options import option
 
 
 @dataclass(kw_only=True)

@@ -10,10 +10,10 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from nlp_adapt.config import option
 from nlp_adapt.modeling.outputs import DomainOutput, Progress
 from nlp_adapt.objectives.base import TARGET_SIDE, Objective, ObjectiveConfig
 from nlp_adapt.objectives.statistics import entropy, full_precision
-from nlp_adapt.options import option
 
 
 @dataclass(kw_only=True)

@@ -10,12 +10,12 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from nlp_adapt.config import option
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.modeling.perturbation import fgm_perturbation, perturbed
 from nlp_adapt.objectives.base import SOURCE_SIDE, Objective, ObjectiveConfig, Setup, StepView
 from nlp_adapt.objectives.task import summed_cross_entropy
 from nlp_adapt.objectives.views import select_side
-from nlp_adapt.options import option
 
 
 @dataclass(kw_only=True)

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nlp_adapt.config import option
 from nlp_adapt.modeling.outputs import DomainOutput, Progress
 from nlp_adapt.names import IGNORED_LABEL
 from nlp_adapt.objectives.base import Objective, ObjectiveConfig, Setup
@@ -26,7 +27,6 @@ from nlp_adapt.objectives.statistics import (
     sum_over_processes,
     zero,
 )
-from nlp_adapt.options import option
 
 PRIORS = ("uniform", "source")
 

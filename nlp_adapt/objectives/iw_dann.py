@@ -12,6 +12,7 @@ from typing import Any, ClassVar, cast
 import torch
 from torch import Tensor, nn
 
+from nlp_adapt.config import option
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.modeling.outputs import DomainOutput, Progress
 from nlp_adapt.names import IGNORED_LABEL
@@ -32,7 +33,6 @@ from nlp_adapt.objectives.statistics import (
     shares,
     sum_over_processes,
 )
-from nlp_adapt.options import option
 
 
 @dataclass(kw_only=True)

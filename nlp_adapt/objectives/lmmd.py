@@ -12,13 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nlp_adapt.config import LAMBDA_SCHEDULES
+from nlp_adapt.config import LAMBDA_SCHEDULES, option
 from nlp_adapt.modeling.outputs import DomainOutput, Progress
 from nlp_adapt.names import IGNORED_LABEL
 from nlp_adapt.objectives.base import Objective, lambda_at
 from nlp_adapt.objectives.mmd import KernelConfig, gaussian_kernels
 from nlp_adapt.objectives.statistics import counted, full_precision, select, shares, subsample, zero
-from nlp_adapt.options import option
 
 
 @dataclass(kw_only=True)

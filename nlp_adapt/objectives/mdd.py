@@ -12,13 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nlp_adapt.config import option
 from nlp_adapt.modeling.discriminator import reverse_gradient
 from nlp_adapt.modeling.outputs import DomainOutput, Progress
 from nlp_adapt.objectives.base import Setup
 from nlp_adapt.objectives.checks import require_positive
 from nlp_adapt.objectives.dann import AdversarialConfig, AdversarialObjective
 from nlp_adapt.objectives.statistics import full_precision, negative_log_complement
-from nlp_adapt.options import option
 
 
 @dataclass(kw_only=True)

@@ -13,13 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nlp_adapt.config import option
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.modeling.mlm_head import build_mlm_head
 from nlp_adapt.modeling.word_pieces import WordPieces
 from nlp_adapt.names import IGNORED_LABEL
 from nlp_adapt.objectives.base import Objective, ObjectiveConfig, Setup, StepView
 from nlp_adapt.objectives.views import last_hidden_state, select_side, source_rows
-from nlp_adapt.options import option
 
 # Masked positions are padded to a multiple of this: free shapes are slow on CPU.
 POSITIONS_STEP = 64

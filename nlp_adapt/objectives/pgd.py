@@ -10,11 +10,11 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from nlp_adapt.config import option
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.modeling.perturbation import pgd_perturbation
 from nlp_adapt.objectives.base import Setup
 from nlp_adapt.objectives.fgm import Fgm, FgmConfig
-from nlp_adapt.options import option
 
 
 @dataclass(kw_only=True)

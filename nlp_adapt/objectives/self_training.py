@@ -14,12 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nlp_adapt.config import option
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.modeling.outputs import DomainOutput, Progress
 from nlp_adapt.objectives.base import Setup
 from nlp_adapt.objectives.statistics import sum_over_processes
 from nlp_adapt.objectives.teacher import TeacherConfig, TeacherObjective, require_temperature
-from nlp_adapt.options import option
 
 MOMENTUM = 0.99
 PSEUDO_COUNT = 8.0

@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nlp_adapt.config import option
 from nlp_adapt.modeling.outputs import DomainOutput, Progress
 from nlp_adapt.names import IGNORED_LABEL
 from nlp_adapt.objectives.base import SOURCE_SIDE, Objective, ObjectiveConfig
-from nlp_adapt.options import option
 
 FEW_SHOT_SIDE = frozenset({"few_shot"})
 

@@ -15,13 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from nlp_adapt.augmentation.views import EditedView
-from nlp_adapt.config import EDITS
+from nlp_adapt.config import EDITS, option
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.modeling.outputs import DomainOutput, Progress
 from nlp_adapt.modeling.units import MODEL_INPUTS
 from nlp_adapt.objectives.base import TARGET_SIDE, Objective, ObjectiveConfig, Setup, StepView
 from nlp_adapt.objectives.views import select_side
-from nlp_adapt.options import option
 
 RAMP_SHARPNESS = -5.0
 

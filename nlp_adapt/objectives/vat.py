@@ -12,6 +12,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from nlp_adapt.config import option
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.modeling.outputs import DomainOutput
 from nlp_adapt.modeling.perturbation import (
@@ -26,7 +27,6 @@ from nlp_adapt.modeling.perturbation import (
 from nlp_adapt.objectives.base import Objective, ObjectiveConfig, Setup, StepView
 from nlp_adapt.objectives.consistency import divergence
 from nlp_adapt.objectives.views import select_side
-from nlp_adapt.options import option
 
 
 @dataclass(kw_only=True)

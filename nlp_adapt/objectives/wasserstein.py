@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
+from nlp_adapt.config import option
 from nlp_adapt.modeling.outputs import DomainOutput, Progress
 from nlp_adapt.objectives.base import Setup
 from nlp_adapt.objectives.checks import require_at_least, require_positive
 from nlp_adapt.objectives.dann import AdversarialConfig, AdversarialObjective
 from nlp_adapt.objectives.statistics import full_precision, zero
-from nlp_adapt.options import option
 
 
 @dataclass(kw_only=True)
