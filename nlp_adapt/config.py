@@ -7,13 +7,12 @@ The same dataclass serves Python (`AdaptationConfig(...)`), recipes (YAML keys) 
 from __future__ import annotations
 
 import dataclasses
-import difflib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.names import TASKS, TOKEN_CLASSIFICATION
+from nlp_adapt.options import COUNT, NOT_NEGATIVE, PART, SHARE, Bounds, check_options, option
 from nlp_adapt.privacy import holds_secret
 
 DOMAIN_FEATURES = ("classifier", "first", "mean", "max")
@@ -24,14 +23,6 @@ EDITS = ("delete", "mask", "replace", "swap", "infill", "domain_terms")
 STRATEGIES = ("no", "steps", "epoch")
 DOCTOR_MODES = ("refuse", "report", "off")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
-
-
-def option(default: Any, help: str, choices: Sequence[str] = (), short: str | None = None) -> Any:
-    """A dataclass field with the help line, choices and short flag that the command line shows."""
-    metadata = {"help": help, "choices": tuple(choices), "short": short}
-    if isinstance(default, (dict, list)):
-        return dataclasses.field(default_factory=lambda: default.copy(), metadata=metadata)
-    return dataclasses.field(default=default, metadata=metadata)
 
 
 @dataclass(kw_only=True)
@@ -63,31 +54,43 @@ class AdaptationConfig:
     # Length of training
     num_train_epochs: float = option(3.0, "passes over the source's training rows")
     max_steps: int = option(-1, "total optimizer steps; overrides num_train_epochs when positive")
-    per_device_train_batch_size: int = option(32, "rows per domain, device and micro-batch")
-    per_device_eval_batch_size: int = option(64, "rows per device in evaluation and prediction")
-    gradient_accumulation_steps: int = option(1, "micro-batches per optimizer step")
+    per_device_train_batch_size: int = option(
+        32, "rows per domain, device and micro-batch", bounds=COUNT
+    )
+    per_device_eval_batch_size: int = option(
+        64, "rows per device in evaluation and prediction", bounds=COUNT
+    )
+    gradient_accumulation_steps: int = option(1, "micro-batches per optimizer step", bounds=COUNT)
 
     # Optimizer
-    learning_rate: float = option(5e-5, "learning rate of the pretrained encoder")
+    learning_rate: float = option(
+        5e-5, "learning rate of the pretrained encoder", bounds=NOT_NEGATIVE
+    )
     head_learning_rate: float | None = option(
         None,
         "learning rate of new heads and discriminators; default: 10 x learning_rate, at most 1e-3",
+        bounds=NOT_NEGATIVE,
     )
     discriminator_learning_rate: float | None = option(
-        None, "learning rate of discriminators; default: that of the heads"
+        None, "learning rate of discriminators; default: that of the heads", bounds=NOT_NEGATIVE
     )
-    weight_decay: float = option(0.01, "weight decay of everything but biases and norms")
-    adam_beta1: float = option(0.9, "AdamW beta 1")
-    adam_beta2: float = option(0.999, "AdamW beta 2")
-    adam_epsilon: float = option(1e-8, "AdamW epsilon")
+    weight_decay: float = option(
+        0.01, "weight decay of everything but biases and norms", bounds=NOT_NEGATIVE
+    )
+    adam_beta1: float = option(0.9, "AdamW beta 1", bounds=SHARE)
+    adam_beta2: float = option(0.999, "AdamW beta 2", bounds=SHARE)
+    adam_epsilon: float = option(1e-8, "AdamW epsilon", bounds=NOT_NEGATIVE)
     lr_scheduler_type: str = option("linear", "any schedule of transformers.get_scheduler")
-    warmup_steps: float = option(0.1, "learning-rate warm-up: steps, or a share of them below 1")
-    max_grad_norm: float = option(1.0, "gradient clipping; 0 turns it off")
-    label_smoothing_factor: float = option(0.0, "label smoothing of the task loss")
+    warmup_steps: float = option(
+        0.1, "learning-rate warm-up: steps, or a share of them below 1", bounds=NOT_NEGATIVE
+    )
+    max_grad_norm: float = option(1.0, "gradient clipping; 0 turns it off", bounds=NOT_NEGATIVE)
+    label_smoothing_factor: float = option(0.0, "label smoothing of the task loss", bounds=SHARE)
     ema_decay: float = option(
         0.0,
         "score and save a running average of the weights, not the last ones: how much of it stays in "
         "each step, such as 0.99; 0 turns it off",
+        bounds=SHARE,
     )
     freeze: str | int = option(
         "none",
@@ -101,20 +104,22 @@ class AdaptationConfig:
         False, "train the heads first, then one layer more at a time from the top"
     )
     layer_decay: float = option(
-        1.0, "factor of the learning rate from each layer to the one below it"
+        1.0, "factor of the learning rate from each layer to the one below it", bounds=PART
     )
 
     # LoRA
     lora: bool = option(False, "train small adapters and the head instead of the whole encoder")
     lora_type: str = option("lora", "kind of adapter", LORA_TYPES)
-    lora_r: int = option(8, "rank of the adapters")
+    lora_r: int = option(8, "rank of the adapters", bounds=COUNT)
     lora_alpha: float | None = option(None, "scale of the adapters; default: 2 x lora_r")
-    lora_dropout: float = option(0.05, "dropout in the adapters")
+    lora_dropout: float = option(0.05, "dropout in the adapters", bounds=SHARE)
     lora_targets: str | list[str] = option(
         "all", "adapted linear maps: all of the layers, their attention, or names of modules"
     )
     lora_learning_rate: float | None = option(
-        None, "learning rate of the adapters; default: 10 x learning_rate, at most 1e-3"
+        None,
+        "learning rate of the adapters; default: 10 x learning_rate, at most 1e-3",
+        bounds=NOT_NEGATIVE,
     )
     teacher: str | None = option(
         None, "model, run or ensemble that method distillation learns from"
@@ -138,19 +143,24 @@ class AdaptationConfig:
         "weight, or by drawing some of the others), or entities alone",
         DOMAIN_WORDS,
     )
-    lambda_max: float = option(1.0, "final strength of the gradient reversal")
+    lambda_max: float = option(1.0, "final strength of the gradient reversal", bounds=NOT_NEGATIVE)
     lambda_schedule: str = option("sigmoid", "how lambda grows over a stage", LAMBDA_SCHEDULES)
     source_warmup: float = option(
         0.0,
         "share of a stage at its start in which lambda stays 0 (the discriminator still learns)",
+        bounds=SHARE,
     )
     discriminator_hidden_size: int = option(256, "width of a discriminator's hidden layers")
-    discriminator_layers: int = option(2, "linear layers in a discriminator, 1 to 4")
-    discriminator_dropout: float = option(0.1, "dropout inside a discriminator")
+    discriminator_layers: int = option(
+        2, "linear layers in a discriminator, 1 to 4", bounds=Bounds(at_least=1, at_most=4)
+    )
+    discriminator_dropout: float = option(0.1, "dropout inside a discriminator", bounds=SHARE)
 
     # Several domains
     few_shot_share: float = option(
-        0.25, "with target_few_shot: labelled target rows in a batch, as a share of the source's"
+        0.25,
+        "with target_few_shot: labelled target rows in a batch, as a share of the source's",
+        bounds=PART,
     )
 
     # Auxiliary tasks
@@ -161,17 +171,25 @@ class AdaptationConfig:
     )
 
     # Text
-    max_length: int = option(128, "longest row in tokens; longer sentences are cut or windowed")
+    max_length: int = option(
+        128, "longest row in tokens; longer sentences are cut or windowed", bounds=COUNT
+    )
     streaming: bool = option(
         False, "read the target as it trains, in constant memory: shards of files, or a Hub id"
     )
     shuffle_buffer_size: int = option(
-        10_000, "rows of a streamed target that are shuffled together"
+        10_000, "rows of a streamed target that are shuffled together", bounds=COUNT
     )
-    max_source_rows: int | None = option(None, "use at most this many labelled rows of each source")
-    max_target_rows: int | None = option(None, "use at most this many training rows of each target")
+    max_source_rows: int | None = option(
+        None, "use at most this many labelled rows of each source", bounds=COUNT
+    )
+    max_target_rows: int | None = option(
+        None, "use at most this many training rows of each target", bounds=COUNT
+    )
     validation_fraction: float = option(
-        0.1, "share of the source's training rows kept for validation when it brings none"
+        0.1,
+        "share of the source's training rows kept for validation when it brings none",
+        bounds=Bounds(at_least=0, below=0.9),
     )
     data_doctor: str = option(
         "refuse",
@@ -187,10 +205,11 @@ class AdaptationConfig:
         "edited",
         ("none", *EDITS),
     )
-    augment_copies: int = option(1, "edited copies of each source row")
+    augment_copies: int = option(1, "edited copies of each source row", bounds=COUNT)
     augment_rate: float = option(
         0.15,
         "share of the words of a copy that are edited; with domain_terms, of the source's terms",
+        bounds=PART,
     )
     augment_model: str | None = option(
         None, "masked language model that infill asks; default: the run's own encoder"
@@ -208,15 +227,19 @@ class AdaptationConfig:
     fsdp: bool = option(
         False, "on several processes: each keeps a share of weights and optimizer state (FSDP2)"
     )
-    ddp_timeout: int = option(1800, "seconds a process waits for the others before it gives up")
-    seed: int = option(42, "seed of every random choice")
+    ddp_timeout: int = option(
+        1800, "seconds a process waits for the others before it gives up", bounds=COUNT
+    )
+    seed: int = option(42, "seed of every random choice", bounds=Bounds(at_least=0, below=2**32))
 
     # Evaluation, logging, saving
     eval_strategy: str = option("epoch", "when to score the validation rows", STRATEGIES)
-    eval_steps: int = option(200, "steps between scores with eval_strategy steps")
-    logging_steps: int = option(10, "steps between lines in log.jsonl")
+    eval_steps: int = option(200, "steps between scores with eval_strategy steps", bounds=COUNT)
+    logging_steps: int = option(10, "steps between lines in log.jsonl", bounds=COUNT)
     save_strategy: str = option("steps", "when to save a checkpoint to resume from", STRATEGIES)
-    save_steps: int = option(500, "steps between checkpoints with save_strategy steps")
+    save_steps: int = option(
+        500, "steps between checkpoints with save_strategy steps", bounds=COUNT
+    )
     load_best_model_at_end: bool | None = option(
         None,
         "end with the weights that metric_for_best_model liked best, not with the last ones; "
@@ -232,7 +255,7 @@ class AdaptationConfig:
         "export the source-only twin instead where signs that need no target labels speak against "
         "the adapted model",
     )
-    save_total_limit: int = option(2, "checkpoints kept")
+    save_total_limit: int = option(2, "checkpoints kept", bounds=COUNT)
     report_to: list[str] = option(
         [], "trackers, through Accelerate: tensorboard, wandb, trackio, ..."
     )
@@ -317,23 +340,8 @@ class Recipe(AdaptationConfig):
         return AdaptationConfig(**{name: getattr(self, name) for name in names})
 
 
-def nearest(name: str, known: Sequence[str]) -> str:
-    """A hint such as `; did you mean 'seed'?`, or an empty string."""
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean '{close[0]}'?" if close else ""
-
-
 def _check(config: AdaptationConfig) -> None:
-    for field in dataclasses.fields(config):
-        choices = field.metadata.get("choices")
-        value = getattr(config, field.name)
-        if choices and value not in choices:
-            listed = ", ".join(choices)
-            raise ConfigError(
-                f"{field.name} is '{value}', but must be one of {listed}{nearest(str(value), choices)}"
-            )
-    _check_numbers(config)
-    _check_augmentation(config)
+    check_options(config)
     _check_parts(config)
     _check_together(config)
     for code in config.hub_language:
@@ -345,40 +353,6 @@ def _check(config: AdaptationConfig) -> None:
                 f"{key} holds an access token or a login: take it out, and log in with "
                 "`hf auth login` or HF_TOKEN instead."
             )
-
-
-def _check_numbers(config: AdaptationConfig) -> None:
-    """Numbers, each by itself."""
-    for name in (
-        *("per_device_train_batch_size", "per_device_eval_batch_size", "max_length", "lora_r"),
-        *("gradient_accumulation_steps", "logging_steps", "eval_steps", "save_steps"),
-        *("save_total_limit", "ddp_timeout", "shuffle_buffer_size"),
-    ):
-        _require(config, name, at_least=1)
-    for name in (
-        *("learning_rate", "weight_decay", "warmup_steps", "max_grad_norm", "lambda_max"),
-        "adam_epsilon",
-    ):
-        _require(config, name, at_least=0)
-    for name in (
-        *("label_smoothing_factor", "ema_decay", "source_warmup", "discriminator_dropout"),
-        *("lora_dropout", "adam_beta1", "adam_beta2"),
-    ):
-        _require(config, name, at_least=0, below=1)
-    _require(config, "validation_fraction", at_least=0, below=0.9)
-    _require(config, "seed", at_least=0, below=2**32)
-    for name in ("max_source_rows", "max_target_rows"):
-        if getattr(config, name) is not None:
-            _require(config, name, at_least=1)
-    for name in ("head_learning_rate", "discriminator_learning_rate", "lora_learning_rate"):
-        if getattr(config, name) is not None:
-            _require(config, name, at_least=0)
-    if not 0 < config.few_shot_share <= 1:
-        raise ConfigError(
-            f"few_shot_share is {config.few_shot_share}, but must be above 0, at most 1."
-        )
-    if not 1 <= config.discriminator_layers <= 4:
-        raise ConfigError("discriminator_layers must be 1 to 4.")
 
 
 def _check_together(config: AdaptationConfig) -> None:
@@ -401,12 +375,14 @@ def _check_together(config: AdaptationConfig) -> None:
         raise ConfigError("fall_back needs the source-only twin: leave compare_source_only on.")
     if config.overwrite and config.resume:
         raise ConfigError("overwrite and resume exclude each other: set one of them.")
+    if config.augment_model is not None and config.augment != "infill":
+        raise ConfigError(
+            f"augment_model is there for augment: infill, but augment is '{config.augment}'."
+        )
 
 
 def _check_parts(config: AdaptationConfig) -> None:
     """Options that say which parts train, and how fast."""
-    if not 0 < config.layer_decay <= 1:
-        raise ConfigError(f"layer_decay is {config.layer_decay}, but must be above 0, at most 1.")
     if config.freeze not in ("none", "embeddings", "all") and not str(config.freeze).isdecimal():
         raise ConfigError(
             f"freeze is '{config.freeze}', but must be none, embeddings, all or a number of layers."
@@ -416,28 +392,3 @@ def _check_parts(config: AdaptationConfig) -> None:
         raise ConfigError(f"freeze: all leaves nothing to {other}: set one of them.")
     if config.merge_lora and not config.lora:
         raise ConfigError("merge_lora needs lora: set both, or neither.")
-
-
-def _check_augmentation(config: AdaptationConfig) -> None:
-    """Options of edited copies."""
-    _require(config, "augment_copies", at_least=1)
-    _require(config, "augment_rate", at_least=0)
-    if not 0 < config.augment_rate <= 1:
-        raise ConfigError(
-            f"augment_rate is {config.augment_rate}, but must be above 0 and at most 1."
-        )
-    if config.augment_model is not None and config.augment != "infill":
-        raise ConfigError(
-            f"augment_model is there for augment: infill, but augment is '{config.augment}'."
-        )
-
-
-def _require(
-    config: AdaptationConfig, name: str, at_least: float, below: float | None = None
-) -> None:
-    value = getattr(config, name)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ConfigError(f"{name} is {value!r}, but must be a number.")
-    if value < at_least or (below is not None and value >= below):
-        limits = f"at least {at_least}" + (f" and below {below}" if below is not None else "")
-        raise ConfigError(f"{name} is {value}, but must be {limits}.")

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from nlp_adapt.config import AdaptationConfig, nearest
+from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.names import TASKS, TOKEN_CLASSIFICATION
+from nlp_adapt.options import nearest
 
 
 @dataclass(frozen=True)
@@ -37,32 +38,27 @@ class Method:
     """A named preset of stages.
 
     Attributes:
-        summary: One line.
-        paper: Reference, or an empty string.
         stages: Makes the stages from the recipe's options.
+        summary: One line, where it says more than that of the objective of the method's name.
+        paper: Reference, likewise.
         tasks: The tasks it serves.
         selects: Whether it ends with the best weights of the run rather than the last ones, where
             the recipe does not say.
     """
 
-    summary: str
-    paper: str
     stages: Callable[[AdaptationConfig], list[Stage]]
+    summary: str = ""
+    paper: str = ""
     tasks: tuple[str, ...] = field(default=TASKS)
     selects: bool = False
 
 
-def _with_task(*names: str) -> Callable[[AdaptationConfig], list[Stage]]:
+def _beside_task(*names: str) -> Callable[[AdaptationConfig], list[Stage]]:
     """One stage: the task loss beside the named objectives."""
     return lambda config: [Stage({"task": {}, **{name: {} for name in names}})]
 
 
-def _first(*names: str) -> Callable[[AdaptationConfig], list[Stage]]:
-    """A stage of the named objectives, then the task alone."""
-    return lambda config: [Stage({name: {} for name in names}), Stage({"task": {}})]
-
-
-def _source_stage_first(*names: str) -> Callable[[AdaptationConfig], list[Stage]]:
+def _after_task(*names: str) -> Callable[[AdaptationConfig], list[Stage]]:
     """The task alone for a third of the run, then beside the named objectives."""
 
     def stages(config: AdaptationConfig) -> list[Stage]:
@@ -92,7 +88,7 @@ def _daat(config: AdaptationConfig) -> list[Stage]:
 
 
 def _adda(config: AdaptationConfig) -> list[Stage]:
-    source, both = _source_stage_first("adda")(config)
+    source, both = _after_task("adda")(config)
     return [source, replace(both, objectives={"adda": {}})]
 
 
@@ -107,149 +103,77 @@ def _auto(config: AdaptationConfig) -> list[Stage]:
     if config.task == TOKEN_CLASSIFICATION:
         beside.remove("mcc")
         surest["temperature"] = 1.0
-    source, both = _source_stage_first(*beside)(config)
+    source, both = _after_task(*beside)(config)
     return [source, _with_options(both, {"self_training": surest})]
 
 
 METHODS: dict[str, Method] = {
     "auto": Method(
+        _auto,
         "for a first try: the task, then a teacher's surest labels, and mcc for texts; picks a checkpoint",
         "Jin et al. 2020, ECCV; Tarvainen & Valpola 2017, NeurIPS",
-        _auto,
         selects=True,
     ),
     "source_only": Method(
-        "no adaptation: train on the source alone, the yardstick of every method", "", _with_task()
+        _beside_task(),
+        "no adaptation: train on the source alone, the yardstick of every method",
     ),
-    "dann": Method(
-        "a domain discriminator behind a gradient reversal",
-        "Ganin et al. 2016, JMLR 17(59)",
-        _with_task("dann"),
-    ),
-    "cdan": Method(
-        "a discriminator that reads features and predicted classes together",
-        "Long et al. 2018, NeurIPS",
-        _with_task("cdan"),
-    ),
-    "wasserstein": Method(
-        "a critic's Wasserstein distance between the domains, made small",
-        "Shen et al. 2018, AAAI",
-        _with_task("wasserstein"),
-    ),
-    "mdd": Method(
-        "a second classifier that must not disagree on the target alone",
-        "Zhang et al. 2019, ICML",
-        _with_task("mdd"),
-    ),
-    "daln": Method(
-        "the task classifier itself as discriminator: certain and diverse on both domains",
-        "Chen et al. 2022, CVPR",
-        _source_stage_first("daln"),
-    ),
+    "dann": Method(_beside_task("dann")),
+    "cdan": Method(_beside_task("cdan")),
+    "wasserstein": Method(_beside_task("wasserstein")),
+    "mdd": Method(_beside_task("mdd")),
+    "daln": Method(_after_task("daln")),
     "adda": Method(
-        "the task, then target features that pass for the source's, with distillation",
-        "Tzeng et al. 2017, CVPR; Ryu & Lee 2020, arXiv:2010.11478",
         _adda,
+        "the task, then target features that pass for the source's, with distillation",
     ),
-    "iw_dann": Method(
-        "dann with the source weighted to the target's estimated class frequencies",
-        "Tachet des Combes et al. 2020, NeurIPS",
-        _with_task("iw_dann"),
-    ),
-    "iw_cdan": Method(
-        "cdan with the source weighted to the target's estimated class frequencies",
-        "Tachet des Combes et al. 2020, NeurIPS",
-        _with_task("iw_cdan"),
-    ),
-    "mmd": Method(
-        "maximum mean discrepancy of the features, several Gaussian kernels",
-        "Gretton et al. 2012, JMLR 13; Long et al. 2015, ICML",
-        _with_task("mmd"),
-    ),
-    "coral": Method(
-        "equal feature covariances in both domains",
-        "Sun & Saenko 2016, ECCV workshops",
-        _with_task("coral"),
-    ),
-    "cmd": Method(
-        "equal means and higher moments of each feature in both domains",
-        "Zellinger et al. 2017, ICLR",
-        _with_task("cmd"),
-    ),
-    "lmmd": Method(
-        "maximum mean discrepancy within each class, target classes predicted",
-        "Zhu et al. 2020, IEEE TNNLS",
-        _with_task("lmmd"),
-    ),
-    "mcc": Method(
-        "confuse no pair of classes on the target",
-        "Jin et al. 2020, ECCV",
-        _with_task("mcc"),
-    ),
-    "information_maximisation": Method(
-        "target predictions certain one by one and diverse together",
-        "Krause et al. 2010, NeurIPS; Liang et al. 2020, ICML",
-        _with_task("information_maximisation"),
-    ),
-    "entropy": Method(
-        "certain predictions on the target",
-        "Grandvalet & Bengio 2004, NeurIPS",
-        _with_task("entropy"),
-    ),
+    "iw_dann": Method(_beside_task("iw_dann")),
+    "iw_cdan": Method(_beside_task("iw_cdan")),
+    "mmd": Method(_beside_task("mmd")),
+    "coral": Method(_beside_task("coral")),
+    "cmd": Method(_beside_task("cmd")),
+    "lmmd": Method(_beside_task("lmmd")),
+    "mcc": Method(_beside_task("mcc")),
+    "information_maximisation": Method(_beside_task("information_maximisation")),
+    "entropy": Method(_beside_task("entropy")),
     "mlm": Method(
+        lambda config: [Stage({"mlm": {}}), Stage({"task": {}})],
         "masked-language modelling on both domains' text, then the task",
         "Gururangan et al. 2020, ACL",
-        _first("mlm"),
     ),
     "udalm": Method(
+        _udalm,
         "masked-language modelling on the target, then beside the task",
         "Karouzos et al. 2021, NAACL",
-        _udalm,
     ),
     "daat": Method(
+        _daat,
         "post-training that tells the domains apart, then a discriminator that may not",
         "Du et al. 2020, ACL",
-        _daat,
     ),
     "self_training": Method(
+        _after_task("self_training"),
         "the task, then also soft labels of an averaged teacher on the target, class-balanced",
-        "Zhang et al. 2021, NeurIPS; Chen et al. 2023, ICLR",
-        _source_stage_first("self_training"),
     ),
     "consistency": Method(
+        _after_task("consistency"),
         "the task, then also agreement with an averaged teacher on edited target text",
-        "Tarvainen & Valpola 2017, NeurIPS; Xie et al. 2020, NeurIPS",
-        _source_stage_first("consistency"),
     ),
     "distillation": Method(
-        "the predictions of a teacher (a model, run or ensemble) on the target's text",
-        "Hinton et al. 2015, arXiv:1503.02531",
         lambda config: [Stage({"distillation": {}})],
+        "the predictions of a teacher (a model, run or ensemble) on the target's text",
     ),
-    "fgm": Method(
-        "adversarial training: the task also under the worst small step on the embeddings",
-        "Miyato et al. 2017, ICLR",
-        _with_task("fgm"),
-    ),
-    "pgd": Method(
-        "adversarial training with several projected gradient steps",
-        "Madry et al. 2018, ICLR",
-        _with_task("pgd"),
-    ),
-    "vat": Method(
-        "predictions in both domains stay the same under the worst small step",
-        "Miyato et al. 2018, IEEE TPAMI 41(8)",
-        _with_task("vat"),
-    ),
+    "fgm": Method(_beside_task("fgm")),
+    "pgd": Method(_beside_task("pgd")),
+    "vat": Method(_beside_task("vat")),
     "logistic_regression": Method(
-        "no adaptation: logistic regression on the frozen encoder's features, in seconds",
-        "",
         _fit("logistic_regression"),
+        "no adaptation: logistic regression on the frozen encoder's features, in seconds",
     ),
     "shallow_coral": Method(
+        _fit("coral"),
         "logistic regression on source features given the target's covariance",
         "Sun et al. 2016, AAAI",
-        _fit("coral"),
     ),
 }
 
@@ -269,20 +193,12 @@ def stages_for(config: AdaptationConfig) -> list[Stage]:
     if config.auxiliary:
         stages = _with_auxiliary(stages, config)
     used = {name for stage in stages for name in stage.objectives}
-    if "auxiliary" in used and not config.auxiliary:
-        raise ConfigError(
-            "the objective 'auxiliary' has nothing to learn: name its tasks under `auxiliary`."
-        )
     for name in config.options:
         if name not in used:
             raise ConfigError(
                 f"options.{name}: the run has no objective '{name}'{nearest(name, sorted(used))} "
                 f"(it has {', '.join(sorted(used))})"
             )
-    if "distillation" in used and config.teacher is None:
-        raise ConfigError(
-            "distillation needs a teacher: set `teacher` to a model, run or ensemble."
-        )
     return [_with_options(stage, config.options) for stage in stages]
 
 

@@ -18,8 +18,9 @@ from typing import Any
 
 import yaml
 
-from nlp_adapt.config import AdaptationConfig, Recipe, nearest
+from nlp_adapt.config import AdaptationConfig, Recipe
 from nlp_adapt.errors import ConfigError
+from nlp_adapt.options import nearest
 
 MAX_RECIPE_BYTES = 1_000_000
 MAX_DEPTH = 12

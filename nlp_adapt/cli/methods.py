@@ -28,14 +28,16 @@ def describe_methods() -> dict[str, dict[str, Any]]:
     """Every method by name: summary, paper, tasks, objectives, and the options of each of them."""
     from nlp_adapt.config import AdaptationConfig
     from nlp_adapt.methods import METHODS
+    from nlp_adapt.objectives import about
 
     config = AdaptationConfig()
     described = {}
     for name, method in METHODS.items():
+        summary, paper = about(name)
         objectives = [str(one) for stage in method.stages(config) for one in stage.objectives]
         described[name] = {
-            "summary": method.summary,
-            "paper": method.paper,
+            "summary": summary,
+            "paper": paper,
             "tasks": list(method.tasks),
             "options": {objective: _options_of(objective) for objective in objectives},
         }

@@ -22,8 +22,8 @@ from nlp_adapt.cli import (
     train,
     verify,
 )
-from nlp_adapt.config import nearest
 from nlp_adapt.errors import ConfigError
+from nlp_adapt.options import nearest
 
 COMMANDS = {
     "init": init,

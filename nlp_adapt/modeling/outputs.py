@@ -14,6 +14,9 @@ from torch import Tensor
 
 from nlp_adapt.names import IGNORED_LABEL
 
+Terms = dict[str, Tensor]
+"""Named scalars of an objective: losses, and measurements under names that hold a `/`."""
+
 
 @dataclass(frozen=True)
 class Progress:

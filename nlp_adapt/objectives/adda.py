@@ -7,33 +7,30 @@ Ryu and Lee 2020, "Knowledge Distillation for BERT Unsupervised Domain Adaptatio
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call
 
-from nlp_adapt.config import option
-from nlp_adapt.modeling.outputs import DomainOutput, Progress
+from nlp_adapt.modeling.outputs import DomainOutput, Progress, Terms
 from nlp_adapt.objectives.base import Setup, StepView
-from nlp_adapt.objectives.checks import require_at_least, require_positive
 from nlp_adapt.objectives.dann import AdversarialConfig, AdversarialObjective, domain_loss
 from nlp_adapt.objectives.statistics import full_precision, zero
 from nlp_adapt.objectives.teacher import EmaTeacher
 from nlp_adapt.objectives.views import select_side
+from nlp_adapt.options import NOT_NEGATIVE, POSITIVE, option
 
 
 @dataclass(kw_only=True)
 class AddaConfig(AdversarialConfig):
     """Options of adversarial adaptation with distillation."""
 
-    distillation: float = option(1.0, "weight of the distillation loss on the source")
-    temperature: float = option(2.0, "softening of both models' predictions in the distillation")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_positive(self, "temperature")
-        require_at_least(self, 0, "distillation")
+    distillation: float = option(
+        1.0, "weight of the distillation loss on the source", bounds=NOT_NEGATIVE
+    )
+    temperature: float = option(
+        2.0, "softening of both models' predictions in the distillation", bounds=POSITIVE
+    )
 
 
 class Adda(AdversarialObjective):
@@ -47,24 +44,24 @@ class Adda(AdversarialObjective):
     domains, so that the result is one plain model, and distillation holds its source side in place.
     """
 
-    config_class: ClassVar = AddaConfig
-    copies_model: ClassVar[bool] = True
-    trains_task_head: ClassVar[bool] = True
-    summary: ClassVar[str] = (
-        "fool a discriminator from a source model, which is distilled meanwhile"
-    )
-    paper: ClassVar[str] = "Tzeng et al. 2017, CVPR; Ryu and Lee 2020, arXiv:2010.11478"
+    config_class = AddaConfig
+    copies_model = True
+    made_anew = ("source_model",)
+    trains_task_head = True
+    summary = "fool a discriminator from a source model, which is distilled meanwhile"
+    paper = "Tzeng et al. 2017, CVPR; Ryu & Lee 2020, arXiv:2010.11478"
 
     def __init__(self, config: AddaConfig, setup: Setup) -> None:
         super().__init__(config, setup)
         self.source_model = EmaTeacher(setup.task_model, decay=1.0)
         self.num_sources = setup.num_sources
 
-    def forward(self, view: StepView) -> dict[str, Tensor]:
+    def start(self, task_model: nn.Module) -> None:
+        """Freeze the model as the stage before has left it."""
+        self.source_model.restart(task_model)
+
+    def forward(self, view: StepView) -> Terms:
         """Adversarial terms, and the distillation from the frozen model's view of the source."""
-        if view.progress.step == 0:
-            # The objective may have been built before an earlier stage trained the model.
-            self.source_model.restart(view.task_model)
         terms = self.losses(view.source, view.target, view.progress)
         if len(view.source):
             teacher = self.source_model(select_side(view.batch, "source"))
@@ -75,9 +72,7 @@ class Adda(AdversarialObjective):
         return terms
 
     @full_precision
-    def losses(
-        self, source: DomainOutput, target: DomainOutput, progress: Progress
-    ) -> dict[str, Tensor]:
+    def losses(self, source: DomainOutput, target: DomainOutput, progress: Progress) -> Terms:
         """`adda` (encoder) and `adda_discriminator`; measurements of the discriminator."""
         source, target = self.level(source), self.level(target)
         strength = self.strength(progress)

@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nlp_adapt.config import option
+from nlp_adapt.config import AdaptationConfig
+from nlp_adapt.errors import ConfigError
 from nlp_adapt.modeling.outputs import DomainOutput
 from nlp_adapt.names import IGNORED_LABEL
 from nlp_adapt.objectives.base import (
@@ -24,8 +25,8 @@ from nlp_adapt.objectives.base import (
     Setup,
     StepView,
 )
-from nlp_adapt.objectives.checks import require_share
 from nlp_adapt.objectives.views import last_hidden_state
+from nlp_adapt.options import SHARE, option
 
 AUXILIARY_SIDE = frozenset({"auxiliary"})
 
@@ -34,7 +35,7 @@ AUXILIARY_SIDE = frozenset({"auxiliary"})
 class AuxiliaryConfig(ObjectiveConfig):
     """Options that all auxiliary tasks share; each has a weight of its own as well."""
 
-    dropout: float = option(0.1, "dropout before the heads of auxiliary tasks")
+    dropout: float = option(0.1, "dropout before the heads of auxiliary tasks", bounds=SHARE)
 
 
 class Auxiliary(Objective):
@@ -51,9 +52,16 @@ class Auxiliary(Objective):
     summary: ClassVar[str] = "other labels than the main task's, with heads of their own"
     paper: ClassVar[str] = "Caruana 1997, Machine Learning 28"
 
+    @classmethod
+    def check(cls, options: AuxiliaryConfig, config: AdaptationConfig) -> None:
+        """It needs tasks."""
+        if not config.auxiliary:
+            raise ConfigError(
+                "the objective 'auxiliary' has nothing to learn: name its tasks under `auxiliary`."
+            )
+
     def __init__(self, config: AuxiliaryConfig, setup: Setup) -> None:
         super().__init__(config, setup)
-        require_share(config, "dropout")
         self.tasks = setup.auxiliary
         self.token_level = setup.token_level
         self.dropout = nn.Dropout(config.dropout)

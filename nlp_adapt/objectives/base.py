@@ -21,10 +21,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nlp_adapt.config import nearest, option
+from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.data.batches.mixing import APART
 from nlp_adapt.errors import ConfigError
-from nlp_adapt.modeling.outputs import DomainOutput, Progress
+from nlp_adapt.modeling.outputs import DomainOutput, Progress, Terms
+from nlp_adapt.options import check_options, nearest, option
 from nlp_adapt.recipe import coerce
 
 SOURCE_SIDE = frozenset({"source"})
@@ -34,9 +35,25 @@ BOTH_SIDES = SOURCE_SIDE | TARGET_SIDE
 
 @dataclass(kw_only=True)
 class ObjectiveConfig:
-    """Options that every objective has."""
+    """Options that every objective has.
+
+    Raises:
+        ConfigError: If an option is outside of its choices or bounds.
+    """
 
     weight: float = option(1.0, "factor of this term in the total loss")
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+    def following(self, recipe: Mapping[str, Any]) -> Any:
+        """A copy whose unset options are those that they follow in `recipe`, or their defaults."""
+        values = dict(vars(self))
+        for item in dataclasses.fields(self):
+            name = item.metadata["recipe"]
+            if name is not None and values[item.name] is None:
+                values[item.name] = recipe.get(name, getattr(AdaptationConfig, name))
+        return type(self)(**values)
 
 
 @dataclass(frozen=True)
@@ -77,7 +94,7 @@ class Setup:
             several.
         task_model: The model under training, for teachers and tied embeddings.
         tokenizer: Its tokenizer, for objectives that edit the text.
-        defaults: Recipe-wide options that objectives fall back on, such as `lambda_max`.
+        defaults: The recipe's options, which options of objectives may follow (`lambda_max`).
         token_level: Whether units are words.
         tokens: Training rows of each side, as token ids one after the other and where each row
             begins; without labels, for objectives that learn from the text as a whole.
@@ -103,7 +120,7 @@ class StepView:
     """One micro-batch as an objective sees it; the main forward pass runs on first use.
 
     Attributes:
-        batch: The model inputs of both domains, source rows first (see `data.collate`).
+        batch: The model inputs of both domains, source rows first (see `data.batches`).
         progress: How far the stage has come.
         encode: Runs the task model on (possibly changed) inputs and splits the result by domain.
         task_model: The model under training.
@@ -145,6 +162,8 @@ class Objective(nn.Module):
         perturbs_embeddings: Whether it adds to the word embeddings by a hook, which a compiled
             encoder would not call.
         copies_model: Whether it keeps a copy of the task model, such as a teacher.
+        made_anew: Submodules that each run makes itself, such as a teacher: only a checkpoint in
+            the middle of a stage needs their state.
         summary: One line for `nlp-adapt methods`.
         paper: Reference.
     """
@@ -154,13 +173,13 @@ class Objective(nn.Module):
     trains_task_head: ClassVar[bool] = False
     perturbs_embeddings: ClassVar[bool] = False
     copies_model: ClassVar[bool] = False
+    made_anew: ClassVar[tuple[str, ...]] = ()
     summary: ClassVar[str] = ""
     paper: ClassVar[str] = ""
 
     def __init__(self, config: Any, setup: Setup) -> None:
         super().__init__()
-        self.config = config
-        self.setup_defaults = setup.defaults
+        self.config = config.following(setup.defaults)
 
     @classmethod
     def sides(cls, config: ObjectiveConfig) -> frozenset[str]:
@@ -169,6 +188,18 @@ class Objective(nn.Module):
         if domains is None:
             return cls.reads
         return BOTH_SIDES if domains == "both" else frozenset({domains})
+
+    @classmethod
+    def check(cls, options: Any, config: AdaptationConfig) -> None:
+        """Refuse, before anything is read, a run that the objective could not serve.
+
+        Args:
+            options: Its own, an instance of `config_class`.
+            config: The run's.
+
+        Raises:
+            ConfigError: With what to change.
+        """
 
     @classmethod
     def read_options(cls, name: str, options: Mapping[str, object]) -> ObjectiveConfig:
@@ -184,28 +215,24 @@ class Objective(nn.Module):
         values = {
             key: coerce(f"{name}.{key}", value, schema[key]) for key, value in options.items()
         }
-        config = cls.config_class(**values)
-        for item in dataclasses.fields(config):
-            choices = item.metadata.get("choices")
-            value = getattr(config, item.name)
-            if choices and value is not None and value not in choices:
-                raise ConfigError(
-                    f"{name}.{item.name} is '{value}', but must be one of {', '.join(choices)}"
-                )
-        return config
+        try:
+            return cls.config_class(**values)
+        except ConfigError as error:
+            raise ConfigError(f"{name}.{error}") from None
 
     @property
     def reads_rows_as_they_are(self) -> bool:
         """Whether it needs no other text or embeddings than those of the rows, and no frozen layer."""
         return type(self).forward is Objective.forward
 
-    def forward(self, view: StepView) -> dict[str, Tensor]:
+    def start(self, task_model: nn.Module) -> None:
+        """Called when a stage begins, with the model that it begins with (a teacher copies it)."""
+
+    def forward(self, view: StepView) -> Terms:
         """Terms of one micro-batch; override only to take another view of the text."""
         return self.losses(view.source, view.target, view.progress)
 
-    def losses(
-        self, source: DomainOutput, target: DomainOutput, progress: Progress
-    ) -> dict[str, Tensor]:
+    def losses(self, source: DomainOutput, target: DomainOutput, progress: Progress) -> Terms:
         """Named scalars: loss terms, and measurements under names that hold a `/`.
 
         A term such as `dann` is added to the total loss; a measurement such as `dann/accuracy` is

@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from nlp_adapt.config import option
 from nlp_adapt.modeling.discriminator import reverse_gradient
-from nlp_adapt.modeling.outputs import DomainOutput, Progress
+from nlp_adapt.modeling.outputs import DomainOutput, Progress, Terms
 from nlp_adapt.objectives.base import Setup
-from nlp_adapt.objectives.checks import require_at_least
 from nlp_adapt.objectives.dann import AdversarialConfig, AdversarialObjective, domain_loss
 from nlp_adapt.objectives.statistics import entropy, full_precision
+from nlp_adapt.options import COUNT, option
 
 
 @dataclass(kw_only=True)
@@ -26,14 +24,12 @@ class CdanConfig(AdversarialConfig):
     """Options of conditional domain-adversarial training."""
 
     entropy: bool = option(True, "weight units by 1 + exp(-entropy), as CDAN+E: certain ones count")
-    random_dim: int = option(4096, "largest features x classes; beyond it, a random map this wide")
+    random_dim: int = option(
+        4096, "largest features x classes; beyond it, a random map this wide", bounds=COUNT
+    )
     through_predictions: bool = option(
         False, "let the reversed gradient reach the predictions (the paper's formula) as well"
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_at_least(self, 1, "random_dim")
 
 
 class MultilinearMap(nn.Module):
@@ -72,9 +68,9 @@ class Cdan(AdversarialObjective):
     reversed, as in the paper's formulas.
     """
 
-    config_class: ClassVar = CdanConfig
-    summary: ClassVar[str] = "a discriminator that reads features and predicted classes together"
-    paper: ClassVar[str] = "Long et al. 2018, NeurIPS"
+    config_class = CdanConfig
+    summary = "a discriminator that reads features and predicted classes together"
+    paper = "Long et al. 2018, NeurIPS"
 
     def __init__(self, config: CdanConfig, setup: Setup) -> None:
         joint = MultilinearMap(setup.features, setup.num_labels, config.random_dim)
@@ -87,9 +83,7 @@ class Cdan(AdversarialObjective):
         return self._joint_size
 
     @full_precision
-    def losses(
-        self, source: DomainOutput, target: DomainOutput, progress: Progress
-    ) -> dict[str, Tensor]:
+    def losses(self, source: DomainOutput, target: DomainOutput, progress: Progress) -> Terms:
         """`cdan`; measurements `cdan/accuracy`, `cdan/entropy` and `cdan/lambda`."""
         source, target = self.level(source), self.level(target)
         strength = self.strength(progress)

@@ -7,29 +7,24 @@ Learning", ICLR.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from nlp_adapt.config import option
-from nlp_adapt.modeling.outputs import DomainOutput, Progress
+from nlp_adapt.modeling.outputs import DomainOutput, Progress, Terms
 from nlp_adapt.objectives.base import Objective, ObjectiveConfig
-from nlp_adapt.objectives.checks import require_at_least
 from nlp_adapt.objectives.statistics import counted, full_precision, shares, zero
+from nlp_adapt.options import COUNT, option
 
 
 @dataclass(kw_only=True)
 class CmdConfig(ObjectiveConfig):
     """Options of the central moment discrepancy."""
 
-    moments: int = option(5, "highest central moment that is compared")
+    moments: int = option(5, "highest central moment that is compared", bounds=COUNT)
     bound: str = option(
         "tanh", "how features come into [-1, 1]: tanh, or none if they are there", ("tanh", "none")
     )
-
-    def __post_init__(self) -> None:
-        require_at_least(self, 1, "moments")
 
 
 class Cmd(Objective):
@@ -39,14 +34,12 @@ class Cmd(Objective):
     `[a, b]`, here `[-1, 1]`; unbounded ones go through a tanh first. Units count by their weights.
     """
 
-    config_class: ClassVar = CmdConfig
-    summary: ClassVar[str] = "equal means and higher moments of each feature in both domains"
-    paper: ClassVar[str] = "Zellinger et al. 2017, ICLR"
+    config_class = CmdConfig
+    summary = "equal means and higher moments of each feature in both domains"
+    paper = "Zellinger et al. 2017, ICLR"
 
     @full_precision
-    def losses(
-        self, source: DomainOutput, target: DomainOutput, progress: Progress
-    ) -> dict[str, Tensor]:
+    def losses(self, source: DomainOutput, target: DomainOutput, progress: Progress) -> Terms:
         """`cmd`; zero where a side is empty."""
         source, target = counted(source), counted(target)
         if not len(source) or not len(target):

@@ -7,15 +7,14 @@ Tarvainen & Valpola 2017, "Mean teachers are better role models", NeurIPS; Xie e
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from nlp_adapt.config import EDITS, option
-from nlp_adapt.modeling.outputs import DomainOutput, Progress
-from nlp_adapt.objectives.base import Setup
-from nlp_adapt.objectives.teacher import TeacherConfig, TeacherObjective, require_temperature
+from nlp_adapt.config import EDITS
+from nlp_adapt.modeling.outputs import DomainOutput, Progress, Terms
+from nlp_adapt.objectives.teacher import TeacherConfig, TeacherObjective
+from nlp_adapt.options import POSITIVE, option
 
 
 @dataclass(kw_only=True)
@@ -24,25 +23,21 @@ class ConsistencyConfig(TeacherConfig):
 
     edit: str = option("mask", "edit of the words that the student sees", ("none", *EDITS))
     divergence: str = option("kl", "KL(teacher | student), or squared error", ("kl", "mse"))
-    temperature: float = option(1.0, "below 1 sharpens the teacher's probabilities")
+    temperature: float = option(
+        1.0, "below 1 sharpens the teacher's probabilities", bounds=POSITIVE
+    )
     confidence: float = option(0.0, "units where the teacher is less sure than this are left out")
 
 
 class Consistency(TeacherObjective):
     """Divergence of the student's probabilities from the teacher's, averaged over target units."""
 
-    config_class: ClassVar = ConsistencyConfig
-    summary: ClassVar[str] = "an averaged teacher against a view of the target with edited words"
-    paper: ClassVar[str] = "Tarvainen & Valpola 2017, NeurIPS; Xie et al. 2020, NeurIPS"
-    name: ClassVar[str] = "consistency"
+    config_class = ConsistencyConfig
+    summary = "an averaged teacher against a view of the target with edited words"
+    paper = "Tarvainen & Valpola 2017, NeurIPS; Xie et al. 2020, NeurIPS"
+    name = "consistency"
 
-    def __init__(self, config: ConsistencyConfig, setup: Setup) -> None:
-        super().__init__(config, setup)
-        require_temperature(self.name, config.temperature)
-
-    def compare(
-        self, teacher_logits: Tensor, student: DomainOutput, progress: Progress
-    ) -> dict[str, Tensor]:
+    def compare(self, teacher_logits: Tensor, student: DomainOutput, progress: Progress) -> Terms:
         """`consistency`; measurement `consistency/kept`, the share of units that counted."""
         config = self.config
         log_targets = (teacher_logits / config.temperature).log_softmax(-1)

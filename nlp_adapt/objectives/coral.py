@@ -6,14 +6,13 @@ Sun and Saenko 2016, "Deep CORAL: Correlation Alignment for Deep Domain Adaptati
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from torch import Tensor
 
-from nlp_adapt.config import option
-from nlp_adapt.modeling.outputs import DomainOutput, Progress
+from nlp_adapt.modeling.outputs import DomainOutput, Progress, Terms
 from nlp_adapt.objectives.base import Objective, ObjectiveConfig
 from nlp_adapt.objectives.statistics import counted, full_precision, shares, zero
+from nlp_adapt.options import option
 
 
 @dataclass(kw_only=True)
@@ -30,14 +29,12 @@ class Coral(Objective):
     it at zero. A side with fewer than two units has no covariance and adds nothing.
     """
 
-    config_class: ClassVar = CoralConfig
-    summary: ClassVar[str] = "equal feature covariances in both domains"
-    paper: ClassVar[str] = "Sun and Saenko 2016, ECCV workshops"
+    config_class = CoralConfig
+    summary = "equal feature covariances in both domains"
+    paper = "Sun & Saenko 2016, ECCV workshops"
 
     @full_precision
-    def losses(
-        self, source: DomainOutput, target: DomainOutput, progress: Progress
-    ) -> dict[str, Tensor]:
+    def losses(self, source: DomainOutput, target: DomainOutput, progress: Progress) -> Terms:
         """`coral`."""
         source, target = counted(source), counted(target)
         if len(source) < 2 or len(target) < 2:

@@ -7,33 +7,19 @@ Adversarial Domain Adaptation", CVPR.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nlp_adapt.config import LAMBDA_SCHEDULES, option
+from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.modeling.architectures import output_layer
 from nlp_adapt.modeling.discriminator import reverse_gradient
-from nlp_adapt.modeling.outputs import DomainOutput, Progress
-from nlp_adapt.objectives.base import Objective, ObjectiveConfig, Setup, lambda_at
-from nlp_adapt.objectives.checks import check_reversal
+from nlp_adapt.modeling.outputs import DomainOutput, Progress, Terms
+from nlp_adapt.objectives.base import Objective, Setup
+from nlp_adapt.objectives.dann import ReversalConfig
 from nlp_adapt.objectives.statistics import counted, full_precision, shares, zero
-
-
-@dataclass(kw_only=True)
-class DalnConfig(ObjectiveConfig):
-    """Options of discriminator-free adversarial learning; what is unset comes from the recipe."""
-
-    lambda_max: float | None = option(None, "final strength of the gradient reversal")
-    lambda_schedule: str | None = option(None, "how lambda grows over a stage", LAMBDA_SCHEDULES)
-    source_warmup: float | None = option(None, "share of the stage in which lambda stays 0")
-
-    def __post_init__(self) -> None:
-        check_reversal(self)
 
 
 class Daln(Objective):
@@ -47,34 +33,31 @@ class Daln(Objective):
     predictions can have, so that the term does not depend on the size of the batch.
     """
 
-    config_class: ClassVar = DalnConfig
-    trains_task_head: ClassVar[bool] = True
-    summary: ClassVar[str] = "the task classifier itself tells the domains apart"
-    paper: ClassVar[str] = "Chen et al. 2022, CVPR"
+    config_class = ReversalConfig
+    trains_task_head = True
+    summary = "the task classifier itself as discriminator: certain and diverse on both domains"
+    paper = "Chen et al. 2022, CVPR"
 
-    def __init__(self, config: DalnConfig, setup: Setup) -> None:
-        super().__init__(config, setup)
-        defaults = setup.defaults
-        if defaults.get("domain_features", "classifier") != "classifier":
+    @classmethod
+    def check(cls, options: ReversalConfig, config: AdaptationConfig) -> None:
+        """Its features must be those that the classifier reads."""
+        if config.domain_features != "classifier":
             raise ConfigError(
                 "daln reads what the classifier reads: leave domain_features at 'classifier'."
             )
-        strongest, warmup = config.lambda_max, config.source_warmup
-        self.lambda_max = float(defaults.get("lambda_max", 1.0) if strongest is None else strongest)
-        self.schedule = str(config.lambda_schedule or defaults.get("lambda_schedule", "sigmoid"))
-        self.warmup = float(defaults.get("source_warmup", 0.0) if warmup is None else warmup)
+
+    def __init__(self, config: ReversalConfig, setup: Setup) -> None:
+        super().__init__(config, setup)
         # In a tuple, so that the task model's layer is not a part of this module as well.
         self._head = (output_layer(setup.task_model),)
 
     @full_precision
-    def losses(
-        self, source: DomainOutput, target: DomainOutput, progress: Progress
-    ) -> dict[str, Tensor]:
+    def losses(self, source: DomainOutput, target: DomainOutput, progress: Progress) -> Terms:
         """`daln`; measurements `daln/distance` (source norm minus target norm) and `daln/lambda`."""
         source, target = counted(source), counted(target)
         if not len(source) or not len(target):
             return {"daln": zero(target)}
-        strength = lambda_at(self.schedule, self.lambda_max, progress, warmup=self.warmup)
+        strength = self.config.strength(progress)
         distance = self._norm(source, strength) - self._norm(target, strength)
         return {
             "daln": -distance,

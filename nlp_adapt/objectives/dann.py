@@ -6,66 +6,67 @@ Ganin et al. 2016, "Domain-Adversarial Training of Neural Networks", JMLR 17(59)
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nlp_adapt.config import LAMBDA_SCHEDULES, option
+from nlp_adapt.config import LAMBDA_SCHEDULES
 from nlp_adapt.modeling.discriminator import DomainDiscriminator, reverse_gradient
-from nlp_adapt.modeling.outputs import DomainOutput, Progress
+from nlp_adapt.modeling.outputs import DomainOutput, Progress, Terms
 from nlp_adapt.objectives.base import Objective, ObjectiveConfig, Setup, lambda_at
-from nlp_adapt.objectives.checks import check_reversal, require_at_least, require_share
-
-# Recipe-wide options of all adversaries: an adversary's own option of the same sense, and its default.
-RECIPE_WIDE: dict[str, tuple[str, Any]] = {
-    "lambda_max": ("lambda_max", 1.0),
-    "lambda_schedule": ("lambda_schedule", "sigmoid"),
-    "source_warmup": ("source_warmup", 0.0),
-    "discriminator_hidden_size": ("hidden_size", 256),
-    "discriminator_layers": ("layers", 2),
-    "discriminator_dropout": ("dropout", 0.1),
-}
+from nlp_adapt.options import COUNT, NOT_NEGATIVE, SHARE, option
 
 
 @dataclass(kw_only=True)
-class AdversarialConfig(ObjectiveConfig):
+class ReversalConfig(ObjectiveConfig):
+    """Options of a gradient reversal; what is unset comes from the recipe."""
+
+    lambda_max: float | None = option(
+        None, "final strength of the gradient reversal", bounds=NOT_NEGATIVE, recipe="lambda_max"
+    )
+    lambda_schedule: str | None = option(
+        None, "how lambda grows over a stage", LAMBDA_SCHEDULES, recipe="lambda_schedule"
+    )
+    source_warmup: float | None = option(
+        None, "share of the stage in which lambda stays 0", bounds=SHARE, recipe="source_warmup"
+    )
+
+    def strength(self, progress: Progress) -> float:
+        """Lambda at this point of the stage."""
+        assert self.lambda_schedule is not None
+        assert self.lambda_max is not None
+        warmup = self.source_warmup or 0.0
+        return lambda_at(self.lambda_schedule, self.lambda_max, progress, warmup=warmup)
+
+
+@dataclass(kw_only=True)
+class AdversarialConfig(ReversalConfig):
     """Options that adversarial objectives share; what is unset comes from the recipe."""
 
-    lambda_max: float | None = option(None, "final strength of the gradient reversal")
-    lambda_schedule: str | None = option(None, "how lambda grows over a stage", LAMBDA_SCHEDULES)
-    source_warmup: float | None = option(None, "share of the stage in which lambda stays 0")
-    hidden_size: int | None = option(None, "width of the discriminator's hidden layers")
-    layers: int | None = option(None, "linear layers in the discriminator")
-    dropout: float | None = option(None, "dropout inside the discriminator")
+    hidden_size: int | None = option(
+        None,
+        "width of the discriminator's hidden layers",
+        bounds=COUNT,
+        recipe="discriminator_hidden_size",
+    )
+    layers: int | None = option(
+        None, "linear layers in the discriminator", bounds=COUNT, recipe="discriminator_layers"
+    )
+    dropout: float | None = option(
+        None, "dropout inside the discriminator", bounds=SHARE, recipe="discriminator_dropout"
+    )
     spectral_norm: bool = option(False, "bound the discriminator's Lipschitz constant")
     level: str = option("unit", "tell words apart, or sentences (token tasks)", ("unit", "row"))
-
-    def __post_init__(self) -> None:
-        check_reversal(self)
-        if self.dropout is not None:
-            require_share(self, "dropout")
-        for name in ("hidden_size", "layers"):
-            if getattr(self, name) is not None:
-                require_at_least(self, 1, name)
-
-    def resolve(self, defaults: dict[str, object]) -> AdversarialConfig:
-        """A copy with unset options taken from the recipe-wide ones."""
-        values = dict(vars(self))
-        for key, (name, default) in RECIPE_WIDE.items():
-            if values[name] is None:
-                values[name] = defaults.get(key, default)
-        return type(self)(**values)
 
 
 class AdversarialObjective(Objective):
     """Shared parts of objectives with a domain discriminator behind a gradient reversal."""
 
-    config_class: ClassVar = AdversarialConfig
+    config_class = AdversarialConfig
 
     def __init__(self, config: AdversarialConfig, setup: Setup) -> None:
-        super().__init__(config.resolve(dict(setup.defaults)), setup)
+        super().__init__(config, setup)
         self.discriminator = DomainDiscriminator(
             self.input_size(setup),
             domains=setup.num_sources + setup.num_targets,
@@ -81,10 +82,7 @@ class AdversarialObjective(Objective):
 
     def strength(self, progress: Progress) -> float:
         """Lambda at this point of the stage."""
-        config = self.config
-        return lambda_at(
-            config.lambda_schedule, config.lambda_max, progress, warmup=config.source_warmup
-        )
+        return self.config.strength(progress)
 
     def level(self, output: DomainOutput) -> DomainOutput:
         """Words, or sentences where the option `level` is `row`."""
@@ -101,12 +99,10 @@ class Dann(AdversarialObjective):
     and one target, and which domain of its side.
     """
 
-    summary: ClassVar[str] = "a domain discriminator behind a gradient reversal"
-    paper: ClassVar[str] = "Ganin et al. 2016, JMLR 17(59)"
+    summary = "a domain discriminator behind a gradient reversal"
+    paper = "Ganin et al. 2016, JMLR 17(59)"
 
-    def losses(
-        self, source: DomainOutput, target: DomainOutput, progress: Progress
-    ) -> dict[str, Tensor]:
+    def losses(self, source: DomainOutput, target: DomainOutput, progress: Progress) -> Terms:
         """`dann`; measurements `dann/accuracy`, `dann/entropy` and `dann/lambda`."""
         source, target = self.level(source), self.level(target)
         strength = self.strength(progress)

@@ -6,16 +6,16 @@ Hinton et al. 2015, "Distilling the Knowledge in a Neural Network", arXiv:1503.0
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from nlp_adapt.config import option
+from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.errors import ConfigError
-from nlp_adapt.modeling.outputs import DomainOutput, Progress
-from nlp_adapt.objectives.base import TARGET_SIDE, Objective, ObjectiveConfig, Setup
+from nlp_adapt.modeling.outputs import DomainOutput, Progress, Terms
+from nlp_adapt.objectives.base import TARGET_SIDE, Objective, ObjectiveConfig
 from nlp_adapt.objectives.statistics import zero
+from nlp_adapt.options import POSITIVE, option
 
 
 @dataclass(kw_only=True)
@@ -23,7 +23,7 @@ class DistillationConfig(ObjectiveConfig):
     """Options of distillation."""
 
     domains: str = option("target", "whose text to learn from", ("target", "source", "both"))
-    temperature: float = option(2.0, "softening of both models' predictions")
+    temperature: float = option(2.0, "softening of both models' predictions", bounds=POSITIVE)
 
 
 class Distillation(Objective):
@@ -33,22 +33,27 @@ class Distillation(Objective):
     another architecture, and an ensemble. They come with the rows (`DomainOutput.teacher`).
     """
 
-    config_class: ClassVar = DistillationConfig
-    reads: ClassVar[frozenset[str]] = TARGET_SIDE
-    trains_task_head: ClassVar[bool] = True
-    summary: ClassVar[str] = "agree with a teacher's predictions"
-    paper: ClassVar[str] = "Hinton et al. 2015, arXiv:1503.02531"
+    config_class = DistillationConfig
+    reads = TARGET_SIDE
+    trains_task_head = True
+    summary = "agree with a teacher's predictions"
+    paper = "Hinton et al. 2015, arXiv:1503.02531"
 
-    def __init__(self, config: DistillationConfig, setup: Setup) -> None:
-        super().__init__(config, setup)
-        if not config.temperature > 0:
+    @classmethod
+    def check(cls, options: DistillationConfig, config: AdaptationConfig) -> None:
+        """It needs a teacher, and text that the teacher can answer before training."""
+        if config.teacher is None:
             raise ConfigError(
-                f"distillation.temperature is {config.temperature}, but must be above 0."
+                "distillation needs a teacher: set `teacher` to a model, run or ensemble."
+            )
+        if config.streaming and options.domains != "source":
+            raise ConfigError(
+                "distillation learns from answers that the teacher gives before training, which a "
+                "streamed target has not: turn streaming off, or set options.distillation.domains "
+                "to source."
             )
 
-    def losses(
-        self, source: DomainOutput, target: DomainOutput, progress: Progress
-    ) -> dict[str, Tensor]:
+    def losses(self, source: DomainOutput, target: DomainOutput, progress: Progress) -> Terms:
         """`distillation`; measurement `distillation/agreement`, of the likeliest classes."""
         sides = [side for side in (source, target) if len(side) and side.teacher is not None]
         losses, hits = [], []

@@ -5,13 +5,12 @@ Du et al. 2020, "Adversarial and Domain-Aware BERT for Cross-Domain Sentiment An
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from nlp_adapt.modeling.discriminator import DomainDiscriminator
+from nlp_adapt.modeling.outputs import Terms
 from nlp_adapt.names import IGNORED_LABEL
 from nlp_adapt.objectives.base import Objective, ObjectiveConfig, Setup, StepView
 from nlp_adapt.objectives.views import last_hidden_state, source_rows
@@ -26,8 +25,8 @@ class DomainDistinguish(Objective):
     over the domains of a side and then over the two sides.
     """
 
-    summary: ClassVar[str] = "predict the domain of a text, without reversal (post-training)"
-    paper: ClassVar[str] = "Du et al. 2020, ACL"
+    summary = "predict the domain of a text, without reversal (post-training)"
+    paper = "Du et al. 2020, ACL"
 
     def __init__(self, config: ObjectiveConfig, setup: Setup) -> None:
         super().__init__(config, setup)
@@ -37,7 +36,7 @@ class DomainDistinguish(Objective):
             int(setup.task_model.config.hidden_size), domains=sum(self.num_domains)
         )
 
-    def forward(self, view: StepView) -> dict[str, Tensor]:
+    def forward(self, view: StepView) -> Terms:
         """`domain_distinguish`; measurement `domain_distinguish/accuracy`, balanced."""
         batch = view.batch
         rows, split = batch["input_ids"].shape[0], source_rows(batch)

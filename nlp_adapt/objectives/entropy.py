@@ -6,14 +6,11 @@ Grandvalet and Bengio 2004, "Semi-supervised Learning by Entropy Minimization", 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
-from torch import Tensor
-
-from nlp_adapt.config import option
-from nlp_adapt.modeling.outputs import DomainOutput, Progress
+from nlp_adapt.modeling.outputs import DomainOutput, Progress, Terms
 from nlp_adapt.objectives.base import TARGET_SIDE, Objective, ObjectiveConfig
 from nlp_adapt.objectives.statistics import entropy, full_precision
+from nlp_adapt.options import option
 
 
 @dataclass(kw_only=True)
@@ -30,15 +27,13 @@ class Entropy(Objective):
     single class; `information_maximisation` and `mcc` do.
     """
 
-    config_class: ClassVar = EntropyConfig
-    reads: ClassVar[frozenset[str]] = TARGET_SIDE
-    trains_task_head: ClassVar[bool] = True
-    summary: ClassVar[str] = "certain predictions on the target"
-    paper: ClassVar[str] = "Grandvalet and Bengio 2004, NeurIPS"
+    config_class = EntropyConfig
+    reads = TARGET_SIDE
+    trains_task_head = True
+    summary = "certain predictions on the target"
+    paper = "Grandvalet & Bengio 2004, NeurIPS"
 
     @full_precision
-    def losses(
-        self, source: DomainOutput, target: DomainOutput, progress: Progress
-    ) -> dict[str, Tensor]:
+    def losses(self, source: DomainOutput, target: DomainOutput, progress: Progress) -> Terms:
         """`entropy`."""
         return {"entropy": target.mean(entropy(target.logits))}

@@ -6,23 +6,25 @@ Miyato et al. 2017, "Adversarial Training Methods for Semi-Supervised Text Class
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from torch import Tensor
 
-from nlp_adapt.config import option
-from nlp_adapt.errors import ConfigError
+from nlp_adapt.modeling.outputs import Terms
 from nlp_adapt.modeling.perturbation import fgm_perturbation, perturbed
-from nlp_adapt.objectives.base import SOURCE_SIDE, Objective, ObjectiveConfig, Setup, StepView
+from nlp_adapt.objectives.base import SOURCE_SIDE, Objective, ObjectiveConfig, StepView
 from nlp_adapt.objectives.task import summed_cross_entropy
 from nlp_adapt.objectives.views import select_side
+from nlp_adapt.options import POSITIVE, option
 
 
 @dataclass(kw_only=True)
 class FgmConfig(ObjectiveConfig):
     """Options of adversarial training."""
 
-    epsilon: float = option(0.02, "size of the perturbation, as a share of the embeddings' norm")
+    epsilon: float = option(
+        0.02, "size of the perturbation, as a share of the embeddings' norm", bounds=POSITIVE
+    )
 
 
 class Fgm(Objective):
@@ -32,20 +34,15 @@ class Fgm(Objective):
     padding is never perturbed. It costs two more passes over the source rows.
     """
 
-    config_class: ClassVar = FgmConfig
-    reads: ClassVar[frozenset[str]] = SOURCE_SIDE
-    trains_task_head: ClassVar[bool] = True
-    perturbs_embeddings: ClassVar[bool] = True
-    summary: ClassVar[str] = "task loss under the worst small step on the embeddings"
-    paper: ClassVar[str] = "Miyato et al. 2017, ICLR"
-    name: ClassVar[str] = "fgm"
+    config_class = FgmConfig
+    reads = SOURCE_SIDE
+    trains_task_head = True
+    perturbs_embeddings = True
+    summary = "adversarial training: the task also under the worst small step on the embeddings"
+    paper = "Miyato et al. 2017, ICLR"
+    name = "fgm"
 
-    def __init__(self, config: FgmConfig, setup: Setup) -> None:
-        super().__init__(config, setup)
-        if not config.epsilon > 0.0:
-            raise ConfigError(f"{self.name}.epsilon is {config.epsilon}, but must be above 0.")
-
-    def forward(self, view: StepView) -> dict[str, Tensor]:
+    def forward(self, view: StepView) -> Terms:
         """`fgm` (in the subclass `pgd`)."""
         batch = select_side(view.batch, "source")
         if batch["labels"].shape[0] == 0:

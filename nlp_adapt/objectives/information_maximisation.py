@@ -7,17 +7,14 @@ Liang et al. 2020, "Do We Really Need to Access the Source Data?", ICML (SHOT).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nlp_adapt.config import option
-from nlp_adapt.modeling.outputs import DomainOutput, Progress
+from nlp_adapt.modeling.outputs import DomainOutput, Progress, Terms
 from nlp_adapt.names import IGNORED_LABEL
 from nlp_adapt.objectives.base import Objective, ObjectiveConfig, Setup
-from nlp_adapt.objectives.checks import require_at_least, require_share
 from nlp_adapt.objectives.statistics import (
     counted,
     entropy,
@@ -27,6 +24,7 @@ from nlp_adapt.objectives.statistics import (
     sum_over_processes,
     zero,
 )
+from nlp_adapt.options import NOT_NEGATIVE, SHARE, option
 
 PRIORS = ("uniform", "source")
 
@@ -35,17 +33,17 @@ PRIORS = ("uniform", "source")
 class InformationMaximisationConfig(ObjectiveConfig):
     """Options of information maximisation."""
 
-    marginal_weight: float = option(1.0, "weight of the mean prediction's distance from the prior")
+    marginal_weight: float = option(
+        1.0, "weight of the mean prediction's distance from the prior", bounds=NOT_NEGATIVE
+    )
     prior: str | None = option(
         None,
         "class frequencies expected in the target; default: uniform, or the source's for words",
         PRIORS,
     )
-    momentum: float = option(0.99, "share of the source's running frequencies kept at each batch")
-
-    def __post_init__(self) -> None:
-        require_at_least(self, 0, "marginal_weight")
-        require_share(self, "momentum")
+    momentum: float = option(
+        0.99, "share of the source's running frequencies kept at each batch", bounds=SHARE
+    )
 
 
 class InformationMaximisation(Objective):
@@ -58,10 +56,10 @@ class InformationMaximisation(Objective):
     ones under the same weights.
     """
 
-    config_class: ClassVar = InformationMaximisationConfig
-    trains_task_head: ClassVar[bool] = True
-    summary: ClassVar[str] = "target predictions certain one by one and diverse together"
-    paper: ClassVar[str] = "Krause et al. 2010, NeurIPS; Liang et al. 2020, ICML"
+    config_class = InformationMaximisationConfig
+    trains_task_head = True
+    summary = "target predictions certain one by one and diverse together"
+    paper = "Krause et al. 2010, NeurIPS; Liang et al. 2020, ICML"
 
     source_frequencies: Tensor
 
@@ -74,9 +72,7 @@ class InformationMaximisation(Objective):
         self.register_buffer("source_frequencies", counts / counts.sum())
 
     @full_precision
-    def losses(
-        self, source: DomainOutput, target: DomainOutput, progress: Progress
-    ) -> dict[str, Tensor]:
+    def losses(self, source: DomainOutput, target: DomainOutput, progress: Progress) -> Terms:
         """`information_maximisation`; its `conditional_entropy` and `divergence`, in nats."""
         name = "information_maximisation"
         if self.training and self.prior == "source":

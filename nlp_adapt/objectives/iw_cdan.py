@@ -7,7 +7,6 @@ Generalized Label Shift", NeurIPS.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from nlp_adapt.objectives.cdan import Cdan, CdanConfig
 from nlp_adapt.objectives.iw_dann import PriorAware, PriorAwareConfig
@@ -21,6 +20,6 @@ class IwCdanConfig(PriorAwareConfig, CdanConfig):
 class IwCdan(PriorAware, Cdan):
     """`cdan` with source units weighted to the target's estimated class frequencies."""
 
-    config_class: ClassVar = IwCdanConfig
-    summary: ClassVar[str] = "cdan with the source weighted to the target's class frequencies"
-    paper: ClassVar[str] = "Tachet des Combes et al. 2020, NeurIPS"
+    config_class = IwCdanConfig
+    summary = "cdan with the source weighted to the target's estimated class frequencies"
+    paper = "Tachet des Combes et al. 2020, NeurIPS"

@@ -7,17 +7,15 @@ Generalized Label Shift", NeurIPS.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from nlp_adapt.config import option
 from nlp_adapt.errors import ConfigError
-from nlp_adapt.modeling.outputs import DomainOutput, Progress
+from nlp_adapt.modeling.outputs import DomainOutput, Progress, Terms
 from nlp_adapt.names import IGNORED_LABEL
 from nlp_adapt.objectives.base import Setup
-from nlp_adapt.objectives.checks import require_at_least, require_share
 from nlp_adapt.objectives.dann import AdversarialConfig, AdversarialObjective, Dann
 from nlp_adapt.objectives.label_shift import (
     bbse_weights,
@@ -33,6 +31,7 @@ from nlp_adapt.objectives.statistics import (
     shares,
     sum_over_processes,
 )
+from nlp_adapt.options import COUNT, NOT_NEGATIVE, SHARE, option
 
 
 @dataclass(kw_only=True)
@@ -40,15 +39,13 @@ class PriorAwareConfig(AdversarialConfig):
     """Options of class-prior-aware adversaries."""
 
     estimator: str = option("bbse", "how target class frequencies are estimated", ("bbse", "em"))
-    momentum: float = option(0.99, "share of the running statistics kept at each batch, 0 to 1")
-    max_weight: float = option(10.0, "largest weight of a class")
-    ridge: float = option(0.01, "pull of BBSE towards no shift, which calms noisy estimates")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_share(self, "momentum")
-        require_at_least(self, 1, "max_weight")
-        require_at_least(self, 0, "ridge")
+    momentum: float = option(
+        0.99, "share of the running statistics kept at each batch, 0 to 1", bounds=SHARE
+    )
+    max_weight: float = option(10.0, "largest weight of a class", bounds=COUNT)
+    ridge: float = option(
+        0.01, "pull of BBSE towards no shift, which calms noisy estimates", bounds=NOT_NEGATIVE
+    )
 
 
 class ClassPriors(nn.Module):
@@ -150,9 +147,7 @@ class PriorAware(AdversarialObjective):
         return (self.priors, *(cast(ClassPriors, one) for one in self.other_priors))
 
     @full_precision
-    def losses(
-        self, source: DomainOutput, target: DomainOutput, progress: Progress
-    ) -> dict[str, Tensor]:
+    def losses(self, source: DomainOutput, target: DomainOutput, progress: Progress) -> Terms:
         """The terms of the plain adversary under an `iw_` name, and the estimated shift.
 
         `prior_shift` is the total variation distance of the class frequencies, 0 to 1, on average
@@ -196,6 +191,6 @@ def _class_factors(source: DomainOutput, by_class: Tensor) -> Tensor:
 class IwDann(PriorAware, Dann):
     """`dann` with source units weighted to the target's estimated class frequencies."""
 
-    config_class: ClassVar = PriorAwareConfig
-    summary: ClassVar[str] = "dann with the source weighted to the target's class frequencies"
-    paper: ClassVar[str] = "Tachet des Combes et al. 2020, NeurIPS"
+    config_class = PriorAwareConfig
+    summary = "dann with the source weighted to the target's estimated class frequencies"
+    paper = "Tachet des Combes et al. 2020, NeurIPS"

@@ -6,18 +6,18 @@ Zhu et al. 2020, "Deep Subdomain Adaptation Network for Image Classification", I
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nlp_adapt.config import LAMBDA_SCHEDULES, option
-from nlp_adapt.modeling.outputs import DomainOutput, Progress
+from nlp_adapt.config import LAMBDA_SCHEDULES
+from nlp_adapt.modeling.outputs import DomainOutput, Progress, Terms
 from nlp_adapt.names import IGNORED_LABEL
 from nlp_adapt.objectives.base import Objective, lambda_at
 from nlp_adapt.objectives.mmd import KernelConfig, gaussian_kernels
 from nlp_adapt.objectives.statistics import counted, full_precision, select, shares, subsample, zero
+from nlp_adapt.options import option
 
 
 @dataclass(kw_only=True)
@@ -36,14 +36,12 @@ class Lmmd(Objective):
     that frequent ones, such as words outside entities, do not drown the others.
     """
 
-    config_class: ClassVar = LmmdConfig
-    summary: ClassVar[str] = "maximum mean discrepancy within each class, target classes predicted"
-    paper: ClassVar[str] = "Zhu et al. 2020, IEEE TNNLS"
+    config_class = LmmdConfig
+    summary = "maximum mean discrepancy within each class, target classes predicted"
+    paper = "Zhu et al. 2020, IEEE TNNLS"
 
     @full_precision
-    def losses(
-        self, source: DomainOutput, target: DomainOutput, progress: Progress
-    ) -> dict[str, Tensor]:
+    def losses(self, source: DomainOutput, target: DomainOutput, progress: Progress) -> Terms:
         """`lmmd`; measurement `lmmd/classes`, how many classes were compared."""
         config = self.config
         whole_source, target = source, counted(target)

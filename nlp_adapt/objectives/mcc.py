@@ -6,26 +6,22 @@ Jin et al. 2020, "Minimum Class Confusion for Versatile Domain Adaptation", ECCV
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
-from torch import Tensor
 
-from nlp_adapt.config import option
-from nlp_adapt.modeling.outputs import DomainOutput, Progress
+from nlp_adapt.modeling.outputs import DomainOutput, Progress, Terms
 from nlp_adapt.objectives.base import TARGET_SIDE, Objective, ObjectiveConfig
-from nlp_adapt.objectives.checks import require_positive
 from nlp_adapt.objectives.statistics import counted, entropy, full_precision, shares, zero
+from nlp_adapt.options import POSITIVE, option
 
 
 @dataclass(kw_only=True)
 class MccConfig(ObjectiveConfig):
     """Options of minimum class confusion."""
 
-    temperature: float = option(2.5, "softening of the predictions before they are compared")
-
-    def __post_init__(self) -> None:
-        require_positive(self, "temperature")
+    temperature: float = option(
+        2.5, "softening of the predictions before they are compared", bounds=POSITIVE
+    )
 
 
 class Mcc(Objective):
@@ -36,16 +32,14 @@ class Mcc(Objective):
     rare classes the same say as frequent ones; the loss is the mean of what lies off the diagonal.
     """
 
-    config_class: ClassVar = MccConfig
-    reads: ClassVar[frozenset[str]] = TARGET_SIDE
-    trains_task_head: ClassVar[bool] = True
-    summary: ClassVar[str] = "confuse no pair of classes on the target"
-    paper: ClassVar[str] = "Jin et al. 2020, ECCV"
+    config_class = MccConfig
+    reads = TARGET_SIDE
+    trains_task_head = True
+    summary = "confuse no pair of classes on the target"
+    paper = "Jin et al. 2020, ECCV"
 
     @full_precision
-    def losses(
-        self, source: DomainOutput, target: DomainOutput, progress: Progress
-    ) -> dict[str, Tensor]:
+    def losses(self, source: DomainOutput, target: DomainOutput, progress: Progress) -> Terms:
         """`mcc`, from 0 to 1."""
         target = counted(target)
         if not len(target):

@@ -6,30 +6,25 @@ Zhang et al. 2019, "Bridging Theory and Algorithm for Domain Adaptation", ICML.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
-from nlp_adapt.config import option
 from nlp_adapt.modeling.discriminator import reverse_gradient
-from nlp_adapt.modeling.outputs import DomainOutput, Progress
+from nlp_adapt.modeling.outputs import DomainOutput, Progress, Terms
 from nlp_adapt.objectives.base import Setup
-from nlp_adapt.objectives.checks import require_positive
 from nlp_adapt.objectives.dann import AdversarialConfig, AdversarialObjective
 from nlp_adapt.objectives.statistics import full_precision, negative_log_complement
+from nlp_adapt.options import POSITIVE, option
 
 
 @dataclass(kw_only=True)
 class MddConfig(AdversarialConfig):
     """Options of the margin disparity discrepancy; the discriminator is a second classifier."""
 
-    margin: float = option(4.0, "exp of the margin: weight of agreement on the source")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_positive(self, "margin")
+    margin: float = option(
+        4.0, "exp of the margin: weight of agreement on the source", bounds=POSITIVE
+    )
 
 
 class Mdd(AdversarialObjective):
@@ -41,18 +36,16 @@ class Mdd(AdversarialObjective):
     are constants: no gradient reaches the task head.
     """
 
-    config_class: ClassVar = MddConfig
-    summary: ClassVar[str] = "a second classifier that must not disagree on the target alone"
-    paper: ClassVar[str] = "Zhang et al. 2019, ICML"
+    config_class = MddConfig
+    summary = "a second classifier that must not disagree on the target alone"
+    paper = "Zhang et al. 2019, ICML"
 
     def __init__(self, config: MddConfig, setup: Setup) -> None:
         # The discriminator's outputs are the task's classes, not domains.
         super().__init__(config, replace(setup, num_sources=setup.num_labels - 1, num_targets=1))
 
     @full_precision
-    def losses(
-        self, source: DomainOutput, target: DomainOutput, progress: Progress
-    ) -> dict[str, Tensor]:
+    def losses(self, source: DomainOutput, target: DomainOutput, progress: Progress) -> Terms:
         """`mdd`; measurements `mdd/disagreement` (share of the target) and `mdd/lambda`."""
         source, target = self.level(source), self.level(target)
         strength = self.strength(progress)

@@ -7,19 +7,20 @@ Devlin et al. 2019, "BERT", NAACL (masking); Gururangan et al. 2020, "Don't Stop
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nlp_adapt.config import option
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.modeling.mlm_head import build_mlm_head
+from nlp_adapt.modeling.outputs import Terms
 from nlp_adapt.modeling.word_pieces import WordPieces
 from nlp_adapt.names import IGNORED_LABEL
 from nlp_adapt.objectives.base import Objective, ObjectiveConfig, Setup, StepView
 from nlp_adapt.objectives.views import last_hidden_state, select_side, source_rows
+from nlp_adapt.options import Bounds, option
 
 # Masked positions are padded to a multiple of this: free shapes are slow on CPU.
 POSITIONS_STEP = 64
@@ -30,7 +31,7 @@ class MlmConfig(ObjectiveConfig):
     """Options of masked-language modelling."""
 
     domains: str = option("both", "whose text to learn", ("both", "target", "source"))
-    mask_rate: float = option(0.15, "share of tokens to predict")
+    mask_rate: float = option(0.15, "share of tokens to predict", bounds=Bounds(above=0, below=1))
     whole_words: bool = option(True, "mask all pieces of a word together")
 
 
@@ -42,21 +43,19 @@ class Mlm(Objective):
     one; its decoder is the input embedding matrix.
     """
 
-    config_class: ClassVar = MlmConfig
-    summary: ClassVar[str] = "masked-language modelling on the domains' text"
-    paper: ClassVar[str] = "Gururangan et al. 2020, ACL; Karouzos et al. 2021, NAACL"
+    config_class = MlmConfig
+    summary = "masked-language modelling on the domains' text"
+    paper = "Gururangan et al. 2020, ACL; Karouzos et al. 2021, NAACL"
 
     def __init__(self, config: MlmConfig, setup: Setup) -> None:
         super().__init__(config, setup)
-        if not 0.0 < config.mask_rate < 1.0:
-            raise ConfigError(f"mlm.mask_rate is {config.mask_rate}, but must lie between 0 and 1.")
         if getattr(setup.tokenizer, "mask_token_id", None) is None:
             raise ConfigError("mlm: the tokenizer has no mask token; choose another method.")
         self.mask_id = int(setup.tokenizer.mask_token_id)
         self.pieces = WordPieces(setup.tokenizer)
         self.head = build_mlm_head(setup.task_model)
 
-    def forward(self, view: StepView) -> dict[str, Tensor]:
+    def forward(self, view: StepView) -> Terms:
         """`mlm`; measurement `mlm/accuracy`, the share of masked tokens predicted right."""
         batch, domains = view.batch, self.config.domains
         if domains != "both":

@@ -7,16 +7,14 @@ Features with Deep Adaptation Networks", ICML.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from nlp_adapt.config import option
-from nlp_adapt.modeling.outputs import DomainOutput, Progress
+from nlp_adapt.modeling.outputs import DomainOutput, Progress, Terms
 from nlp_adapt.objectives.base import Objective, ObjectiveConfig
-from nlp_adapt.objectives.checks import require_at_least
 from nlp_adapt.objectives.statistics import counted, full_precision, shares, subsample, zero
+from nlp_adapt.options import COUNT, option
 
 BANDWIDTHS = ("median", "mean")
 
@@ -25,14 +23,15 @@ BANDWIDTHS = ("median", "mean")
 class KernelConfig(ObjectiveConfig):
     """Options that kernel discrepancies share."""
 
-    kernels: int = option(5, "Gaussian kernels; bandwidths double from one to the next")
+    kernels: int = option(
+        5, "Gaussian kernels; bandwidths double from one to the next", bounds=COUNT
+    )
     bandwidth: str = option(
         "median", "which squared distance of a batch the middle kernel has as bandwidth", BANDWIDTHS
     )
-    max_units: int = option(512, "units of each domain that are compared; more are subsampled")
-
-    def __post_init__(self) -> None:
-        require_at_least(self, 1, "kernels", "max_units")
+    max_units: int = option(
+        512, "units of each domain that are compared; more are subsampled", bounds=COUNT
+    )
 
 
 class Mmd(Objective):
@@ -42,14 +41,12 @@ class Mmd(Objective):
     weights. It is a statistic of one micro-batch, so larger ones estimate it better.
     """
 
-    config_class: ClassVar = KernelConfig
-    summary: ClassVar[str] = "maximum mean discrepancy of the features, several Gaussian kernels"
-    paper: ClassVar[str] = "Gretton et al. 2012, JMLR 13; Long et al. 2015, ICML"
+    config_class = KernelConfig
+    summary = "maximum mean discrepancy of the features, several Gaussian kernels"
+    paper = "Gretton et al. 2012, JMLR 13; Long et al. 2015, ICML"
 
     @full_precision
-    def losses(
-        self, source: DomainOutput, target: DomainOutput, progress: Progress
-    ) -> dict[str, Tensor]:
+    def losses(self, source: DomainOutput, target: DomainOutput, progress: Progress) -> Terms:
         """`mmd`; zero where a side is empty."""
         source, target = counted(source), counted(target)
         if not len(source) or not len(target):

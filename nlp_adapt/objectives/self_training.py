@@ -8,18 +8,17 @@ statistics for each class, as in FlexMatch (Zhang et al. 2021, NeurIPS) and Soft
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nlp_adapt.config import option
 from nlp_adapt.errors import ConfigError
-from nlp_adapt.modeling.outputs import DomainOutput, Progress
+from nlp_adapt.modeling.outputs import DomainOutput, Progress, Terms
 from nlp_adapt.objectives.base import Setup
 from nlp_adapt.objectives.statistics import sum_over_processes
-from nlp_adapt.objectives.teacher import TeacherConfig, TeacherObjective, require_temperature
+from nlp_adapt.objectives.teacher import TeacherConfig, TeacherObjective
+from nlp_adapt.options import POSITIVE, Bounds, option
 
 MOMENTUM = 0.99
 PSEUDO_COUNT = 8.0
@@ -32,7 +31,7 @@ class SelfTrainingConfig(TeacherConfig):
     """Options of self-training."""
 
     labels: str = option("soft", "the teacher's probabilities, or its best class", ("soft", "hard"))
-    temperature: float = option(0.5, "below 1 sharpens soft labels")
+    temperature: float = option(0.5, "below 1 sharpens soft labels", bounds=POSITIVE)
     weighting: str = option(
         "soft",
         "how confidence counts: less and less below the class's running mean (SoftMatch), not at "
@@ -46,6 +45,7 @@ class SelfTrainingConfig(TeacherConfig):
     balance: float | None = option(
         None,
         "0 to 1: how far rare classes make up for their rarity; default: 0.5 for texts, 0 for words",
+        bounds=Bounds(at_least=0, at_most=1),
     )
     align_prior: str = option(
         "none",
@@ -64,26 +64,21 @@ class SelfTraining(TeacherObjective):
     on the text alone and leave the best soft prediction for each text as it is.
     """
 
-    config_class: ClassVar = SelfTrainingConfig
-    summary: ClassVar[str] = "an averaged teacher labels the target, class-balanced"
-    paper: ClassVar[str] = "Zhang et al. 2021, NeurIPS; Chen et al. 2023, ICLR"
-    name: ClassVar[str] = "self_training"
+    config_class = SelfTrainingConfig
+    summary = "an averaged teacher labels the target, class-balanced"
+    paper = "Zhang et al. 2021, NeurIPS; Chen et al. 2023, ICLR"
+    name = "self_training"
     prior: Tensor | None
 
     def __init__(self, config: SelfTrainingConfig, setup: Setup) -> None:
         super().__init__(config, setup)
-        require_temperature(self.name, config.temperature)
         # Most words lie outside entities: a mistaken entity would count many times.
         texts_or_words = 0.0 if setup.token_level else 0.5
         self.balance = texts_or_words if config.balance is None else config.balance
-        if not 0.0 <= self.balance <= 1.0:
-            raise ConfigError(f"self_training.balance is {self.balance}, but must be 0 to 1.")
         self.statistics = ConfidenceStatistics(setup.num_labels)
         self.register_buffer("prior", expected_frequencies(config.align_prior, setup))
 
-    def compare(
-        self, teacher_logits: Tensor, student: DomainOutput, progress: Progress
-    ) -> dict[str, Tensor]:
+    def compare(self, teacher_logits: Tensor, student: DomainOutput, progress: Progress) -> Terms:
         """`self_training`; measurements: mean `/confidence`, `/weight` and student `/agreement`."""
         raw = teacher_logits.softmax(-1)
         # Frequencies are those before alignment, confidence is that after it.

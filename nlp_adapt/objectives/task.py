@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nlp_adapt.config import option
-from nlp_adapt.modeling.outputs import DomainOutput, Progress
+from nlp_adapt.modeling.outputs import DomainOutput, Progress, Terms
 from nlp_adapt.names import IGNORED_LABEL
-from nlp_adapt.objectives.base import SOURCE_SIDE, Objective, ObjectiveConfig
+from nlp_adapt.objectives.base import SOURCE_SIDE, Objective, ObjectiveConfig, Setup
+from nlp_adapt.options import SHARE, option
 
 FEW_SHOT_SIDE = frozenset({"few_shot"})
 
@@ -22,7 +21,10 @@ class TaskLossConfig(ObjectiveConfig):
     """Options of the task loss."""
 
     label_smoothing: float | None = option(
-        None, "share of probability spread over all classes; default: label_smoothing_factor"
+        None,
+        "share of probability spread over all classes; default: label_smoothing_factor",
+        bounds=SHARE,
+        recipe="label_smoothing_factor",
     )
 
 
@@ -34,19 +36,21 @@ class TaskLoss(Objective):
     batch (`few_shot_share`) says: with 0.25, a fifth of the loss is theirs.
     """
 
-    config_class: ClassVar = TaskLossConfig
-    reads: ClassVar[frozenset[str]] = SOURCE_SIDE | FEW_SHOT_SIDE
-    trains_task_head: ClassVar[bool] = True
-    summary: ClassVar[str] = "cross-entropy on the labelled source rows"
+    config_class = TaskLossConfig
+    reads = SOURCE_SIDE | FEW_SHOT_SIDE
+    trains_task_head = True
+    summary = "cross-entropy on the labelled source rows"
 
-    def losses(
-        self, source: DomainOutput, target: DomainOutput, progress: Progress
-    ) -> dict[str, Tensor]:
+    def __init__(self, config: TaskLossConfig, setup: Setup) -> None:
+        super().__init__(config, setup)
+        self.few_shot_share = float(setup.defaults.get("few_shot_share", 1.0))
+
+    def losses(self, source: DomainOutput, target: DomainOutput, progress: Progress) -> Terms:
         """`task`; measurements `task/accuracy` on the source, and `task/few_shot_accuracy`."""
         loss = self._mean(source)
         terms = {"task": loss, "task/accuracy": _accuracy(source)}
         if target.labelled > 0:
-            share = float(self.setup_defaults.get("few_shot_share", 1.0))
+            share = self.few_shot_share
             # The balance is that of all targets' texts, not of the labelled ones among them.
             released = self._mean(replace(target, balance=None))
             terms["task"] = (loss + share * released) / (1.0 + share)
@@ -54,10 +58,8 @@ class TaskLoss(Objective):
         return terms
 
     def _mean(self, output: DomainOutput) -> Tensor:
-        smoothing = self.config.label_smoothing
-        if smoothing is None:
-            smoothing = float(self.setup_defaults.get("label_smoothing_factor", 0.0))
-        return summed_cross_entropy(output, smoothing) / max(output.labelled, 1e-12)
+        summed = summed_cross_entropy(output, self.config.label_smoothing)
+        return summed / max(output.labelled, 1e-12)
 
 
 def summed_cross_entropy(output: DomainOutput, label_smoothing: float = 0.0) -> Tensor:

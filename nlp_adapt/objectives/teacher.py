@@ -9,18 +9,19 @@ import copy
 import math
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from nlp_adapt.augmentation.views import EditedView
-from nlp_adapt.config import EDITS, option
+from nlp_adapt.config import EDITS
 from nlp_adapt.errors import ConfigError
-from nlp_adapt.modeling.outputs import DomainOutput, Progress
+from nlp_adapt.modeling.outputs import DomainOutput, Progress, Terms
 from nlp_adapt.modeling.units import MODEL_INPUTS
 from nlp_adapt.objectives.base import TARGET_SIDE, Objective, ObjectiveConfig, Setup, StepView
 from nlp_adapt.objectives.views import select_side
+from nlp_adapt.options import SHARE, Bounds, option
 
 RAMP_SHARPNESS = -5.0
 
@@ -80,11 +81,17 @@ class EmaTeacher(nn.Module):
 class TeacherConfig(ObjectiveConfig):
     """Options that objectives with a teacher share."""
 
-    ema_decay: float = option(0.99, "share of the teacher kept in each step")
-    ramp: float = option(0.3, "share of the stage over which the loss grows to its full weight")
+    ema_decay: float = option(0.99, "share of the teacher kept in each step", bounds=SHARE)
+    ramp: float = option(
+        0.3,
+        "share of the stage over which the loss grows to its full weight",
+        bounds=Bounds(at_least=0, at_most=1),
+    )
     edit: str = option("none", "edit of the words that the student sees", ("none", *EDITS))
     edit_rate: float = option(
-        0.15, "share of words that are edited; with domain_terms, of the target's terms"
+        0.15,
+        "share of words that are edited; with domain_terms, of the target's terms",
+        bounds=SHARE,
     )
     edit_model: str | None = option(
         None, "masked language model of the edit infill; default: the encoder as pretrained"
@@ -98,19 +105,15 @@ class TeacherObjective(Objective):
     its dropout, or a pass over edited words.
     """
 
-    config_class: ClassVar = TeacherConfig
-    reads: ClassVar[frozenset[str]] = TARGET_SIDE
-    trains_task_head: ClassVar[bool] = True
-    copies_model: ClassVar[bool] = True
-    name: ClassVar[str] = ""
+    config_class = TeacherConfig
+    reads = TARGET_SIDE
+    trains_task_head = True
+    copies_model = True
+    made_anew = ("teacher", "editor")
+    name = ""
 
     def __init__(self, config: TeacherConfig, setup: Setup) -> None:
         super().__init__(config, setup)
-        for key, below in (("ema_decay", True), ("ramp", False), ("edit_rate", True)):
-            value = getattr(config, key)
-            if not 0.0 <= value <= 1.0 or (below and value == 1.0):
-                limits = "at least 0 and below 1" if below else "between 0 and 1"
-                raise ConfigError(f"{self.name}.{key} is {value}, but must be {limits}.")
         self.teacher = EmaTeacher(setup.task_model, config.ema_decay)
         self.editor: EditedView | None = None
         if config.edit != "none":
@@ -132,11 +135,12 @@ class TeacherObjective(Objective):
         """Whether the student's words are not edited; the teacher's never are."""
         return self.editor is None
 
-    def forward(self, view: StepView) -> dict[str, Tensor]:
+    def start(self, task_model: nn.Module) -> None:
+        """The teacher is the model as the stage before has left it."""
+        self.teacher.restart(task_model)
+
+    def forward(self, view: StepView) -> Terms:
         """The terms, from the teacher's logits of the clean target and the student's of its view."""
-        if view.progress.step == 0:
-            # The objective may have been built before an earlier stage trained the model.
-            self.teacher.restart(view.task_model)
         clean = select_side(view.batch, "target")
         if clean["labels"].shape[0] == 0:
             return {self.name: 0.0 * view.target.logits.float().sum()}
@@ -145,9 +149,7 @@ class TeacherObjective(Objective):
         student = view.target if self.editor is None else view.encode(self.editor(clean))[1]
         return self.compare(logits, student, view.progress)
 
-    def compare(
-        self, teacher_logits: Tensor, student: DomainOutput, progress: Progress
-    ) -> dict[str, Tensor]:
+    def compare(self, teacher_logits: Tensor, student: DomainOutput, progress: Progress) -> Terms:
         """Terms from the teacher's logits `[units, classes]` and the student's units."""
         raise NotImplementedError
 
@@ -161,9 +163,3 @@ class TeacherObjective(Objective):
             return 1.0
         remaining = 1.0 - progress.fraction / self.config.ramp
         return math.exp(RAMP_SHARPNESS * remaining**2)
-
-
-def require_temperature(name: str, temperature: float) -> None:
-    """Refuse temperatures that are not positive."""
-    if not temperature > 0.0:
-        raise ConfigError(f"{name}.temperature is {temperature}, but must be above 0.")

@@ -7,14 +7,11 @@ Miyato et al. 2017, ICLR. It needs no labels, so the target takes part.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from nlp_adapt.config import option
-from nlp_adapt.errors import ConfigError
-from nlp_adapt.modeling.outputs import DomainOutput
+from nlp_adapt.modeling.outputs import DomainOutput, Terms
 from nlp_adapt.modeling.perturbation import (
     embed,
     loss_gradient,
@@ -24,9 +21,10 @@ from nlp_adapt.modeling.perturbation import (
     row_norms,
     without_dropout,
 )  # fmt: skip
-from nlp_adapt.objectives.base import Objective, ObjectiveConfig, Setup, StepView
+from nlp_adapt.objectives.base import Objective, ObjectiveConfig, StepView
 from nlp_adapt.objectives.consistency import divergence
 from nlp_adapt.objectives.views import select_side
+from nlp_adapt.options import POSITIVE, option
 
 
 @dataclass(kw_only=True)
@@ -34,9 +32,11 @@ class VatConfig(ObjectiveConfig):
     """Options of virtual adversarial training."""
 
     domains: str = option("both", "whose rows are perturbed", ("both", "target", "source"))
-    epsilon: float = option(0.02, "size of the perturbation, as a share of the embeddings' norm")
-    xi: float = option(0.005, "size of the random first step, as such a share")
-    steps: int = option(1, "power iterations that find the worst direction")
+    epsilon: float = option(
+        0.02, "size of the perturbation, as a share of the embeddings' norm", bounds=POSITIVE
+    )
+    xi: float = option(0.005, "size of the random first step, as such a share", bounds=POSITIVE)
+    steps: int = option(1, "power iterations that find the worst direction", bounds=POSITIVE)
 
 
 class Vat(Objective):
@@ -45,19 +45,13 @@ class Vat(Objective):
     All passes go without dropout, whose noise would hide the small changes that show the direction.
     """
 
-    config_class: ClassVar = VatConfig
-    trains_task_head: ClassVar[bool] = True
-    perturbs_embeddings: ClassVar[bool] = True
-    summary: ClassVar[str] = "predictions stay the same under the worst small step, label-free"
-    paper: ClassVar[str] = "Miyato et al. 2018, IEEE TPAMI 41(8)"
+    config_class = VatConfig
+    trains_task_head = True
+    perturbs_embeddings = True
+    summary = "predictions in both domains stay the same under the worst small step"
+    paper = "Miyato et al. 2018, IEEE TPAMI 41(8)"
 
-    def __init__(self, config: VatConfig, setup: Setup) -> None:
-        super().__init__(config, setup)
-        for name in ("epsilon", "xi", "steps"):
-            if not getattr(config, name) > 0:
-                raise ConfigError(f"vat.{name} is {getattr(config, name)}, but must be above 0.")
-
-    def forward(self, view: StepView) -> dict[str, Tensor]:
+    def forward(self, view: StepView) -> Terms:
         """`vat`."""
         config = self.config
         batch = view.batch

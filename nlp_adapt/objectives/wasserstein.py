@@ -7,33 +7,30 @@ gradient penalty of Gulrajani et al. 2017, "Improved Training of Wasserstein GAN
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.func import functional_call
 
-from nlp_adapt.config import option
-from nlp_adapt.modeling.outputs import DomainOutput, Progress
+from nlp_adapt.modeling.outputs import DomainOutput, Progress, Terms
 from nlp_adapt.objectives.base import Setup
-from nlp_adapt.objectives.checks import require_at_least, require_positive
 from nlp_adapt.objectives.dann import AdversarialConfig, AdversarialObjective
 from nlp_adapt.objectives.statistics import full_precision, zero
+from nlp_adapt.options import NOT_NEGATIVE, POSITIVE, SHARE, option
 
 
 @dataclass(kw_only=True)
 class WassersteinConfig(AdversarialConfig):
     """Options of the Wasserstein distance."""
 
-    gradient_penalty: float = option(10.0, "weight of the critic's gradient penalty")
-    critic_steps: int = option(5, "gradient steps that refine the critic on each batch; 0: none")
-    critic_learning_rate: float = option(0.01, "step size of these refinements")
-    dropout: float | None = option(0.0, "dropout inside the critic")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_at_least(self, 0, "gradient_penalty", "critic_steps")
-        require_positive(self, "critic_learning_rate")
+    gradient_penalty: float = option(
+        10.0, "weight of the critic's gradient penalty", bounds=NOT_NEGATIVE
+    )
+    critic_steps: int = option(
+        5, "gradient steps that refine the critic on each batch; 0: none", bounds=NOT_NEGATIVE
+    )
+    critic_learning_rate: float = option(0.01, "step size of these refinements", bounds=POSITIVE)
+    dropout: float | None = option(0.0, "dropout inside the critic", bounds=SHARE)
 
 
 class Wasserstein(AdversarialObjective):
@@ -52,18 +49,16 @@ class Wasserstein(AdversarialObjective):
     with an equal share.
     """
 
-    config_class: ClassVar = WassersteinConfig
-    summary: ClassVar[str] = "a critic's Wasserstein distance between the domains, made small"
-    paper: ClassVar[str] = "Shen et al. 2018, AAAI"
+    config_class = WassersteinConfig
+    summary = "a critic's Wasserstein distance between the domains, made small"
+    paper = "Shen et al. 2018, AAAI"
 
     def __init__(self, config: WassersteinConfig, setup: Setup) -> None:
         # A critic has a single output, the discriminator of "one domain".
         super().__init__(config, replace(setup, num_sources=0, num_targets=1))
 
     @full_precision
-    def losses(
-        self, source: DomainOutput, target: DomainOutput, progress: Progress
-    ) -> dict[str, Tensor]:
+    def losses(self, source: DomainOutput, target: DomainOutput, progress: Progress) -> Terms:
         """`wasserstein`, `wasserstein_critic`; `wasserstein/distance` and `wasserstein/lambda`."""
         source, target = self.level(source), self.level(target)
         strength = self.strength(progress)

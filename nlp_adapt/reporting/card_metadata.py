@@ -77,17 +77,18 @@ def papers(results: Results, recipe: Mapping[str, Any]) -> dict[str, str]:
         recipe: The resolved recipe; of another version's, the method's paper alone is known.
     """
     from nlp_adapt.methods import METHODS, stages_for
-    from nlp_adapt.objectives import objective_class
+    from nlp_adapt.objectives import OBJECTIVES, about
 
     found: dict[str, str] = {}
-    method = METHODS.get(str(results["method"]))
-    if method is not None:
-        found[str(results["method"])] = method.paper
+    method = str(results["method"])
+    if method in METHODS:
+        found[method] = about(method)[1]
     known = {key: value for key, value in recipe.items() if key in Recipe.__dataclass_fields__}
     try:
         for stage in stages_for(Recipe(**known)):
             for name in stage.objectives:
-                found.setdefault(name, objective_class(name).paper)
+                if name in OBJECTIVES:  # one of the user's own is not imported for its paper
+                    found.setdefault(name, OBJECTIVES[name].paper)
     except (AdaptationError, TypeError):  # a recipe of another version
         pass
     if part(results, "adapted").get("evidence"):

@@ -9,10 +9,11 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
-from nlp_adapt.config import AdaptationConfig, nearest
+from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.launch import process_count
 from nlp_adapt.modeling.precision import choose_precision
+from nlp_adapt.options import nearest
 from nlp_adapt.training.processes import from_main_process
 from nlp_adapt.training.sharding import REQUESTED, requested_sharding
 

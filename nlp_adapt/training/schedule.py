@@ -10,7 +10,7 @@ import numpy as np
 
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.methods import METHODS, Stage
-from nlp_adapt.objectives import objective_class
+from nlp_adapt.objectives import objective_class, sides_read
 from nlp_adapt.training.frozen.shallow import check_fit
 
 SOURCE_ONLY = "source_only"
@@ -109,11 +109,10 @@ def needs_target(stages: Sequence[Stage]) -> bool:
     for stage in stages:
         if stage.fit is not None:
             check_fit(stage.fit)
-    return any(
-        "target" in objective_class(name).sides(objective_class(name).read_options(name, options))
-        for stage in stages
-        for name, options in stage.objectives.items()
-    ) or any(stage.fit not in (None, "logistic_regression") for stage in stages)
+    fits = [stage.fit for stage in stages]
+    return "target" in sides_read(stages) or any(
+        fit not in (None, "logistic_regression") for fit in fits
+    )
 
 
 def first_task_stage(stages: Sequence[Stage]) -> int:

@@ -19,7 +19,6 @@ from nlp_adapt.errors import ConfigError
 from nlp_adapt.launch import process_count
 from nlp_adapt.modeling.architectures import encoder_layers
 from nlp_adapt.objectives import Objective
-from nlp_adapt.objectives.teacher import EmaTeacher
 from nlp_adapt.training.model import AdaptationModel
 
 REQUESTED = "ACCELERATE_USE_FSDP"
@@ -116,11 +115,6 @@ class ShardedModel(WholeModel):
     def __init__(self, model: AdaptationModel, accelerator: Any, sharding: Sharding) -> None:
         from torch.distributed.fsdp import fully_shard
 
-        for module in model.objectives.modules():
-            # A teacher sets itself to its student in the stage's first forward pass; under sharding
-            # it would write into gathered weights there, which are thrown away.
-            if isinstance(module, EmaTeacher):
-                module.restart(model.task_model)
         _from_first_process(model.state_dict().values())  # as under DDP
         super().__init__(copy.deepcopy(model), accelerator)
         self._plain = model.to("cpu")

@@ -15,7 +15,7 @@ from nlp_adapt.data.batches.mixing import domain_ids, label_counts
 from nlp_adapt.methods import Stage
 from nlp_adapt.modeling.freezing import freeze, freeze_head
 from nlp_adapt.modeling.units import UnitReader
-from nlp_adapt.objectives import Objective, Setup, build_objective
+from nlp_adapt.objectives import Objective, Setup, build_objective, module_name
 from nlp_adapt.training.accelerator import precision_of
 from nlp_adapt.training.context import RunContext
 from nlp_adapt.training.encoder_modes import prepare_encoder
@@ -208,20 +208,25 @@ class StagedTraining:
         setup = self._setup(reader)
         objectives = {}
         for name, options in stage.objectives.items():
-            objective = build_objective(name, options, setup)
-            earlier = self.objectives.get(name)
+            objective, key = build_objective(name, options, setup), module_name(name)
+            earlier = self.objectives.get(key)
             if earlier is not None:
                 take_over(objective, earlier)
             else:
-                continue_objective(objective, self.context.start.objectives.get(name))
-            objectives[name] = objective
+                continue_objective(objective, self.context.start.objectives.get(key))
+            objective.start(self.task_model)
+            objectives[key] = objective
         if not any(objective.trains_task_head for objective in objectives.values()):
             freeze_head(self.task_model)
         return AdaptationModel(self.task_model, reader, objectives, frozen)
 
     def _rebuild_earlier(self, stages: list[Stage], saved: Mapping[str, Tensor]) -> None:
         """Objectives of finished stages as they were, for later stages and the end of the run."""
-        options = {name: own for stage in stages for name, own in stage.objectives.items()}
+        named = {
+            module_name(name): (name, options)
+            for stage in stages
+            for name, options in stage.objectives.items()
+        }
         state: dict[str, dict[str, Tensor]] = {}
         for key, value in saved.items():
             name, _, rest = key.partition(".")
@@ -229,7 +234,7 @@ class StagedTraining:
         reader = self._reader()
         with torch.random.fork_rng():  # building draws weights, which are then replaced
             for name, own in state.items():
-                objective = build_objective(name, options[name], self._setup(reader))
+                objective = build_objective(*named[name], self._setup(reader))
                 objective.load_state_dict(own)
                 self.objectives[name] = objective.to(self.accelerator.device)
         reader.remove()

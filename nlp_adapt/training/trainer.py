@@ -12,8 +12,9 @@ from nlp_adapt.config import AdaptationConfig, Recipe
 from nlp_adapt.data.domain import Domain
 from nlp_adapt.errors import ConfigError, RunError
 from nlp_adapt.hub.push import check_push, push_run
-from nlp_adapt.methods import selects_best_model, stages_for
+from nlp_adapt.methods import selects_best_model
 from nlp_adapt.modeling.backbone import load_tokenizer
+from nlp_adapt.objectives import checked_stages
 from nlp_adapt.prediction.predictor import Predictor
 from nlp_adapt.reporting.card import write_card
 from nlp_adapt.tasks import Task
@@ -80,7 +81,7 @@ class AdaptationTrainer:
         processing_class: Any = None,
     ) -> None:
         self.args = args
-        stages = stages_for(args)
+        stages = checked_stages(args)
         if selects_best_model(args):
             selecting_validator(args.metric_for_best_model)
         read_entries(args)  # what is wrong with a recipe is said before any data is read
@@ -112,7 +113,7 @@ class AdaptationTrainer:
         Raises:
             AdaptationError: If the recipe, the data or the model cannot be used.
         """
-        stages_for(recipe)
+        checked_stages(recipe)
         read_entries(recipe)
         if not recipe.resume:
             RunFolder(recipe.output_dir).check(overwrite=recipe.overwrite)

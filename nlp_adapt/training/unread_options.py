@@ -4,34 +4,37 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.methods import Stage
 from nlp_adapt.names import TOKEN_CLASSIFICATION
-from nlp_adapt.objectives import objective_class
-from nlp_adapt.objectives.dann import RECIPE_WIDE
+from nlp_adapt.objectives import OBJECTIVES, Objective, objective_class
 
 LOGGER = logging.getLogger(__name__)
 
 
 def unread_options(config: AdaptationConfig, stages: Sequence[Stage]) -> list[str]:
-    """Recipe-wide options that were set, though no objective of `stages` has them.
+    """Recipe-wide options that were set, though no objective of `stages` follows them.
 
-    These are those of adversaries and, where the units are texts, the weights of words.
+    Where the units are texts, the weights of words are read by none either.
     """
     defaults = {item.name: item.default for item in dataclasses.fields(config)}
-    read = {
-        item.name
-        for stage in stages
-        for name in stage.objectives
-        for item in dataclasses.fields(objective_class(name).config_class)
-        if item.default is None  # unset, which leaves it to the recipe
-    }
-    unread = [name for name, (own, _) in RECIPE_WIDE.items() if own not in read]
+    own = [objective_class(name) for stage in stages for name in stage.objectives]
+    unread = [name for name in _followed(OBJECTIVES.values()) if name not in _followed(own)]
     if config.task != TOKEN_CLASSIFICATION:
         unread.append("domain_words")
     return [name for name in unread if getattr(config, name) != defaults[name]]
+
+
+def _followed(objectives: Iterable[type[Objective]]) -> list[str]:
+    """The recipe's options that options of these objectives follow."""
+    names = (
+        item.metadata["recipe"]
+        for objective in objectives
+        for item in dataclasses.fields(objective.config_class)
+    )
+    return list(dict.fromkeys(name for name in names if name is not None))
 
 
 def warn_of_unread(config: AdaptationConfig, stages: Sequence[Stage]) -> None:

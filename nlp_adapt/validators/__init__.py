@@ -6,8 +6,8 @@ A validator sees arrays alone. Target labels are not among them unless it declar
 
 from __future__ import annotations
 
-from nlp_adapt.config import nearest
 from nlp_adapt.errors import ConfigError
+from nlp_adapt.options import nearest
 from nlp_adapt.validators.base import Predictions, Validator
 from nlp_adapt.validators.scores import (
     EstimatedAccuracy,

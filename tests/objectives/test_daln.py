@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch import nn
 
+from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.modeling.outputs import Progress
-from nlp_adapt.objectives import Setup, build_objective
+from nlp_adapt.objectives import Setup, build_objective, checked_stages
 from tests.helpers.toy_problem import ToyModel, make_outputs
 
 HALF = Progress(5, 10)
@@ -92,8 +92,5 @@ def test_no_strength_no_push_on_the_encoder():
 
 
 def test_other_features_than_the_classifiers_are_refused():
-    setup = Setup(
-        features=6, num_labels=3, task_model=nn.Linear(6, 3), defaults={"domain_features": "mean"}
-    )
     with pytest.raises(ConfigError, match="domain_features"):
-        build_objective("daln", {}, setup)
+        checked_stages(AdaptationConfig(method="daln", domain_features="mean"))

@@ -3,6 +3,7 @@
 import pytest
 
 from nlp_adapt.errors import ConfigError
+from nlp_adapt.objectives import checked_stages
 from nlp_adapt.recipe import MAX_RECIPE_BYTES, load_recipe
 from tests.helpers.trainers import trainer_for
 
@@ -83,3 +84,10 @@ def test_scalars_mean_what_they_say(recipe_of):
     assert recipe.label_map == {"no": "off", "1": "yes"}
     with pytest.raises(ConfigError, match="twice"):
         recipe_of("seed: 1\nseed: 2")
+
+
+def test_what_is_named_by_its_path_must_be_an_objective_and_is_never_called(recipe_of, tmp_path):
+    for place in ("os:system", "builtins:open", "nlp_adapt.config:AdaptationConfig", "no_such:X"):
+        stages = f"stages: [{{objectives: {{'{place}': {{}}}}}}]"
+        with pytest.raises(ConfigError, match=place):
+            checked_stages(recipe_of(stages))

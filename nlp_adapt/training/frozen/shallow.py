@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from nlp_adapt.config import nearest
 from nlp_adapt.data.batches.encoded import EncodedRows
 from nlp_adapt.errors import ConfigError, DataError
 from nlp_adapt.modeling.architectures import output_layer
+from nlp_adapt.options import nearest
 from nlp_adapt.prediction.predictor import predict_logits
 
 FITS = ("coral", "logistic_regression")

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
-from nlp_adapt.config import AdaptationConfig, nearest
+from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.data.columns import classes_by_row
 from nlp_adapt.data.domain import Domain, make_dataset
 from nlp_adapt.data.labels import encode
@@ -23,6 +23,7 @@ from nlp_adapt.data.splits import hold_out_validation, shuffled_head
 from nlp_adapt.errors import ConfigError, DataError
 from nlp_adapt.names import SEQUENCE_CLASSIFICATION, TASKS, TOKEN_CLASSIFICATION, label_key
 from nlp_adapt.objectives.base import AuxiliarySpec
+from nlp_adapt.options import nearest
 from nlp_adapt.recipe import coerce
 from nlp_adapt.training.inputs.few_shot import gives_away, is_renaming
 

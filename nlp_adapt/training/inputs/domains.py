@@ -13,7 +13,7 @@ from nlp_adapt.data.loading import load_domain
 from nlp_adapt.data.streaming import TextStream
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.methods import Stage
-from nlp_adapt.objectives import AuxiliarySpec
+from nlp_adapt.objectives import AuxiliarySpec, sides_read
 from nlp_adapt.training.inputs.auxiliary import AuxiliaryTask, gather_auxiliary
 from nlp_adapt.training.inputs.few_shot import few_shot_domains
 from nlp_adapt.training.inputs.stream import open_stream, sample_domain
@@ -119,26 +119,11 @@ def check_options(domains: Inputs, config: AdaptationConfig, stages: Sequence[St
     """
     if config.streaming and len(domains.targets) > 1:
         raise ConfigError("streaming reads a single target: give one, or turn streaming off.")
-    objectives = {name for stage in stages for name in stage.objectives}
-    if config.streaming and _distils_target(stages):
-        raise ConfigError(
-            "distillation learns from answers that the teacher gives before training, which a "
-            "streamed target has not: turn streaming off, or set options.distillation.domains to "
-            "source."
-        )
-    if domains.few_shot and "task" not in objectives:
+    if domains.few_shot and "few_shot" not in sides_read(stages):
         raise ConfigError(
             "target_few_shot: no stage of this method has the objective 'task', which alone learns "
             "from labelled target rows; choose another method, or leave it out."
         )
-
-
-def _distils_target(stages: Sequence[Stage]) -> bool:
-    return any(
-        name == "distillation" and options.get("domains") != "source"
-        for stage in stages
-        for name, options in stage.objectives.items()
-    )
 
 
 def distinct(domains: Sequence[Domain], side: str) -> tuple[Domain, ...]:

@@ -9,17 +9,15 @@ from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
-from nlp_adapt.augmentation.views import EditedView
 from nlp_adapt.errors import ModelError
 from nlp_adapt.modeling.backbone import load_task_model
 from nlp_adapt.names import label_key
-from nlp_adapt.objectives.teacher import EmaTeacher
+from nlp_adapt.objectives import Objective
 from nlp_adapt.tasks import TASKS, Task
 
 OBJECTIVES = "objectives.safetensors"
-_OF_ONE_RUN = (EmaTeacher, EditedView)
 _NEEDED = ("*.json", "*.safetensors", "*.txt", "*.model", f"adaptation/{OBJECTIVES}")
 
 
@@ -75,27 +73,18 @@ def open_saved(model: str | Path, revision: str | None = None) -> SavedRun:
     return SavedRun(str(model), folder, _read_objectives(path / "adaptation" / OBJECTIVES))
 
 
-def lasting_state(objective: nn.Module) -> dict[str, Tensor]:
-    """What a later run can go on from: an objective's state without its copies of the task model.
-
-    A teacher and a frozen source model are as large as the model, and a stage begins by setting
-    them to the model as it then is. Only a checkpoint, in the middle of a stage, needs them.
-    """
-    copies = _of_one_run(objective)
-    return {
-        name: value for name, value in objective.state_dict().items() if not name.startswith(copies)
-    }
+def lasting_state(objective: Objective) -> dict[str, Tensor]:
+    """What a later run can go on from: an objective's state without what each run makes anew."""
+    return _without_made_anew(objective, objective.state_dict())
 
 
-def continue_objective(objective: nn.Module, state: Mapping[str, Tensor] | None) -> bool:
+def continue_objective(objective: Objective, state: Mapping[str, Tensor] | None) -> bool:
     """Load a `lasting_state` into an objective of the same build; leave another one as it is.
 
     Returns:
         Whether it was loaded.
     """
-    copies = _of_one_run(objective)
-    # Runs of earlier versions saved the copies as well.
-    saved = {name: value for name, value in (state or {}).items() if not name.startswith(copies)}
+    saved = _without_made_anew(objective, state or {})  # earlier versions saved that as well
     own = {name: value.shape for name, value in lasting_state(objective).items()}
     if not saved or own != {name: value.shape for name, value in saved.items()}:
         return False
@@ -103,7 +92,7 @@ def continue_objective(objective: nn.Module, state: Mapping[str, Tensor] | None)
     return True
 
 
-def take_over(objective: nn.Module, earlier: nn.Module) -> None:
+def take_over(objective: Objective, earlier: Objective) -> None:
     """Load all that an objective of an earlier stage has learnt, where the build is the same."""
     own = {name: value.shape for name, value in objective.state_dict().items()}
     state = earlier.state_dict()
@@ -113,14 +102,9 @@ def take_over(objective: nn.Module, earlier: nn.Module) -> None:
         continue_objective(objective, state)
 
 
-def _of_one_run(objective: nn.Module) -> tuple[str, ...]:
-    """Where in an objective's state what a new run makes itself stands: beginnings of names.
-
-    These are copies of the task model, and what an editor has learnt of the run's own text.
-    """
-    return tuple(
-        f"{name}." for name, module in objective.named_modules() if isinstance(module, _OF_ONE_RUN)
-    )
+def _without_made_anew(objective: Objective, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    parts = tuple(f"{name}." for name in objective.made_anew)
+    return {name: value for name, value in state.items() if not name.startswith(parts)}
 
 
 def _download(repo_id: str, revision: str | None) -> Path:

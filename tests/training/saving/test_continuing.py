@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.data.domain import Domain, make_dataset
 from nlp_adapt.errors import ModelError, RunError
+from nlp_adapt.objectives import Setup, build_objective
 from nlp_adapt.training.saving.continuing import continue_objective, lasting_state, open_saved
 from nlp_adapt.training.saving.fingerprint import objectives_hash
 from nlp_adapt.training.trainer import AdaptationTrainer
@@ -113,12 +114,13 @@ def test_a_damaged_file_is_named(finished: Path, tmp_path: Path) -> None:
 
 
 def test_only_the_same_build_is_loaded() -> None:
-    layer = torch.nn.Linear(2, 1)
-    state = {"weight": torch.ones(1, 2), "bias": torch.ones(1)}
-    assert not continue_objective(layer, None)
-    assert not continue_objective(layer, {"weight": torch.ones(1, 3), "bias": torch.ones(1)})
-    assert continue_objective(layer, state)
-    assert torch.equal(layer.weight, state["weight"])
+    dann = build_objective("dann", {"layers": 1}, Setup(features=2, num_labels=2))
+    state = {name: torch.ones_like(value) for name, value in dann.state_dict().items()}
+    name = "discriminator.layers.0.weight"
+    assert not continue_objective(dann, None)
+    assert not continue_objective(dann, {**state, name: torch.ones(1, 3)})
+    assert continue_objective(dann, state)
+    assert torch.equal(dann.state_dict()[name], state[name])
 
 
 def test_a_resume_notices_other_discriminators(
