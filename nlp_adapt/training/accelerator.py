@@ -1,4 +1,4 @@
-"""Making the `accelerate.Accelerator` of a run."""
+"""The `accelerate.Accelerator` of a run, and what its processes tell each other."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
+import torch
+
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.launch import process_count
 from nlp_adapt.modeling.precision import choose_precision
 from nlp_adapt.options import nearest
-from nlp_adapt.training.processes import from_main_process
 from nlp_adapt.training.sharding import REQUESTED, requested_sharding
 
 UNSUPPORTED = ("FSDP", "DEEPSPEED", "MEGATRON_LM")
@@ -28,7 +29,6 @@ def make_accelerator(config: AdaptationConfig) -> Any:
     Raises:
         ConfigError: If the run was launched under something that it does not work with.
     """
-    import torch
     from accelerate import Accelerator, InitProcessGroupKwargs, PartialState
     from accelerate.state import AcceleratorState
 
@@ -99,8 +99,6 @@ def end_trackers(accelerator: Any) -> None:
 
 def _part() -> None:
     """Leave the group of processes when the program ends."""
-    import torch
-
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 
@@ -133,3 +131,48 @@ def _flat(values: dict[str, Any]) -> dict[str, Any]:
         name: value if isinstance(value, (int, float, str, bool)) else str(value)
         for name, value in values.items()
     }
+
+
+def any_process(accelerator: Any, *flags: bool) -> tuple[bool, ...]:
+    """For each flag, whether it is set on any process: the same answer everywhere."""
+    if accelerator.num_processes == 1:
+        return flags
+    mine = torch.tensor(flags, dtype=torch.int64, device=accelerator.device)
+    total = accelerator.reduce(mine, reduction="sum")
+    return tuple(bool(count) for count in total.tolist())
+
+
+def from_every_process(accelerator: Any, value: Any) -> list[Any]:
+    """`value` of each process, in the order of the processes."""
+    if accelerator.num_processes == 1:
+        return [value]
+    from accelerate.utils import gather_object
+
+    return gather_object([value])
+
+
+def from_main_process(value: Any) -> Any:
+    """The main process's `value`, on every process."""
+    from accelerate.utils import broadcast_object_list
+
+    values = [value]
+    broadcast_object_list(values)
+    return values[0]
+
+
+def summed(accelerator: Any, values: Any) -> Any:
+    """A float32 array summed over processes."""
+    if accelerator is None or accelerator.num_processes == 1:
+        return values
+    tensor = torch.from_numpy(values).to(accelerator.device)
+    return accelerator.reduce(tensor, reduction="sum").cpu().numpy()
+
+
+def mean_of_logs(parts: list[dict[str, float]]) -> dict[str, float]:
+    """Means by name over the processes that have measured it."""
+    names = sorted({name for part in parts for name in part})
+    means = {}
+    for name in names:
+        values = [part[name] for part in parts if name in part]
+        means[name] = sum(values) / len(values)
+    return means

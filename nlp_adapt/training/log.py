@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from nlp_adapt.training.processes import from_every_process, mean_of_logs
+from nlp_adapt.training.accelerator import from_every_process, mean_of_logs
 
 
 class RunLog:

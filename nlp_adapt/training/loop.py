@@ -19,15 +19,18 @@ from nlp_adapt.data.batches.pairing import PairedBatches
 from nlp_adapt.errors import RunError
 from nlp_adapt.modeling.cpu import training_step
 from nlp_adapt.modeling.outputs import Progress
-from nlp_adapt.training.averaging import WeightAverage
+from nlp_adapt.training.accelerator import any_process, from_every_process, mean_of_logs
 from nlp_adapt.training.log import RunLog
 from nlp_adapt.training.model import AdaptationModel
-from nlp_adapt.training.optimization import build_optimizer, build_scheduler
-from nlp_adapt.training.processes import any_process, from_every_process, mean_of_logs
-from nlp_adapt.training.saving.ledger import SampleLedger
+from nlp_adapt.training.optimization import (
+    GradualUnfreezing,
+    WeightAverage,
+    build_optimizer,
+    build_scheduler,
+)
+from nlp_adapt.training.saving.fingerprint import SampleLedger
 from nlp_adapt.training.saving.signals import StopRequest
 from nlp_adapt.training.sharding import ShardedModel, WholeModel, requested_sharding, whole_tensor
-from nlp_adapt.training.unfreezing import GradualUnfreezing
 
 MOST_SKIPPED_STEPS = 5
 MOST_NAMED_ROWS = 4

@@ -1,15 +1,23 @@
-"""Parameter groups, the optimizer and its schedule."""
+"""How a stage is optimized: learning rates, schedule, gradual unfreezing, averaged weights."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.errors import ConfigError
-from nlp_adapt.modeling.architectures import encoder_of, layer_distances
+from nlp_adapt.modeling.architectures import (
+    after_layers,
+    encoder_of,
+    layer_distances,
+    separate_layers,
+)
 from nlp_adapt.modeling.lora import is_adapter_parameter
 from nlp_adapt.training.model import AdaptationModel
 
@@ -110,3 +118,142 @@ def build_scheduler(optimizer: torch.optim.Optimizer, config: AdaptationConfig, 
             "run without target labels has not: use a schedule over steps, such as linear or cosine."
         )
     return scheduler
+
+
+class WeightAverage:
+    """An exponential moving average of the weights of a task model that train in a stage.
+
+    It is scored and kept in their place. Polyak & Juditsky 1992, "Acceleration of Stochastic
+    Approximation by Averaging", SIAM Journal on Control and Optimization 30(4); with the
+    exponential weights of Tarvainen & Valpola 2017, NeurIPS.
+
+    Frozen weights, such as everything but adapters and head under LoRA, are what they are and need
+    no average; what objectives own (discriminators) is no part of the result and has none. The
+    average is float32 and lies on the weights' device.
+
+    A stage starts a new average and ends with it as the model's weights: each stage hands over the
+    model that a run of this stage alone would have saved. The next one has its own optimizer, whose
+    moments begin at zero, so that no state refers to the weights that are given up; and it may
+    train other parts, for which an average over both stages would mix unlike histories.
+
+    Args:
+        task_model: The model, with what does not train frozen already, on its device.
+        decay: Share of the average kept in each step, once warmed up.
+    """
+
+    def __init__(self, task_model: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self._weights = {
+            name: weight for name, weight in task_model.named_parameters() if weight.requires_grad
+        }
+        self._average = {
+            name: weight.detach().float().clone() for name, weight in self._weights.items()
+        }
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Move towards the weights as they are after the stage's applied step number `step`.
+
+        Early on the decay is `(1 + step) / (10 + step)` where that is smaller, so that the first
+        weights do not linger. It depends on the step alone: a resumed run needs no counter.
+        """
+        if not self._average:
+            return
+        move = get_ema_multi_avg_fn(min(self.decay, (1 + step) / (10 + step)))
+        now = [weight.detach().float() for weight in self._weights.values()]
+        move(list(self._average.values()), now, None)
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Inside, the model has its averaged weights; afterwards its own, bit for bit."""
+        own = {name: weight.detach().clone() for name, weight in self._weights.items()}
+        self.take_over()
+        try:
+            yield
+        finally:
+            self._write(own)
+
+    def take_over(self) -> None:
+        """Make the average the model's weights."""
+        self._write(self._average)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The average by parameter name, for a checkpoint."""
+        return dict(self._average)
+
+    @torch.no_grad()
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Put `tensors()` back; what is not among them starts at the weights as they are."""
+        for name, average in self._average.items():
+            average.copy_(tensors.get(name, self._weights[name]))
+
+    @torch.no_grad()
+    def _write(self, values: Mapping[str, Tensor]) -> None:
+        for name, weight in self._weights.items():
+            weight.copy_(values[name])
+
+
+class GradualUnfreezing:
+    """Decides at each step which layers train: the heads first, then layers from the top down.
+
+    Howard & Ruder 2018, "Universal Language Model Fine-tuning for Text Classification", ACL. It is a
+    function of the step alone, so that runs resume.
+
+    A stage is divided evenly: in its first part the heads train alone, and each further part adds
+    one layer, the embeddings last. What does not train yet has no gradient, so that it counts in no
+    norm and the optimizer neither moves it nor keeps state for it.
+
+    Args:
+        task_model: The model, with what never trains frozen already.
+        total_steps: Steps of the stage.
+        distributed: Whether DDP wraps the model. It then expects a gradient for every parameter it
+            was built with, so that those of waiting layers are computed, and dropped; otherwise
+            they are not computed.
+    """
+
+    def __init__(self, task_model: Any, total_steps: int, *, distributed: bool = False) -> None:
+        self.total_steps = total_steps
+        self.distributed = distributed
+        self.parts = _parts_from_the_top(task_model)
+        self._waiting: list[nn.Parameter] = []
+
+    def training_parts(self, step: int) -> int:
+        """How many parts of the encoder train at `step`."""
+        return min(len(self.parts), step * (len(self.parts) + 1) // max(1, self.total_steps))
+
+    def before(self, step: int) -> None:
+        """Call before the forward pass of `step`."""
+        active = self.training_parts(step)
+        self._waiting = [one for part in self.parts[active:] for one in part]
+        if not self.distributed:
+            for index, part in enumerate(self.parts):
+                for parameter in part:
+                    parameter.requires_grad_(index < active)
+
+    def after_backward(self) -> None:
+        """Call between the backward pass and the clipping of gradients."""
+        for parameter in self._waiting:
+            parameter.grad = None
+
+    def finish(self) -> None:
+        """Let everything train again, when the stage is over."""
+        for part in self.parts:
+            for parameter in part:
+                parameter.requires_grad_(True)
+
+
+def _parts_from_the_top(task_model: Any) -> list[list[nn.Parameter]]:
+    """Trainable encoder parameters: top layer first, what lies below the layers last.
+
+    What follows the layers (a pooler, a final norm) always trains and is left out.
+    """
+    layers = separate_layers(task_model, "gradual_unfreezing")
+    parts = [_trainable(layer) for layer in reversed(layers)]
+    listed = {id(one) for part in parts for one in part}
+    listed |= {id(one) for module in after_layers(task_model) for one in module.parameters()}
+    rest = [one for one in _trainable(encoder_of(task_model)) if id(one) not in listed]
+    return [part for part in (*parts, rest) if part]
+
+
+def _trainable(module: nn.Module) -> list[nn.Parameter]:
+    return [parameter for parameter in module.parameters() if parameter.requires_grad]

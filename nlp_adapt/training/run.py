@@ -19,14 +19,13 @@ from nlp_adapt.prediction.likeness import STATISTICS, domain_samples, measure_do
 from nlp_adapt.prediction.predictor import Predictor
 from nlp_adapt.recipe import dump_recipe
 from nlp_adapt.reporting.card import write_card
-from nlp_adapt.training.accelerator import end_trackers
+from nlp_adapt.training.accelerator import any_process, end_trackers
 from nlp_adapt.training.context import RunContext
 from nlp_adapt.training.cost import describe, estimate, refuse_full_disk
 from nlp_adapt.training.evidence import examine, guard
 from nlp_adapt.training.health import judge_adversary
 from nlp_adapt.training.inputs.data_check import check_domains
 from nlp_adapt.training.log import RunLog
-from nlp_adapt.training.processes import any_process
 from nlp_adapt.training.results import describe_run, difference
 from nlp_adapt.training.saving.checkpoint import Checkpoint, CheckpointFolder
 from nlp_adapt.training.saving.continuing import lasting_state

@@ -27,8 +27,8 @@ from nlp_adapt.objectives import Objective
 from nlp_adapt.objectives.auxiliary import Auxiliary, as_source
 from nlp_adapt.prediction.predictor import predict_logits
 from nlp_adapt.tasks import Task
+from nlp_adapt.training.accelerator import summed
 from nlp_adapt.training.inputs.data import RunData
-from nlp_adapt.training.processes import summed
 from nlp_adapt.validators import Predictions, features_are_read, score_all
 
 TOKENS_PER_BATCH = 4096

@@ -18,22 +18,21 @@ from nlp_adapt.modeling.units import UnitReader
 from nlp_adapt.objectives import Objective, Setup, build_objective, module_name
 from nlp_adapt.training.accelerator import precision_of
 from nlp_adapt.training.context import RunContext
-from nlp_adapt.training.encoder_modes import prepare_encoder
 from nlp_adapt.training.frozen.feature_cache import KnownRows
 from nlp_adapt.training.frozen.shallow import fit_head
 from nlp_adapt.training.log import RunLog
 from nlp_adapt.training.loop import StageLoop
-from nlp_adapt.training.model import AdaptationModel
+from nlp_adapt.training.model import AdaptationModel, prepare_encoder
+from nlp_adapt.training.optimization import GradualUnfreezing
 from nlp_adapt.training.saving.checkpoint import Checkpoint, CheckpointFolder
 from nlp_adapt.training.saving.continuing import continue_objective, take_over
-from nlp_adapt.training.saving.ledger import SampleLedger
+from nlp_adapt.training.saving.fingerprint import SampleLedger
 from nlp_adapt.training.saving.random_state import seed_process
 from nlp_adapt.training.saving.signals import StopRequest
 from nlp_adapt.training.saving.stage_state import EARLIER, restore_stage, stage_state
 from nlp_adapt.training.schedule import ADAPTED, SOURCE_ONLY, Schedule, first_task_stage
 from nlp_adapt.training.selection import BestModel
 from nlp_adapt.training.stage_inputs import StageInputs
-from nlp_adapt.training.unfreezing import GradualUnfreezing
 
 
 @dataclass

@@ -14,9 +14,9 @@ from nlp_adapt.data.batches.encoded import collate
 from nlp_adapt.data.batches.pairing import PairedBatches
 from nlp_adapt.modeling.architectures import encoder_of
 from nlp_adapt.modeling.discriminator import DomainDiscriminator, reverse_gradient
-from nlp_adapt.training.encoder_modes import prepare_encoder
 from nlp_adapt.training.log import RunLog
 from nlp_adapt.training.loop import StageLoop
+from nlp_adapt.training.model import prepare_encoder
 from nlp_adapt.training.schedule import Schedule
 from nlp_adapt.training.stages import StagedTraining
 from speed.bench import MANY_STEPS, Bench

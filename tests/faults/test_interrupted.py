@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from nlp_adapt.errors import RunError, RunStopped
+from nlp_adapt.training.accelerator import any_process
 from nlp_adapt.training.log import RunLog
-from nlp_adapt.training.processes import any_process
 from nlp_adapt.training.saving.checkpoint import CheckpointFolder, verify
 from nlp_adapt.training.saving.random_state import load_random, random_tensors
 from nlp_adapt.training.saving.run_folder import RunFolder

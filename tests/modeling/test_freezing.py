@@ -10,8 +10,7 @@ from nlp_adapt.modeling.architectures import encoder_layers, encoder_of
 from nlp_adapt.modeling.freezing import freeze
 from nlp_adapt.modeling.units import UnitReader
 from nlp_adapt.training.model import AdaptationModel
-from nlp_adapt.training.optimization import parameter_groups
-from nlp_adapt.training.unfreezing import GradualUnfreezing
+from nlp_adapt.training.optimization import GradualUnfreezing, parameter_groups
 from tests.helpers.interruptions import InterruptedRunError, crash_after, weights
 from tests.helpers.tiny_encoders import ARCHITECTURES, tiny_model, tiny_tokenizer
 from tests.helpers.trainers import trainer_for

@@ -1,4 +1,4 @@
-"""What a run must share with the one it continues, and a readable difference where it does not."""
+"""Whether a run is the one it continues: what both must share, and a ledger of the rows they saw."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import platform
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -105,3 +106,22 @@ def _short(value: str | None) -> str:
         return "not there"
     is_hash = len(value) == 64 and all(letter in "0123456789abcdef" for letter in value)
     return value[:12] if is_hash else value
+
+
+class SampleLedger:
+    """A chain of SHA-256 over the row numbers of every step tried, skipped ones included.
+
+    Two runs with the same value have seen the same rows in the same order. The value is saved with
+    each checkpoint, so that an interrupted run ends with the value of an uninterrupted one.
+    """
+
+    def __init__(self, value: str = "") -> None:
+        self.value = value
+
+    def add(self, stage: int, attempt: int, rows: Mapping[str, np.ndarray] | Any) -> None:
+        """Enter the rows `[global batch]` of each side of one step."""
+        digest = hashlib.sha256(f"{self.value}:{stage}:{attempt}".encode())
+        for side in sorted(rows):
+            digest.update(side.encode())
+            digest.update(np.ascontiguousarray(rows[side], dtype="<i8").tobytes())
+        self.value = digest.hexdigest()

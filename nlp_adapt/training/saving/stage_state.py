@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from nlp_adapt.data.batches.streamed import StreamedBatches
-from nlp_adapt.training.processes import from_every_process
+from nlp_adapt.training.accelerator import from_every_process
 from nlp_adapt.training.saving.checkpoint import Checkpoint
 from nlp_adapt.training.saving.random_state import (
     by_process,

@@ -10,7 +10,7 @@ from transformers import modeling_utils
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.modeling.cpu import dropout, training_step
-from nlp_adapt.training.encoder_modes import prepare_encoder
+from nlp_adapt.training.model import prepare_encoder
 from tests.helpers.tiny_encoders import ARCHITECTURES, tiny_model
 from tests.helpers.trainers import trainer_for
 
