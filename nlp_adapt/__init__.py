@@ -9,7 +9,6 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from nlp_adapt.config import AdaptationConfig as AdaptationConfig
-    from nlp_adapt.config import Recipe as Recipe
     from nlp_adapt.data.doctor import Finding as Finding
     from nlp_adapt.data.doctor import examine as examine
     from nlp_adapt.data.domain import Domain as Domain
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from nlp_adapt.prediction.predictor import Predictor as Predictor
     from nlp_adapt.prediction.tagged_text import TaggedText as TaggedText
     from nlp_adapt.prediction.tagged_text import tag_texts as tag_texts
+    from nlp_adapt.recipe import Recipe as Recipe
     from nlp_adapt.recipe import load_recipe as load_recipe
     from nlp_adapt.training.trainer import AdaptationTrainer as AdaptationTrainer
 

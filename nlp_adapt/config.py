@@ -10,10 +10,9 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from nlp_adapt.errors import ConfigError
-from nlp_adapt.names import TASKS, TOKEN_CLASSIFICATION
-from nlp_adapt.options import COUNT, NOT_NEGATIVE, PART, SHARE, Bounds, check_options, option
-from nlp_adapt.privacy import holds_secret
+from nlp_adapt.config_checks import check_config
+from nlp_adapt.names import TASKS
+from nlp_adapt.options import COUNT, NOT_NEGATIVE, PART, SHARE, Bounds, option
 
 DOMAIN_FEATURES = ("classifier", "first", "mean", "max")
 DOMAIN_WORDS = ("all", "balanced", "subsampled", "entities")
@@ -278,7 +277,7 @@ class AdaptationConfig:
     )
 
     def __post_init__(self) -> None:
-        _check(self)
+        check_config(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Every option by name, as plain Python values."""
@@ -288,107 +287,3 @@ class AdaptationConfig:
     def resolved_precision(self) -> str:
         """`precision`, with the Trainer flags bf16 and fp16 taken into account."""
         return "bf16" if self.bf16 else "fp16" if self.fp16 else self.precision
-
-
-@dataclass(kw_only=True)
-class Recipe(AdaptationConfig):
-    """A whole run as a recipe file states it: the options, plus model and data."""
-
-    model: str = option("builtin:minilm-l6", "Hub id, local folder or builtin: encoder")
-    source: str | list[str] | None = option(
-        None, "labelled domain: file, folder, Hub id or builtin:"
-    )
-    target: str | list[str] | None = option(
-        None, "domain to adapt to; labels in it are not trained on"
-    )
-    sources: list[str] | dict[str, str | list[str]] | None = option(
-        None, "several labelled domains, instead of source: a list, or names with their references"
-    )
-    targets: list[str] | dict[str, str | list[str]] | None = option(
-        None, "several domains to adapt to, instead of target: a list, or names with references"
-    )
-    source_test: str | list[str] | dict[str, str | list[str]] | None = option(
-        None, "labelled source rows to evaluate on; with sources, by name"
-    )
-    target_test: str | list[str] | dict[str, str | list[str]] | None = option(
-        None, "labelled target rows, only ever evaluated; with targets, by name"
-    )
-    target_few_shot: int | str | list[str] | dict[str, int | str | list[str]] | None = option(
-        None,
-        "labelled target rows to train on: a file, or how many to draw of each class (how many "
-        "sentences, for words) from the target's training rows; with targets, by name",
-    )
-    text_column: str | None = option(None, "column that holds the text (or the words)")
-    label_column: str | None = option(None, "column that holds the label (or the tags)")
-    label_map: dict[str, str] = option({}, "raw label -> label name, or `ignore`, in either domain")
-    repair_tags: bool = option(False, "repair ill-formed tag sequences instead of refusing them")
-    quarantine: int = option(
-        0, "unreadable lines of a file to set aside at most, instead of refusing the file"
-    )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for side in ("source", "target"):
-            if getattr(self, side) and getattr(self, f"{side}s"):
-                raise ConfigError(
-                    f"{side} and {side}s exclude each other: name one domain, or several."
-                )
-
-    def adaptation_config(self) -> AdaptationConfig:
-        """The options alone, without model and data."""
-        names = [field.name for field in dataclasses.fields(AdaptationConfig)]
-        return AdaptationConfig(**{name: getattr(self, name) for name in names})
-
-
-def _check(config: AdaptationConfig) -> None:
-    check_options(config)
-    _check_parts(config)
-    _check_together(config)
-    for code in config.hub_language:
-        if not (code.isalpha() and code.islower() and 2 <= len(code) <= 3):
-            raise ConfigError(f"hub_language: '{code}' is no language code such as en or deu.")
-    for key, value in config.to_dict().items():
-        if holds_secret(value):  # a run writes its options down
-            raise ConfigError(
-                f"{key} holds an access token or a login: take it out, and log in with "
-                "`hf auth login` or HF_TOKEN instead."
-            )
-
-
-def _check_together(config: AdaptationConfig) -> None:
-    """Options that need or exclude each other."""
-    if config.max_steps <= 0 and config.num_train_epochs <= 0:
-        raise ConfigError("num_train_epochs must be above 0, unless max_steps is.")
-    if config.task == TOKEN_CLASSIFICATION and config.domain_features != "classifier":
-        raise ConfigError(
-            f"domain_features: {config.domain_features} pools the tokens of a sentence, but "
-            "token-classification aligns words: leave it at classifier."
-        )
-    if config.load_best_model_at_end and config.eval_strategy == "no":
-        raise ConfigError(
-            "load_best_model_at_end chooses by scores during training: set eval_strategy to epoch "
-            "or steps."
-        )
-    if config.bf16 and config.fp16:
-        raise ConfigError("bf16 and fp16 exclude each other: set one of them.")
-    if config.fall_back and not config.compare_source_only:
-        raise ConfigError("fall_back needs the source-only twin: leave compare_source_only on.")
-    if config.overwrite and config.resume:
-        raise ConfigError("overwrite and resume exclude each other: set one of them.")
-    if config.augment_model is not None and config.augment != "infill":
-        raise ConfigError(
-            f"augment_model is there for augment: infill, but augment is '{config.augment}'."
-        )
-
-
-def _check_parts(config: AdaptationConfig) -> None:
-    """Options that say which parts train, and how fast."""
-    if config.freeze not in ("none", "embeddings", "all") and not str(config.freeze).isdecimal():
-        raise ConfigError(
-            f"freeze is '{config.freeze}', but must be none, embeddings, all or a number of layers."
-        )
-    if config.freeze == "all" and (config.lora or config.gradual_unfreezing):
-        other = "lora" if config.lora else "gradual_unfreezing"
-        raise ConfigError(f"freeze: all leaves nothing to {other}: set one of them.")
-    if config.merge_lora and not config.lora:
-        raise ConfigError("merge_lora needs lora: set both, or neither.")

@@ -256,7 +256,7 @@ _STAGE_KEYS = {
 
 
 def _read_stage(number: int, raw: dict[str, Any]) -> Stage:
-    from nlp_adapt.recipe import coerce
+    from nlp_adapt.options import coerce
 
     where = f"stages[{number}]"
     raw = dict(raw)

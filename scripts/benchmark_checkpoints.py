@@ -38,7 +38,7 @@ def main() -> int:
 
 def run(args: argparse.Namespace, folder: str) -> tuple[list[float], list[float], int]:
     """Seconds of each step and of each save, and bytes of a checkpoint."""
-    from nlp_adapt.config import Recipe
+    from nlp_adapt.recipe import Recipe
     from nlp_adapt.training import loop, stages
     from nlp_adapt.training.trainer import AdaptationTrainer
 

@@ -168,7 +168,7 @@ def train_in_turns(args: argparse.Namespace) -> dict[str, Any]:
 
 def trainer(args: argparse.Namespace, streaming: bool) -> Any:
     """A trainer on the generated corpus."""
-    from nlp_adapt.config import Recipe
+    from nlp_adapt.recipe import Recipe
     from nlp_adapt.training.trainer import AdaptationTrainer
 
     work = Path(args.work)

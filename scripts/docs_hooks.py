@@ -48,7 +48,7 @@ def _table(options: list[dict[str, Any]]) -> str:
 
 def _options(_: str) -> str:
     from nlp_adapt.cli.flags import SECTIONS
-    from nlp_adapt.config import Recipe
+    from nlp_adapt.recipe import Recipe
 
     parts: list[str] = []
     rows: list[dict[str, Any]] = []

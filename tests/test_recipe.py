@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-from nlp_adapt.config import AdaptationConfig, Recipe
+from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.methods import stages_for
-from nlp_adapt.recipe import dump_recipe, load_recipe
+from nlp_adapt.recipe import Recipe, dump_recipe, load_recipe
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from nlp_adapt.cli import console
 from nlp_adapt.cli.flags import add_model_arguments, open_model, positive
 from nlp_adapt.errors import ConfigError
-from nlp_adapt.recipe import coerce
+from nlp_adapt.options import coerce
 
 if TYPE_CHECKING:
     from nlp_adapt.prediction.attack import Attack

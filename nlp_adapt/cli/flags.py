@@ -11,9 +11,9 @@ import types
 import typing
 from typing import TYPE_CHECKING, Any
 
-from nlp_adapt.config import PRECISIONS, Recipe
+from nlp_adapt.config import PRECISIONS
 from nlp_adapt.errors import ConfigError
-from nlp_adapt.recipe import load_recipe
+from nlp_adapt.recipe import Recipe, load_recipe
 
 if TYPE_CHECKING:
     from nlp_adapt.prediction.predictor import Predictor

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from nlp_adapt.cli import console
 from nlp_adapt.errors import DataError
 from nlp_adapt.names import TASKS, TOKEN_CLASSIFICATION
-from nlp_adapt.recipe import coerce
+from nlp_adapt.options import coerce
 
 if TYPE_CHECKING:
     from nlp_adapt.data.domain import Domain

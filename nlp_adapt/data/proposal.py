@@ -12,7 +12,7 @@ from nlp_adapt.data.label_spaces import compare_labels, kinds_of, label_counts
 from nlp_adapt.data.labels import propose_label_map
 from nlp_adapt.escaping import one_line
 from nlp_adapt.names import TOKEN_CLASSIFICATION
-from nlp_adapt.recipe import inline_yaml
+from nlp_adapt.yaml_text import inline_yaml
 
 Line = tuple[str, Any, str]  # key, value, comment; without a key the comment stands alone
 

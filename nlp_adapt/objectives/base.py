@@ -25,8 +25,7 @@ from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.data.batches.mixing import APART
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.modeling.outputs import DomainOutput, Progress, Terms
-from nlp_adapt.options import check_options, nearest, option
-from nlp_adapt.recipe import coerce
+from nlp_adapt.options import check_options, coerce, nearest, option
 
 SOURCE_SIDE = frozenset({"source"})
 TARGET_SIDE = frozenset({"target"})

@@ -13,10 +13,10 @@ from typing import Any
 
 import yaml
 
-from nlp_adapt.config import Recipe
 from nlp_adapt.escaping import escape, fenced, markdown_table, one_line
 from nlp_adapt.names import TOKEN_CLASSIFICATION
 from nlp_adapt.privacy import shareable
+from nlp_adapt.recipe import Recipe
 from nlp_adapt.reporting.card_metadata import holds_adapters, metadata, papers
 from nlp_adapt.reporting.comparison import conclusions, verdict_sentences
 from nlp_adapt.reporting.results import (

@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 
 from nlp_adapt.errors import RunError
 from nlp_adapt.metrics.measures import Measure
-from nlp_adapt.recipe import read_yaml
 from nlp_adapt.tasks import TASKS
+from nlp_adapt.yaml_text import read_yaml
 
 Results: TypeAlias = Mapping[str, Any]
 

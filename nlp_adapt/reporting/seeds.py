@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nlp_adapt.config import Recipe
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.metrics.measures import comparable
+from nlp_adapt.recipe import Recipe
 from nlp_adapt.reporting.results import (
     SIDES,
     SOURCE_ONLY,

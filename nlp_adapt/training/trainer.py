@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from nlp_adapt.config import AdaptationConfig, Recipe
+from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.data.domain import Domain
 from nlp_adapt.errors import ConfigError, RunError
 from nlp_adapt.hub.push import check_push, push_run
@@ -16,6 +16,7 @@ from nlp_adapt.methods import selects_best_model
 from nlp_adapt.modeling.backbone import load_tokenizer
 from nlp_adapt.objectives import checked_stages
 from nlp_adapt.prediction.predictor import Predictor
+from nlp_adapt.recipe import Recipe
 from nlp_adapt.reporting.card import write_card
 from nlp_adapt.tasks import Task
 from nlp_adapt.training.accelerator import make_accelerator

@@ -15,9 +15,8 @@ import pytest
 from nlp_adapt.cli import build_parser
 from nlp_adapt.cli.flags import SECTIONS, recipe_overrides
 from nlp_adapt.cli.parser import parse
-from nlp_adapt.config import Recipe
 from nlp_adapt.errors import ConfigError
-from nlp_adapt.recipe import load_recipe
+from nlp_adapt.recipe import Recipe, load_recipe
 
 Cli = Callable[..., tuple[int, str, str]]
 

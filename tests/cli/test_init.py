@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from nlp_adapt.recipe import inline_yaml, load_recipe, read_yaml
+from nlp_adapt.recipe import load_recipe
+from nlp_adapt.yaml_text import inline_yaml, read_yaml
 
 
 @pytest.fixture

@@ -5,9 +5,8 @@ import re
 
 import pytest
 
-from nlp_adapt.config import Recipe
 from nlp_adapt.errors import ConfigError
-from nlp_adapt.recipe import dump_recipe, load_recipe
+from nlp_adapt.recipe import Recipe, dump_recipe, load_recipe
 from nlp_adapt.training.inputs.recipe import sources_of, targets_of
 from tests.helpers.toy_texts import FILLER, SOURCE_WORDS, TARGET_WORDS, toy_rows
 

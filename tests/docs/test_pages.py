@@ -10,9 +10,9 @@ import pytest
 
 from nlp_adapt.cli import main
 from nlp_adapt.cli.parser import COMMANDS
-from nlp_adapt.config import Recipe
 from nlp_adapt.methods import METHODS
 from nlp_adapt.objectives import OBJECTIVES
+from nlp_adapt.recipe import Recipe
 from nlp_adapt.validators import VALIDATORS
 from tests.helpers.toy_texts import SOURCE_WORDS, TARGET_WORDS, conll
 

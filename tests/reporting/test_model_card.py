@@ -10,10 +10,9 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard
 
-from nlp_adapt.config import Recipe
 from nlp_adapt.errors import RunError
 from nlp_adapt.escaping import escape
-from nlp_adapt.recipe import dump_recipe
+from nlp_adapt.recipe import Recipe, dump_recipe
 from nlp_adapt.reporting.card import build_card, write_card
 from nlp_adapt.reporting.card_metadata import hub_datasets, looks_like_hub_id
 from tests.helpers.card_checker import metadata_errors

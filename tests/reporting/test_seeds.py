@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from nlp_adapt.config import Recipe
 from nlp_adapt.errors import ConfigError, RunError
-from nlp_adapt.recipe import dump_recipe
+from nlp_adapt.recipe import Recipe, dump_recipe
 from nlp_adapt.reporting.seeds import collect_seeds, seed_rows, seed_sentence
 
 Cli = Callable[..., tuple[int, str, str]]

@@ -4,7 +4,8 @@ import pytest
 
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.objectives import checked_stages
-from nlp_adapt.recipe import MAX_RECIPE_BYTES, load_recipe
+from nlp_adapt.recipe import load_recipe
+from nlp_adapt.yaml_text import MAX_RECIPE_BYTES
 from tests.helpers.trainers import trainer_for
 
 

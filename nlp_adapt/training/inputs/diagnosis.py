@@ -6,12 +6,12 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from nlp_adapt.config import Recipe
 from nlp_adapt.data.doctor import NOTE, SERIOUS, Finding, examine
 from nlp_adapt.data.domain import Domain
 from nlp_adapt.errors import DataError, ModelError
 from nlp_adapt.modeling.backbone import load_tokenizer
 from nlp_adapt.names import TOKEN_CLASSIFICATION
+from nlp_adapt.recipe import Recipe
 from nlp_adapt.training.inputs.domains import gather_inputs
 from nlp_adapt.training.inputs.recipe import few_shot_of, sources_of, targets_of
 

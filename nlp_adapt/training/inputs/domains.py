@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from nlp_adapt.config import AdaptationConfig, Recipe
+from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.data.domain import Domain
 from nlp_adapt.data.label_spaces import label_space
 from nlp_adapt.data.loading import load_domain
@@ -14,6 +14,7 @@ from nlp_adapt.data.streaming import TextStream
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.methods import Stage
 from nlp_adapt.objectives import AuxiliarySpec, sides_read
+from nlp_adapt.recipe import Recipe
 from nlp_adapt.training.inputs.auxiliary import AuxiliaryTask, gather_auxiliary
 from nlp_adapt.training.inputs.few_shot import few_shot_domains
 from nlp_adapt.training.inputs.stream import open_stream, sample_domain

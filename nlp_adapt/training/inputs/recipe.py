@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from nlp_adapt.config import Recipe
 from nlp_adapt.data.domain import Domain
 from nlp_adapt.data.loading import load_domain
 from nlp_adapt.data.streaming import TextStream
 from nlp_adapt.errors import ConfigError, DataError
 from nlp_adapt.names import label_key
+from nlp_adapt.recipe import Recipe
 from nlp_adapt.training.inputs.auxiliary import read_entries
 from nlp_adapt.training.inputs.domains import Inputs, distinct, gather_inputs
 from nlp_adapt.training.inputs.stream import open_stream, sample_domain

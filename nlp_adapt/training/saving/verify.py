@@ -55,7 +55,7 @@ def verify_run(path: str | Path) -> dict[str, Any]:
 def _models(folder: RunFolder) -> list[str]:
     """The models that the run's recipe asks for, as far as it can be read."""
     from nlp_adapt.errors import ConfigError
-    from nlp_adapt.recipe import read_yaml
+    from nlp_adapt.yaml_text import read_yaml
 
     try:
         twin = read_yaml(folder.recipe).get("compare_source_only", True)
