@@ -34,7 +34,7 @@ _HOMES = {
     "AdaptationTrainer": "training.trainer",
     "load_domain": "data.loading",
     "Domain": "data.domain",
-    "Recipe": "config",
+    "Recipe": "recipe",
     "load_recipe": "recipe",
     "examine": "data.doctor",
     "Finding": "data.doctor",
