@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 # Before any library is imported: no test reaches the network, even where a library would like to.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -119,6 +120,26 @@ def toy_run(train_words: Sequence[object], tmp_path_factory: pytest.TempPathFact
     folder = tmp_path_factory.mktemp("runs") / "toy"
     assert main([str(word) for word in (*train_words, "--output-dir", folder)]) == 0
     return folder
+
+
+@pytest.fixture(scope="session")
+def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[Path, Any]]:
+    """A run of `trainer_for` that nothing breaks off, trained once for all that compare with it.
+
+    Returns its folder, to be read alone, and its results.
+    """
+    from tests.helpers.trainers import trainer_for
+
+    known: dict[str, tuple[Path, Any]] = {}
+
+    def run(**options: Any) -> tuple[Path, Any]:
+        key = repr(sorted(options.items()))
+        if key not in known:
+            folder = tmp_path_factory.mktemp("whole")
+            known[key] = folder, trainer_for(folder, **options).train()
+        return known[key]
+
+    return run
 
 
 @pytest.fixture

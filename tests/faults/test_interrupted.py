@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import resource
+import shutil
 import signal
 from dataclasses import replace
 
@@ -28,8 +29,10 @@ OPTIONS = {
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_saves_one_step_and_the_run_goes_on_exactly(tmp_path, monkeypatch, number, code):
-    whole = trainer_for(tmp_path / "whole", **OPTIONS).train()
+def test_a_signal_saves_one_step_and_the_run_goes_on_exactly(
+    tmp_path, monkeypatch, whole_run, number, code
+):
+    folder, whole = whole_run(**OPTIONS)
     before = signal.getsignal(number)
     with monkeypatch.context() as patch:
         signal_at(patch, 1, number)
@@ -43,7 +46,7 @@ def test_a_signal_saves_one_step_and_the_run_goes_on_exactly(tmp_path, monkeypat
     resumed = trainer_for(tmp_path / "stopped", **OPTIONS, resume=True).train()
     assert resumed["resumed"] == {"step": 2, "exact": True, "notes": []}
     assert resumed["adapted"]["ledger"] == whole["adapted"]["ledger"]
-    for name, value in weights(tmp_path / "whole").items():
+    for name, value in weights(folder).items():
         assert torch.equal(value, weights(tmp_path / "stopped")[name]), name
 
 
@@ -89,13 +92,20 @@ def test_the_lock_of_a_dead_run_is_free(tmp_path):
     assert not (tmp_path / ".lock").exists()
 
 
-@pytest.fixture
-def stopped_run(tmp_path, monkeypatch):
-    """A run that has saved its second step."""
-    with monkeypatch.context() as patch:
+@pytest.fixture(scope="module")
+def run_stopped_once(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stopped")
+    with pytest.MonkeyPatch.context() as patch:
         signal_at(patch, 1)
         with pytest.raises(RunStopped):
-            trainer_for(tmp_path, **OPTIONS).train()
+            trainer_for(folder, **OPTIONS).train()
+    return folder
+
+
+@pytest.fixture
+def stopped_run(tmp_path, run_stopped_once):
+    """The folder of a run that has saved its second step."""
+    shutil.copytree(run_stopped_once / "run", tmp_path / "run")
     return tmp_path
 
 

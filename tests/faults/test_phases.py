@@ -57,17 +57,17 @@ def assert_same(folder, whole, results, expected):
 
 
 @pytest.mark.parametrize("phase", PHASES)
-def test_a_crash_in_any_phase(tmp_path, monkeypatch, phase):
+def test_a_crash_in_any_phase(tmp_path, monkeypatch, whole_run, phase):
     owner, name, call, side, saving = PHASES[phase]
     options = {**OPTIONS, **saving}
-    expected = trainer_for(tmp_path / "whole", **options).train()
+    whole, expected = whole_run(**options)
     with monkeypatch.context() as patch:
         crash_at(patch, owner, name, call, side)
         with pytest.raises(InterruptedRunError):
             trainer_for(tmp_path / "broken", **options).train()
     results = trainer_for(tmp_path / "broken", **options, resume=True).train()
     assert results["resumed"]["step"] > 0
-    assert_same(tmp_path / "broken", tmp_path / "whole", results, expected)
+    assert_same(tmp_path / "broken", whole, results, expected)
 
 
 def test_three_crashes_anywhere_in_one_epoch_use_the_same_rows(tmp_path, monkeypatch):

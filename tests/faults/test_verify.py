@@ -33,12 +33,20 @@ def finished(whole, tmp_path):
     return shutil.copytree(whole, tmp_path / "run")
 
 
-@pytest.fixture
-def stopped(words, tmp_path, monkeypatch, run_cli):
-    with monkeypatch.context() as patch:
+@pytest.fixture(scope="module")
+def stopped_once(words, tmp_path_factory):
+    from nlp_adapt.cli import main
+
+    folder = tmp_path_factory.mktemp("verify") / "run"
+    with pytest.MonkeyPatch.context() as patch:
         signal_at(patch, 1, signal.SIGTERM)
-        assert run_cli(*words, "--output_dir", tmp_path / "run")[0] == 143
-    return tmp_path / "run"
+        assert main([str(word) for word in (*words, "--output_dir", folder)]) == 143
+    return folder
+
+
+@pytest.fixture
+def stopped(stopped_once, tmp_path):
+    return shutil.copytree(stopped_once, tmp_path / "run")
 
 
 def test_a_finished_run_is_complete(finished, run_cli):

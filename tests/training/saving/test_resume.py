@@ -19,9 +19,9 @@ OPTIONS = {"save_strategy": "steps", "save_steps": 2, "max_steps": 5, "discrimin
 
 
 @pytest.mark.parametrize("crashes", [[1], [3], [5], [7], [9], [3, 1, 4]])
-def test_resumed_run_ends_with_the_same_bits(tmp_path, monkeypatch, crashes):
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    expected = trainer_for(whole, **OPTIONS).train()
+def test_resumed_run_ends_with_the_same_bits(tmp_path, monkeypatch, whole_run, crashes):
+    broken = tmp_path / "broken"
+    whole, expected = whole_run(**OPTIONS)
     for number, steps in enumerate(crashes):
         with monkeypatch.context() as patch:
             crash_after(patch, steps)
