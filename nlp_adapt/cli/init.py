@@ -38,7 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write the recipe, and say what to do with it."""
     from nlp_adapt.data.proposal import as_recipe
-    from nlp_adapt.prediction.files.writing import check_output, staged_output
+    from nlp_adapt.files import replacing
+    from nlp_adapt.prediction.files.writing import check_output
     from nlp_adapt.recipe import load_recipe
 
     out = Path(args.out)
@@ -47,9 +48,12 @@ def run(args: argparse.Namespace) -> int:
         raise RunError(f"--out {out}: already exists; set --overwrite, or choose another name.")
     with console.stdout_for_results(args.json):
         lines = _propose(args)
-    with staged_output(out) as staged:
-        staged.write_text(as_recipe(lines), encoding="utf-8")
-        load_recipe(staged)
+    try:
+        with replacing(out) as staged:
+            staged.write_text(as_recipe(lines), encoding="utf-8")
+            load_recipe(staged)
+    except OSError as error:
+        raise RunError(f"--out {out}: cannot be written ({error.strerror or error}).") from error
     console.show(
         args,
         {key: value for key, value, _ in lines if key},

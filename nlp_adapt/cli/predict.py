@@ -21,19 +21,21 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from nlp_adapt.cli import console
 from nlp_adapt.cli.flags import add_model_arguments, open_model, positive
+from nlp_adapt.data.reading.formats import FORMATS
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.launch import is_main_process, process_count
+from nlp_adapt.prediction.files.writers import DEFAULT_PIPED, WRITERS, endings_for
 
 if TYPE_CHECKING:
     from nlp_adapt.prediction.predictor import Predictor
 
 HELP = "label new rows with a saved model"
-STDIN_FORMATS = ("txt", "csv", "tsv", "jsonl", "parquet", "conll")
-STDOUT_FORMATS = ("jsonl", "csv", "tsv", "conll")
+DEFAULT_INPUT = "txt"  # of standard input
 ROWS_AT_A_TIME = 4096
 PIPE = "-"
 
@@ -42,23 +44,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `nlp-adapt predict`."""
     parser.add_argument("model", metavar="MODEL", help="run folder, model folder or Hub id")
     parser.add_argument("input", metavar="INPUT", help="file to label, or - for standard input")
+    only_words = [ending for ending, writer in WRITERS.items() if writer.of_words]
     parser.add_argument(
         "--out",
         required=True,
         metavar="FILE",
-        help="csv, tsv, jsonl or parquet (taggers: also conll or html), or - for standard output",
+        help=f"{_either(endings_for(words=False))} (taggers: also {_either(only_words)}), or - for "
+        "standard output",
     )
     parser.add_argument(
         "--output_format",
-        choices=STDOUT_FORMATS,
-        help="format of standard output (default: jsonl)",
+        choices=_names([e for e, writer in WRITERS.items() if writer.in_pieces], DEFAULT_PIPED),
+        help=f"format of standard output (default: {DEFAULT_PIPED})",
     )
     parser.add_argument("--text_column", help="column that holds the text (or the words)")
     parser.add_argument(
         "--input_format",
-        choices=STDIN_FORMATS,
-        default="txt",
-        help="format of standard input (default: txt, one text a line)",
+        choices=_names([form.endings[0] for form in FORMATS], DEFAULT_INPUT),
+        default=DEFAULT_INPUT,
+        help=f"format of standard input (default: {DEFAULT_INPUT}, one text a line)",
     )
     parser.add_argument(
         "--rejected",
@@ -80,6 +84,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_model_arguments(parser, precision="auto")
     parser.add_argument("--json", action="store_true", help="print a summary as one JSON object")
+
+
+def _names(endings: Sequence[str], default: str) -> list[str]:
+    """Names of formats, the default first."""
+    return sorted((ending[1:] for ending in endings), key=lambda name: name != default)
+
+
+def _either(endings: Sequence[str]) -> str:
+    *names, last = (ending[1:] for ending in endings)
+    return f"{', '.join(names)} or {last}"
 
 
 def run(args: argparse.Namespace) -> int:

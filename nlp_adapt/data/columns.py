@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -114,12 +114,12 @@ def read_examples(table: Table, options: ReadOptions, unlabelled: bool = False) 
     wanted = [text_column] if label_column is None else [text_column, label_column]
     table = table.narrow(wanted, options.max_rows, options.seed)
     examples = Examples(rows=list(table.rows))
-    read_text = _read_tokens if options.tagging and not split_text else _read_text
-    examples.texts = [
-        read_text(value, table, i) for i, value in enumerate(table.columns[text_column])
-    ]
-    if split_text:
-        examples.texts = [[word for word, _, _ in split_words(text)] for text in examples.texts]
+    read = cell_reader(options, split_text)
+    for i, value in enumerate(table.columns[text_column]):
+        try:
+            examples.texts.append(read(value))
+        except UnusableCellError as error:
+            raise DataError(f"{table.locate(i)} {error}") from None
     if label_column is None:
         examples.labels = [None] * len(table)
     elif options.tagging:
@@ -135,7 +135,7 @@ def read_examples(table: Table, options: ReadOptions, unlabelled: bool = False) 
 
 def _drop(examples: Examples, name: str, notes: Sequence[str]) -> Examples:
     """Leave out rows without text and rows whose label is ignored, and say so."""
-    empty = [not _has_text(text) for text in examples.texts]
+    empty = [not has_text(text) for text in examples.texts]
     ignored = [label == IGNORE for label in examples.labels]
     kept = examples.where([not (e or i) for e, i in zip(empty, ignored, strict=True)])
     kept.ordered_names, kept.notes = examples.ordered_names, [*notes, *examples.notes]
@@ -145,10 +145,6 @@ def _drop(examples: Examples, name: str, notes: Sequence[str]) -> Examples:
     if count := sum(ignored):
         kept.notes.append(f"{count} rows of {name} were left out, their label being ignored.")
     return kept
-
-
-def _has_text(text: str | list[str]) -> bool:
-    return bool(text.strip()) if isinstance(text, str) else any(word.strip() for word in text)
 
 
 # Columns
@@ -219,29 +215,63 @@ def _listed(table: Table) -> str:
     return ", ".join(table.columns) or "none"
 
 
-# Texts
+# Cells
 
 
-def _read_text(value: Any, table: Table, index: int) -> str:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+class UnusableCellError(Exception):
+    """A cell that holds something else than text.
+
+    Attributes:
+        reason: What it holds, said of its row: "holds a int where text is expected".
+    """
+
+    def __init__(self, reason: str, advice: str = "") -> None:
+        super().__init__(reason + advice)
+        self.reason = reason
+
+
+def cell_reader(options: ReadOptions, split_text: bool) -> Callable[[Any], Any]:
+    """What reads the cells of a text column: as text, or as words."""
+    if split_text:
+        return lambda value: [word for word, _, _ in split_words(read_text(value))]
+    return _read_tokens if options.tagging else read_text
+
+
+def read_text(value: Any) -> str:
+    """The text of a cell; empty where it holds nothing.
+
+    Raises:
+        UnusableCellError: It holds something else.
+    """
+    if is_missing(value):
         return ""
     if not isinstance(value, str):
-        raise DataError(
-            f"{table.locate(index)} holds a {type(value).__name__} where text is expected: "
-            "name another column with text_column."
+        raise UnusableCellError(
+            f"holds a {type(value).__name__} where text is expected",
+            ": name another column with text_column.",
         )
     return encodable(value)
 
 
-def _read_tokens(value: Any, table: Table, index: int) -> list[str]:
+def _read_tokens(value: Any) -> list[str]:
     if value is None:
         return []
     if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
-        raise DataError(
-            f"{table.locate(index)} does not hold a list of tokens (strings): name the column of "
-            "tokens, or of plain text, with text_column."
+        raise UnusableCellError(
+            "does not hold a list of tokens (strings)",
+            ": name the column of tokens, or of plain text, with text_column.",
         )
     return [encodable(word) for word in value]
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a cell holds nothing: None, or the NaN that data frames put in its place."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def has_text(text: str | list[str]) -> bool:
+    """Whether there is more than white space in a text, or in one of its words."""
+    return bool(text.strip()) if isinstance(text, str) else any(word.strip() for word in text)
 
 
 def encodable(text: str) -> str:

@@ -19,14 +19,19 @@ from typing import Any
 
 import numpy as np
 
-from nlp_adapt.data.columns import ReadOptions, encodable, find_text
-from nlp_adapt.data.reading.chunks import Rejected
-from nlp_adapt.data.reading.conll import split_words
-from nlp_adapt.data.reading.left_out import LeftOut
+from nlp_adapt.data.columns import (
+    ReadOptions,
+    UnusableCellError,
+    cell_reader,
+    find_text,
+    has_text,
+)
+from nlp_adapt.data.reading.quarantine import LeftOut
+from nlp_adapt.data.reading.rows import Row, table_of
 from nlp_adapt.data.reading.shards import Shard
-from nlp_adapt.data.reading.tables import table_from_records
 from nlp_adapt.errors import DataError
 
+RecordReader = Callable[[Mapping[str, Any]], Any]
 # Rows of a shard in which its text column is looked for.
 _FIRST_ROWS = 100
 
@@ -169,69 +174,32 @@ class TextStream:
     def _texts_of(self, index: int) -> Iterator[Any]:
         """The text of each row of a shard; None for rows that are left out."""
         shard = self.shards[index]
-        read: Callable[[Mapping[str, Any]], tuple[Any, str | None]] | None = None
+        read: RecordReader | None = None
         rows = enumerate(shard.rows())
         while part := list(islice(rows, _FIRST_ROWS)):
-            records = {place: record for _, (place, record, _) in part if record is not None}
-            if read is None and records:
-                read = self._cell_reader(shard, records)
-            for number, (place, record, rejected) in part:
-                if record is None or read is None:
-                    text, reason = None, _sentence(place, rejected)
-                else:
-                    text, reason = read(record)
-                    reason = f"{place} {reason}" if reason else None
+            readable = [row for _, row in part if row.record is not None]
+            if read is None and readable:
+                read = self._record_reader(shard, readable)
+            for number, row in part:
+                text, reason = _text_of(row, read)
                 if text is None:
-                    self.left_out.note(str(index), number, place, reason)
+                    self.left_out.note(str(index), number, row.place, reason)
                 yield text
 
-    def _cell_reader(
-        self, shard: Shard, records: Mapping[str, Mapping[str, Any]]
-    ) -> Callable[[Mapping[str, Any]], tuple[Any, str | None]]:
+    def _record_reader(self, shard: Shard, first: Sequence[Row]) -> RecordReader:
         """Reads the text column, recognised in the first rows of a shard."""
-        table = table_from_records([*records.values()], [*records], shard.name)
+        table = table_of(first, shard.name)
         column, split_text = find_text(table, self._options, unlabelled=True)
-        tagged = self._options.tagging and not split_text
-        read_cell: Callable[[Any], tuple[Any, str | None]] = _tokens if tagged else _text
-
-        def read(record: Mapping[str, Any]) -> tuple[Any, str | None]:
-            text, reason = read_cell(record.get(column))
-            if text is not None and split_text:
-                text = [word for word, _, _ in split_words(text)] or None
-            return text, reason
-
-        return read
+        read = cell_reader(self._options, split_text)
+        return lambda record: read(record.get(column))
 
 
-def _sentence(place: str, rejected: Rejected | None) -> str | None:
-    """Why a row cannot be read; a reason names its file and line, or begins with "it"."""
-    if rejected is None:
-        return None
-    reason = rejected.reason
-    return f"{place} {reason.removeprefix('it ')}" if reason.startswith("it ") else reason
-
-
-def _text(value: Any) -> tuple[str | None, str | None]:
-    """The text of a cell, or None and why it cannot be used, if it is not just empty."""
-    if value is None or value != value:  # NaN
-        return None, None
-    if not isinstance(value, str):
-        return None, (
-            f"holds a {type(value).__name__} where text is expected: name another column with "
-            "text_column."
-        )
-    return (encodable(value), None) if value.strip() else (None, None)
-
-
-def _tokens(value: Any) -> tuple[list[str] | None, str | None]:
-    """The tokens of a cell, likewise."""
-    if value is None:
-        return None, None
-    if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
-        return None, (
-            "does not hold a list of tokens (strings): name the column of tokens, or of plain "
-            "text, with text_column."
-        )
-    if not any(word.strip() for word in value):
-        return None, None
-    return [encodable(word) for word in value], None
+def _text_of(row: Row, read: RecordReader | None) -> tuple[Any, str | None]:
+    """The text of a row, or None and, where the row is not just empty, why not."""
+    if row.record is None or read is None:
+        return None, f"{row.file}:{row.faults[0].line} {row.faults[0].reason}"
+    try:
+        text = read(row.record)
+    except UnusableCellError as error:
+        return None, f"{row.place} {error}"
+    return (text if has_text(text) else None), None

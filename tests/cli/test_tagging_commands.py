@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from nlp_adapt.cli import main
-from nlp_adapt.data.reading.conll import read_conll
-from nlp_adapt.data.reading.files import read_lines
+from nlp_adapt.data.reading.files import read_file
 from tests.helpers.tiny_taggers import FAMILIES, tagger
 
 
@@ -35,7 +34,7 @@ def test_conll_in_and_out_keeps_every_word(saved: Path, tmp_path: Path) -> None:
     (tmp_path / "in.conll").write_text(text, encoding="utf-8")
     out = tmp_path / "out.conll"
     assert predict(saved, tmp_path / "in.conll", out) == 0
-    table = read_conll(out, read_lines(out))
+    table = read_file(out, "token-classification")
     assert table.columns["tokens"] == words
     assert len({tag for row in table.columns["tags"] for tag in row}) > 1
 

@@ -10,9 +10,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nlp_adapt.data.reading.conll import read_conll
-from nlp_adapt.data.reading.files import read_lines
-from nlp_adapt.prediction.files.tagged_page import (
+from nlp_adapt.data.reading.files import read_file
+from nlp_adapt.prediction.files.tagged_writers import (
     PAGE_END,
     conll_sentence,
     page_head,
@@ -75,7 +74,7 @@ def test_conll_is_read_back(tmp_path: Path) -> None:
     lines = conll_sentence(words, ["B-PER", *["O"] * 5]) + conll_sentence(ANNA.words, ANNA.tags)
     path = tmp_path / "out.conll"
     path.write_text(lines, encoding="utf-8", newline="")
-    table = read_conll(path, read_lines(path))
+    table = read_file(path, "token-classification")
     assert table.columns["tokens"] == [["Anna", "", "a b", "x  y", "\u2028", "#"], ANNA.words]
     assert table.columns["tags"] == [["B-PER", *["O"] * 5], ANNA.tags]
 

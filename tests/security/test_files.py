@@ -6,7 +6,7 @@ import pytest
 from datasets import Dataset
 
 from nlp_adapt.data.loading import load_domain
-from nlp_adapt.data.reading import files
+from nlp_adapt.data.reading import lines
 from nlp_adapt.errors import DataError
 from nlp_adapt.training.saving.run_folder import RunFolder
 
@@ -17,7 +17,7 @@ def test_a_parquet_bomb_is_refused_whatever_its_footer_says(tmp_path, monkeypatc
     assert path.stat().st_size < 10**6
     with pytest.raises(DataError, match="decompression bomb"):
         load_domain(path)
-    monkeypatch.setattr(files, "HARMLESS_BYTES", 10**9)
+    monkeypatch.setattr(lines, "HARMLESS_BYTES", 10**9)
     assert len(load_domain(path).unlabelled) == 20_000
 
 

@@ -3,7 +3,12 @@
 import pytest
 
 from nlp_adapt.cli.doctor import render
-from nlp_adapt.prediction.files.tagged_page import conll_sentence, page_head, page_hues, page_item
+from nlp_adapt.prediction.files.tagged_writers import (
+    conll_sentence,
+    page_head,
+    page_hues,
+    page_item,
+)
 
 EVIL = "<script>alert(1)</script>\"' onload=x ]]>"
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from nlp_adapt.data.reading.archives import Package, fetch_archive, read_members
-from nlp_adapt.data.reading.conll import read_conll
+from nlp_adapt.data.reading.conll import conll_rows
 from nlp_adapt.data.splits import split_by_hash
 from nlp_adapt.errors import DataError
 
@@ -192,11 +192,10 @@ def _read_tweets(archive: bytes) -> dict[str, DomainSplits]:
 
 
 def _conll_rows(content: bytes) -> list[Row]:
-    lines = io.StringIO(content.decode("utf-8"), newline=None)
-    numbered = ((i, line.rstrip("\n")) for i, line in enumerate(lines, start=1))
-    table = read_conll(Path("archive"), numbered)
-    columns = zip(table.columns["tokens"], table.columns["tags"], strict=True)
-    return [{"tokens": tokens, "ner_tags": tags} for tokens, tags in columns]
+    lines = enumerate(io.StringIO(content.decode("utf-8"), newline=None), start=1)
+    rows = conll_rows("archive", ((number, line.rstrip("\n"), None) for number, line in lines))
+    records = (row.record for row in rows if row.record is not None)
+    return [{"tokens": record["tokens"], "ner_tags": record["tags"]} for record in records]
 
 
 _PACKAGE_OF: dict[str, tuple[Package, Callable[[bytes], dict[str, DomainSplits]]]] = {

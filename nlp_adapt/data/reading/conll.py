@@ -5,110 +5,78 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
-from nlp_adapt.data.reading.quarantine import BadLines, CollectedLines
-from nlp_adapt.data.reading.tables import Table
+from nlp_adapt.data.reading.lines import Line, read_lines
+from nlp_adapt.data.reading.rows import Fault, Format, Row
+from nlp_adapt.errors import DataError
 
 _DOCUMENT_START = "-DOCSTART-"
 _TAG = re.compile(r"O|[BIELSU]-.+")
 
 
-def read_conll(path: Path, lines: Iterable[tuple[int, str]], bad: BadLines | None = None) -> Table:
-    """Read one token a line, a blank line between sentences.
+class Conll(Format):
+    """One token a line, a blank line between sentences.
 
-    Columns are separated by tabs or by spaces; the token comes first and its tag last. A file of
-    one column is unlabelled. Lines that start with -DOCSTART- are skipped. A line of white space
-    alone is blank. There are no comments: a line that starts with # is a token.
-
-    Args:
-        path: Names the file in `rows` and in errors.
-        lines: Line numbers and texts.
-        bad: Takes lines with more or fewer columns than the first; None refuses them.
-
-    Returns:
-        A table with the columns `tokens` and, unless the file has a single column, `tags`.
-
-    Raises:
-        DataError: A line is refused; names file and line.
-    """
-    bad = bad or BadLines(path)
-    sentences: list[tuple[int, list[str], list[str]]] = []
-    columns = None
-    fresh = True
-    for number, line in lines:
-        if not line.strip(" \t") or line.startswith(_DOCUMENT_START):
-            fresh = True
-            continue
-        fields = _split_columns(line)
-        columns = columns or len(fields)
-        if len(fields) != columns:
-            bad.add(
-                number,
-                f"{path}:{number} has {len(fields)} columns where the first line has {columns}: "
-                "each line needs a token first and its tag last, and a blank line ends a sentence.",
-            )
-        if fresh:
-            sentences.append((number, [], []))
-            fresh = False
-        sentences[-1][1].append(fields[0])
-        sentences[-1][2].append(fields[-1])
-    data: dict[str, list[list[str]]] = {"tokens": [tokens for _, tokens, _ in sentences]}
-    if columns != 1:
-        data["tags"] = [tags for _, _, tags in sentences]
-    rows = [f"{path.name}:{number}" for number, _, _ in sentences]
-    return Table(data, rows, str(path), line_per_token=True)
-
-
-@dataclass(frozen=True)
-class Sentence:
-    """Successive lines of a CoNLL file.
-
-    Attributes:
-        line: Number of its first line.
-        tokens: The columns of each line.
-        reason: Why it cannot be used, or None.
+    Columns are separated by tabs or by spaces; the token comes first (`tokens`) and its tag last
+    (`tags`). A file of one column is unlabelled. Lines that start with -DOCSTART- are skipped. A
+    line of white space alone is blank. There are no comments: a line that starts with # is a token.
     """
 
-    line: int
-    tokens: list[list[str]]
-    reason: str | None
+    endings = (".conll", ".bio", ".iob")
+    line_per_token = True
+
+    def rows(self, path: Path) -> Iterator[Row]:
+        """A row for each sentence."""
+        return conll_rows(path.name, read_lines(path))
+
+    def columns(self, path: Path) -> list[str]:
+        """As many as the first line has."""
+        for row in self.rows(path):
+            return _column_names(len(row.content[0]))
+        raise DataError(f"{path} holds no rows.")
 
 
-def conll_sentences(lines: Iterable[tuple[int, str]], bad: CollectedLines) -> Iterator[Sentence]:
-    """The sentences of a CoNLL file, one at a time; see `read_conll`.
+def conll_rows(name: str, lines: Iterable[Line]) -> Iterator[Row]:
+    """The sentences in some lines; see `Conll`.
 
     Args:
-        lines: Line numbers and texts.
-        bad: Takes unreadable lines.
+        name: What the file is called.
+        lines: Its lines.
     """
     tokens: list[list[str]] = []
-    reason: str | None = None
+    faults: list[Fault] = []
     start = width = 0
-    for number, line in lines:
-        fault = bad.take()
+    for number, line, fault in chain(lines, [(0, "", None)]):
         if not line.strip(" \t") or line.startswith(_DOCUMENT_START):
             if tokens:
-                yield Sentence(start, tokens, reason)
-            tokens, reason = [], None
+                yield _sentence(f"{name}:{start}", tokens, faults)
+                tokens, faults = [], []
+            if fault is not None:
+                yield Row(f"{name}:{number}", None, (Fault(number, fault),), [[line]])
             continue
         fields = _split_columns(line)
         width = width or len(fields)
         if len(fields) != width:
             fault = fault or (
-                f"line {number} has {len(fields)} columns where the first line has {width}."
+                f"has {len(fields)} columns where the first line has {width}: each line needs a "
+                "token first and its tag last, and a blank line ends a sentence."
             )
+        if fault is not None:
+            faults.append(Fault(number, fault))
         start = start if tokens else number
         tokens.append(fields)
-        reason = reason or fault
-    if tokens:
-        yield Sentence(start, tokens, reason)
 
 
-def column_names(width: int) -> list[str]:
-    """What the columns of a CoNLL file are called: the token comes first and its tag last."""
+def _sentence(place: str, tokens: list[list[str]], faults: list[Fault]) -> Row:
+    if faults:
+        return Row(place, None, faults, tokens)
+    columns = map(list, zip(*tokens, strict=True))
+    return Row(place, dict(zip(_column_names(len(tokens[0])), columns, strict=True)), (), tokens)
+
+
+def _column_names(width: int) -> list[str]:
     middle = [f"column_{number}" for number in range(2, width)]
     return ["tokens", *middle, *(["tags"] if width > 1 else [])]
 
@@ -118,11 +86,10 @@ def _split_columns(line: str) -> list[str]:
     return line.split("\t") if "\t" in line else re.split(" +", line.strip(" "))
 
 
-def looks_like_conll(lines: Iterable[tuple[int, str]], probe: int = 200) -> bool:
+def looks_like_conll(lines: Iterable[Line], probe: int = 200) -> bool:
     """True where every one of the first lines is blank or ends in a column that is a tag."""
-    filled = [line for _, line in islice(lines, probe) if line.strip(" \t")]
-    filled = [line for line in filled if not line.startswith(_DOCUMENT_START)]
-    fields = [_split_columns(line) for line in filled]
+    filled = [line for _, line, _ in islice(lines, probe) if line.strip(" \t")]
+    fields = [_split_columns(line) for line in filled if not line.startswith(_DOCUMENT_START)]
     return bool(fields) and all(len(f) > 1 and _TAG.fullmatch(f[-1]) for f in fields)
 
 

@@ -1,83 +1,107 @@
-"""Rows of csv and tsv files, one at a time; broken ones come with the reason."""
+"""csv and tsv.
+
+The reader of csv is the standard library's, which reports where a file is broken. A tsv holds one
+row a line without quoting, as its specification has it; a field that is quoted as a whole is
+unwrapped.
+"""
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
-from nlp_adapt.data.reading.files import MAX_LINE_BYTES, read_lines
-from nlp_adapt.data.reading.quarantine import BadLines, CollectedLines
+from nlp_adapt.data.reading.lines import MAX_LINE_BYTES, read_lines
+from nlp_adapt.data.reading.rows import Fault, Format, Row
 from nlp_adapt.errors import DataError
 
-Fields = tuple[int, list[str]]
-# Line, values by column, what is wrong with the row or None, its fields.
-RawRow = tuple[int, dict[str, str], str | None, list[str]]
+Fields = Iterator[tuple[int, list[str]]]
 
 
-def delimited_header(path: Path, suffix: str) -> list[str]:
-    """The names of the columns.
+class Delimited(Format):
+    """Rows of fields, the first of which names the columns."""
 
-    Raises:
-        DataError: The file is empty, or its first line is broken or names a column twice.
-    """
-    bad = CollectedLines(path)
-    first = next(_fields(path, suffix, bad), None)
+    def rows(self, path: Path) -> Iterator[Row]:
+        """Every row below the header; those with too many or too few fields have a fault."""
+        faults: list[Fault] = []
+        numbered = self._fields(path, faults)
+        header = _header(path, numbered, faults)
+        for number, fields in numbered:
+            if len(fields) != len(header) and not faults:
+                reason = (
+                    f"has {len(fields)} fields where the header names {len(header)}: put "
+                    "quotation marks around a text that holds the separator."
+                )
+                faults.append(Fault(number, reason))
+            place = f"{path.name}:{number}"
+            if faults:
+                yield Row(place, None, tuple(faults), fields)
+                faults.clear()
+            else:
+                yield Row(place, dict(zip(header, fields, strict=True)))
+
+    def columns(self, path: Path) -> list[str]:
+        """The header."""
+        faults: list[Fault] = []
+        return _header(path, self._fields(path, faults), faults)
+
+    def _fields(self, path: Path, faults: list[Fault]) -> Fields:
+        """Number and fields of each row that is not empty; `faults` takes those of its lines."""
+        raise NotImplementedError
+
+
+def _header(path: Path, numbered: Fields, faults: list[Fault]) -> list[str]:
+    first = next(numbered, None)
     if first is None:
         raise DataError(f"{path} is empty.")
-    bad.refuse(next(iter(bad.reasons), 0))
+    if faults:
+        raise DataError(f"{path}:{faults[0].line} {faults[0].reason}")
     header = [_unquoted(name).strip() for name in first[1]]
     if len(set(header)) < len(header):
         raise DataError(f"{path}:1 names a column twice: {', '.join(header)}.")
     return header
 
 
-def delimited_rows(path: Path, suffix: str) -> Iterator[RawRow]:
-    """Every row below the header.
+class Csv(Delimited):
+    """Fields between commas, or between semicolons as spreadsheets in much of Europe write them."""
 
-    Raises:
-        DataError: The header cannot be used, or a quotation mark is never closed.
-    """
-    header = delimited_header(path, suffix)
-    bad = CollectedLines(path)
-    numbered = _fields(path, suffix, bad)
-    next(numbered)
-    for number, fields in numbered:
-        if len(fields) != len(header):
-            bad.add(
-                number,
-                f"it has {len(fields)} fields where the header names {len(header)}: put "
-                "quotation marks around a text that holds the separator.",
-            )
-        yield number, dict(zip(header, fields, strict=False)), bad.take(), fields
+    endings = (".csv",)
 
-
-def _fields(path: Path, suffix: str, bad: BadLines) -> Iterator[Fields]:
-    return _tsv_fields(path, bad) if suffix == ".tsv" else _csv_fields(path, bad)
-
-
-def _csv_fields(path: Path, bad: BadLines) -> Iterator[Fields]:
-    csv.field_size_limit(MAX_LINE_BYTES)
-    first = next((line for _, line in read_lines(path, CollectedLines(path))), "")
-    delimiter = ";" if "," not in first and ";" in first else ","
-    lines = (line + "\n" for _, line in read_lines(path, bad))
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    start = 1
-    try:
-        for fields in reader:
-            if fields:
-                yield start, fields
-            start = reader.line_num + 1
-    except csv.Error as error:
-        raise DataError(
-            f"{path}:{start} is not valid csv ({error}): check its quotation marks."
-        ) from None
+    def _fields(self, path: Path, faults: list[Fault]) -> Fields:
+        csv.field_size_limit(MAX_LINE_BYTES)
+        lines = _texts(path, faults)
+        first = next(lines, "")
+        delimiter = ";" if "," not in first and ";" in first else ","
+        reader = csv.reader(chain([first], lines), delimiter=delimiter, strict=True)
+        start = 1
+        try:
+            for fields in reader:
+                if fields:
+                    yield start, fields
+                start = reader.line_num + 1
+        except csv.Error as error:
+            raise DataError(
+                f"{path}:{start} is not valid csv ({error}): check its quotation marks."
+            ) from None
 
 
-def _tsv_fields(path: Path, bad: BadLines) -> Iterator[Fields]:
-    for number, line in read_lines(path, bad):
-        if line:
-            yield number, [_unquoted(field) for field in line.split("\t")]
+class Tsv(Delimited):
+    """Fields between tabs."""
+
+    endings = (".tsv",)
+
+    def _fields(self, path: Path, faults: list[Fault]) -> Fields:
+        for number, line in enumerate(_texts(path, faults), start=1):
+            if line != "\n":
+                yield number, [_unquoted(field) for field in line[:-1].split("\t")]
+
+
+def _texts(path: Path, faults: list[Fault]) -> Iterator[str]:
+    for number, line, fault in read_lines(path):
+        if fault is not None:
+            faults.append(Fault(number, fault))
+        yield line + "\n"
 
 
 def _unquoted(field: str) -> str:

@@ -1,82 +1,120 @@
-"""Lines of a file that cannot be read: refused, or set aside up to a limit."""
+"""Rows that cannot be used: refused, or set aside, counted and named."""
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from dataclasses import replace
-from pathlib import Path
+import logging
+from collections.abc import Mapping
+from threading import Lock
+from typing import Any
 
-from nlp_adapt.data.reading.tables import Table
 from nlp_adapt.errors import DataError
 
+LOGGER = logging.getLogger("nlp_adapt")
 SHOWN = 5
 
 
-class BadLines:
-    """The unreadable lines of one file.
-
-    A reader reports each one and goes on with a stand-in; afterwards `drop_rows` leaves out the
-    rows that such lines are part of, so that no row is ever repaired by guessing.
+class Quarantine:
+    """How many unreadable lines of each file may be set aside.
 
     Args:
-        path: The file, for messages.
-        limit: How many may be set aside; 0 refuses the first.
+        limit: Most of them; 0 refuses the first.
+        hint: What to add where the first is refused.
     """
 
-    def __init__(self, path: Path, limit: int = 0) -> None:
-        self.path = path
+    def __init__(self, limit: int = 0, hint: str = "") -> None:
         self.limit = limit
-        self.reasons: dict[int, str] = {}
+        self.hint = hint
+        self.counts: dict[str, int] = {}
 
-    def add(self, number: int, reason: str) -> None:
-        """Report line `number`.
+    def take(self, file: str, name: str, reason: str) -> None:
+        """Set a line aside.
+
+        Args:
+            file: What tells its file from all others.
+            name: What messages call the file.
+            reason: Why the line cannot be read, as a sentence.
 
         Raises:
             DataError: Nothing is set aside, or this is one line too many.
         """
         if not self.limit:
-            raise DataError(reason)
-        self.reasons.setdefault(number, reason)
-        if len(self.reasons) > self.limit:
+            raise DataError(reason + self.hint)
+        count = self.counts[file] = self.counts.get(file, 0) + 1
+        if count > self.limit:
             raise DataError(
-                f"{self.path} has more unreadable lines than quarantine allows ({self.limit:,}); "
-                f"the first: {next(iter(self.reasons.values()))}"
+                f"{name} has more unreadable lines than quarantine allows ({self.limit:,}); "
+                f"this one: {reason}"
             )
 
-    def refuse(self, number: int) -> None:
-        """Raise if line `number`, which cannot be done without, is a bad one."""
-        if number in self.reasons:
-            raise DataError(self.reasons[number])
 
-    def drop_rows(self, table: Table) -> Table:
-        """The table without the rows that bad lines are part of, and with a note that says so.
+class LeftOut:
+    """What a stream has passed over.
 
-        A row owns the lines from its first one to the next row's first one.
+    A row counts once, however often the stream comes round: shards are read from their beginning,
+    so that the furthest such row of each tells old ones from new ones.
+
+    Args:
+        quarantine: How many unreadable rows of a shard may be left out; 0 refuses the first.
+    """
+
+    def __init__(self, quarantine: int = 0) -> None:
+        hint = " Set quarantine to leave some such rows out."
+        self._quarantine = Quarantine(quarantine, hint)
+        self.counts = {"without_text": 0, "unreadable": 0}
+        self.first: dict[str, list[str]] = {kind: [] for kind in self.counts}
+        self._furthest: dict[str, int] = {}
+        self._lock = Lock()  # the sample and the run may read at the same time
+
+    def note(self, shard: str, number: int, place: str, reason: str | None) -> None:
+        """Leave a row out.
+
+        Args:
+            shard: What tells the shard from all others.
+            number: Place of the row in the shard.
+            place: What messages call the row.
+            reason: Why it cannot be read, as a sentence; None where it only holds no text.
+
+        Raises:
+            DataError: As for `Quarantine.take`.
         """
-        if not self.reasons:
-            return table
-        starts = [int(row.rpartition(":")[2]) for row in table.rows]
-        dropped = {bisect_right(starts, line) - 1 for line in self.reasons}
-        kept = [i for i in range(len(table)) if i not in dropped]
-        columns = {name: [values[i] for i in kept] for name, values in table.columns.items()}
-        places = [f"{self.path.name}:{line}" for line in sorted(self.reasons)]
-        listed = ", ".join(places[:SHOWN]) + (", ..." if len(places) > SHOWN else "")
-        note = (
-            f"{len(places):,} unreadable lines of {self.path.name} were set aside with their rows: "
-            f"{listed}. The first: {self.reasons[min(self.reasons)]}"
-        )
-        return replace(table, columns=columns, rows=[table.rows[i] for i in kept], notes=(note,))
+        with self._lock:
+            if number <= self._furthest.get(shard, -1):
+                return
+            if reason is not None:
+                self._quarantine.take(shard, "a file of the streamed target", reason)
+            self._furthest[shard] = number
+            kind = "without_text" if reason is None else "unreadable"
+            self.counts[kind] += 1
+            if len(self.first[kind]) < SHOWN:
+                self.first[kind].append(reason or place)
+            if self.counts[kind] == 1:
+                LOGGER.warning(
+                    "streamed target: %s Such rows are left out, and counted in results.json.",
+                    reason or f"{place} holds no text.",
+                )
 
+    def report(self) -> dict[str, Any]:
+        """For results.json: how many of each kind, and the first ones."""
+        with self._lock:
+            return {
+                kind: {"rows": count, "first": [*self.first[kind]]}
+                for kind, count in self.counts.items()
+            }
 
-class CollectedLines(BadLines):
-    """Takes every unreadable line, without a limit; the reader asks for the reasons row by row."""
+    @property
+    def state(self) -> dict[str, Any]:
+        """Everything, JSON-ready."""
+        with self._lock:
+            return {
+                "counts": dict(self.counts),
+                "first": {kind: [*rows] for kind, rows in self.first.items()},
+                "furthest": dict(self._furthest),
+                "unreadable": dict(self._quarantine.counts),
+            }
 
-    def add(self, number: int, reason: str) -> None:
-        """Note the line."""
-        self.reasons.setdefault(number, reason)
-
-    def take(self) -> str | None:
-        """The first reason since the last call."""
-        reason = next(iter(self.reasons.values()), None)
-        self.reasons.clear()
-        return reason
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on from a saved `state`."""
+        with self._lock:
+            self.counts, self.first = dict(state["counts"]), dict(state["first"])
+            self._furthest = dict(state["furthest"])
+            self._quarantine.counts = dict(state["unreadable"])

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from nlp_adapt.data.reading.builtin import BUILTIN_PREFIX, DEFAULT_LABEL_MAPS, builtin_files
-from nlp_adapt.data.reading.files import SUFFIXES, data_suffix, read_file
-from nlp_adapt.data.reading.tables import Table, table_from_items
+from nlp_adapt.data.reading.files import read_file
+from nlp_adapt.data.reading.formats import ENDINGS, data_ending
+from nlp_adapt.data.reading.rows import Row, table_of
+from nlp_adapt.data.reading.tables import Table, as_records
 from nlp_adapt.errors import DataError
 
 Splits = dict[str, list[Table]]
@@ -34,7 +36,7 @@ _SPLIT_FILE = re.compile(
     rf"(?:(?P<prefix>.+)[._-])?(?P<split>{'|'.join(_SPLIT_WORDS)})(?:[._-]?\d+(?:-of-\d+)?)?",
     re.IGNORECASE,
 )
-_HUB = re.compile(
+HUB_ID = re.compile(
     r"(?P<path>[\w.-]+(?:/[\w.-]+)?)(?::(?P<config>[^/:\s]*))?(?:/(?P<split>[^/:\s]+))?"
 )
 
@@ -66,8 +68,9 @@ def read_reference(
     if isinstance(reference, (str, Path)):
         return [_read_named(str(reference).strip(), task, split, quarantine)]
     if isinstance(reference, (list, tuple)):
-        rows = [f"rows:{i}" for i in range(len(reference))]
-        return [Source("rows", {"train": [table_from_items(reference, rows, "the list of rows")]})]
+        places = [f"rows:{i}" for i in range(len(reference))]
+        rows = map(Row, places, as_records(reference, places))
+        return [Source("rows", {"train": [table_of(rows, "the list of rows")]})]
     return [_read_object(reference, split)]
 
 
@@ -126,7 +129,7 @@ def _files_with_prefix(path: Path) -> list[Path]:
 
 
 def _looks_like_path(reference: str, path: Path) -> bool:
-    if reference.startswith((".", "/", "~")) or "\\" in reference or data_suffix(path):
+    if reference.startswith((".", "/", "~")) or "\\" in reference or data_ending(path):
         return True
     # A misspelt prefix in a folder of data, rather than a dataset of a Hub user of that name.
     return "/" in reference and path.parent.is_dir() and bool(_data_files(path.parent))
@@ -147,7 +150,7 @@ def _data_files(folder: Path) -> list[Path]:
         file
         for file in folder.iterdir()
         if file.is_file()
-        and data_suffix(file)
+        and data_ending(file)
         and not file.name.lower().startswith(("readme", "license", "licence", "."))
     )
 
@@ -156,7 +159,7 @@ def _split_files(folder: Path) -> dict[Path, tuple[str, str]]:
     """The files whose names tell their split -> (prefix, split)."""
     found = {}
     for file in _data_files(folder):
-        stem = file.name[: file.name.lower().rindex(data_suffix(file) or "")]
+        stem = file.name[: file.name.lower().rindex(data_ending(file) or "")]
         if match := _SPLIT_FILE.fullmatch(stem):
             found[file] = (match["prefix"] or "", _SPLIT_WORDS[match["split"].lower()])
     return found
@@ -175,7 +178,7 @@ def _read_folder(folder: Path, task: str, split: str | None, quarantine: int) ->
         return _read_object(saved, split, name=folder.name)
     files = _data_files(folder)
     if not files:
-        raise DataError(f"{folder} holds no data files ({', '.join(SUFFIXES)}, each also .gz).")
+        raise DataError(f"{folder} holds no data files ({', '.join(ENDINGS)}, each also .gz).")
     named = _split_files(folder)
     prefixes = sorted({prefix for prefix, _ in named.values()})
     if len(prefixes) > 1:
@@ -232,7 +235,7 @@ def _choose_split(split: str, available: list[str], reference: str) -> str:
 
 
 def _read_hub(reference: str, split: str | None) -> Source:
-    match = _HUB.fullmatch(reference)
+    match = HUB_ID.fullmatch(reference)
     if match is None:
         raise DataError(
             f"{reference!r} is neither a file or folder here, nor a built-in domain "

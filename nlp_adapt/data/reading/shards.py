@@ -1,38 +1,35 @@
 """The parts of a stream: local files, and the files of a split on the Hub.
 
-A shard is read from its beginning, row by row, and says of each row where it stands. What the Hub
-holds is read at one commit, so that a stream which comes round, or is resumed, finds the same rows.
+A shard is read from its beginning, row by row. What the Hub holds is read at one commit, so that a
+stream which comes round, or is resumed, finds the same rows.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from nlp_adapt.data.reading.chunks import Row, RowFile
-from nlp_adapt.data.reading.files import SUFFIXES, data_suffix
+from nlp_adapt.data.reading.files import RowFile
+from nlp_adapt.data.reading.formats import ENDINGS, data_ending, format_of
+from nlp_adapt.data.reading.references import HUB_ID
+from nlp_adapt.data.reading.rows import Row
 from nlp_adapt.errors import DataError
-
-_HUB = re.compile(
-    r"(?P<path>[\w.-]+(?:/[\w.-]+)?)(?::(?P<config>[^/:\s]+))?(?:/(?P<split>[\w.]+))?"
-)
-_EDGE_BYTES = 65536
 
 
 class Shard(Protocol):
-    """A part of a stream that is read from its beginning."""
+    """A part of a stream that is read from its beginning: a `RowFile`, or a `HubShard`."""
 
     @property
     def name(self) -> str:
         """What messages call it."""
 
     def rows(self) -> Iterator[Row]:
-        """Every row in order: where it stands, and its columns or why it cannot be read.
+        """Every row in order, readable or not.
 
         Raises:
             DataError: The shard cannot be read on.
@@ -40,33 +37,6 @@ class Shard(Protocol):
 
     def fingerprint(self) -> str:
         """Something that changes with the content."""
-
-
-@dataclass(frozen=True)
-class FileShard:
-    """A local file: csv, tsv, jsonl, parquet, txt or CoNLL columns, each also gzip'd."""
-
-    path: Path
-    task: str
-
-    @property
-    def name(self) -> str:
-        """The file's name."""
-        return self.path.name
-
-    def rows(self) -> Iterator[Row]:
-        """Its rows, named "file:line"."""
-        return RowFile(self.path, self.task).rows()
-
-    def fingerprint(self) -> str:
-        """Hash of name, size, and the file's first and last 64 KiB."""
-        size = self.path.stat().st_size
-        digest = hashlib.sha256(f"{self.name}:{size}".encode())
-        with self.path.open("rb") as file:
-            digest.update(file.read(_EDGE_BYTES))
-            file.seek(max(0, size - _EDGE_BYTES))
-            digest.update(file.read(_EDGE_BYTES))
-        return digest.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -124,7 +94,7 @@ class HubShard:
         with _hub_errors(self.source.name):
             part = stream.shard(num_shards=stream.num_shards, index=self.index)
             for number, record in enumerate(part):
-                yield f"{name}:{number}", record, None
+                yield Row(f"{name}:{number}", record)
 
     def fingerprint(self) -> str:
         """Hash of the data set, its commit and the place of the file."""
@@ -132,28 +102,23 @@ class HubShard:
         return hashlib.sha256(repr((*parts, self.index)).encode()).hexdigest()
 
 
-class _hub_errors:  # noqa: N801 - reads as a statement
+@contextmanager
+def _hub_errors(name: str) -> Iterator[None]:
     """Says in one sentence why something on the Hub cannot be streamed."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, (GeneratorExit, DataError)) or not isinstance(error, Exception):
-            return
+    try:
+        yield
+    except DataError:
+        raise
+    except Exception as error:  # client, parser and network have errors that share no class
         from huggingface_hub.errors import RepositoryNotFoundError
 
         if isinstance(error, RepositoryNotFoundError):
             raise DataError(
-                f"{self.name} is neither a file or folder here nor a dataset on the Hub that you "
-                "may read: check the spelling, or log in with `hf auth login` if it is private."
+                f"{name} is neither a file or folder here nor a dataset on the Hub that you may "
+                "read: check the spelling, or log in with `hf auth login` if it is private."
             ) from None
-        # Client, parser and network each have errors of their own, which share no class.
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
-        raise DataError(f"the Hub dataset {self.name} cannot be streamed: {reason}.") from error
+        raise DataError(f"the Hub dataset {name} cannot be streamed: {reason}.") from error
 
 
 def find_shards(reference: Any, task: str) -> list[Shard]:
@@ -166,9 +131,9 @@ def find_shards(reference: Any, task: str) -> list[Shard]:
         return [shard for part in reference for shard in find_shards(part, task)]
     path = Path(str(reference)).expanduser()
     if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.is_file() and data_suffix(file))
+        files = sorted(file for file in path.iterdir() if file.is_file() and data_ending(file))
         if not files:
-            raise DataError(f"{path} holds no data files ({', '.join(SUFFIXES)}, each also .gz).")
+            raise DataError(f"{path} holds no data files ({', '.join(ENDINGS)}, each also .gz).")
     elif "*" in path.name:
         files = sorted(path.parent.glob(path.name))
         if not files:
@@ -178,9 +143,8 @@ def find_shards(reference: Any, task: str) -> list[Shard]:
     else:
         return list(hub_split(str(reference)).shards())
     for file in files:
-        if data_suffix(file) is None:
-            raise DataError(f"{file} has an unknown format: use one of {', '.join(SUFFIXES)}.")
-    return [FileShard(file, task) for file in files]
+        format_of(file)  # refuses one that says none, before anything is read
+    return [RowFile(file, task) for file in files]
 
 
 def hub_split(reference: str) -> HubSplit:
@@ -189,7 +153,7 @@ def hub_split(reference: str) -> HubSplit:
     Raises:
         DataError: If it looks like a file instead.
     """
-    match = _HUB.fullmatch(reference)
-    if match is None or data_suffix(Path(reference)) or reference.startswith((".", "/", "~")):
+    match = HUB_ID.fullmatch(reference)
+    if match is None or data_ending(Path(reference)) or reference.startswith((".", "/", "~")):
         raise DataError(f"{reference} does not exist: name files, a folder, a pattern or a Hub id.")
-    return HubSplit(match["path"], match["config"], match["split"] or "train")
+    return HubSplit(match["path"], match["config"] or None, match["split"] or "train")

@@ -60,21 +60,16 @@ class Table:
         return replace(self, columns=columns, rows=[self.rows[i] for i in kept])
 
 
-def table_from_records(
-    records: Sequence[Mapping[str, Any]], rows: Sequence[str], origin: str
-) -> Table:
-    """A table with the union of the records' keys; a key that a record lacks is missing there."""
-    names = dict.fromkeys(key for record in records for key in record)
-    columns = {str(name): [record.get(name) for record in records] for name in names}
-    return Table(columns, rows, origin)
+def as_records(items: Any, rows: Sequence[str]) -> Sequence[Mapping[str, Any]]:
+    """Objects as they are, and texts as the column `text`.
 
-
-def table_from_items(items: Sequence[Any], rows: Sequence[str], origin: str) -> Table:
-    """A table from a list of dicts, or of plain texts."""
+    Raises:
+        DataError: The items are something else, or a mixture.
+    """
     if all(isinstance(item, Mapping) for item in items):
-        return table_from_records(items, rows, origin)
+        return items
     if all(isinstance(item, str) for item in items):
-        return Table({"text": list(items)}, rows, origin)
+        return [{"text": item} for item in items]
     kind = Mapping if isinstance(items[0], Mapping) else str
     odd = next(i for i, item in enumerate(items) if not isinstance(item, kind))
     raise DataError(

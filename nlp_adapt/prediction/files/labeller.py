@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
-from nlp_adapt.data.reading.chunks import Chunk
+from nlp_adapt.data.reading.rows import Row
 from nlp_adapt.errors import DataError
-from nlp_adapt.prediction.files.writing import Format, RowFormat
-
-
-class UnusableCellError(Exception):
-    """Why a cell cannot be labelled, as a sentence that begins with "it"."""
 
 
 class Answer(NamedTuple):
@@ -28,35 +22,6 @@ class Answer(NamedTuple):
     labels: Sequence[str]
 
 
-@dataclass(frozen=True)
-class Layout:
-    """What the output looks like.
-
-    Attributes:
-        suffix: Its format, one of the labeller's suffixes.
-        gzipped: Whether it is gzip'd.
-        columns: The input's columns in order.
-        names: Names of the new columns in the output, by their own names.
-        types: Types of the new columns, by their own names; see `RowFormat`.
-        features: The `datasets` types of the input's columns, where it has types.
-        line_per_token: Whether the input has CoNLL columns.
-    """
-
-    suffix: str
-    gzipped: bool
-    columns: Sequence[str]
-    names: Mapping[str, str]
-    types: Mapping[str, Any]
-    features: Mapping[str, Any] | None
-    line_per_token: bool
-
-    def rows(self) -> RowFormat:
-        """The input's columns and behind them the new ones."""
-        return RowFormat(
-            self.suffix, self.columns, self.names, self.types, self.gzipped, self.features
-        )
-
-
 class Labeller(ABC):
     """What a task makes of a cell, and what it adds to a row.
 
@@ -65,12 +30,7 @@ class Labeller(ABC):
         text_column: The column to read; None recognises it.
         all_scores: Whether to add the score of every label.
         likeness: Says how far texts are from the training domains; None leaves it out.
-
-    Attributes:
-        suffixes: Formats that it can be written in.
     """
-
-    suffixes: ClassVar[tuple[str, ...]]
 
     def __init__(
         self,
@@ -91,8 +51,8 @@ class Labeller(ABC):
         """What the summary counts, in order."""
 
     @abstractmethod
-    def find_column(self, first: Chunk, columns: Sequence[str], origin: str) -> str:
-        """The column to read, from the first rows.
+    def find_column(self, first: Sequence[Row], columns: Sequence[str], origin: str) -> str:
+        """The column to read, from the first readable rows.
 
         Raises:
             DataError: There is none.
@@ -125,10 +85,6 @@ class Labeller(ABC):
     @abstractmethod
     def blank(self) -> Answer:
         """The answer for a row without text."""
-
-    def output_format(self, layout: Layout) -> Format:
-        """How rows are written."""
-        return layout.rows()
 
 
 def predicted(names: Sequence[str], columns: Sequence[str], origin: str) -> dict[str, str]:

@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from nlp_adapt.cli import console
-from nlp_adapt.data.reading.chunks import RowFile
+from nlp_adapt.data.reading.files import RowFile
 from nlp_adapt.errors import ConfigError, DataError, RunError
 from nlp_adapt.files import sole_writer
 from nlp_adapt.launch import is_main_process, process_count, process_index
@@ -20,11 +19,11 @@ from nlp_adapt.prediction.files.reading import Input, open_input
 from nlp_adapt.prediction.files.rows import LabelledRows, key_of
 from nlp_adapt.prediction.files.texts import TextLabeller
 from nlp_adapt.prediction.files.words import WordLabeller
-from nlp_adapt.prediction.files.writing import check_format, check_output
+from nlp_adapt.prediction.files.writers import DEFAULT_PIPED, endings_for, output_ending
+from nlp_adapt.prediction.files.writing import check_output
 from nlp_adapt.prediction.likeness import load_likeness
 from nlp_adapt.prediction.predictor import Predictor
 
-DEFAULT_STDOUT_FORMAT = "jsonl"
 # What the labelled rows depend on, besides the model and the input.
 _PART_OPTIONS = (
     *("text_column", "all_scores", "domain_likeness", "precision", "chunk_rows", "domain", "out"),
@@ -35,7 +34,7 @@ _PART_OPTIONS = (
 def to_file(args: argparse.Namespace, load: Callable[[], Predictor]) -> dict[str, Any]:
     """Label into parts, in each of the launched processes its share, and join them."""
     out = Path(args.out)
-    check_format(out, WordLabeller.suffixes)
+    output_ending(out, words=True)
     check_output(out, Path(args.input))
     rejected = Path(args.rejected or f"{out}.rejected.jsonl")
     check_output(rejected, Path(args.input), "--rejected")
@@ -45,8 +44,8 @@ def to_file(args: argparse.Namespace, load: Callable[[], Predictor]) -> dict[str
         if process_count() > 1:
             _connect_processes()
         predictor = load()
-        suffix = check_format(out, _kind(predictor).suffixes)
-        rows = _rows(args, predictor, source, suffix)
+        ending = output_ending(out, words=predictor.task.units_are_words)
+        rows = _rows(args, predictor, source, ending)
         summary = _label_parts(args, predictor, source, rows, Parts(out, rejected))
     return {"model": args.model, "out": args.out, **summary}
 
@@ -66,7 +65,8 @@ def _label_parts(
         options["commit"] = getattr(config, "_commit_hash", None)
         done = parts.open(key_of(source.identity, args.model, options))
         if done:
-            console.note(f"Going on after {done:,} finished parts of {args.chunk_rows:,} rows.")
+            report = f"Going on after {done:,} finished parts of {args.chunk_rows:,} rows."
+            print(report, file=sys.stderr)
     _wait_for_all(launched)
     try:
         rows.run(parts)
@@ -82,11 +82,11 @@ def to_stdout(
     args: argparse.Namespace, load: Callable[[], Predictor], stdout: Any
 ) -> dict[str, Any]:
     """Write each chunk to standard output as soon as it is labelled."""
-    chosen = args.output_format or DEFAULT_STDOUT_FORMAT
+    chosen = args.output_format or DEFAULT_PIPED
     summaries, problem = [], None
     with open_input(args.input, args.input_format) as source, _rejected_stream(args) as aside:
         predictor = load()
-        if f".{chosen}" not in _kind(predictor).suffixes:
+        if f".{chosen}" not in endings_for(words=predictor.task.units_are_words):
             raise ConfigError(
                 f"--output_format {chosen} is for taggers; {args.model} labels texts."
             )
@@ -103,16 +103,12 @@ def to_stdout(
     return {"model": args.model, "out": args.out, **total}
 
 
-def _kind(predictor: Predictor) -> type[TextLabeller] | type[WordLabeller]:
-    """What labels rows with such a model."""
-    return WordLabeller if predictor.task.units_are_words else TextLabeller
-
-
 def _rows(
-    args: argparse.Namespace, predictor: Predictor, source: Input, suffix: str
+    args: argparse.Namespace, predictor: Predictor, source: Input, ending: str
 ) -> LabelledRows:
     """The rows of the input with what the model adds, ready to be labelled."""
-    labeller = _kind(predictor)(
+    kind = WordLabeller if predictor.task.units_are_words else TextLabeller
+    labeller = kind(
         predictor,
         text_column=args.text_column,
         all_scores=args.all_scores,
@@ -121,7 +117,7 @@ def _rows(
     rows = LabelledRows(
         labeller,
         RowFile(source.path, predictor.task.name),
-        suffix,
+        ending,
         args.chunk_rows,
         gzipped=args.out.lower().endswith(".gz"),
         process=(process_index(), process_count()),

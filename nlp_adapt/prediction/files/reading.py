@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from nlp_adapt.data.reading.files import data_suffix
+from nlp_adapt.data.reading.formats import data_ending
 from nlp_adapt.errors import DataError
 
 _BLOCK = 1024**2
@@ -57,9 +57,9 @@ def open_input(reference: str, stream_format: str) -> Iterator[Input]:
         yield Input(path, [str(path.resolve()), *known])
         return
     name = "standard input" if reference == "-" else str(path)
-    suffix = data_suffix(path) or f".{stream_format}"
+    ending = data_ending(path) or f".{stream_format}"
     with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / f"{'stdin' if reference == '-' else path.name}{suffix}"
+        copy = Path(folder) / f"{'stdin' if reference == '-' else path.name}{ending}"
         with contextlib.ExitStack() as stack:
             stream = sys.stdin.buffer if reference == "-" else stack.enter_context(path.open("rb"))
             digest = _copy(stream, copy)

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nlp_adapt.data.reading.chunks import Chunk, Rejected, RowFile
-from nlp_adapt.errors import DataError
-from nlp_adapt.prediction.files.labeller import Labeller, Layout, UnusableCellError
+from nlp_adapt.data.columns import UnusableCellError
+from nlp_adapt.data.reading.files import RowFile
+from nlp_adapt.data.reading.rows import Row
+from nlp_adapt.errors import ConfigError, DataError
+from nlp_adapt.prediction.files.labeller import Labeller
 from nlp_adapt.prediction.files.parts import Parts
-from nlp_adapt.prediction.files.writing import Format, LabelledRow
+from nlp_adapt.prediction.files.writers import WRITERS
+from nlp_adapt.prediction.files.writing import LabelledRow, Layout, Writer
 
 CHARACTERS_AT_A_TIME = 4 * 1024**2
 FIRST_ROWS = 100
@@ -31,7 +34,7 @@ class LabelledRows:
     Args:
         labeller: What is added.
         rows: The input.
-        suffix: Format of the output.
+        ending: Ending of the output's name, one of `WRITERS`.
         chunk_rows: Most rows at a time.
         gzipped: Whether the output is gzip'd.
         process: Number of this process, and how many there are: each does its own chunks.
@@ -39,12 +42,12 @@ class LabelledRows:
 
     labeller: Labeller
     rows: RowFile
-    suffix: str
+    ending: str
     chunk_rows: int
     gzipped: bool = False
     process: tuple[int, int] = (0, 1)
     column: str = field(init=False, default="")
-    format: Format = field(init=False)
+    writer: Writer = field(init=False)
 
     def prepare(self) -> None:
         """Look at the columns before any work is done.
@@ -53,18 +56,22 @@ class LabelledRows:
             DataError: There is no text, or a new column has the name of an old one.
         """
         columns, origin = self.rows.columns(), str(self.rows.path)
-        first = next(iter(self.rows.chunks(FIRST_ROWS, CHARACTERS_AT_A_TIME)), Chunk())
+        chunk = next(self.rows.chunks(FIRST_ROWS, CHARACTERS_AT_A_TIME), [])
+        first = [row for row in chunk if row.record is not None]
         self.column = self.labeller.find_column(first, columns, origin)
         self._refuse_unusable(first)
-        self.format = self.labeller.output_format(
+        kind = WRITERS[self.ending]
+        if kind.of_words:
+            self._refuse_extras()
+        self.writer = kind(
             Layout(
-                suffix=self.suffix,
-                gzipped=self.gzipped,
                 columns=columns,
                 names=self.labeller.names(columns, origin),
                 types=self.labeller.types(),
+                gzipped=self.gzipped,
                 features=self.rows.features(),
                 line_per_token=self.rows.line_per_token,
+                labels=self.labeller.labels,
             )
         )
 
@@ -78,7 +85,7 @@ class LabelledRows:
 
     def stream(self) -> Iterator[tuple[bytes, list[dict[str, Any]], dict[str, Any]]]:
         """The output piece by piece: its bytes, the rows set aside, and counts."""
-        yield self.format.start(), [], {"labels": {}}
+        yield self.writer.start(), [], {"labels": {}}
         for _, chunk in self._chunks():
             yield self._label(chunk)
 
@@ -86,7 +93,7 @@ class LabelledRows:
         """Join the parts; what was done, in numbers."""
         summary = self.total(parts.summaries())
         self.require_rows(summary, parts.first_rejected())
-        parts.join(lambda files, staged: self.format.merge(files, staged, summary))
+        parts.join(lambda files, staged: self.writer.merge(files, staged, summary))
         return summary
 
     def total(self, summaries: Iterator[Mapping[str, Any]]) -> dict[str, Any]:
@@ -109,23 +116,32 @@ class LabelledRows:
             found = f"holds no row that can be read; {problem}" if problem else "holds no rows."
             raise DataError(f"{self.rows.path} {found}")
 
-    def _refuse_unusable(self, first: Chunk) -> None:
+    def _refuse_unusable(self, first: Sequence[Row]) -> None:
         """Refuse a column that holds something else than text in all of the first rows."""
         reason = ""
-        for record in first.records:
+        for row in first:
             try:
-                self.labeller.read(record.get(self.column))
-            except UnusableCellError as found:
-                reason = reason or str(found)
+                self.labeller.read((row.record or {}).get(self.column))
+            except UnusableCellError as error:
+                reason = reason or error.reason
             else:
                 return
         if reason:
             raise DataError(
-                f"{first.rows[0]} cannot be used, nor can any of the first {len(first.rows):,} rows: "
-                f"{reason} Name another column with text_column."
+                f"{first[0].place} cannot be used, nor can any of the first {len(first):,} rows: "
+                f"it {reason}. Name another column with text_column."
             )
 
-    def _chunks(self) -> Iterator[tuple[int, Chunk]]:
+    def _refuse_extras(self) -> None:
+        """Refuse options that add columns to a format of tagged words alone."""
+        for option in ("all_scores", "likeness"):
+            if getattr(self.labeller, option):
+                name = "domain_likeness" if option == "likeness" else option
+                raise ConfigError(
+                    f"--{name} has no place in {self.ending[1:]}: write csv, jsonl or parquet."
+                )
+
+    def _chunks(self) -> Iterator[tuple[int, list[Row]]]:
         """Every chunk with its number, under a progress bar."""
         from tqdm import tqdm
 
@@ -135,30 +151,37 @@ class LabelledRows:
                 yield index, chunk
                 bar.update(len(chunk))
 
-    def _label(self, chunk: Chunk) -> tuple[bytes, list[dict[str, Any]], dict[str, Any]]:
+    def _label(self, chunk: Sequence[Row]) -> tuple[bytes, list[dict[str, Any]], dict[str, Any]]:
         """The rows as bytes, the rows set aside, and counts."""
-        kept, rejected = [], list(chunk.rejected)
-        for row, record in zip(chunk.rows, chunk.records, strict=True):
+        kept, rejected = [], []
+        for row in chunk:
             try:
-                kept.append((row, record, self.labeller.read(record.get(self.column))))
-            except UnusableCellError as reason:
-                rejected.append(Rejected(row, str(reason), record))
-        rejected.sort(key=lambda one: int(one.row.rpartition(":")[2]))
+                if row.record is None:
+                    rejected.append(_rejected(row.place, row.reason, row.content))
+                else:
+                    value = self.labeller.read(row.record.get(self.column))
+                    kept.append((row.place, row.record, value))
+            except UnusableCellError as error:
+                rejected.append(_rejected(row.place, f"it {error.reason}.", row.record))
         inputs = [value for _, _, value in kept if value is not None]
         answers, blank = iter(self.labeller.answer(inputs) if inputs else []), self.labeller.blank()
         counts: Counter[str] = Counter()
         labelled = []
-        for row, record, value in kept:
+        for place, record, value in kept:
             answer = blank if value is None else next(answers)
             counts.update(answer.labels)
-            labelled.append(LabelledRow(row, record, answer.values))
+            labelled.append(LabelledRow(place, record, answer.values))
         summary = {
             "rows": len(kept),
             "without_text": len(kept) - len(inputs),
             "rejected": len(rejected),
             "labels": dict(counts),
         }
-        return self.format.encode(labelled), [vars(one) for one in rejected], summary
+        return self.writer.encode(labelled), rejected, summary
+
+
+def _rejected(place: str, reason: str, content: Any) -> dict[str, Any]:
+    return {"row": place, "reason": reason, "content": content}
 
 
 # Weights, and what else decides labels: names of classes, the tokenizer, members of an ensemble.

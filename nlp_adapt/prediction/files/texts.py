@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nlp_adapt.data.columns import NO_LABELS, ReadOptions, encodable, find_text
-from nlp_adapt.data.reading.chunks import Chunk
-from nlp_adapt.prediction.files.labeller import Answer, Labeller, UnusableCellError
-from nlp_adapt.prediction.files.writing import SUFFIXES
+from nlp_adapt.data.columns import ReadOptions, find_text, has_text, read_text
+from nlp_adapt.data.labels import NO_LABELS
+from nlp_adapt.data.reading.rows import Row, table_of
+from nlp_adapt.prediction.files.labeller import Answer, Labeller
 
 LABEL, SCORE = "label", "score"
 
@@ -17,19 +16,17 @@ LABEL, SCORE = "label", "score"
 class TextLabeller(Labeller):
     """Labels texts."""
 
-    suffixes = SUFFIXES
-
     @property
     def labels(self) -> Sequence[str]:
         """The model's labels."""
         return self.predictor.label_names
 
-    def find_column(self, first: Chunk, columns: Sequence[str], origin: str) -> str:
+    def find_column(self, first: Sequence[Row], columns: Sequence[str], origin: str) -> str:
         """The column of texts."""
         options = ReadOptions(
             task=self.predictor.task.name, text_column=self.text_column, label_column=NO_LABELS
         )
-        return find_text(first.table(columns, origin), options)[0]
+        return find_text(table_of(first, origin, columns), options)[0]
 
     def types(self) -> dict[str, Any]:
         """`label`, `score` and what was asked for."""
@@ -39,11 +36,8 @@ class TextLabeller(Labeller):
 
     def read(self, value: Any) -> str | None:
         """The text as tokenizers can read it."""
-        if is_missing(value):
-            return None
-        if not isinstance(value, str):
-            raise UnusableCellError(f"it holds a {type(value).__name__} where text is expected.")
-        return encodable(value) if value.strip() else None
+        text = read_text(value)
+        return text if has_text(text) else None
 
     def answer(self, inputs: list[str]) -> list[Answer]:
         """Label and scores of each text."""
@@ -69,8 +63,3 @@ class TextLabeller(Labeller):
     def blank(self) -> Answer:
         """Empty cells."""
         return Answer({}, ())
-
-
-def is_missing(value: Any) -> bool:
-    """Whether a cell holds nothing: None, or the NaN that data frames put in its place."""
-    return value is None or (isinstance(value, float) and math.isnan(value))

@@ -9,23 +9,20 @@ from typing import Any
 import numpy as np
 
 from nlp_adapt.data.batches.words import encode_words
-from nlp_adapt.data.columns import NO_LABELS, ReadOptions, encodable, find_text
-from nlp_adapt.data.reading.chunks import Chunk
-from nlp_adapt.errors import ConfigError
-from nlp_adapt.prediction.files.labeller import (
-    Answer,
-    Labeller,
-    Layout,
+from nlp_adapt.data.columns import (
+    ReadOptions,
     UnusableCellError,
-    predicted,
+    encodable,
+    find_text,
+    is_missing,
+    read_text,
 )
-from nlp_adapt.prediction.files.tagged_formats import ConllFormat, PageFormat
-from nlp_adapt.prediction.files.texts import is_missing
-from nlp_adapt.prediction.files.writing import SUFFIXES, Format
+from nlp_adapt.data.labels import NO_LABELS
+from nlp_adapt.data.reading.rows import Row, table_of
+from nlp_adapt.prediction.files.labeller import Answer, Labeller, predicted
 from nlp_adapt.prediction.likeness import group_means
 from nlp_adapt.prediction.tagged_text import TaggedText, Words, join_words, split_text, with_tags
 
-CONLL, PAGE = ".conll", ".html"
 TEXT, TOKENS, TAGS, SCORES, ENTITIES = "text", "tokens", "tags", "scores", "entities"
 WORDS_AT_A_TIME = 100_000
 _ENTITY = {
@@ -45,8 +42,6 @@ class WordLabeller(Labeller):
     the entities' characters are counted.
     """
 
-    suffixes = (*SUFFIXES, CONLL, PAGE)
-
     split_already = False
 
     @property
@@ -54,15 +49,16 @@ class WordLabeller(Labeller):
         """The types of entities."""
         return self.predictor.task.entity_types
 
-    def find_column(self, first: Chunk, columns: Sequence[str], origin: str) -> str:
+    def find_column(self, first: Sequence[Row], columns: Sequence[str], origin: str) -> str:
         """The column of words, or else that of texts."""
         options = ReadOptions(
             task=self.predictor.task.name, text_column=self.text_column, label_column=NO_LABELS
         )
-        column, is_text = find_text(first.table(columns, origin), options)
+        column, is_text = find_text(table_of(first, origin, columns), options)
         self.split_already = not is_text
         if self.text_column is not None:
-            filled = [value for record in first.records if (value := record.get(column))]
+            records = (row.record or {} for row in first)
+            filled = [value for record in records if (value := record.get(column))]
             self.split_already = bool(filled) and all(
                 _listed(value) is not None for value in filled
             )
@@ -87,14 +83,11 @@ class WordLabeller(Labeller):
 
     def read(self, value: Any) -> Words | None:
         """The words of a cell."""
-        if is_missing(value):
-            return None
         if self.split_already:
-            words = join_words([encodable(word) for word in _words_of(value)])
-        elif isinstance(value, str):
-            words = split_text(encodable(value))
+            listed = [] if is_missing(value) else _words_of(value)
+            words = join_words([encodable(word) for word in listed])
         else:
-            raise UnusableCellError(f"it holds a {type(value).__name__} where text is expected.")
+            words = split_text(read_text(value))
         return words if words.words else None
 
     def answer(self, inputs: list[Words]) -> list[Answer]:
@@ -132,23 +125,6 @@ class WordLabeller(Labeller):
         lists = [name for name, kind in self.types().items() if isinstance(kind, list)]
         return Answer({TEXT: "", TOKENS: [], **{name: [] for name in lists}}, ())
 
-    def output_format(self, layout: Layout) -> Format:
-        """Rows with their columns, CoNLL columns, or a page.
-
-        Raises:
-            ConfigError: The format has no place for what was asked for.
-        """
-        if layout.suffix not in (CONLL, PAGE):
-            return layout.rows()
-        for option, given in (("all_scores", self.all_scores), ("domain_likeness", self.likeness)):
-            if given:
-                raise ConfigError(
-                    f"--{option} has no place in {layout.suffix[1:]}: write csv, jsonl or parquet."
-                )
-        if layout.suffix == PAGE:
-            return PageFormat(self.labels, layout.gzipped)
-        return ConllFormat(layout.columns if layout.line_per_token else (), layout.gzipped)
-
 
 def _answer(text: TaggedText, more: dict[str, Any]) -> Answer:
     found = text.to_dict()
@@ -177,8 +153,8 @@ def _words_of(value: Any) -> list[str]:
     words = _listed(value)
     if words is None:
         raise UnusableCellError(
-            f"it holds a {type(value).__name__} where a list of words is expected, such as "
-            '["two", "words"].'
+            f"holds a {type(value).__name__} where a list of words is expected, such as "
+            '["two", "words"]'
         )
     return words
 

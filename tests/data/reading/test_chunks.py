@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from nlp_adapt.data.reading.chunks import RowFile
-from nlp_adapt.data.reading.files import read_file
+from nlp_adapt.data.reading.files import RowFile, read_file
 from nlp_adapt.errors import DataError
 
 TASK = "sequence-classification"
@@ -59,8 +58,8 @@ def test_chunks_are_the_rows_of_the_whole(tmp_path: Path, suffix: str, size: int
     chunks = list(rows.chunks(size))
     assert all(len(chunk) <= size for chunk in chunks)
     assert rows.columns() == list(whole.columns)
-    assert [row for chunk in chunks for row in chunk.rows] == list(whole.rows)
-    records = [record for chunk in chunks for record in chunk.records]
+    assert [row.place for chunk in chunks for row in chunk] == list(whole.rows)
+    records = [row.record for chunk in chunks for row in chunk]
     for name, values in whole.columns.items():
         assert [record[name] for record in records] == list(values)
 

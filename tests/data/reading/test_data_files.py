@@ -6,7 +6,7 @@ import json
 import pytest
 from datasets import ClassLabel, Dataset, Features, Value
 
-from nlp_adapt.data.reading import files
+from nlp_adapt.data.reading import lines
 from nlp_adapt.data.reading.files import read_file
 from nlp_adapt.errors import DataError
 
@@ -105,17 +105,17 @@ def test_damaged_gzip_is_refused(tmp_path):
 
 def test_gzip_bomb_is_refused_by_ratio_and_by_size(tmp_path, monkeypatch):
     path = write(tmp_path / "a.txt.gz", "aaaaaaaaa\n" * 100_000)
-    monkeypatch.setattr(files, "HARMLESS_BYTES", 10_000)
+    monkeypatch.setattr(lines, "HARMLESS_BYTES", 10_000)
     with pytest.raises(DataError, match="decompression bomb"):
         read_file(path, TASK)
-    monkeypatch.setattr(files, "MAX_GZIP_RATIO", 10**6)
+    monkeypatch.setattr(lines, "MAX_RATIO", 10**6)
     assert len(read_file(path, TASK)) == 100_000
-    monkeypatch.setattr(files, "MAX_UNPACKED_BYTES", 999_999)
+    monkeypatch.setattr(lines, "MAX_UNPACKED_BYTES", 999_999)
     with pytest.raises(DataError, match="more than 999,999 bytes"):
         read_file(path, TASK)
 
 
 def test_a_line_without_end_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "MAX_LINE_BYTES", 1000)
+    monkeypatch.setattr(lines, "MAX_LINE_BYTES", 1000)
     with pytest.raises(DataError, match=r"a\.txt:2 is longer than 1,000 bytes"):
         read_file(write(tmp_path / "a.txt", "ok\n" + "a" * 2000), TASK)

@@ -20,8 +20,7 @@ from typing import Any
 import pytest
 
 from nlp_adapt.cli import main
-from nlp_adapt.data.reading.chunks import RowFile
-from nlp_adapt.data.reading.files import read_file
+from nlp_adapt.data.reading.files import RowFile, read_file
 from nlp_adapt.prediction.files.parts import Parts
 from nlp_adapt.prediction.predictor import Predictor
 from tests.helpers.tiny_taggers import TAGS, tagger

@@ -1,14 +1,57 @@
-"""Tagged text to read: CoNLL columns, or a page on which entities are coloured."""
+"""Tagged words alone: CoNLL columns, or a page on which entities are coloured."""
 
 from __future__ import annotations
 
 import html
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+from nlp_adapt.prediction.files.parts import copy_all
+from nlp_adapt.prediction.files.writing import LabelledRow, Writer, open_bytes
 
 # What would break a line or a column, or make the file unreadable as text.
 _BREAKS = re.compile(r"[\t\n\r\0]")
+
+
+class ConllWriter(Writer):
+    """One word a line, its tag last, a blank line after each sentence.
+
+    The columns of a CoNLL input stand before the tags; of other inputs, the words alone.
+    """
+
+    of_words = True
+
+    def encode(self, rows: Sequence[LabelledRow]) -> bytes:
+        """The lines of some sentences; a row without words is a blank line."""
+        return "".join(map(self._sentence, rows)).encode("utf-8", "replace")
+
+    def _sentence(self, row: LabelledRow) -> str:
+        kept = self.layout.columns if self.layout.line_per_token else ()
+        given = [row.record[name] for name in kept] or [row.added["tokens"]]
+        return conll_sentence(*given, row.added["tags"])
+
+
+class PageWriter(Writer):
+    """A page of its own on which entities are coloured by type."""
+
+    of_words = True
+    in_pieces = False  # the top of the page says how much is on it, which is known at the end
+
+    def encode(self, rows: Sequence[LabelledRow]) -> bytes:
+        """Some texts as items of the page."""
+        hues = page_hues(self.layout.labels)
+        items = (page_item(row.added["text"], row.added["entities"], hues) for row in rows)
+        return "".join(items).encode("utf-8", "replace")
+
+    def merge(self, parts: list[Path], staged: Path, summary: Mapping[str, Any]) -> None:
+        """The whole page."""
+        head = page_head(summary["labels"], summary["rows"], page_hues(self.layout.labels))
+        with open_bytes(staged, gzipped=self.layout.gzipped) as file:
+            file.write(head.encode())
+            copy_all(parts, file)
+            file.write(PAGE_END.encode())
 
 
 def conll_sentence(*columns: Sequence[str]) -> str:

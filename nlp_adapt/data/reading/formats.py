@@ -1,0 +1,41 @@
+"""The formats that rows are read from: to add one, write its `Format` and list it here.
+
+`prediction.files.writers` lists those that labelled rows are written in.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nlp_adapt.data.reading.conll import Conll
+from nlp_adapt.data.reading.delimited import Csv, Tsv
+from nlp_adapt.data.reading.jsonl import Jsonl
+from nlp_adapt.data.reading.lines import Texts
+from nlp_adapt.data.reading.parquet import Parquet
+from nlp_adapt.data.reading.rows import Format
+from nlp_adapt.errors import DataError
+
+FORMATS: tuple[Format, ...] = (Csv(), Tsv(), Jsonl(), Parquet(), Texts(), Conll())
+
+ENDINGS = {ending: form for form in FORMATS for ending in form.endings}
+"""The format of each ending; every one may be followed by .gz."""
+
+
+def data_ending(path: Path) -> str | None:
+    """The ending that says a file's format, without .gz; None where none does."""
+    name = path.name.lower().removesuffix(".gz")
+    return next((ending for ending in ENDINGS if name.endswith(ending)), None)
+
+
+def format_of(path: Path) -> Format:
+    """The format that a file's name says.
+
+    Raises:
+        DataError: It says none.
+    """
+    ending = data_ending(path)
+    if ending is None:
+        raise DataError(
+            f"{path} has an unknown format: use one of {', '.join(ENDINGS)}, each also with .gz."
+        )
+    return ENDINGS[ending]

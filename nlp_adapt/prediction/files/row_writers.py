@@ -1,0 +1,158 @@
+"""Rows with their new columns, as csv, tsv, jsonl or parquet."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from nlp_adapt.data.columns import encodable
+from nlp_adapt.errors import DataError
+from nlp_adapt.prediction.files.writing import LabelledRow, Layout, Writer
+
+
+class CsvWriter(Writer):
+    """A line of column names, then a row a line; lists are written as JSON."""
+
+    delimiter: ClassVar[str] = ","
+
+    def start(self) -> bytes:
+        """The line of column names."""
+        return self._lines([list(self.layout.all_columns)])
+
+    def encode(self, rows: Sequence[LabelledRow]) -> bytes:
+        """A line for each row."""
+        return self._lines([self._fields(row) for row in rows])
+
+    def _fields(self, row: LabelledRow) -> list[str]:
+        record = _record(row, self.layout)
+        return [_text(record.get(name)) for name in self.layout.all_columns]
+
+    def _lines(self, rows: Sequence[Sequence[str]]) -> bytes:
+        stream = io.StringIO(newline="")
+        for fields in rows:
+            # Python's writer quotes only the line ends that it writes itself, readers see others.
+            quoted = any("\r" in text for text in fields)
+            csv.writer(
+                stream,
+                delimiter=self.delimiter,
+                lineterminator="\n",
+                quoting=csv.QUOTE_ALL if quoted else csv.QUOTE_MINIMAL,
+            ).writerow(fields)
+        return stream.getvalue().encode("utf-8", "replace")
+
+
+class TsvWriter(CsvWriter):
+    """The same between tabs."""
+
+    delimiter = "\t"
+
+    def _fields(self, row: LabelledRow) -> list[str]:
+        fields = super()._fields(row)
+        if any(mark in text for text in fields for mark in "\t\n\r"):
+            raise DataError(
+                f"{row.place} holds a tab or a line break, which tsv cannot: write csv or jsonl."
+            )
+        return fields
+
+
+class JsonlWriter(Writer):
+    """An object a line."""
+
+    def encode(self, rows: Sequence[LabelledRow]) -> bytes:
+        """A line for each row."""
+        return b"".join(_json_line(_record(row, self.layout)) for row in rows)
+
+
+class ParquetWriter(Writer):
+    """Typed columns; those of the input keep their types."""
+
+    in_pieces = False
+
+    def encode(self, rows: Sequence[LabelledRow]) -> bytes:
+        """The rows as a file of their own."""
+        import pyarrow
+        from datasets import Dataset, Features
+
+        columns, names = self.layout.columns, self.layout.names
+        old = {name: [_storable(row.record.get(name)) for row in rows] for name in columns}
+        new = {name: [row.added.get(key) for row in rows] for key, name in names.items()}
+        stream = io.BytesIO()
+        try:
+            known = self.layout.features or (Dataset.from_dict(old).features if old else {})
+            types = {name: known[name] for name in columns}
+            types |= {name: _feature(self.layout.types[key]) for key, name in names.items()}
+            Dataset.from_dict({**old, **new}, Features(types)).to_parquet(stream)
+        except (pyarrow.ArrowException, TypeError, OverflowError) as error:
+            raise _mixed_types(error) from error
+        return stream.getvalue()
+
+    def merge(self, parts: list[Path], staged: Path, summary: Mapping[str, Any]) -> None:
+        """Join parts under a schema that holds the types of all of them."""
+        import pyarrow
+        from pyarrow import parquet
+
+        schemas = [parquet.read_schema(part) for part in parts] or [
+            pyarrow.schema([(name, pyarrow.string()) for name in self.layout.all_columns])
+        ]
+        metadata = schemas[0].metadata if self.layout.features is not None else None
+        try:
+            schema = pyarrow.unify_schemas(schemas, promote_options="permissive")
+            schema = schema.with_metadata(metadata)
+            with parquet.ParquetWriter(staged, schema) as writer:
+                for part in parts:
+                    writer.write_table(parquet.read_table(part).cast(schema))
+        except pyarrow.ArrowException as error:
+            raise _mixed_types(error) from error
+
+
+def _record(row: LabelledRow, layout: Layout) -> dict[str, Any]:
+    """Old and new values by column."""
+    return {**row.record, **{name: row.added.get(key) for key, name in layout.names.items()}}
+
+
+def _feature(kind: Any) -> Any:
+    """The `datasets` type of an added column."""
+    from datasets import List, Value
+
+    if isinstance(kind, list):
+        return List(_feature(kind[0]))
+    if isinstance(kind, dict):
+        return {name: _feature(inner) for name, inner in kind.items()}
+    return Value(kind)
+
+
+def _mixed_types(error: Exception) -> DataError:
+    reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+    return DataError(
+        f"a column holds values of several types, which parquet cannot ({reason}): write jsonl."
+    )
+
+
+def _json_line(record: Mapping[str, Any]) -> bytes:
+    try:
+        return (json.dumps(record, ensure_ascii=False, default=str) + "\n").encode()
+    except UnicodeEncodeError:  # half a surrogate pair, which only an escape can keep
+        return (json.dumps(record, default=str) + "\n").encode()
+
+
+def _storable(value: Any) -> Any:
+    """The value without halves of surrogate pairs, which no file of UTF-8 can hold."""
+    if isinstance(value, str):
+        return encodable(value)
+    if isinstance(value, list):
+        return [_storable(one) for one in value]
+    if isinstance(value, dict):
+        return {key: _storable(one) for key, one in value.items()}
+    return value
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, (dict, list)):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return str(value)

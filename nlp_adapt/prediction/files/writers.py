@@ -1,0 +1,54 @@
+"""The formats that labelled rows are written in: to add one, write its `Writer` and list it here.
+
+`data.reading.formats` lists those that rows are read from.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nlp_adapt.data.reading.conll import Conll
+from nlp_adapt.data.reading.delimited import Csv, Tsv
+from nlp_adapt.data.reading.jsonl import Jsonl
+from nlp_adapt.data.reading.parquet import Parquet
+from nlp_adapt.errors import RunError
+from nlp_adapt.prediction.files.row_writers import (
+    CsvWriter,
+    JsonlWriter,
+    ParquetWriter,
+    TsvWriter,
+)
+from nlp_adapt.prediction.files.tagged_writers import ConllWriter, PageWriter
+from nlp_adapt.prediction.files.writing import Writer
+
+WRITERS: dict[str, type[Writer]] = {
+    Csv.endings[0]: CsvWriter,
+    Tsv.endings[0]: TsvWriter,
+    Jsonl.endings[0]: JsonlWriter,
+    Parquet.endings[0]: ParquetWriter,
+    Conll.endings[0]: ConllWriter,
+    ".html": PageWriter,
+}
+"""Each by the ending of the files that it writes."""
+
+DEFAULT_PIPED = "jsonl"
+"""What is written to standard output."""
+
+
+def endings_for(*, words: bool) -> tuple[str, ...]:
+    """The endings that labelled texts, or tagged words, may be written to."""
+    return tuple(ending for ending, writer in WRITERS.items() if words or not writer.of_words)
+
+
+def output_ending(out: Path, *, words: bool) -> str:
+    """The ending of `out` that says its format, without .gz.
+
+    Raises:
+        RunError: It is none of those there are.
+    """
+    name = out.name.lower()
+    for ending in endings_for(words=words):
+        plain = name.removesuffix(".gz")
+        if plain.endswith(ending) and (plain == name or ending != Parquet.endings[0]):
+            return ending
+    raise RunError(f"--out {out}: must end in {', '.join(endings_for(words=words))}.")
