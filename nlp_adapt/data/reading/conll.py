@@ -34,7 +34,7 @@ class Conll(Format):
     def columns(self, path: Path) -> list[str]:
         """As many as the first line has."""
         for row in self.rows(path):
-            return _column_names(len(row.content[0]))
+            return _column_names(len(row.content[0])) if row.record is None else list(row.record)
         raise DataError(f"{path} holds no rows.")
 
 
@@ -73,7 +73,7 @@ def _sentence(place: str, tokens: list[list[str]], faults: list[Fault]) -> Row:
     if faults:
         return Row(place, None, faults, tokens)
     columns = map(list, zip(*tokens, strict=True))
-    return Row(place, dict(zip(_column_names(len(tokens[0])), columns, strict=True)), (), tokens)
+    return Row(place, dict(zip(_column_names(len(tokens[0])), columns, strict=True)))
 
 
 def _column_names(width: int) -> list[str]:

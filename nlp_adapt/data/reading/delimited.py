@@ -27,6 +27,7 @@ class Delimited(Format):
         faults: list[Fault] = []
         numbered = self._fields(path, faults)
         header = _header(path, numbered, faults)
+        name = path.name
         for number, fields in numbered:
             if len(fields) != len(header) and not faults:
                 reason = (
@@ -34,7 +35,7 @@ class Delimited(Format):
                     "quotation marks around a text that holds the separator."
                 )
                 faults.append(Fault(number, reason))
-            place = f"{path.name}:{number}"
+            place = f"{name}:{number}"
             if faults:
                 yield Row(place, None, tuple(faults), fields)
                 faults.clear()

@@ -172,7 +172,7 @@ def _characters(value: Any) -> int:
     """Roughly how many characters a value holds."""
     if isinstance(value, str):
         return len(value)
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return sum(map(_characters, value.values()))
     if isinstance(value, (list, tuple)):
         return sum(map(_characters, value))

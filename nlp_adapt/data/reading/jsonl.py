@@ -27,10 +27,11 @@ class Jsonl(Format):
             return iter(())
         if first[1].lstrip().startswith("["):
             return _array_rows(path)
-        return (_row(path, line) for line in chain([first], lines))
+        file = path.name
+        return (_row(file, line) for line in chain([first], lines))
 
 
-def _row(path: Path, line: Line) -> Row:
+def _row(file: str, line: Line) -> Row:
     record = reason = None
     try:
         record = _parsed(line[1])
@@ -38,7 +39,7 @@ def _row(path: Path, line: Line) -> Row:
         reason = str(error)
     if not isinstance(record, dict):
         reason = reason or 'is not a JSON object such as {"text": "..."}.'
-    return line_row(path, line, record, reason)
+    return line_row(file, line, record, reason)
 
 
 def _array_rows(path: Path) -> Iterator[Row]:

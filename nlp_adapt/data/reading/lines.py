@@ -114,19 +114,20 @@ class Texts(Format):
 
     def rows(self, path: Path) -> Iterator[Row]:
         """A row a line, empty ones too."""
-        return (line_row(path, line, {"text": line[1]}) for line in read_lines(path))
+        name = path.name
+        return (line_row(name, line, {"text": line[1]}) for line in read_lines(path))
 
     def columns(self, path: Path) -> list[str]:
         """`text`."""
         return ["text"]
 
 
-def line_row(path: Path, line: Line, record: Any, reason: str | None = None) -> Row:
+def line_row(file: str, line: Line, record: Any, reason: str | None = None) -> Row:
     """The row that a line holds, unless the line or what it holds cannot be read."""
     number, text, fault = line
     if reason := fault or reason:
-        return Row(f"{path.name}:{number}", None, (Fault(number, reason),), text)
-    return Row(f"{path.name}:{number}", record)
+        return Row(f"{file}:{number}", None, (Fault(number, reason),), text)
+    return Row(f"{file}:{number}", record)
 
 
 def filled(lines: Iterable[Line]) -> Iterator[Line]:

@@ -17,7 +17,7 @@ from nlp_adapt.data.reading.lines import (
     refuse_bomb,
 )
 from nlp_adapt.data.reading.rows import Format, Row
-from nlp_adapt.data.reading.tables import Table
+from nlp_adapt.data.reading.tables import Table, table_from_dataset
 from nlp_adapt.errors import DataError
 
 BATCH_ROWS = 1024
@@ -30,11 +30,11 @@ class Parquet(Format):
 
     def rows(self, path: Path) -> Iterator[Row]:
         """Every row, numbered from 1."""
-        number = 0
+        name, number = path.name, 0
         for batch in _batches(path, _opened(path)):
             for record in batch.to_pylist():
                 number += 1
-                yield Row(f"{path.name}:{number}", record)
+                yield Row(f"{name}:{number}", record)
 
     def columns(self, path: Path) -> list[str]:
         """The names in the schema."""
@@ -57,10 +57,7 @@ class Parquet(Format):
         file = _opened(path)
         batches = list(_batches(path, file))
         whole = pyarrow.Table.from_batches(batches, file.schema_arrow).combine_chunks()
-        dataset = Dataset(_with_known_types(whole))
-        rows = [f"{path.name}:{number}" for number in range(1, len(dataset) + 1)]
-        columns = {name: dataset[name] for name in dataset.column_names}
-        return Table(columns, rows, str(path), dataset.features)
+        return table_from_dataset(Dataset(_with_known_types(whole)), str(path), path.name)
 
 
 @contextlib.contextmanager

@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ from nlp_adapt.data.reading.builtin import BUILTIN_PREFIX, DEFAULT_LABEL_MAPS, b
 from nlp_adapt.data.reading.files import read_file
 from nlp_adapt.data.reading.formats import ENDINGS, data_ending
 from nlp_adapt.data.reading.rows import Row, table_of
-from nlp_adapt.data.reading.tables import Table, as_records
+from nlp_adapt.data.reading.tables import Table, as_records, table_from_dataset
 from nlp_adapt.errors import DataError
 
 Splits = dict[str, list[Table]]
+Reader = Callable[[Path], Table]
 
 _SPLIT_WORDS = {
     "train": "train",
@@ -62,11 +64,11 @@ def read_reference(
     if isinstance(reference, (list, tuple)) and not _is_rows(reference):
         if not reference:
             raise DataError("an empty list names no data.")
-        return [
-            source for part in reference for source in read_reference(part, task, split, quarantine)
-        ]
+        parts = (read_reference(part, task, split, quarantine) for part in reference)
+        return [source for sources in parts for source in sources]
     if isinstance(reference, (str, Path)):
-        return [_read_named(str(reference).strip(), task, split, quarantine)]
+        read = partial(read_file, task=task, quarantine=quarantine)
+        return [_read_named(str(reference).strip(), split, read)]
     if isinstance(reference, (list, tuple)):
         places = [f"rows:{i}" for i in range(len(reference))]
         rows = map(Row, places, as_records(reference, places))
@@ -100,24 +102,22 @@ def _has_splits(item: Any) -> bool:
 # References by name
 
 
-def _read_named(reference: str, task: str, split: str | None, quarantine: int) -> Source:
+def _read_named(reference: str, split: str | None, read: Reader) -> Source:
     if not reference:
         raise DataError("an empty reference names no data: give a file, a folder or a Hub id.")
     if reference.startswith(BUILTIN_PREFIX):
         name = reference.removeprefix(BUILTIN_PREFIX)
-        files = builtin_files(name)
-        source = _from_files(files, name, reference, task, split, quarantine)
+        source = _from_files(builtin_files(name), name, reference, split, read)
         source.label_map = DEFAULT_LABEL_MAPS.get(name, {})
         return source
     path = Path(reference).expanduser()
     if path.is_dir():
-        return _read_folder(path, task, split, quarantine)
+        return _read_folder(path, split, read)
     if path.exists():
         name = path.name.removesuffix(".gz").rpartition(".")[0] or path.name
-        return Source(name, {"train": [read_file(path, task, quarantine)]})
-    if path.parent.is_dir() and path.name and _files_with_prefix(path):
-        found = _files_with_prefix(path)
-        return _from_files(found, path.name, reference, task, split, quarantine)
+        return Source(name, {"train": [read(path)]})
+    if path.parent.is_dir() and path.name and (found := _files_with_prefix(path)):
+        return _from_files(found, path.name, reference, split, read)
     if _looks_like_path(reference, path):
         raise DataError(f"{reference} does not exist{_nearest_file(path)}.")
     return _read_hub(reference, split)
@@ -165,7 +165,7 @@ def _split_files(folder: Path) -> dict[Path, tuple[str, str]]:
     return found
 
 
-def _read_folder(folder: Path, task: str, split: str | None, quarantine: int) -> Source:
+def _read_folder(folder: Path, split: str | None, read: Reader) -> Source:
     if (folder / "dataset_dict.json").exists() or (folder / "state.json").exists():
         from datasets import load_from_disk
 
@@ -188,38 +188,27 @@ def _read_folder(folder: Path, task: str, split: str | None, quarantine: int) ->
             f"({', '.join(prefix or 'without a prefix' for prefix in prefixes)}): "
             f"give one of them by its prefix, such as {choice}."
         )
-    return _from_files(list(named) or files, folder.name, str(folder), task, split, quarantine)
+    return _from_files(list(named) or files, folder.name, str(folder), split, read)
 
 
 def _from_files(
-    files: Iterable[Path],
-    name: str,
-    reference: str,
-    task: str,
-    split: str | None,
-    quarantine: int,
+    files: Sequence[Path], name: str, reference: str, split: str | None, read: Reader
 ) -> Source:
+    """Read files of one folder."""
+    folder = files[0].parent
+    roles = _split_files(folder)
     splits: dict[str, list[Path]] = defaultdict(list)
     for file in files:
-        _, role = _split_files(file.parent).get(file, ("", "train"))
+        _, role = roles.get(file, ("", "train"))
         splits[role].append(file)
     if split is not None:
-        role = _choose_split(split, list(splits), reference)
-        splits = defaultdict(list, {"train": splits[role]})
-    tables = {
-        role: [read_file(file, task, quarantine) for file in paths]
-        for role, paths in splits.items()
-    }
-    used = {file for paths in splits.values() for file in paths}
-    folder = next(iter(used)).parent
+        chosen = splits[_choose_split(split, list(splits), reference)]
+        return Source(name, {"train": [read(file) for file in chosen]})
+    tables = {role: [read(file) for file in paths] for role, paths in splits.items()}
     prefix = f"{name}." if folder.name != name else ""
-    left = [f for f in _data_files(folder) if f not in used and f.name.startswith(prefix)]
-    notes = []
-    if left and split is None:
-        notes.append(
-            f"Not read, because no split stands in the name: {', '.join(f.name for f in left)}."
-        )
-    return Source(name, tables, notes=notes)
+    left = [f.name for f in _data_files(folder) if f not in files and f.name.startswith(prefix)]
+    unread = f"Not read, because no split stands in the name: {', '.join(left)}."
+    return Source(name, tables, notes=[unread] if left else [])
 
 
 def _choose_split(split: str, available: list[str], reference: str) -> str:
@@ -241,9 +230,9 @@ def _read_hub(reference: str, split: str | None) -> Source:
             f"{reference!r} is neither a file or folder here, nor a built-in domain "
             "(builtin:...), nor a Hub id (name, user/name, name:config, name:config/split)."
         )
-    path, config, wanted = match["path"], match["config"] or None, split or match["split"]
     import datasets
 
+    path, config, wanted = match["path"], match["config"] or None, split or match["split"]
     try:
         data = datasets.load_dataset(path, config, split=wanted)
     except datasets.exceptions.DatasetNotFoundError:
@@ -287,7 +276,7 @@ def _read_object(data: Any, split: str | None, name: str = "dataset") -> Source:
     from datasets import Dataset, DatasetDict
 
     if isinstance(data, Dataset):
-        return Source(name, {"train": [_from_dataset(data, f"{name}/{data.split or 'rows'}")]})
+        return Source(name, {"train": [table_from_dataset(data, f"{name}/{data.split or 'rows'}")]})
     if not isinstance(data, DatasetDict):
         raise DataError(
             f"a {type(data).__name__} cannot be read as a domain: give a path, a Hub id, a "
@@ -295,10 +284,8 @@ def _read_object(data: Any, split: str | None, name: str = "dataset") -> Source:
         )
     if split is not None:
         chosen = _choose_split(split, list(data), name)
-        return Source(name, {"train": [_from_dataset(data[chosen], f"{name}/{chosen}")]})
-    roles = {
-        key: _SPLIT_WORDS[str(key).lower()] for key in data if str(key).lower() in _SPLIT_WORDS
-    }
+        return Source(name, {"train": [table_from_dataset(data[chosen], f"{name}/{chosen}")]})
+    roles = {key: role for key in data if (role := _SPLIT_WORDS.get(str(key).lower()))}
     if not roles and len(data) == 1:
         roles = dict.fromkeys(data, "train")
     if not roles:
@@ -307,13 +294,7 @@ def _read_object(data: Any, split: str | None, name: str = "dataset") -> Source:
         )
     splits: Splits = defaultdict(list)
     for key, role in roles.items():
-        splits[role].append(_from_dataset(data[key], f"{name}/{key}"))
+        splits[role].append(table_from_dataset(data[key], f"{name}/{key}"))
     left = [str(key) for key in data if key not in roles]
     notes = [f"The splits {', '.join(left)} of {name} were not read."] if left else []
     return Source(name, dict(splits), notes=notes)
-
-
-def _from_dataset(dataset: Any, origin: str) -> Table:
-    columns = {name: dataset[name] for name in dataset.column_names}
-    rows = [f"{origin}:{i}" for i in range(len(dataset))]
-    return Table(columns, rows, origin, dataset.features)

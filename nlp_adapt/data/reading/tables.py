@@ -60,6 +60,14 @@ class Table:
         return replace(self, columns=columns, rows=[self.rows[i] for i in kept])
 
 
+def table_from_dataset(dataset: Any, origin: str, file: str | None = None) -> Table:
+    """A `datasets.Dataset` as a table; of a file, its rows are called "file:1" and so on."""
+    name, first = (origin, 0) if file is None else (file, 1)
+    places = [f"{name}:{i}" for i in range(first, first + len(dataset))]
+    columns = {name: dataset[name] for name in dataset.column_names}
+    return Table(columns, places, origin, dataset.features)
+
+
 def as_records(items: Any, rows: Sequence[str]) -> Sequence[Mapping[str, Any]]:
     """Objects as they are, and texts as the column `text`.
 
