@@ -7,6 +7,7 @@ from datasets import Dataset
 
 from nlp_adapt.data.loading import load_domain
 from nlp_adapt.data.reading import lines
+from nlp_adapt.data.reading.files import RowFile
 from nlp_adapt.errors import DataError
 from nlp_adapt.training.saving.run_folder import RunFolder
 
@@ -17,6 +18,8 @@ def test_a_parquet_bomb_is_refused_whatever_its_footer_says(tmp_path, monkeypatc
     assert path.stat().st_size < 10**6
     with pytest.raises(DataError, match="decompression bomb"):
         load_domain(path)
+    with pytest.raises(DataError, match="decompression bomb"):
+        list(RowFile(path, "sequence-classification").chunks(100))
     monkeypatch.setattr(lines, "HARMLESS_BYTES", 10**9)
     assert len(load_domain(path).unlabelled) == 20_000
 

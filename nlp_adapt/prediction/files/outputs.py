@@ -25,10 +25,15 @@ from nlp_adapt.prediction.likeness import load_likeness
 from nlp_adapt.prediction.predictor import Predictor
 
 # What the labelled rows depend on, besides the model and the input.
-_PART_OPTIONS = (
-    *("text_column", "all_scores", "domain_likeness", "precision", "chunk_rows", "domain", "out"),
+_PART_OPTIONS = [
+    "text_column",
+    "all_scores",
+    "domain_likeness",
+    "precision",
+    "chunk_rows",
+    "out",
     "input_format",
-)
+]
 
 
 def to_file(args: argparse.Namespace, load: Callable[[], Predictor]) -> dict[str, Any]:

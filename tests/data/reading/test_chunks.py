@@ -25,10 +25,12 @@ ROWS = [
 
 def written(folder: Path, suffix: str) -> Path:
     path = folder / f"rows{suffix}"
-    if suffix == ".parquet":
+    if suffix.startswith(".parquet"):
         from datasets import Dataset
 
         Dataset.from_list(ROWS).to_parquet(path)
+        if suffix.endswith(".gz"):
+            path.write_bytes(gzip.compress(path.read_bytes()))
         return path
     opened = gzip.open(path, "wt", newline="") if suffix.endswith(".gz") else path.open("w")  # noqa: SIM115
     with opened as file:
@@ -49,7 +51,10 @@ def written(folder: Path, suffix: str) -> Path:
 
 @pytest.mark.parametrize(
     "suffix",
-    [".csv", ".eu.csv", ".csv.gz", ".tsv", ".jsonl", ".jsonl.gz", ".json", ".txt", ".parquet"],
+    [
+        *(".csv", ".eu.csv", ".csv.gz", ".tsv", ".jsonl", ".jsonl.gz", ".json", ".txt"),
+        *(".parquet", ".parquet.gz"),
+    ],
 )
 @pytest.mark.parametrize("size", [1, 3, 100])
 def test_chunks_are_the_rows_of_the_whole(tmp_path: Path, suffix: str, size: int) -> None:
@@ -62,6 +67,26 @@ def test_chunks_are_the_rows_of_the_whole(tmp_path: Path, suffix: str, size: int
     records = [row.record for chunk in chunks for row in chunk]
     for name, values in whole.columns.items():
         assert [record[name] for record in records] == list(values)
+
+
+def test_an_array_is_read_whatever_its_ending(tmp_path: Path) -> None:
+    path = tmp_path / "in.jsonl"
+    path.write_text('[{"text": "a"},\n {"text": "b"}]')
+    rows = list(RowFile(path, TASK).rows())
+    assert [(row.place, row.record) for row in rows] == [
+        ("in.jsonl:1", {"text": "a"}),
+        ("in.jsonl:2", {"text": "b"}),
+    ]
+    assert read_file(path, TASK).columns == {"text": ["a", "b"]}
+
+
+def test_a_broken_line_between_sentences_is_a_row_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "in.conll"
+    path.write_bytes(b"a O\n\n-DOCSTART- \xff\n\nb O\n")
+    rows = list(RowFile(path, "token-classification").rows())
+    assert [row.place for row in rows] == ["in.conll:1", "in.conll:3", "in.conll:5"]
+    assert [row.record is None for row in rows] == [False, True, False]
+    assert rows[1].reason.startswith("it is not UTF-8")
 
 
 def test_a_column_that_comes_late_in_jsonl_is_known(tmp_path: Path) -> None:
