@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from functools import partial
+from typing import NoReturn
 
 import nlp_adapt
 from nlp_adapt.cli import (
@@ -68,6 +69,8 @@ def build_parser() -> Parser:
     )
     version = f"nlp-adapt {nlp_adapt.__version__}"
     parser.add_argument("--version", action="version", version=version)
+    # Long option names keep a column of their own.
+    help_format = partial(argparse.RawDescriptionHelpFormatter, max_help_position=34)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
     for name, module in COMMANDS.items():
         command = commands.add_parser(
@@ -75,7 +78,7 @@ def build_parser() -> Parser:
             help=module.HELP,
             description=module.__doc__,
             usage=getattr(module, "USAGE", None),
-            formatter_class=_HelpFormatter,
+            formatter_class=help_format,
             allow_abbrev=False,
         )
         module.add_arguments(command)
@@ -135,11 +138,3 @@ def _unknown_message(parser: argparse.ArgumentParser, word: str) -> str:
     name = word.partition("=")[0]
     known = [flag for action in parser._actions for flag in action.option_strings]
     return f"unknown option {name}{nearest(name, known)} (`{parser.prog} --help` lists the options)"
-
-
-class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
-    """Help in which long option names keep a column of their own."""
-
-    def __init__(self, prog: str, **settings: Any) -> None:
-        settings.setdefault("max_help_position", 34)
-        super().__init__(prog, **settings)

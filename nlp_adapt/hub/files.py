@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeAlias
 
-from nlp_adapt.errors import RunError
+from nlp_adapt.errors import ConfigError
 from nlp_adapt.privacy import shareable
 from nlp_adapt.reporting.card import PLACE_OF_MODEL, build_card, recipe_to_repeat
 from nlp_adapt.reporting.card_metadata import looks_like_hub_id
@@ -19,22 +19,12 @@ ADAPTER_CONFIG = "adapter_config.json"  # as modeling.lora has it, which imports
 Content: TypeAlias = "Path | bytes"
 
 
-def check_run(folder: Path) -> None:
-    """Refuse a folder that holds no finished run.
-
-    Raises:
-        RunError: If it is so.
-    """
-    if not (folder / "model").is_dir() or not (folder / "results.json").is_file():
-        raise RunError(f"{folder}: holds no finished run to push; train first.")
-
-
 def run_files(folder: Path, model: Path) -> dict[str, Content]:
     """What goes to the repository: path there -> local file, or content that others may see.
 
     Args:
         folder: A finished run.
-        model: The folder of the model that is pushed: the run's own, or a merged copy of it.
+        model: What `model_to_push` gives.
     """
     files: dict[str, Content] = {
         path.relative_to(model).as_posix(): _without_folder(path)
@@ -53,21 +43,28 @@ def run_files(folder: Path, model: Path) -> dict[str, Content]:
     return files
 
 
-def local_base(folder: Path) -> str | None:
-    """The base model of a run's adapters, where it is no Hub id; None otherwise.
-
-    Others could not open such adapters: their base is on this machine alone.
-    """
-    config = folder / "model" / ADAPTER_CONFIG
-    if not config.is_file():
-        return None
-    base = json.loads(config.read_text(encoding="utf-8"))["base_model_name_or_path"] or ""
-    return None if looks_like_hub_id(base) else str(read_results(folder)["model"])
-
-
 @contextlib.contextmanager
-def merged_copy(folder: Path) -> Iterator[Path]:
-    """A run's model with its adapters merged into its base, and a card that says so."""
+def model_to_push(folder: Path, merge_lora: bool) -> Iterator[Path]:
+    """The model of a run; with `merge_lora` a copy with its adapters merged in, and a card for it.
+
+    Raises:
+        ConfigError: If there is nothing to merge, or others could not open the adapters, whose base
+            model is on this machine alone.
+    """
+    model = folder / "model"
+    config = model / ADAPTER_CONFIG
+    if not merge_lora:
+        base = json.loads(config.read_text("utf-8")) if config.is_file() else None
+        if base and not looks_like_hub_id(base["base_model_name_or_path"] or ""):
+            raise ConfigError(
+                f"{folder}: holds adapters on {read_results(folder)['model']}, which only this "
+                "machine has, so nobody could open them from the Hub: add --merge_lora to push a "
+                "plain model with the adapters merged in."
+            )
+        yield model
+        return
+    if not config.is_file():
+        raise ConfigError(f"{folder}: holds no adapters to merge: leave out --merge_lora.")
     from nlp_adapt.prediction.opening import load_predictor
 
     predictor = load_predictor(folder, device="cpu")

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import nlp_adapt
 from nlp_adapt.config import AdaptationConfig
-from nlp_adapt.errors import AdaptationError, ConfigError
+from nlp_adapt.errors import AdaptationError, ConfigError, RunError
 from nlp_adapt.hub.errors import (
     CONFLICT,
     TRY_AGAIN,
@@ -21,16 +20,7 @@ from nlp_adapt.hub.errors import (
     is_broken_line,
     status,
 )
-from nlp_adapt.hub.files import (
-    ADAPTER_CONFIG,
-    Content,
-    check_run,
-    is_replaced,
-    local_base,
-    merged_copy,
-    name_in_card,
-    run_files,
-)
+from nlp_adapt.hub.files import Content, is_replaced, model_to_push, name_in_card, run_files
 from nlp_adapt.privacy import redact
 from nlp_adapt.reporting.card_metadata import looks_like_hub_id
 
@@ -98,11 +88,12 @@ def push_run(
     _check(repo_id, revision, create_pr)
     assert repo_id is not None
     folder = Path(run)
-    check_run(folder)
+    if not (folder / "model").is_dir() or not (folder / "results.json").is_file():
+        raise RunError(f"{folder}: holds no finished run to push; train first.")
     api = HfApi(token=token, library_name="nlp-adapt", library_version=nlp_adapt.__version__)
     push = _Push(api, retry or DEFAULT_RETRY, repo_id, private, revision or MAIN, create_pr)
     try:
-        with _model_to_push(folder, merge_lora) as model:
+        with model_to_push(folder, merge_lora) as model:
             return push.send(run_files(folder, model), commit_message)
     except HubError as error:
         reason = str(error)
@@ -139,25 +130,6 @@ def check_push(config: AdaptationConfig, model: str) -> None:
         )
 
 
-@contextlib.contextmanager
-def _model_to_push(folder: Path, merge_lora: bool) -> Iterator[Path]:
-    """The run's model, or a copy of it without adapters."""
-    model = folder / "model"
-    if merge_lora:
-        if not (model / ADAPTER_CONFIG).is_file():
-            raise ConfigError(f"{folder}: holds no adapters to merge: leave out --merge_lora.")
-        with merged_copy(folder) as copy:
-            yield copy
-        return
-    base = local_base(folder)
-    if base is not None:
-        raise ConfigError(
-            f"{folder}: holds adapters on {base}, which only this machine has, so nobody could open "
-            "them from the Hub: add --merge_lora to push a plain model with the adapters merged in."
-        )
-    yield model
-
-
 @dataclass
 class _Push:
     """One push: a repository, a branch, a commit."""
@@ -170,7 +142,16 @@ class _Push:
     create_pr: bool
 
     def send(self, files: dict[str, Content], message: str) -> str:
-        self._open()
+        """Make the repository and the branch where there are none, commit, and give the URL."""
+        private = True if self.private else None
+        made = self._repeat(
+            lambda: self.api.create_repo(self.repo_id, private=private, exist_ok=True)
+        )
+        self.repo_id = made.repo_id  # with the owner, where the user left it out
+        if self.revision != MAIN and not self.revision.startswith("refs/"):
+            self._repeat(
+                lambda: self.api.create_branch(self.repo_id, branch=self.revision, exist_ok=True)
+            )
         if "README.md" in files:
             files["README.md"] = name_in_card(files["README.md"], self.repo_id)
         info = self._repeat(lambda: self.api.repo_info(self.repo_id, revision=self.revision))
@@ -179,30 +160,14 @@ class _Push:
                 f"because {self.repo_id} exists and is public: make it private in its settings, "
                 "choose another name, or leave out private"
             )
-        stale = [
-            file.rfilename
-            for file in info.siblings or ()
-            if is_replaced(file.rfilename) and file.rfilename not in files
-        ]
+        there = [file.rfilename for file in info.siblings or ()]
+        stale = [name for name in there if is_replaced(name) and name not in files]
         # A commit whose answer was lost is found again: the files that arrived are skipped, and
         # with none left the client returns that commit. A pull request would be opened twice.
         commit = self._repeat(
             lambda: self._commit(files, stale, message, info.sha), connection=not self.create_pr
         )
         return str(commit.pr_url or commit.commit_url)
-
-    def _open(self) -> None:
-        """Make the repository and the branch where there is none."""
-        url = self._repeat(
-            lambda: self.api.create_repo(
-                self.repo_id, private=True if self.private else None, exist_ok=True
-            )
-        )
-        self.repo_id = url.repo_id  # with the owner, where the user left it out
-        if self.revision != MAIN and not self.revision.startswith("refs/"):
-            self._repeat(
-                lambda: self.api.create_branch(self.repo_id, branch=self.revision, exist_ok=True)
-            )
 
     def _commit(
         self, files: dict[str, Content], stale: list[str], message: str, parent: str

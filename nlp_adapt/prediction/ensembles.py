@@ -16,6 +16,7 @@ import numpy as np
 
 from nlp_adapt.data.batches.encoded import EncodedRows
 from nlp_adapt.errors import ModelError, RunError
+from nlp_adapt.files import write_folder
 from nlp_adapt.prediction.predictor import Predictor
 
 ENSEMBLE = "ensemble.json"
@@ -47,7 +48,7 @@ class EnsemblePredictor(Predictor):
 
     def logits(self, rows: EncodedRows) -> np.ndarray:
         """Log of the mean probabilities, or the stacked logits: `[units, classes]`."""
-        every = np.stack([log_probabilities(member.logits(rows)) for member in self.members])
+        every = log_probabilities(self.members, rows)
         if self.weights is None:
             return np.log(np.exp(every).mean(0).clip(1e-30)).astype(np.float32)
         matrix, bias = self.weights
@@ -81,18 +82,17 @@ def save_ensemble(
     for model in models:
         if not Path(model).is_dir():
             raise ModelError(f"{model}: is no local folder; download it first (`hf download`).")
-    staged = folder.with_name(f".{folder.name}.staged")
-    shutil.rmtree(staged, ignore_errors=True)
-    staged.mkdir(parents=True)
-    names = []
-    for number, model in enumerate(models, 1):
-        names.append(f"member-{number}")
-        shutil.copytree(model_folder(model), staged / names[-1])
-    values: dict[str, Any] = {"format": 1, "members": names}
+    values: dict[str, Any] = {"format": 1}
+    values["members"] = [f"member-{number}" for number in range(1, len(models) + 1)]
     if weights is not None:
         values["weights"] = {"matrix": weights[0].tolist(), "bias": weights[1].tolist()}
-    (staged / ENSEMBLE).write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-    staged.rename(folder)
+
+    def write(staged: Path) -> None:
+        for name, model in zip(values["members"], models, strict=True):
+            shutil.copytree(model_folder(model), staged / name)
+        (staged / ENSEMBLE).write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+
+    write_folder(folder, write)
 
 
 def model_folder(model: str | Path) -> str | Path:
@@ -127,8 +127,9 @@ def read_ensemble(
     return [file.with_name(name) for name in names], weights
 
 
-def log_probabilities(logits: np.ndarray) -> np.ndarray:
-    """Log-softmax over the last axis, in float64."""
+def log_probabilities(members: Sequence[Predictor], rows: EncodedRows) -> np.ndarray:
+    """Each member's log-softmax of the logits, `[members, units, classes]` in float64."""
+    logits = np.stack([member.logits(rows) for member in members])
     shifted = logits.astype(np.float64) - logits.max(-1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
 

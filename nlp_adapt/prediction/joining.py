@@ -84,17 +84,16 @@ def stack(members: Sequence[Predictor], rows: EncodedRows) -> tuple[np.ndarray, 
     from sklearn.linear_model import LogisticRegression
 
     known = rows.labels >= 0
-    every = np.stack([log_probabilities(member.logits(rows)) for member in members])
-    features, labels = side_by_side(every)[known], rows.labels[known]
+    features = side_by_side(log_probabilities(members, rows))[known]
+    labels = rows.labels[known]
     classes = len(members[0].label_names)
     if len(np.unique(labels)) < classes:
         raise ModelError("stacking needs labelled rows of every class: give more data.")
     model = LogisticRegression(max_iter=1000).fit(features, labels)
-    if classes == 2:
-        return np.concatenate([-model.coef_, model.coef_]) / 2, np.concatenate(
-            [-model.intercept_, model.intercept_]
-        ) / 2
-    return model.coef_, model.intercept_
+    matrix, bias = model.coef_, model.intercept_
+    if classes == 2:  # of which scikit-learn keeps the difference alone
+        return np.concatenate([-matrix, matrix]) / 2, np.concatenate([-bias, bias]) / 2
+    return matrix, bias
 
 
 def soup(

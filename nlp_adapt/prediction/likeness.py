@@ -10,7 +10,7 @@ Lee et al. 2018, NeurIPS, for the distance as a measure of what a classifier doe
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,9 @@ from nlp_adapt.errors import ModelError
 
 STATISTICS = "domain_statistics.safetensors"
 SIDES = ("source", "target")
-# A pass of the encoder over these texts is what the measurement costs. 400 for the description are
-# enough for 384 features, since a trained classifier's vary in a few directions and shrinkage
-# settles the rest; 200 held out give percentiles to within 0.1. Measured on film reviews and tweets
-# against 1,500 texts: distances rank texts alike (Spearman 0.98), the domains are told apart as well
-# (area under the curve 0.986, with 1,500 texts 0.990).
+# What costs time is the encoder's pass over these texts. 400 describe 384 features, since those of a
+# trained classifier vary in few directions; 200 held out give percentiles to within 0.1. Film
+# reviews and tweets are told apart as well as by 1,500 texts (area under the curve 0.986 and 0.990).
 MOST_TEXTS = 600
 FEWEST_TEXTS = 6
 HELD_OUT = 3  # every third text is compared, not described
@@ -93,14 +91,13 @@ class Likeness:
 
     def rows(self, features: np.ndarray) -> list[dict[str, float]]:
         """Distance and likeness of each row of `[texts, features]`, for each domain."""
-        columns: dict[str, np.ndarray] = {}
-        for side, domain in self.domains.items():
+        values: list[np.ndarray] = []
+        for domain in self.domains.values():
             distance = domain.distance(features)
-            columns[f"distance_{side}"] = distance
-            columns[f"likeness_{side}"] = domain.likeness(distance)
+            values += [distance, domain.likeness(distance)]
         return [
-            {name: round(float(values[index]), 4) for name, values in columns.items()}
-            for index in range(len(features))
+            {name: round(float(one), 4) for name, one in zip(self.columns, row, strict=True)}
+            for row in zip(*values, strict=True)
         ]
 
     def save(self, path: Path) -> None:
@@ -118,12 +115,7 @@ class Likeness:
 
 
 def domain_samples(rows: Mapping[str, EncodedRows], seed: int) -> dict[str, EncodedRows]:
-    """The texts that each domain is described by: at most 600, drawn from its training rows.
-
-    Args:
-        rows: Encoded training rows by side.
-        seed: Which texts are drawn.
-    """
+    """The texts that each domain is described by: at most 600, drawn from its training `rows`."""
     samples = {}
     for side in SIDES:
         if side in rows:
@@ -133,11 +125,7 @@ def domain_samples(rows: Mapping[str, EncodedRows], seed: int) -> dict[str, Enco
 
 
 def measure_domains(predictor: Any, samples: Mapping[str, EncodedRows]) -> Likeness | None:
-    """Describe the training domains of a model.
-
-    Args:
-        predictor: A `Predictor`.
-        samples: Encoded texts by side, as `domain_samples` draws them.
+    """Describe the training domains of a model by samples of each side.
 
     Returns:
         None where a domain has too few texts.
@@ -154,12 +142,7 @@ def measure_domains(predictor: Any, samples: Mapping[str, EncodedRows]) -> Liken
 
 
 def group_means(features: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Means of features `[units, width]` over the units of each group, in the groups' order.
-
-    Args:
-        features: What the classifier reads of each unit.
-        groups: `[units]` the group of each unit; those without units have no mean.
-    """
+    """Means of features `[units, width]` over the units of each of `groups` `[units]`, in order."""
     found, places = np.unique(groups, return_inverse=True)
     totals = np.zeros((len(found), features.shape[1]))
     np.add.at(totals, places, features)
@@ -181,16 +164,12 @@ def load_likeness(model: str) -> Likeness:
             f"{model}: has no adaptation/{STATISTICS}, which --domain_likeness reads; give the run "
             "folder, or train again."
         )
+    parts = [field.name for field in fields(DomainStatistics)]
     try:
         tensors = load_file(path)
+        sides = [side for side in SIDES if f"{side}.mean" in tensors]
         return Likeness(
-            {
-                side: DomainStatistics(
-                    *(tensors[f"{side}.{name}"] for name in DomainStatistics.__annotations__)
-                )
-                for side in SIDES
-                if f"{side}.mean" in tensors
-            }
+            {side: DomainStatistics(*(tensors[f"{side}.{one}"] for one in parts)) for side in sides}
         )
     except (OSError, KeyError, SafetensorError) as error:
         raise ModelError(f"{path}: cannot be read ({error}); train again.") from error
@@ -199,12 +178,13 @@ def load_likeness(model: str) -> Likeness:
 def _find(model: str) -> Path | None:
     folder = Path(model).expanduser()
     if folder.is_dir():
-        places = [folder / "adaptation"]
+        places = [folder]
         if (
             folder.resolve().name == "model"
         ):  # the run's own, not its twin or what it fell back from
-            places.append(folder.parent / "adaptation")
-        return next((p / STATISTICS for p in places if (p / STATISTICS).is_file()), None)
+            places.append(folder.parent)
+        files = (place / "adaptation" / STATISTICS for place in places)
+        return next(filter(Path.is_file, files), None)
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HFValidationError
 

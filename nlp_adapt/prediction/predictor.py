@@ -46,7 +46,7 @@ def predict_logits(
         task_model: A classification model.
         rows: What to predict.
         pad_id: Token id of padding.
-        batch_size: Rows per batch; longer rows come in smaller batches.
+        batch_size: A quarter of the most rows in a batch; longer rows come in smaller batches.
         precision: Number format of the forward pass.
         process: Number of this process.
         processes: How many share the rows.
@@ -82,17 +82,9 @@ def prediction_batches(
     batch_size: int = 64,
     share: tuple[int, int] = (0, 1),
 ) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
-    """All rows, sorted by length, in batches of about as many tokens.
+    """All rows, sorted by length, in batches of about as many tokens: indices, and what is collated.
 
-    Args:
-        rows: What to predict.
-        device: Where the batches go.
-        pad_id: Token id of padding.
-        batch_size: A quarter of the most rows in a batch.
-        share: Number of this process, and how many share the batches.
-
-    Yields:
-        Row indices, and the collated batch on `device`.
+    Of several processes, `share` is the number of this one and how many there are.
     """
     tokens = prepare_prediction(device)
     widths = steady_widths(int(rows.lengths.max(initial=1)))

@@ -36,14 +36,7 @@ def render_evaluation(report: Mapping[str, Any]) -> str:
 def main_rows(
     task: str, metrics: Mapping[str, Any], attacked: Mapping[str, Any] | None = None, name: str = ""
 ) -> list[Row]:
-    """The measures that summaries compare; with those under attack and the difference beside them.
-
-    Args:
-        task: Name of the task.
-        metrics: Scores without an attack.
-        attacked: Scores under it.
-        name: What it is called.
-    """
+    """The task's measures; with those under the attack `name` and the difference beside them."""
     rows = [["%", "clean", name, "difference"] if attacked else ["%", "value"]]
     for one in TASKS[task].measures:
         values = [scores.get(one.key) for scores in (metrics, attacked) if scores]

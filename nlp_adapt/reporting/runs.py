@@ -23,10 +23,7 @@ LONGER = 0.02
 
 
 def require_comparable(runs: Mapping[str, Results]) -> None:
-    """Refuse runs whose scores on the target do not mean the same.
-
-    Args:
-        runs: The content of each run's results.json by its folder.
+    """Refuse `runs`, results by folder, whose scores on the target do not mean the same.
 
     Raises:
         ConfigError: Two runs have another task, label set or target.
@@ -42,10 +39,7 @@ def require_comparable(runs: Mapping[str, Results]) -> None:
 
 
 def comparison(runs: Mapping[str, Results]) -> list[dict[str, Any]]:
-    """Each model's scores on the target, and what it gained.
-
-    Args:
-        runs: As for `require_comparable`.
+    """The scores of each model of `runs`, results by folder, on the target, and what it gained.
 
     Returns:
         For each model its title (`model`), `run` and `seed`; its measures on the `target`, shares
