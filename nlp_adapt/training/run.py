@@ -18,24 +18,28 @@ from nlp_adapt.objectives import Objective, objective_class
 from nlp_adapt.prediction.likeness import STATISTICS, domain_samples, measure_domains
 from nlp_adapt.prediction.predictor import Predictor
 from nlp_adapt.recipe import dump_recipe
+from nlp_adapt.reporting.adversary import judge_adversary
 from nlp_adapt.reporting.card import write_card
 from nlp_adapt.training.accelerator import any_process, end_trackers
+from nlp_adapt.training.checks import (
+    check_domains,
+    describe,
+    estimate,
+    refuse_full_disk,
+    warn_of_unread,
+)
 from nlp_adapt.training.context import RunContext
-from nlp_adapt.training.cost import describe, estimate, refuse_full_disk
-from nlp_adapt.training.evidence import examine, guard
-from nlp_adapt.training.health import judge_adversary
-from nlp_adapt.training.inputs.data_check import check_domains
 from nlp_adapt.training.log import RunLog
 from nlp_adapt.training.results import describe_run, difference
+from nlp_adapt.training.saving.best import BestModel
 from nlp_adapt.training.saving.checkpoint import Checkpoint, CheckpointFolder
 from nlp_adapt.training.saving.continuing import lasting_state
 from nlp_adapt.training.saving.fingerprint import fingerprint
 from nlp_adapt.training.saving.resume import start_or_resume
 from nlp_adapt.training.schedule import ADAPTED, SOURCE_ONLY, Schedule
-from nlp_adapt.training.selection import BestModel
+from nlp_adapt.training.scoring import examine, guard
 from nlp_adapt.training.stage_inputs import portions
 from nlp_adapt.training.stages import StagedTraining
-from nlp_adapt.training.unread_options import warn_of_unread
 from nlp_adapt.validators.guard import SOURCE_ONLY as TWIN_IS_BETTER
 
 

@@ -24,6 +24,7 @@ from nlp_adapt.training.log import RunLog
 from nlp_adapt.training.loop import StageLoop
 from nlp_adapt.training.model import AdaptationModel, prepare_encoder
 from nlp_adapt.training.optimization import GradualUnfreezing
+from nlp_adapt.training.saving.best import BestModel
 from nlp_adapt.training.saving.checkpoint import Checkpoint, CheckpointFolder
 from nlp_adapt.training.saving.continuing import continue_objective, take_over
 from nlp_adapt.training.saving.fingerprint import SampleLedger
@@ -31,7 +32,6 @@ from nlp_adapt.training.saving.random_state import seed_process
 from nlp_adapt.training.saving.signals import StopRequest
 from nlp_adapt.training.saving.stage_state import EARLIER, restore_stage, stage_state
 from nlp_adapt.training.schedule import ADAPTED, SOURCE_ONLY, Schedule, first_task_stage
-from nlp_adapt.training.selection import BestModel
 from nlp_adapt.training.stage_inputs import StageInputs
 
 

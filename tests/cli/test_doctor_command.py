@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from nlp_adapt.errors import DataError
-from nlp_adapt.training.inputs.data_check import check_domains
+from nlp_adapt.training.checks import check_domains
 from tests.helpers.tiny_encoders import tiny_tokenizer
 from tests.helpers.toy_texts import SOURCE_WORDS, TARGET_WORDS, toy_rows
 from tests.helpers.trainers import toy_domain, trainer_for, with_domains

@@ -10,7 +10,7 @@ from nlp_adapt.errors import ConfigError, RunError
 from nlp_adapt.training import loop as loop_module
 from nlp_adapt.training import stages as stages_module
 from nlp_adapt.training.optimization import WeightAverage
-from nlp_adapt.training.selection import BestModel
+from nlp_adapt.training.saving.best import BestModel
 from tests.helpers.adapters import lora_trainer, saved_base
 from tests.helpers.interruptions import InterruptedRunError, crash_after, weights
 from tests.helpers.trainers import trainer_for

@@ -6,7 +6,7 @@ import pytest
 
 from nlp_adapt import AdaptationConfig
 from nlp_adapt.methods import METHODS, stages_for
-from nlp_adapt.training.unread_options import unread_options, warn_of_unread
+from nlp_adapt.training.checks import unread_options, warn_of_unread
 
 SET = {
     "lambda_max": 0.3,

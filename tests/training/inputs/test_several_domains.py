@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.data.domain import Domain, make_dataset
 from nlp_adapt.errors import ConfigError, DataError, RunError
+from nlp_adapt.reporting.adversary import AdversaryHealth
 from nlp_adapt.reporting.table import render
-from nlp_adapt.training.health import AdversaryHealth
 from nlp_adapt.training.inputs.data import prepare_data
 from nlp_adapt.training.inputs.domains import gather_inputs
 from nlp_adapt.training.saving.verify import verify_run

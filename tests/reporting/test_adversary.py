@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nlp_adapt.data.batches.encoded import pack_rows
-from nlp_adapt.training.health import AdversaryHealth, judge_adversary, length_probe
+from nlp_adapt.reporting.adversary import AdversaryHealth, judge_adversary, length_probe
 from tests.helpers.trainers import trainer_for
 
 

@@ -1,20 +1,91 @@
-"""What a run will cost, said before it starts: rows, tokens, steps, memory and disk."""
+"""What is looked over before the first step: the data, options that nothing reads, and the disk."""
 
 from __future__ import annotations
 
+import dataclasses
+import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.data.batches.encoded import EncodedRows
+from nlp_adapt.data.doctor import NOTE, examine, refuse_serious
 from nlp_adapt.errors import RunError
+from nlp_adapt.methods import Stage
+from nlp_adapt.names import TOKEN_CLASSIFICATION
+from nlp_adapt.objectives import OBJECTIVES, Objective, objective_class
+from nlp_adapt.training.inputs.domains import Inputs
 
+LOGGER = logging.getLogger(__name__)
 FLOAT_BYTES = 4
 ADAM_MOMENTS = 2
 # Tokenizers, logs and results, for which the estimate need not be exact.
 OTHER_BYTES = 32 * 1024**2
+
+
+def check_domains(
+    config: AdaptationConfig, inputs: Inputs, tokenizer: Any, say: bool = True
+) -> list[dict[str, Any]]:
+    """Examine a run's domains; log what is found, where `say` is set.
+
+    Returns:
+        The findings as plain values, for results.json; empty where `data_doctor` is off.
+
+    Raises:
+        DataError: A finding is serious, and `data_doctor` is `refuse`.
+    """
+    if config.data_doctor == "off":
+        return []
+    limit = min(config.max_length, tokenizer.model_max_length)
+    findings = examine(
+        inputs.sources,
+        inputs.targets,
+        few_shot=inputs.few_shot,
+        tokenizer=tokenizer,
+        max_length=limit,
+    )
+    if config.data_doctor == "refuse":
+        refuse_serious(findings)
+    for finding in findings if say else ():
+        LOGGER.log(logging.INFO if finding.severity == NOTE else logging.WARNING, "%s", finding)
+    return [finding.to_dict() for finding in findings]
+
+
+def unread_options(config: AdaptationConfig, stages: Sequence[Stage]) -> list[str]:
+    """Recipe-wide options that were set, though no objective of `stages` follows them.
+
+    Where the units are texts, the weights of words are read by none either.
+    """
+    defaults = {item.name: item.default for item in dataclasses.fields(config)}
+    own = [objective_class(name) for stage in stages for name in stage.objectives]
+    unread = [name for name in _followed(OBJECTIVES.values()) if name not in _followed(own)]
+    if config.task != TOKEN_CLASSIFICATION:
+        unread.append("domain_words")
+    return [name for name in unread if getattr(config, name) != defaults[name]]
+
+
+def _followed(objectives: Iterable[type[Objective]]) -> list[str]:
+    """The recipe's options that options of these objectives follow."""
+    names = (
+        item.metadata["recipe"]
+        for objective in objectives
+        for item in dataclasses.fields(objective.config_class)
+    )
+    return list(dict.fromkeys(name for name in names if name is not None))
+
+
+def warn_of_unread(config: AdaptationConfig, stages: Sequence[Stage]) -> None:
+    """Say which options do nothing; no error, since several methods may share a recipe."""
+    unread = unread_options(config, stages)
+    if unread:
+        objectives = sorted({name for stage in stages for name in stage.objectives})
+        LOGGER.warning(
+            "%s: changes nothing, since no objective of this run reads it (it has %s).",
+            ", ".join(unread),
+            ", ".join(objectives) or "none",
+        )
 
 
 def estimate(

@@ -8,7 +8,7 @@ from accelerate.tracking import GeneralTracker
 
 from nlp_adapt.errors import RunError
 from nlp_adapt.training import accelerator as accelerator_module
-from nlp_adapt.training import cost as cost_module
+from nlp_adapt.training import checks as cost_module
 from tests.helpers.trainers import trainer_for
 
 OPTIONS = {"data_doctor": "off"}
