@@ -101,10 +101,6 @@ def estimate(
     """Sizes of a run.
 
     Args:
-        config: Its options.
-        rows: Training rows by side.
-        steps: Optimizer steps of each model that is trained.
-        global_batch: Rows per side in a step, over all processes.
         task_model: The model, for its size; what is frozen is frozen already.
         portions: Rows of a side in a step, as a share of `global_batch`, where it is not 1.
         copies: Copies of the model that the objectives of a stage hold, such as a teacher.

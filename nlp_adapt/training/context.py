@@ -30,8 +30,6 @@ class StartingModel:
     """The model that both models of a run start from.
 
     Attributes:
-        name: What the user called it.
-        loaded: A task model that is at hand already.
         saved: An earlier run, if this one continues it.
     """
 
@@ -91,12 +89,6 @@ class RunContext:
     """All that the parts of a run read and none of them changes.
 
     Attributes:
-        config: The options.
-        stages: The adapted model's.
-        inputs: Domains and stream.
-        task: What the labels mean.
-        tokenizer: The model's.
-        start: The model that both models start from.
         folder: Where the run writes.
         accelerator: The `accelerate.Accelerator` of the run; None outside of one, where rows are
             prepared and scored by this process alone.

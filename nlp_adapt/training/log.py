@@ -20,9 +20,6 @@ class RunLog:
 
     Args:
         path: The log file; None on all but the main process.
-        accelerator: For trackers.
-        every: Steps between lines.
-        show_bar: Whether to draw a progress bar.
     """
 
     def __init__(self, path: Path | None, accelerator: Any, every: int, show_bar: bool) -> None:
@@ -71,7 +68,6 @@ class RunLog:
         """Drop the lines that a resumed run will write again, and one that was cut short.
 
         Args:
-            finished: Models that are done.
             position: The checkpoint that the run goes on from, if there is one.
         """
         if self._path is None or not self._path.is_file():

@@ -48,19 +48,8 @@ class StageLoop:
         accelerator: The `accelerate.Accelerator` of the run.
         model: The stage's model; trained in place, or in shards (see `trained`) and put together
             inside `averaged` and at the end.
-        batches: Its paired batches.
-        config: The run's options.
-        learning_rate: Encoder learning rate of this stage.
         log: Where measurements go.
-        number: Index of the stage in its model's training.
-        ledger: Running hash of the rows used.
-        stop: Says whether this process was asked to stop.
         unfreezing: Which layers train at which step, if not the same throughout.
-
-    Attributes:
-        trained: What the training steps run: the model, or its sharded copy.
-        step: Steps applied.
-        stopping: Whether any process was asked to stop before the last step.
     """
 
     accelerator: Any

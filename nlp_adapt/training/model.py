@@ -23,8 +23,6 @@ class AdaptationModel(nn.Module):
 
     Args:
         task_model: A plain `AutoModelFor*` classification model.
-        reader: Reads units from its outputs.
-        objectives: The stage's terms by name.
         frozen: Parts of the task model that do not train as a whole. They run without dropout.
 
     Attributes:
@@ -50,7 +48,6 @@ class AdaptationModel(nn.Module):
 
         Args:
             batch: A collated batch of `PairedBatches`, as tensors.
-            progress: How far the stage has come.
         """
         for part in self._frozen:
             if part.training:  # an evaluation has put the model back into training mode
@@ -94,9 +91,6 @@ def prepare_encoder(
     """Turn on activation checkpointing and compilation where options ask for them, and CPU modes.
 
     Args:
-        task_model: The task model, changed in place.
-        config: The run's options.
-        objectives: Names of the stage's objectives.
         device: Where it trains.
 
     Raises:

@@ -138,7 +138,6 @@ class WeightAverage:
 
     Args:
         task_model: The model, with what does not train frozen already, on its device.
-        decay: Share of the average kept in each step, once warmed up.
     """
 
     def __init__(self, task_model: nn.Module, decay: float) -> None:
@@ -205,7 +204,6 @@ class GradualUnfreezing:
 
     Args:
         task_model: The model, with what never trains frozen already.
-        total_steps: Steps of the stage.
         distributed: Whether DDP wraps the model. It then expects a gradient for every parameter it
             was built with, so that those of waiting layers are computed, and dropped; otherwise
             they are not computed.

@@ -45,13 +45,7 @@ from nlp_adapt.validators.guard import SOURCE_ONLY as TWIN_IS_BETTER
 
 @dataclass
 class RunResult:
-    """What a run ends with.
-
-    Attributes:
-        results: The content of results.json.
-        model: The task model that was exported.
-        objectives: The adapted model's objectives by name, as they ended.
-    """
+    """What a run ends with."""
 
     results: dict[str, Any]
     model: Any = None
@@ -59,11 +53,7 @@ class RunResult:
 
 
 class Run:
-    """Trains, scores and saves the models of a run, in every process alike.
-
-    Args:
-        context: What the run is made of.
-    """
+    """Trains, scores and saves the models of a run, in every process alike."""
 
     def __init__(self, context: RunContext) -> None:
         self.context = context

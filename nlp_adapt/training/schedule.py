@@ -22,8 +22,6 @@ class Schedule:
     """The steps of both models of a run.
 
     Attributes:
-        config: The options.
-        stages: The adapted model's.
         epoch_rows: Source rows in an epoch of the adapted model, edited copies included; the twin
             has as many steps, though it sees no copies.
         global_batch: Rows per domain in one step, over all processes and micro-batches.

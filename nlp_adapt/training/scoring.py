@@ -66,10 +66,6 @@ class Scorer:
     """Scores models on the evaluation sets of a run.
 
     Args:
-        task: What the labels mean.
-        data: The run's data.
-        pad_id: Token id of padding.
-        batch_size: Rows per batch.
         accelerator: Shares the rows among the processes of a run, which must then all score; None
             scores all rows here.
     """
@@ -130,8 +126,6 @@ class Scorer:
 
         Args:
             objective: The heads (`Auxiliary`), as trained; None where no stage had any.
-            model: The task model that was trained with them.
-            domain_features: The run's option, which says what heads read.
 
         Returns:
             For each task that holds rows out: `accuracy`, `largest_class`, what always saying the
@@ -182,9 +176,6 @@ class Scorer:
         """Logits `[units, classes]` of all rows, in every process alike.
 
         Args:
-            model: The task model.
-            rows: What to read.
-            precision: Number format of the forward pass.
             features: Whether to return what the classifier reads `[units, width]` as well.
         """
         run = self.accelerator

@@ -24,8 +24,6 @@ class StageInputs:
     """The training rows of a model, as its stages read them.
 
     Args:
-        context: What the run is made of.
-        rows: Training rows by side.
         stream: The target as a stream; `rows` then hold a sample of it.
     """
 
@@ -64,13 +62,7 @@ class StageInputs:
             )
 
     def paired_batches(self, model: AdaptationModel, steps: int, seed: int) -> PairedBatches:
-        """Paired batches of the rows that the stage reads.
-
-        Args:
-            model: The stage's model.
-            steps: Its length.
-            seed: Seed of the row order.
-        """
+        """Paired batches of the rows that the stage reads."""
         config, accelerator = self.context.config, self.context.accelerator
         sides = dict(self.of(model) if model.cached is None else model.cached.rows)
         kind: type[PairedBatches] = PairedBatches

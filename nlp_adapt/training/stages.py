@@ -40,19 +40,11 @@ class StagedTraining:
     """Trains a task model through its stages; one per model of a run.
 
     Args:
-        context: What the run is made of.
-        schedule: How long its stages are.
         name: Which model of the run this is: `source_only` or `adapted`.
         log: Where measurements go.
         checkpoints: Where to save; None where nothing is saved.
         fingerprint: What a run that continues this one must share with it.
         best: Keeps the weights that a label-free score likes best, if the recipe asks for that.
-
-    Attributes:
-        task_model: The plain task model, trained in place.
-        objectives: Those of the stages so far, as they ended.
-        steps: Steps applied so far.
-        known_rows: Rows that a frozen encoder need not read again.
     """
 
     context: RunContext

@@ -43,7 +43,6 @@ class CachedTrunk:
     """A frozen encoder and the rows that carry its last states.
 
     Attributes:
-        trunk: The encoder, whose layers are skipped.
         rows: Training rows by side, with `states`.
         first_only: Whether each row is kept as the state of its first token alone.
         scored: Rows that the model is scored on, where their states are known too.
@@ -73,7 +72,6 @@ class KnownRows(nn.Module):
     """Stands in for the embeddings of rows whose first token's last state is known.
 
     Args:
-        trunk: The encoder.
         rows: The rows; no other is read.
         states: `[rows, size]` state of each row's first token, float32.
         pad_id: Token id of padding; no row may end with it.
@@ -118,11 +116,7 @@ def cached_trunk(
     """Rows with cached states for a stage, or None, with one line of why, if it cannot have them.
 
     Args:
-        task_model: The model, its encoder frozen.
-        rows: Training rows by side.
-        reader: Reads units from the model's outputs.
         objectives: The stage's terms; one that looks at the text itself rules the cache out.
-        pad_id: Token id of padding.
         precision: The run's: `bf16` keeps the states in bfloat16, others in float32.
         scored: Rows that the model will be scored on. Where the head reads one token, their states
             are kept as well, always in float32.

@@ -49,10 +49,6 @@ class LastStates:
     """The last states of some rows, of every token or of each row's first.
 
     Attributes:
-        trunk: The frozen encoder.
-        rows: The rows.
-        first_only: Whether first tokens are enough.
-        pad_id: Token id of padding.
         precision: Number format of the forward pass; after `bf16` they are kept in bfloat16.
     """
 

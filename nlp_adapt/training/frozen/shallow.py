@@ -46,9 +46,6 @@ def fit_head(
         name: `logistic_regression` of the source's features, or `coral`, where these are given the
             covariance of the target's first.
         task_model: A classification model; nothing else of it changes.
-        rows: Training rows by side.
-        pad_id: Token id of padding.
-        precision: Number format of the forward pass.
 
     Raises:
         ConfigError: If `name` is unknown or needs a target that is not there.

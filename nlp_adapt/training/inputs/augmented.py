@@ -37,8 +37,6 @@ class Copies:
 
     Attributes:
         datasets: The copies of each source that has any, in canonical columns.
-        sources: Which source each belongs to.
-        report: For results.json: what was done, and how much of it.
     """
 
     datasets: list[Any]
@@ -51,10 +49,6 @@ class RowAugmentation:
     """Makes the copies that a run asks for.
 
     Attributes:
-        config: The run's options.
-        model: Its task model as pretrained.
-        tokenizer: Its tokenizer.
-        max_length: Longest row in tokens.
         kept: Where the copies are kept; only a run writes there.
         accelerator: The run's; None outside of a run.
     """
@@ -73,11 +67,6 @@ class RowAugmentation:
         train: Mapping[str, EncodedRows],
     ) -> Copies:
         """The copies of the labelled rows, read from where they are kept or made now.
-
-        Args:
-            labelled: The training rows of each source.
-            unlabelled: The texts of each target, without labels.
-            train: The same rows, tokenised.
 
         Raises:
             AdaptationError: If the edit cannot be made with this model or data.
@@ -175,12 +164,6 @@ def write_rows(
 ) -> None:
     """Write JSON lines: a header that vouches for the rows, then one row a line.
 
-    Args:
-        path: The file, which is either the old or the new one, whole.
-        key: What the rows depend on, as a hash.
-        rows: The rows.
-        report: Kept in the header.
-
     Raises:
         RunError: If it cannot be written.
     """
@@ -197,7 +180,6 @@ def read_rows(path: Path, key: str) -> tuple[list[dict[str, Any]], dict[str, Any
 
     Args:
         path: The file; one that is damaged counts as missing, with a warning.
-        key: What the rows depend on, as a hash.
     """
     if not path.is_file():
         return None

@@ -40,9 +40,6 @@ class AuxiliaryEntry:
         task: What carries the labels: rows (sequence-classification) or words.
         label_column: The column of labels; needed without a `reference`.
         text_column: The column of texts or words of a `reference`.
-        label_map: Raw label -> label name, or "ignore".
-        weight: Factor of its loss.
-        share: Its rows in a batch, as a share of the source's.
         max_rows: Rows to read of a `reference` at most.
     """
 
@@ -61,10 +58,7 @@ class AuxiliaryTask:
     """An auxiliary task with its labelled rows.
 
     Attributes:
-        entry: What the recipe says of it.
         rows: Its training rows, and validation or test rows if it brings any.
-        fingerprint: A hash of its labels, the same for every seed.
-        spec: What the objective may know of it.
     """
 
     entry: AuxiliaryEntry
@@ -120,10 +114,7 @@ def gather_auxiliary(
     """The auxiliary tasks of a run with their rows.
 
     Args:
-        config: The run's options.
-        sources: Its sources.
         targets: Its targets, whose own labels no auxiliary task may bring in.
-        given: By name, rows in the place of a reference.
         references: What the sources were read from; default: what they say of it.
         quarantine: As in `load_domain`.
 

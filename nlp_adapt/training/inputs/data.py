@@ -41,18 +41,15 @@ class RunData:
     """What training and evaluation read.
 
     Attributes:
-        task: The task, with the label names of the run.
         train: Rows to train on by side: `source` with labels, `target` without, if there is one,
             `few_shot`, labelled target rows that the user has released, if there are some, and
             `auxiliary/NAME`, the labelled rows of an auxiliary task.
             Where a side holds several domains, `EncodedRows.domains` tells them apart.
         evaluation: Labelled rows of each domain, by its name, of each part: `source_validation`,
             `source_test` and `target_test`.
-        max_length: Longest row in tokens.
         train_texts: How many texts each domain of a side trains on; a long one may be several rows.
         target_sample: Some of the target's training rows, unlabelled, for label-free scores.
         copies: Edited copies of the source's rows, if the run has any.
-        augmentation: For results.json: how the copies were made.
         auxiliary_validation: Held-out rows of auxiliary tasks by name, where there are any.
     """
 
@@ -126,12 +123,10 @@ def prepare_data(
     texts["source"] = _counts(sources, kept)
     train["source"] = encoder.join(kept, range(len(kept)))
     indices = {one.name: len(sources) + place for place, one in enumerate(targets)}
-    unlabelled: list[Any] = []
+    unlabelled = [
+        shuffled_head(one.without_labels(), config.max_target_rows, config.seed) for one in targets
+    ]
     if targets:
-        unlabelled = [
-            shuffled_head(one.without_labels(), config.max_target_rows, config.seed)
-            for one in targets
-        ]
         texts["target"] = _counts(targets, unlabelled)
         train["target"] = encoder.join(unlabelled, [*indices.values()], labelled=False)
     released: dict[str, Any] = {

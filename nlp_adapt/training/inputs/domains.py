@@ -28,7 +28,6 @@ class Inputs:
         sources: The labelled domains; their place here is their domain index.
         targets: The domains to adapt to; their indices follow those of the sources.
         few_shot: Labelled rows released for training, by the name of their target.
-        auxiliary: Auxiliary tasks by name.
         stream: The target's texts one by one, if it is streamed; `targets` then hold a sample.
         recipe: The recipe that names them, if one does.
     """
@@ -79,7 +78,6 @@ def gather_inputs(
     """The domains that a user has given in one form or another, checked against each other.
 
     Args:
-        config: The run's options.
         source: A domain or a reference; several as a list of domains, or as a mapping of names to
             domains or references. A list of references is one domain of several files.
         target: Likewise; None or empty for none.

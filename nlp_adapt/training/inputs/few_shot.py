@@ -32,10 +32,6 @@ def few_shot_domains(
 
     Args:
         given: A number of rows per class, a domain, a reference, or a mapping of targets to these.
-        targets: The targets of the run.
-        names: The run's label names.
-        seed: Seed of the draw.
-        load: Reads a reference without setting rows aside.
 
     Raises:
         ConfigError: If it is not said which target the rows are from, or there is no such target.
@@ -131,9 +127,7 @@ def gives_away(rows: Domain, target: Domain, names: Sequence[str]) -> bool:
     Labels of another kind on the target's text do not.
 
     Args:
-        rows: The labelled rows.
         target: The target; it may have been read without its labels.
-        names: The run's label names.
     """
     if rows.task != target.task:
         return False

@@ -18,13 +18,7 @@ SAMPLE_TEXTS = 2000
 
 @dataclass(frozen=True)
 class TargetStream:
-    """What the batches of a stage need to draw target rows from a stream.
-
-    Attributes:
-        texts: The stream, at its beginning.
-        encode: Tokenises texts.
-        max_length: Longest row in tokens.
-    """
+    """What the batches of a stage need to draw target rows from a stream."""
 
     texts: TextStream
     encode: Callable[[list[Any]], EncodedRows]

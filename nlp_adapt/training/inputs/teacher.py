@@ -44,8 +44,6 @@ def with_teacher(teacher: Predictor, rows: EncodedRows, dataset: Any, task: Task
     Args:
         teacher: See `load_teacher`.
         rows: The student's rows of `dataset`.
-        dataset: Their texts or words.
-        task: The run's task.
     """
     encoded = teacher.task.encode(dataset, teacher.tokenizer, teacher.max_length)
     logits = teacher.logits(encoded)

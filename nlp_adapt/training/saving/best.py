@@ -20,8 +20,6 @@ class BestModel:
 
     Args:
         folder: Where it is kept, beside the checkpoints.
-        metric: Name of the label-free validator that decides.
-        keep: Whether this process writes.
 
     Raises:
         ConfigError: If the validator is unknown or reads target labels.
@@ -38,9 +36,7 @@ class BestModel:
         """Keep the model if its score is the highest so far; an equal later one replaces it.
 
         Args:
-            model: The task model.
             scores: Label-free scores by name; without the deciding one nothing happens.
-            step: Steps applied in the whole run.
         """
         score = scores.get(self.metric)
         if score is None:

@@ -32,7 +32,6 @@ class Checkpoint:
     """One saved state.
 
     Attributes:
-        path: Its folder.
         position: Where the run stands: model, stage, step and counters.
         tensors: Tensor groups by name: `model`, `optimizer`, `random`, `average` if one is kept.
     """
@@ -60,9 +59,7 @@ class CheckpointFolder:
         """Write a checkpoint and rotate old ones.
 
         Args:
-            order: Steps applied in the whole run, which orders checkpoints.
             position: JSON-ready description of where the run stands.
-            tensors: Tensor groups, one file each.
 
         Raises:
             RunError: If the disk is full or the folder cannot be written; earlier checkpoints are
@@ -153,12 +150,7 @@ class CheckpointFolder:
 
 
 def verify(path: Path, without: frozenset[str] = frozenset()) -> str | None:
-    """What is wrong with a checkpoint folder, in one sentence, or None.
-
-    Args:
-        path: The folder.
-        without: Files that may be missing.
-    """
+    """What is wrong with a checkpoint folder, in one sentence, or None."""
     try:
         manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -26,8 +26,6 @@ class SavedRun:
     """A trained model and the state of the objectives that it was trained with.
 
     Attributes:
-        name: What the user called it.
-        folder: The plain model.
         objectives: Tensors by objective and name; empty where none were saved.
     """
 

@@ -16,11 +16,7 @@ LOCK_FILE = ".lock"
 
 
 class RunFolder:
-    """Paths of a run's files, all under one output folder.
-
-    Args:
-        path: The output folder.
-    """
+    """Paths of a run's files, all under one output folder."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
