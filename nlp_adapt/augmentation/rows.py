@@ -146,23 +146,26 @@ class RowEditor:
         text_column, label_column = ("tokens", "labels") if self.tagging else ("text", "label")
         feature = self.labelled[0].features[label_column]
         names = getattr(feature, "feature", feature)
-        rows = [(source, row) for source, dataset in enumerate(self.labelled) for row in dataset]
+        rows = [
+            (source, *row)
+            for source, dataset in enumerate(self.labelled)
+            for row in zip(dataset["row"][:], dataset[label_column][:], strict=True)
+        ]
         made, counts = [], Counter[str]()
         for copy in range(1, number + 1):
             edited = self.edited_words((*seed, copy), show_progress)
-            for (source, row), text, pair in zip(rows, self.texts, edited, strict=True):
+            for (source, place, labels), text, pair in zip(rows, self.texts, edited, strict=True):
                 words, positions = pair
                 if words == text.words:
                     counts["unchanged"] += 1
                     continue
-                labels = row[label_column]
                 if self.tagging:
                     labels = [labels[position] for position in positions]
                 made.append(
                     {
                         "source": source,
                         text_column: words if self.tagging else text.join(words, positions),
-                        "row": f"{row['row']}, copy {copy}",
+                        "row": f"{place}, copy {copy}",
                         label_column: names.int2str(labels),
                     }
                 )
@@ -206,27 +209,29 @@ class RowEditor:
         old = positions.gather(1, after.word)
         is_new = after.ids != before.ids.gather(1, after.word)
         gone = after.mask < before.mask
-        grids = (grid.tolist() for grid in (positions, old, is_new, gone, after.ids))
-        for text, *row in zip(texts, *grids, strict=True):
-            words, origins = list(text.words), list(range(len(text.words)))
-            for position, origin, new, deleted, index in zip(*row, strict=True):
-                if position >= 0:
-                    word = text.words[origin]
-                    words[position] = same_case(self.words[index], word) if new else word
-                    origins[position] = -1 if deleted else origin
+        changed = (positions >= 0) & (is_new | gone | (old != positions))
+        made = [(list(text.words), list(range(len(text.words)))) for text in texts]
+        columns = (grid[changed].tolist() for grid in (positions, old, is_new, gone, after.ids))
+        rows = changed.nonzero()[:, 0].tolist()
+        for row, position, origin, new, deleted, index in zip(rows, *columns, strict=True):
+            words, origins = made[row]
+            word = texts[row].words[origin]
+            words[position] = same_case(self.words[index], word) if new else word
+            origins[position] = -1 if deleted else origin
+        for words, origins in made:
             left = [position for position, origin in enumerate(origins) if origin >= 0]
             yield [words[position] for position in left], [origins[position] for position in left]
 
     def _word_grid(self, texts: list[WordedText]) -> tuple[edits.Words, Tensor]:
         """Words by number; and the position of each place's word in its text, or -1."""
-        rows = [[self.ids[word] for word in text.words] for text in texts]
-        columns = (rows, [np.ones(len(row)) for row in rows], [text.editable for text in texts])
-        ids, mask, editable = (
-            pad_sequence([torch.as_tensor(row) for row in column], batch_first=True)
-            for column in columns
+        rows = [torch.tensor([self.ids[word] for word in text.words]) for text in texts]
+        ids = pad_sequence(rows, batch_first=True)
+        editable = pad_sequence(
+            [torch.from_numpy(text.editable) for text in texts], batch_first=True
         )
         places = torch.arange(ids.shape[1]).expand_as(ids)
-        return edits.Words(ids, mask, places, editable), places.where(mask > 0, -1)
+        mask = places < torch.tensor([[len(text.words)] for text in texts])
+        return edits.Words(ids, mask.long(), places, editable), places.where(mask, -1)
 
     def _token_grid(self, texts: list[WordedText]) -> tuple[edits.Words, Tensor]:
         """Tokens; and the position of the word that a place is, or -1 unless it may be edited."""

@@ -107,6 +107,8 @@ def running_words(texts: Iterable[WordedText], besides: Collection[str] = ()) ->
 
 def is_word(word: str) -> bool:
     """Whether it is letters and their marks, perhaps with hyphens and apostrophes inside."""
+    if word.isalpha():
+        return True
     return word[:1].isalpha() and all(char in _INNER or _is_letter(char) for char in word)
 
 
