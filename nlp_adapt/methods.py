@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.names import TASKS, TOKEN_CLASSIFICATION
-from nlp_adapt.options import nearest
+from nlp_adapt.options import coerce, nearest
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A set of weighted objectives, with a length and optional training choices.
+    """Weighted objectives, with a length and training choices; None means the recipe's.
 
     Attributes:
         objectives: Options of each objective by name; `weight` is one of them.
-        epochs: Length in passes over the source; None means the recipe's `num_train_epochs`.
+        epochs: Length in passes over the source.
         steps: Length in optimizer steps, instead of epochs.
-        learning_rate: Encoder learning rate, if not the recipe's.
-        freeze: What does not train, if not the recipe's.
+        learning_rate: Of the encoder.
+        freeze: What does not train.
         fit: Instead of training: a linear head fitted on frozen features, see `training.frozen.shallow`.
     """
 
@@ -33,46 +33,46 @@ class Stage:
     fit: str | None = None
 
 
+Stages = Callable[[AdaptationConfig], list[Stage]]
+
+
 @dataclass(frozen=True)
 class Method:
     """A named preset of stages.
 
     Attributes:
         stages: Makes the stages from the recipe's options.
-        summary: One line, where it says more than that of the objective of the method's name.
+        summary: One line; by default that of the objective of the method's name.
         paper: Reference, likewise.
         tasks: The tasks it serves.
-        selects: Whether it ends with the best weights of the run rather than the last ones, where
-            the recipe does not say.
+        selects: Whether it keeps the run's best weights, not its last, unless the recipe says.
     """
 
-    stages: Callable[[AdaptationConfig], list[Stage]]
+    stages: Stages
     summary: str = ""
     paper: str = ""
-    tasks: tuple[str, ...] = field(default=TASKS)
+    tasks: tuple[str, ...] = TASKS
     selects: bool = False
 
 
-def _beside_task(*names: str) -> Callable[[AdaptationConfig], list[Stage]]:
+def _beside_task(*names: str) -> Stages:
     """One stage: the task loss beside the named objectives."""
     return lambda config: [Stage({"task": {}, **{name: {} for name in names}})]
 
 
-def _after_task(*names: str) -> Callable[[AdaptationConfig], list[Stage]]:
+def _after_task(*names: str) -> Stages:
     """The task alone for a third of the run, then beside the named objectives."""
 
     def stages(config: AdaptationConfig) -> list[Stage]:
         first = config.num_train_epochs / 3
-        beside: dict[str, dict[str, Any]] = {"task": {}, **{name: {} for name in names}}
-        return [
-            Stage({"task": {}}, epochs=first),
-            Stage(beside, epochs=config.num_train_epochs - first),
-        ]
+        (beside,) = _beside_task(*names)(config)
+        rest = replace(beside, epochs=config.num_train_epochs - first)
+        return [Stage({"task": {}}, epochs=first), rest]
 
     return stages
 
 
-def _fit(name: str) -> Callable[[AdaptationConfig], list[Stage]]:
+def _fit(name: str) -> Stages:
     """No training: a linear head fitted on the features of the encoder as it is."""
     return lambda config: [Stage({}, fit=name)]
 
@@ -93,10 +93,10 @@ def _adda(config: AdaptationConfig) -> list[Stage]:
 
 
 def _auto(config: AdaptationConfig) -> list[Stage]:
-    """The source alone for a third of the run, then beside the surest labels of a teacher.
+    """The source alone for a third of the run, then beside a teacher's surest labels.
 
-    Of texts, the classes are kept apart on the target as well. Of words, most lie outside entities:
-    to treat all classes alike would make entities of them.
+    For texts, `mcc` keeps the target's classes apart. Most words lie outside entities: treating all
+    classes alike would make entities of them.
     """
     surest: dict[str, Any] = {"weighting": "fixed", "balance": 0.0}
     beside = ["mcc", "self_training"]
@@ -124,8 +124,7 @@ METHODS: dict[str, Method] = {
     "mdd": Method(_beside_task("mdd")),
     "daln": Method(_after_task("daln")),
     "adda": Method(
-        _adda,
-        "the task, then target features that pass for the source's, with distillation",
+        _adda, "the task, then target features that pass for the source's, with distillation"
     ),
     "iw_dann": Method(_beside_task("iw_dann")),
     "iw_cdan": Method(_beside_task("iw_cdan")),
@@ -179,7 +178,7 @@ METHODS: dict[str, Method] = {
 
 
 def stages_for(config: AdaptationConfig) -> list[Stage]:
-    """The stages that a run goes through, with the recipe's objective options applied.
+    """The stages of a run, with the recipe's objective options applied.
 
     Raises:
         ConfigError: If the method, a stage key or an objective in `options` is unknown.
@@ -203,7 +202,7 @@ def stages_for(config: AdaptationConfig) -> list[Stage]:
 
 
 def _with_auxiliary(stages: list[Stage], config: AdaptationConfig) -> list[Stage]:
-    """The stages with auxiliary tasks beside the main one, unless a stage says where they belong."""
+    """The stages with auxiliary tasks beside the main one, unless a stage names them itself."""
     if any("auxiliary" in stage.objectives for stage in stages):
         return stages
     if not any("task" in stage.objectives for stage in stages):
@@ -221,7 +220,7 @@ def _with_auxiliary(stages: list[Stage], config: AdaptationConfig) -> list[Stage
 
 
 def selects_best_model(config: AdaptationConfig) -> bool:
-    """Whether a run ends with the weights that a label-free score liked best."""
+    """Whether a run ends with the weights that score best without labels."""
     if config.load_best_model_at_end is not None:
         return config.load_best_model_at_end
     return config.stages is None and get_method(config.method, config.task).selects
@@ -256,8 +255,6 @@ _STAGE_KEYS = {
 
 
 def _read_stage(number: int, raw: dict[str, Any]) -> Stage:
-    from nlp_adapt.options import coerce
-
     where = f"stages[{number}]"
     raw = dict(raw)
     for key in raw:

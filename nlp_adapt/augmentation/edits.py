@@ -1,7 +1,7 @@
 """Edits of words: one engine behind the edited rows of a data set and a student's edited views.
 
-Words stand in a grid. Each takes one place of it in rows of a data set, and one or more, its tokens,
-in a batch. An edit gives a grid of the same shape: labels find their words where they were.
+Words stand in a grid: in rows of a data set each takes one place, in a batch one for each token. An
+edit keeps the shape of the grid, so labels find their words.
 Wei & Zou 2019, "EDA: Easy Data Augmentation Techniques", EMNLP.
 """
 
@@ -24,9 +24,9 @@ class Words:
     """Texts as a grid of words.
 
     Attributes:
-        ids: `[rows, width]` what stands at a place: a token, or the number of a word.
+        ids: `[rows, width]` the token, or the number of the word, at each place.
         mask: `[rows, width]` 0 at padding and where a word was deleted, else 1.
-        word: `[rows, width]` which word of its row stands at a place: running numbers before edits.
+        word: `[rows, width]` which word of its row stands at each place, counted before edits.
         editable: `[rows, width]` whether the word may be edited.
     """
 
@@ -47,9 +47,9 @@ class Choice:
 
     Attributes:
         rate: Share of the words that are edited.
-        at_least_one: Whether every row with a word that may be edited has one edited. Short texts
-            would otherwise come out unchanged more often than not.
-        generator: Where this and all other draws of an edit come from; None: torch's own.
+        at_least_one: Whether every row with an eligible word has one edited. Short texts would
+            otherwise mostly come out unchanged.
+        generator: Source of all draws of an edit; None: torch's own.
     """
 
     rate: float
@@ -71,7 +71,7 @@ WordEdit = Callable[[Words, Choice], Words]
 
 
 def delete(words: Words, choice: Choice) -> Words:
-    """Take words out, but never all that may be edited in a row."""
+    """Take words out, but never all editable ones of a row."""
     chosen = choice.among(words, words.editable)
     some_left = (words.editable & ~chosen).any(1, keepdim=True)
     return replace(words, mask=words.mask * ~(chosen & some_left))
@@ -86,10 +86,7 @@ def mask(words: Words, choice: Choice, mask_id: int) -> Words:
 def substitute(words: Words, choice: Choice, pool: Tensor | None = None) -> Words:
     """Put others of the domain in place of words, drawn as often as they occur.
 
-    Args:
-        words: The grid.
-        choice: How words are chosen.
-        pool: `[n]` running words to draw from; None: the editable places of the grid.
+    They come from the running words `pool`, or else from the editable places of the grid.
     """
     ids, generator = words.ids, choice.generator
     chosen = choice.among(words, words.editable)
@@ -103,7 +100,7 @@ def substitute(words: Words, choice: Choice, pool: Tensor | None = None) -> Word
 
 
 def swap(words: Words, choice: Choice) -> Words:
-    """Let words change places with the next; none crosses a word that may not be edited."""
+    """Let words change places with the next; none crosses a fixed word."""
     word, editable = words.word, words.editable
     present = torch.zeros_like(editable).scatter(1, word, editable)
     followed = F.pad(present, (0, 1))[:, 1:].gather(1, word)
@@ -117,11 +114,7 @@ PLAIN: dict[str, WordEdit] = {"delete": delete, "replace": substitute, "swap": s
 
 
 def mask_token_of(tokenizer: Any, edit: str) -> int:
-    """The id of a tokenizer's mask token.
-
-    Raises:
-        ConfigError: If it has none.
-    """
+    """The id of a tokenizer's mask token, or a ConfigError if it has none."""
     if getattr(tokenizer, "mask_token_id", None) is None:
         raise ConfigError(f"edit '{edit}': the tokenizer has no mask token; use delete or replace.")
     return int(tokenizer.mask_token_id)

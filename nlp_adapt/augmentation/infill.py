@@ -23,21 +23,18 @@ TOP_K = 20
 
 
 class Infill(nn.Module):
-    """Words that are a single token become others that fit, single tokens too, never themselves.
+    """Single-token words become other single-token words that fit.
 
-    The model's head is part of the state dict, since it may have been fitted; its encoder is not: it
-    stays as its checkpoint has it.
+    The model's head is in the state dict, since it may have been fitted; its encoder stays as its
+    checkpoint has it.
 
     Args:
         model: The language model, of whose tokens the grid is made.
-        tokenizer: Its tokenizer.
+        tokenizer: Its tokenizer; a ConfigError if it has no mask token.
         words: Its tokens that are words, see `whole_words`.
         counts: Word counts of the text. The most frequent words are neither rewritten nor filled in.
-        allowed: Words that may be filled in, in small letters; None: all.
+        allowed: Words that may be filled in, case-folded; None: all.
         top_k: A word is drawn from this many most probable ones.
-
-    Raises:
-        ConfigError: If the tokenizer has no mask token.
     """
 
     rewritable: Tensor
@@ -73,7 +70,7 @@ class Infill(nn.Module):
         return super()._apply(fn, recurse)
 
     def train(self, mode: bool = True) -> Infill:
-        """Stay in evaluation mode, whatever the surrounding module does."""
+        """Stay in evaluation mode."""
         return super().train(False)
 
     @torch.no_grad()
@@ -106,10 +103,10 @@ def whole_words(tokenizer: Any, size: int) -> dict[int, str]:
 
 
 def common_words(counts: Mapping[str, int]) -> set[str]:
-    """The most frequent words in small letters, those that make up half of all running words.
+    """The most frequent words, case-folded: those that make up half of all running words.
 
-    In English prose these are about 150: articles, pronouns, prepositions, negations. They hold
-    sentences together, so that edits of meaning leave them alone.
+    In English prose about 150: articles, pronouns, prepositions, negations. They hold sentences
+    together, so edits leave them alone.
     """
     folded = Counter[str]()
     for word, count in counts.items():

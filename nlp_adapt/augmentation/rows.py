@@ -1,7 +1,7 @@
 """Edited copies of labelled rows.
 
-Labels stay with the words they belong to. In tagging only words outside of entities are edited, and
-only by words that the labelled rows never show inside of one: the tags stay true.
+Labels stay with their words. In tagging only words outside of entities are edited, and only by words
+that the labelled rows never show inside of one: the tags stay true.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ ROWS_AT_ONCE = 32
 
 
 class RowEditor:
-    """Makes edited copies of rows; at least one word of each is edited where one may be.
+    """Makes edited copies of rows, with at least one word edited where one may be.
 
     Args:
         kind: One of `config.EDITS`.
         rate: Share of words that are edited; with `domain_terms`, of the source's terms.
         labelled: Data sets of labelled rows in canonical columns, which it learns from and edits.
-        unlabelled: Those of the target, without labels; for `domain_terms`.
-        tokenizer: The encoder's tokenizer; that of the language model, for `infill`.
-        embeddings: `[vocabulary, size]` input embeddings; for `domain_terms`.
-        language_model: Fills in words; for `infill`.
-        max_length: Longest text in tokens; for `infill`. Words beyond it stay as they are.
+        unlabelled: Those of the target, for `domain_terms`.
+        tokenizer: The encoder's; for `infill`, the language model's.
+        embeddings: `[vocabulary, size]` input embeddings, for `domain_terms`.
+        language_model: Fills in words, for `infill`.
+        max_length: Longest text in tokens, for `infill`. Words beyond it stay as they are.
 
     Raises:
         ConfigError: If the edit cannot be made from this.
@@ -77,9 +77,8 @@ class RowEditor:
         if kind == "infill":
             assert language_model is not None
             self.device = next(language_model.encoder.parameters()).device
-            self.max_length = min(
-                max_length, longest_input(language_model.encoder.config, tokenizer)
-            )
+            longest = longest_input(language_model.encoder.config, tokenizer)
+            self.max_length = min(max_length, longest)
             self.lay_out = self._token_grid
             self.words = whole_words(tokenizer, language_model.size)
             self.edit = self._infill(language_model)
@@ -119,10 +118,10 @@ class RowEditor:
         return edits.PLAIN[kind]
 
     def _terms(self, texts: Sequence[WordedText]) -> Counter[str]:
-        """How often each word occurs that may be a term of the domain.
+        """Counts of the words that may be a term of the domain.
 
-        In tagging only words in small letters: others may be names, which an edit of words outside
-        of entities must not bring in.
+        In tagging only those in small letters: others may be names, which must not come in outside
+        of entities.
         """
         if self.tagging:
             return Counter(filter(str.islower, running_words(texts, self.entity_words)))
@@ -131,17 +130,14 @@ class RowEditor:
     def copies(
         self, number: int, seed: Sequence[int], show_progress: bool = False
     ) -> tuple[list[dict[str, Any]], dict[str, int]]:
-        """Edited copies of every row, those that came out unchanged left out.
+        """`number` edited copies of every row, without those that came out unchanged.
 
-        Args:
-            number: Copies of each row.
-            seed: Seed of the choices; another number of copies leaves the first ones as they are.
-            show_progress: Whether to show a bar.
+        A higher number adds copies and leaves the first ones as they are.
 
         Returns:
             Rows in canonical columns, with names for labels and the index of their data set under
-            `source`; and how many were left out (`unchanged`), how many words of the originals of
-            the others might be edited (`words`), and how many were (`edited`).
+            `source`; and how many were left out (`unchanged`), how many words of the others' originals
+            might be edited (`words`), and how many were (`edited`).
         """
         text_column, label_column = ("tokens", "labels") if self.tagging else ("text", "label")
         feature = self.labelled[0].features[label_column]
@@ -161,14 +157,12 @@ class RowEditor:
                     continue
                 if self.tagging:
                     labels = [labels[position] for position in positions]
-                made.append(
-                    {
-                        "source": source,
-                        text_column: words if self.tagging else text.join(words, positions),
-                        "row": f"{place}, copy {copy}",
-                        label_column: names.int2str(labels),
-                    }
-                )
+                made.append({
+                    "source": source,
+                    text_column: words if self.tagging else text.join(words, positions),
+                    "row": f"{place}, copy {copy}",
+                    label_column: names.int2str(labels),
+                })  # fmt: skip
                 counts["words"] += int(text.editable.sum())
                 changed = sum(one != other for one, other in zip(text.words, words, strict=False))
                 counts["edited"] += len(text.words) - len(words) or changed
@@ -177,13 +171,9 @@ class RowEditor:
     def edited_words(
         self, seed: Sequence[int], show_progress: bool = False
     ) -> list[tuple[list[str], list[int]]]:
-        """Each row's new words, and for each word the position of the one that it stands for.
+        """Each row's new words, and the position of the word that each stands for.
 
         Labels of the new words are `[labels[i] for i in positions]`.
-
-        Args:
-            seed: Seed of the choices.
-            show_progress: Whether to show a bar.
         """
         (state,) = np.random.SeedSequence(seed).generate_state(1, np.uint64)
         generator = torch.Generator(self.device).manual_seed(int(state))

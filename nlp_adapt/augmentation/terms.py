@@ -1,8 +1,8 @@
 """Words that mark a domain, and swapping them for similar ones of another domain.
 
-Terms are found by the likelihood ratio of their two frequencies (Dunning 1993, "Accurate Methods for
-the Statistics of Surprise and Coincidence", Computational Linguistics 19(1)), which is right about
-rare words too; their counterparts by embedding similarity.
+Terms are found by the likelihood ratio of their two frequencies, which holds for rare words too
+(Dunning 1993, "Accurate Methods for the Statistics of Surprise and Coincidence", Computational
+Linguistics 19(1)); their counterparts by embedding similarity.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class TermSwap(nn.Module):
     Args:
         own: Word counts of the domain whose text is edited.
         other: Word counts of the other domain.
-        ids: The id of each word in a grid, those of the other domain included.
-        tokenizer: The encoder's tokenizer.
+        ids: Each word's id in a grid, in both domains.
+        tokenizer: The encoder's.
         embeddings: `[vocabulary, size]` its input embedding matrix.
         fold_case: Whether `Film` and `FILM` are the term `film`; counts are then case-folded.
     """
@@ -86,15 +86,11 @@ class TermSwap(nn.Module):
 
 
 def domain_terms(own: Mapping[str, int], other: Mapping[str, int]) -> tuple[list[str], list[str]]:
-    """Words that mark a domain and words that mark the other, surest first.
+    """Words that mark a domain and words that mark the other, surest first, from their word counts.
 
-    A term scores at least 3, occurs at least 3 times and is at least 3 times as frequent as in the
-    other domain. It must also be rare there, fewer than one word in 2,000: the frequencies of
-    function words differ surely in any two large corpora, but they mark none.
-
-    Args:
-        own: Word counts of the domain.
-        other: Word counts of the other domain.
+    A term scores at least 3, occurs at least 3 times, is at least 3 times as frequent as in the
+    other domain, and rarer there than one word in 2,000: function words, whose frequencies differ
+    in any two large corpora, mark no domain.
 
     Raises:
         ConfigError: If a domain has no words.
@@ -119,12 +115,9 @@ def domain_terms(own: Mapping[str, int], other: Mapping[str, int]) -> tuple[list
 
 
 def surprise(counts: np.ndarray) -> np.ndarray:
-    """`[words]` how surely each word's frequency differs between two domains, about a z-score.
+    """`[words]` how surely frequencies differ between two domains, from counts `[2, words]`.
 
-    It is the root of the likelihood-ratio statistic.
-
-    Args:
-        counts: `[2, words]` word counts of the domains.
+    About a z-score: the root of the likelihood-ratio statistic.
     """
     sizes = counts.sum(1, keepdims=True)
     share = counts.sum(0) / sizes.sum()
@@ -136,13 +129,7 @@ def surprise(counts: np.ndarray) -> np.ndarray:
 
 
 def word_vectors(words: Sequence[str], tokenizer: Any, embeddings: np.ndarray) -> np.ndarray:
-    """`[words, size]` mean of the input embeddings of each word's pieces, centred, of length 1.
-
-    Args:
-        words: The words.
-        tokenizer: The encoder's tokenizer.
-        embeddings: `[vocabulary, size]` its input embedding matrix.
-    """
+    """`[words, size]` mean of the input embeddings of each word's pieces, centred, of length 1."""
     pieces = tokenizer([f" {word}" for word in words], add_special_tokens=False)["input_ids"]
     centre = embeddings.mean(0)
     vectors = np.stack([embeddings[ids].mean(0) - centre if ids else 0 * centre for ids in pieces])
@@ -150,10 +137,7 @@ def word_vectors(words: Sequence[str], tokenizer: Any, embeddings: np.ndarray) -
 
 
 def substitute_weights(similarities: np.ndarray) -> np.ndarray:
-    """Probabilities of the substitutes, `softmax(similarity / temperature)` over the last axis.
-
-    Those below the least similarity have none; where all are, every weight is 0.
-    """
+    """`softmax(similarity / temperature)` over the last axis; 0 below the least similarity."""
     scores = similarities / TEMPERATURE
     weights = np.exp(scores - scores.max(-1, keepdims=True))
     weights = np.where(similarities >= LEAST_SIMILARITY, weights, 0.0)

@@ -17,10 +17,9 @@ _INNER = frozenset("-'’")
 
 @dataclass(frozen=True)
 class WordedText:
-    """The words of a text, in the sense of `split_words`, or of a tagged sentence.
+    """The words and punctuation marks of a text, as `split_words` splits it, or of a sentence.
 
     Attributes:
-        words: Words and punctuation marks.
         gaps: `[words + 1]` what stands before each word, and after the last.
         editable: `[words]` whether a word may be edited.
     """
@@ -49,7 +48,7 @@ class WordedText:
 
         Args:
             words: The words.
-            protected: Which of them must stay as they are, such as entities; default: none.
+            protected: `[words]` which must stay, such as entities; default: none.
             gaps: `[words + 1]` what stands around them; default: single spaces.
         """
         editable = np.fromiter((is_word(word) for word in words), dtype=bool, count=len(words))
@@ -59,13 +58,7 @@ class WordedText:
         return cls(list(words), spaces if gaps is None else list(gaps), editable)
 
     def join(self, words: Sequence[str], positions: Sequence[int]) -> str:
-        """The text with other words in place of its own.
-
-        Args:
-            words: The new words.
-            positions: For each, the position of the word that it stands for. Where words are
-                missing, what stood before them goes too.
-        """
+        """The text with new words for those at `positions`; with a word goes what stood before it."""
         slots = positions if len(words) < len(self.words) else range(len(words))
         parts: list[str] = []
         before = -1
@@ -87,9 +80,8 @@ def texts_of(datasets: Sequence[Any]) -> list[WordedText]:
     if "labels" not in columns:
         return [WordedText.of_words(words) for words in sentences]
     outside = datasets[0].features["labels"].feature.names.index(OUTSIDE)
-    inside = (
-        [tag != outside for tag in tags] for dataset in datasets for tags in dataset["labels"]
-    )
+    rows = (tags for dataset in datasets for tags in dataset["labels"])
+    inside = ([tag != outside for tag in tags] for tags in rows)
     return [WordedText.of_words(*pair) for pair in zip(sentences, inside, strict=True)]
 
 
@@ -109,11 +101,10 @@ def is_word(word: str) -> bool:
     """Whether it is letters and their marks, perhaps with hyphens and apostrophes inside."""
     if word.isalpha():
         return True
-    return word[:1].isalpha() and all(char in _INNER or _is_letter(char) for char in word)
-
-
-def _is_letter(char: str) -> bool:
-    return char.isalpha() or unicodedata.category(char).startswith("M")
+    return word[:1].isalpha() and all(
+        char in _INNER or char.isalpha() or unicodedata.category(char).startswith("M")
+        for char in word
+    )
 
 
 def same_case(word: str, model: str) -> str:

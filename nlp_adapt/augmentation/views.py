@@ -23,10 +23,10 @@ class EditedView(nn.Module):
     """Makes an edited copy of a batch of target rows; draws from torch's generator.
 
     Args:
-        kind: One of `config.EDITS`. `infill` masks words and lets the encoder, as it was pretrained,
-            fill them in; `domain_terms` makes terms of the target terms of the source.
+        kind: One of `config.EDITS`. `infill` masks words and lets the pretrained encoder fill them
+            in; `domain_terms` turns terms of the target into terms of the source.
         rate: Share of words that are edited.
-        tokenizer: The tokenizer of the rows.
+        tokenizer: The rows' own.
         task_model: The model under training.
         tokens: Training rows of both sides, without labels.
         model: The masked language model of `infill`, if not the encoder's own.

@@ -9,37 +9,18 @@ from typing import Any
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.methods import METHODS, Stage, stages_for
-from nlp_adapt.objectives.base import AuxiliarySpec, Objective, ObjectiveConfig, Setup, StepView
+from nlp_adapt.objectives.base import AuxiliarySpec as AuxiliarySpec
+from nlp_adapt.objectives.base import Objective, ObjectiveConfig, Setup
+from nlp_adapt.objectives.base import StepView as StepView
+from nlp_adapt.objectives.task import TaskLoss
 from nlp_adapt.options import nearest
 
-# Name -> module of this package and class.
-_PLACES = {
-    "task": "task:TaskLoss",
-    "dann": "dann:Dann",
-    "cdan": "cdan:Cdan",
-    "wasserstein": "wasserstein:Wasserstein",
-    "mdd": "mdd:Mdd",
-    "daln": "daln:Daln",
-    "adda": "adda:Adda",
-    "iw_dann": "iw_dann:IwDann",
-    "iw_cdan": "iw_cdan:IwCdan",
-    "mmd": "mmd:Mmd",
-    "coral": "coral:Coral",
-    "cmd": "cmd:Cmd",
-    "lmmd": "lmmd:Lmmd",
-    "mcc": "mcc:Mcc",
-    "information_maximisation": "information_maximisation:InformationMaximisation",
-    "entropy": "entropy:Entropy",
-    "mlm": "mlm:Mlm",
-    "domain_distinguish": "domain_distinguish:DomainDistinguish",
-    "self_training": "self_training:SelfTraining",
-    "consistency": "consistency:Consistency",
-    "distillation": "distillation:Distillation",
-    "fgm": "fgm:Fgm",
-    "pgd": "pgd:Pgd",
-    "vat": "vat:Vat",
-    "auxiliary": "auxiliary:Auxiliary",
-}
+# The class of `iw_dann` is `IwDann` of the module `iw_dann`, and so on.
+_NAMES = (
+    "dann", "cdan", "wasserstein", "mdd", "daln", "adda", "iw_dann", "iw_cdan", "mmd", "coral",
+    "cmd", "lmmd", "mcc", "information_maximisation", "entropy", "mlm", "domain_distinguish",
+    "self_training", "consistency", "distillation", "fgm", "pgd", "vat", "auxiliary",
+)  # fmt: skip
 
 
 def _class_at(place: str) -> Any:
@@ -47,31 +28,13 @@ def _class_at(place: str) -> Any:
     return getattr(import_module(module), name)
 
 
-OBJECTIVES: dict[str, type[Objective]] = {
-    name: _class_at(f"{__name__}.{place}") for name, place in _PLACES.items()
+OBJECTIVES: dict[str, type[Objective]] = {"task": TaskLoss} | {
+    name: _class_at(f"{__name__}.{name}:{name.title().replace('_', '')}") for name in _NAMES
 }
-
-__all__ = [
-    "OBJECTIVES",
-    "AuxiliarySpec",
-    "Objective",
-    "ObjectiveConfig",
-    "Setup",
-    "StepView",
-    "about",
-    "build_objective",
-    "checked_stages",
-    "module_name",
-    "objective_class",
-    "sides_read",
-]
 
 
 def objective_class(name: str) -> type[Objective]:
-    """The class of the objective `name`.
-
-    Args:
-        name: A key of `OBJECTIVES`, or `package.module:Class` for a class of one's own.
+    """The class at a key of `OBJECTIVES`, or at `package.module:Class` for a class of one's own.
 
     Raises:
         ConfigError: If there is none, or it is no objective.
@@ -114,7 +77,7 @@ def about(method: str) -> tuple[str, str]:
 
 
 def module_name(name: str) -> str:
-    """What the objective `name` is called among the modules of a model, which allow no dots."""
+    """The objective's name among the modules of a model, which allow no dots."""
     return name.replace(".", "_")
 
 

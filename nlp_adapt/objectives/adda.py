@@ -9,13 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.func import functional_call
 
 from nlp_adapt.modeling.outputs import DomainOutput, Progress, Terms
 from nlp_adapt.objectives.base import Setup, StepView
 from nlp_adapt.objectives.dann import AdversarialConfig, AdversarialObjective, domain_loss
-from nlp_adapt.objectives.statistics import full_precision, zero
+from nlp_adapt.objectives.distillation import softened_divergence
+from nlp_adapt.objectives.statistics import full_precision, negative_log_complement, zero
 from nlp_adapt.objectives.teacher import EmaTeacher
 from nlp_adapt.objectives.views import select_side
 from nlp_adapt.options import NOT_NEGATIVE, POSITIVE, option
@@ -36,12 +37,11 @@ class AddaConfig(AdversarialConfig):
 class Adda(AdversarialObjective):
     """The target's features learn to pass for source features, while a frozen copy is imitated.
 
-    It belongs in a stage after one on the source: the frozen source model is a copy of the task
-    model as it is when the stage begins, and is saved with the objective. There is no gradient
-    reversal: the discriminator learns from detached features, and the encoder minimises the
-    cross-entropy of its target features being called source (inverted labels, Tzeng et al.), times
-    lambda. The papers keep a second, frozen encoder for the source; here one encoder serves both
-    domains, so that the result is one plain model, and distillation holds its source side in place.
+    It belongs in a stage after one on the source: the frozen copy is the task model as the stage
+    begins. Nothing is reversed: the discriminator learns from detached features, and the encoder
+    minimises lambda times the cross-entropy of its target features being called source (inverted
+    labels, Tzeng et al.). The papers keep a second, frozen encoder for the source; here one encoder
+    serves both domains and stays a plain model, and distillation holds its source side in place.
     """
 
     config_class = AddaConfig
@@ -65,7 +65,7 @@ class Adda(AdversarialObjective):
         terms = self.losses(view.source, view.target, view.progress)
         if len(view.source):
             teacher = self.source_model(select_side(view.batch, "source"))
-            divergence = distillation(view.source, teacher, self.config.temperature)
+            divergence = softened_divergence(view.source, teacher, self.config.temperature)
         else:
             divergence = zero(view.source)
         terms["adda_distillation"] = self.config.distillation * divergence
@@ -74,36 +74,18 @@ class Adda(AdversarialObjective):
     @full_precision
     def losses(self, source: DomainOutput, target: DomainOutput, progress: Progress) -> Terms:
         """`adda` (encoder) and `adda_discriminator`; measurements of the discriminator."""
-        source, target = self.level(source), self.level(target)
-        strength = self.strength(progress)
+        source, target, strength = self.prepared(source, target, progress)
         features = torch.cat([source.features, target.features])
         logits = self.discriminator(features.detach())
         discriminator_loss, measured = domain_loss(logits, source, target)
         frozen = {name: value.detach() for name, value in self.discriminator.named_parameters()}
         judged = functional_call(self.discriminator, frozen, (target.features,))
-        fool = target.mean(self._negative_log_source(judged))
+        # "Source" is any of several.
+        of_target = torch.arange(logits.shape[1], device=logits.device) >= self.num_sources
+        fool = target.mean(negative_log_complement(judged, of_target))
         measured["lambda"] = torch.tensor(strength)
         return {
             "adda": strength * fool,
             "adda_discriminator": discriminator_loss,
             **{f"adda/{name}": value for name, value in measured.items()},
         }
-
-    def _negative_log_source(self, logits: Tensor) -> Tensor:
-        """`[units]` values of `-log p(source)`; with several, "source" is any of them."""
-        of_target = torch.arange(logits.shape[1], device=logits.device) >= self.num_sources
-        return logits.logsumexp(-1) - logits.masked_fill(of_target, float("-inf")).logsumexp(-1)
-
-
-def distillation(student: DomainOutput, teacher: Tensor, temperature: float) -> Tensor:
-    """`T^2 * KL(teacher || student)` of predictions softened by `T`, averaged over units.
-
-    Args:
-        student: The source units; gradients reach their logits.
-        teacher: `[units, classes]` logits of the frozen model.
-        temperature: `T`; its square keeps the gradient's size (Hinton et al. 2015).
-    """
-    log_student = (student.logits.float() / temperature).log_softmax(-1)
-    log_teacher = (teacher.float() / temperature).log_softmax(-1)
-    divergence = (log_teacher.exp() * (log_teacher - log_student)).sum(-1)
-    return temperature**2 * student.mean(divergence)

@@ -1,7 +1,4 @@
-"""Auxiliary labelled tasks beside the main one, each with a head of its own on shared features.
-
-Caruana 1997, "Multitask Learning", Machine Learning 28.
-"""
+"""Auxiliary labelled tasks: Caruana 1997, "Multitask Learning", Machine Learning 28."""
 
 from __future__ import annotations
 
@@ -41,10 +38,9 @@ class AuxiliaryConfig(ObjectiveConfig):
 class Auxiliary(Objective):
     """Cross-entropy of each task's labels, by a linear head on the features of the main one.
 
-    A task that labels rows reads the row's features, or the mean over its words where the run is
-    about words; one that labels words reads each word's first piece. The rows of a task are read in
-    a pass of their own inside the one forward, and are neither source nor target to other
-    objectives.
+    A task that labels rows reads the row's features (in a run about words, their mean over the
+    row); one that labels words reads each word's first piece. A task's rows take a pass of their
+    own, and are neither source nor target to other objectives.
     """
 
     config_class: ClassVar = AuxiliaryConfig
@@ -65,12 +61,12 @@ class Auxiliary(Objective):
         self.tasks = setup.auxiliary
         self.token_level = setup.token_level
         self.dropout = nn.Dropout(config.dropout)
-        self.heads = nn.ModuleDict(
-            {
-                head_of(task): nn.Linear(self._width(task, setup), task.num_labels)
-                for task in self.tasks
-            }
-        )
+        self.heads = nn.ModuleDict()
+        for task in self.tasks:
+            # Where a run about sentences has a task about words, the head reads token states.
+            of_tokens = task.words and not setup.token_level
+            width = int(setup.task_model.config.hidden_size) if of_tokens else setup.features
+            self.heads[head_of(task)] = nn.Linear(width, task.num_labels)
 
     def forward(self, view: StepView) -> dict[str, Tensor]:
         """`auxiliary`; of each task its own `auxiliary/NAME/loss` and `auxiliary/NAME/accuracy`."""
@@ -95,13 +91,9 @@ class Auxiliary(Objective):
         task_model: nn.Module,
         batch: dict[str, Any],
     ) -> tuple[Tensor, Tensor]:
-        """What a task's head says of its rows.
+        """What a task's head says of its rows, given as source rows; there may be none.
 
-        Args:
-            task: The task.
-            encode: As in `StepView`.
-            task_model: The model under training.
-            batch: Rows of the task, as source rows; a micro-batch may have got none.
+        `encode` is that of `StepView`.
 
         Returns:
             `[units, classes]` logits in float32 and `[units]` class indices, -100 where unknown.
@@ -122,12 +114,6 @@ class Auxiliary(Objective):
                 features, labels = rows.features, labels[torch.searchsorted(units.rows, rows.rows)]
         return head(self.dropout(features)).float(), labels
 
-    def _width(self, task: AuxiliarySpec, setup: Setup) -> int:
-        """Size of the features: token states where a run about sentences has a task about words."""
-        if task.words and not setup.token_level:
-            return int(setup.task_model.config.hidden_size)
-        return setup.features
-
 
 def head_of(task: AuxiliarySpec) -> str:
     """The name of a task's head among the objective's weights."""
@@ -135,14 +121,10 @@ def head_of(task: AuxiliarySpec) -> str:
 
 
 def rows_of(view: StepView, task: AuxiliarySpec) -> dict[str, Any]:
-    """The rows of a task in a micro-batch, all of them as source rows of a batch of their own."""
-    prefix = f"{task.side}/"
-    own = {
-        key.removeprefix(prefix): value
-        for key, value in view.batch.items()
-        if key.startswith(prefix)
-    }
-    return as_source(own, view.batch[f"{task.side}_count"], view.batch[f"{task.side}_labelled"])
+    """The rows of a task in a micro-batch, as source rows of a batch of their own."""
+    prefix, batch = f"{task.side}/", view.batch
+    own = {key.removeprefix(prefix): batch[key] for key in batch if key.startswith(prefix)}
+    return as_source(own, batch[f"{task.side}_count"], batch[f"{task.side}_labelled"])
 
 
 def as_source(rows: dict[str, Any], count: float, labelled: float) -> dict[str, Any]:

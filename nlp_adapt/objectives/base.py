@@ -1,9 +1,9 @@
 """The contract of an objective: one term of the loss.
 
-An objective is an `nn.Module` that sees features, logits, labels and masks of both domains and
-returns named scalar tensors. It never sees the encoder, the task or the data, so that one file
-serves sentences and words. An objective that needs its own view of the text (masked tokens, a
-teacher, perturbed embeddings) overrides `forward` and asks the `StepView` for another pass.
+It is an `nn.Module` that turns features, logits and labels of both domains into named scalars. It
+never sees the encoder, the task or the data, so one file serves sentences and words. One that needs
+its own view of the text (masked tokens, a teacher, perturbed embeddings) overrides `forward` and
+asks the `StepView` for another pass.
 """
 
 from __future__ import annotations
@@ -34,11 +34,7 @@ BOTH_SIDES = SOURCE_SIDE | TARGET_SIDE
 
 @dataclass(kw_only=True)
 class ObjectiveConfig:
-    """Options that every objective has.
-
-    Raises:
-        ConfigError: If an option is outside of its choices or bounds.
-    """
+    """Options that every objective has, checked against their choices and bounds."""
 
     weight: float = option(1.0, "factor of this term in the total loss")
 
@@ -46,7 +42,7 @@ class ObjectiveConfig:
         check_options(self)
 
     def following(self, recipe: Mapping[str, Any]) -> Any:
-        """A copy whose unset options are those that they follow in `recipe`, or their defaults."""
+        """A copy whose unset options take the recipe's values, or else the recipe's defaults."""
         values = dict(vars(self))
         for item in dataclasses.fields(self):
             name = item.metadata["recipe"]
@@ -57,11 +53,9 @@ class ObjectiveConfig:
 
 @dataclass(frozen=True)
 class AuxiliarySpec:
-    """What the objective `auxiliary` may know of one of its tasks.
+    """What the objective `auxiliary` knows of one of its tasks.
 
     Attributes:
-        name: What the user calls it.
-        num_labels: Number of its classes.
         weight: Factor of its loss beside those of other auxiliary tasks.
         words: Whether words carry its labels, not whole rows.
         share: Its rows in a batch, as a share of the source's.
@@ -81,23 +75,19 @@ class AuxiliarySpec:
 
 @dataclass(frozen=True)
 class Setup:
-    """What an objective may know when it is built.
+    """What an objective knows when it is built.
 
     Attributes:
         features: Width of `DomainOutput.features`.
         num_labels: Number of task classes.
-        num_sources: Number of source domains.
-        num_targets: Number of target domains; a discriminator tells all sources and targets apart.
         label_counts: `[num_labels]` training label counts of all sources.
-        source_label_counts: `[num_sources, num_labels]` the same for each source, where there are
-            several.
+        source_label_counts: `[num_sources, num_labels]` those of each of several sources.
         task_model: The model under training, for teachers and tied embeddings.
         tokenizer: Its tokenizer, for objectives that edit the text.
         defaults: The recipe's options, which options of objectives may follow (`lambda_max`).
         token_level: Whether units are words.
-        tokens: Training rows of each side, as token ids one after the other and where each row
-            begins; without labels, for objectives that learn from the text as a whole.
-        auxiliary: The auxiliary tasks of the run.
+        tokens: Training rows of each side, without labels: token ids one after the other, and where
+            each row begins.
     """
 
     features: int
@@ -120,11 +110,9 @@ class StepView:
 
     Attributes:
         batch: The model inputs of both domains, source rows first (see `data.batches`).
-        progress: How far the stage has come.
         encode: Runs the task model on (possibly changed) inputs and splits the result by domain.
-        task_model: The model under training.
-        skipping: Given a copy of the task model and a batch or a side of it: inside, the copy does
-            not run frozen layers whose output is known.
+        skipping: Within `skipping(copy, batch)`, a copy of the task model does not run frozen
+            layers whose output for the batch, or a side of it, is known.
     """
 
     batch: dict[str, Any]
@@ -158,8 +146,7 @@ class Objective(nn.Module):
         config_class: Dataclass of the objective's options.
         reads: The sides of a batch that it reads, unless an option says otherwise (see `sides`).
         trains_task_head: Whether gradients reach the task head.
-        perturbs_embeddings: Whether it adds to the word embeddings by a hook, which a compiled
-            encoder would not call.
+        perturbs_embeddings: Whether it hooks into the embeddings, which a compiled encoder ignores.
         copies_model: Whether it keeps a copy of the task model, such as a teacher.
         made_anew: Submodules that each run makes itself, such as a teacher: only a checkpoint in
             the middle of a stage needs their state.
@@ -182,7 +169,7 @@ class Objective(nn.Module):
 
     @classmethod
     def sides(cls, config: ObjectiveConfig) -> frozenset[str]:
-        """The sides that it reads with these options: the option `domains` decides where it is."""
+        """The sides that it reads; the option `domains` decides where there is one."""
         domains = getattr(config, "domains", None)
         if domains is None:
             return cls.reads
@@ -190,7 +177,7 @@ class Objective(nn.Module):
 
     @classmethod
     def check(cls, options: Any, config: AdaptationConfig) -> None:
-        """Refuse, before anything is read, a run that the objective could not serve.
+        """Refuse, before anything is read, a run that the objective cannot serve.
 
         Args:
             options: Its own, an instance of `config_class`.
@@ -221,11 +208,11 @@ class Objective(nn.Module):
 
     @property
     def reads_rows_as_they_are(self) -> bool:
-        """Whether it needs no other text or embeddings than those of the rows, and no frozen layer."""
+        """Whether it needs neither edited rows or embeddings nor frozen layers."""
         return type(self).forward is Objective.forward
 
     def start(self, task_model: nn.Module) -> None:
-        """Called when a stage begins, with the model that it begins with (a teacher copies it)."""
+        """Called when a stage begins, with the model as it is then (a teacher copies it)."""
 
     def forward(self, view: StepView) -> Terms:
         """Terms of one micro-batch; override only to take another view of the text."""

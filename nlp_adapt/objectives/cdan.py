@@ -1,7 +1,4 @@
-"""Conditional domain-adversarial training.
-
-Long et al. 2018, "Conditional Adversarial Domain Adaptation", NeurIPS.
-"""
+"""Long et al. 2018, "Conditional Adversarial Domain Adaptation", NeurIPS."""
 
 from __future__ import annotations
 
@@ -35,9 +32,9 @@ class CdanConfig(AdversarialConfig):
 class MultilinearMap(nn.Module):
     """Features and predictions joined: their outer product, or a random projection of it.
 
-    The outer product has `features * classes` entries. Where that exceeds `limit`, the map is
-    `(R_f f) * (R_g g) / sqrt(limit)` with fixed Gaussian matrices, whose inner products equal
-    those of the outer products in expectation. The matrices are buffers, saved with the model.
+    Where the outer product would have more than `limit` entries, the map is
+    `(R_f f) * (R_g g) / sqrt(limit)` with fixed Gaussian matrices (saved buffers), which keeps inner
+    products in expectation.
     """
 
     random_features: Tensor
@@ -45,8 +42,8 @@ class MultilinearMap(nn.Module):
 
     def __init__(self, features: int, classes: int, limit: int) -> None:
         super().__init__()
+        self.size = min(features * classes, limit)
         self.randomised = features * classes > limit
-        self.size = limit if self.randomised else features * classes
         if self.randomised:
             self.register_buffer("random_features", torch.randn(features, limit))
             self.register_buffer("random_classes", torch.randn(classes, limit))
@@ -63,9 +60,8 @@ class Cdan(AdversarialObjective):
     """A discriminator that reads features together with the classes they are predicted to be.
 
     With `entropy`, each unit counts by `1 + exp(-H(p))`, normalised within its domain. As in the
-    authors' code, no gradient reaches the predictions inside the product unless
-    `through_predictions` is set; then both the product and the entropy weights pass it on,
-    reversed, as in the paper's formulas.
+    authors' code, no gradient reaches the predictions; with `through_predictions`, product and
+    entropy weights pass it on, reversed, as in the paper's formulas.
     """
 
     config_class = CdanConfig
@@ -85,8 +81,7 @@ class Cdan(AdversarialObjective):
     @full_precision
     def losses(self, source: DomainOutput, target: DomainOutput, progress: Progress) -> Terms:
         """`cdan`; measurements `cdan/accuracy`, `cdan/entropy` and `cdan/lambda`."""
-        source, target = self.level(source), self.level(target)
-        strength = self.strength(progress)
+        source, target, strength = self.prepared(source, target, progress)
         task_logits = torch.cat([source.logits, target.logits])
         if self.config.through_predictions:
             task_logits = reverse_gradient(task_logits, strength)
@@ -96,8 +91,13 @@ class Cdan(AdversarialObjective):
         logits = self.discriminator(self.joint(features, task_logits.softmax(-1)))
         if self.config.entropy:
             certainty = 1.0 + torch.exp(-entropy(task_logits))
-            source = _reweighted(source, certainty[: len(source)])
-            target = _reweighted(target, certainty[len(source) :])
+            source, target = (
+                replace(side, weights=part if side.weights is None else side.weights * part)
+                for side, part in (
+                    (source, certainty[: len(source)]),
+                    (target, certainty[len(source) :]),
+                )
+            )
         loss, measured = domain_loss(logits, source, target)
         measured["lambda"] = torch.tensor(strength)
         return {"cdan": loss, **{f"cdan/{name}": value for name, value in measured.items()}}

@@ -51,13 +51,7 @@ class Consistency(TeacherObjective):
 
 
 def divergence(log_targets: Tensor, log_probabilities: Tensor, kind: str) -> Tensor:
-    """Per unit: KL(targets | probabilities), or the mean squared error of the probabilities.
-
-    Args:
-        log_targets: `[units, classes]`.
-        log_probabilities: `[units, classes]`.
-        kind: `kl` or `mse`.
-    """
+    """`[units]` KL(targets | probabilities), or `mse` of the probabilities, from `[units, classes]`."""
     if kind == "mse":
         return (log_targets.exp() - log_probabilities.exp()).square().mean(-1)
     difference = log_targets - log_probabilities

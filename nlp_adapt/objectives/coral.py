@@ -1,7 +1,4 @@
-"""Deep CORAL: correlation alignment.
-
-Sun and Saenko 2016, "Deep CORAL: Correlation Alignment for Deep Domain Adaptation", ECCV workshops.
-"""
+"""Sun & Saenko 2016, "Deep CORAL: Correlation Alignment for Deep Domain Adaptation", ECCV workshops."""
 
 from __future__ import annotations
 

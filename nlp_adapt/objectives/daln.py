@@ -27,10 +27,9 @@ class Daln(Objective):
 
     The nuclear norm of a batch's predictions is large where they are certain and spread over the
     classes. The classifier makes it large on the source and small on the target; the encoder,
-    through the reversal, closes the difference, and can do so only by moving target units away from
-    the decision boundary, to either side. So the adversary is aware of the classes, and no class
-    can swallow the others. Norms are divided by the largest value that `[units, classes]`
-    predictions can have, so that the term does not depend on the size of the batch.
+    through the reversal, closes the gap, which takes moving target units away from the decision
+    boundary, to either side: no class can swallow the others. Norms are divided by the largest that
+    `[units, classes]` predictions can have, so batch size does not matter.
     """
 
     config_class = ReversalConfig

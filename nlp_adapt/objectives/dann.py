@@ -1,7 +1,4 @@
-"""Domain-adversarial training.
-
-Ganin et al. 2016, "Domain-Adversarial Training of Neural Networks", JMLR 17(59).
-"""
+"""Ganin et al. 2016, "Domain-Adversarial Training of Neural Networks", JMLR 17(59)."""
 
 from __future__ import annotations
 
@@ -37,7 +34,7 @@ class ReversalConfig(ObjectiveConfig):
         assert self.lambda_schedule is not None
         assert self.lambda_max is not None
         warmup = self.source_warmup or 0.0
-        return lambda_at(self.lambda_schedule, self.lambda_max, progress, warmup=warmup)
+        return lambda_at(self.lambda_schedule, self.lambda_max, progress, warmup)
 
 
 @dataclass(kw_only=True)
@@ -80,23 +77,22 @@ class AdversarialObjective(Objective):
         """Width of what the discriminator reads."""
         return setup.features
 
-    def strength(self, progress: Progress) -> float:
-        """Lambda at this point of the stage."""
-        return self.config.strength(progress)
-
-    def level(self, output: DomainOutput) -> DomainOutput:
-        """Words, or sentences where the option `level` is `row`."""
-        return output.by_row() if self.config.level == "row" else output
+    def prepared(
+        self, source: DomainOutput, target: DomainOutput, progress: Progress
+    ) -> tuple[DomainOutput, DomainOutput, float]:
+        """Both sides, as sentences where the option `level` is `row`; and lambda."""
+        if self.config.level == "row":
+            source, target = source.by_row(), target.by_row()
+        return source, target, self.config.strength(progress)
 
 
 class Dann(AdversarialObjective):
     """A discriminator tells the domains apart; the encoder, through the reversal, hides them.
 
-    The loss is the cross-entropy of the discriminator, averaged within each domain, then over the
-    domains of a side and then over the two sides, so that a domain's weight never depends on how
-    many units of it are in the batch. With several sources or targets each is a class of its own.
-    What the encoder then hides is, in equal parts, which side a unit is from, as with one source
-    and one target, and which domain of its side.
+    The discriminator's cross-entropy is averaged within each domain, then over the domains of a
+    side, then over the two sides: how many units a domain has in the batch never matters. Each of
+    several sources or targets is a class of its own, so the encoder hides in equal parts a unit's
+    side and its domain within the side.
     """
 
     summary = "a domain discriminator behind a gradient reversal"
@@ -104,8 +100,7 @@ class Dann(AdversarialObjective):
 
     def losses(self, source: DomainOutput, target: DomainOutput, progress: Progress) -> Terms:
         """`dann`; measurements `dann/accuracy`, `dann/entropy` and `dann/lambda`."""
-        source, target = self.level(source), self.level(target)
-        strength = self.strength(progress)
+        source, target, strength = self.prepared(source, target, progress)
         features = torch.cat([source.features, target.features])
         logits = self.discriminator(reverse_gradient(features, strength))
         loss, measured = domain_loss(logits, source, target)

@@ -1,7 +1,4 @@
-"""Learning from a teacher's predictions, as for a smaller encoder or in place of an ensemble.
-
-Hinton et al. 2015, "Distilling the Knowledge in a Neural Network", arXiv:1503.02531.
-"""
+"""Hinton et al. 2015, "Distilling the Knowledge in a Neural Network", arXiv:1503.02531."""
 
 from __future__ import annotations
 
@@ -29,8 +26,8 @@ class DistillationConfig(ObjectiveConfig):
 class Distillation(Objective):
     """`T^2 * KL(teacher || student)` of predictions softened by `T`, averaged within each domain.
 
-    The teacher's logits are computed once, before training, with its own tokenizer: it may be of
-    another architecture, and an ensemble. They come with the rows (`DomainOutput.teacher`).
+    The teacher's logits are computed once, before training, with its own tokenizer, and come with
+    the rows (`DomainOutput.teacher`): it may have another architecture, or be an ensemble.
     """
 
     config_class = DistillationConfig
@@ -55,23 +52,31 @@ class Distillation(Objective):
 
     def losses(self, source: DomainOutput, target: DomainOutput, progress: Progress) -> Terms:
         """`distillation`; measurement `distillation/agreement`, of the likeliest classes."""
-        sides = [side for side in (source, target) if len(side) and side.teacher is not None]
         losses, hits = [], []
-        for side in sides:
-            losses.append(self._divergence(side))
-            assert side.teacher is not None
-            same = side.logits.detach().argmax(-1) == side.teacher.argmax(-1)
-            hits.append(side.mean(same.float()))
-        if not sides:
+        for side in (source, target):
+            if len(side) and side.teacher is not None:
+                losses.append(softened_divergence(side, side.teacher, self.config.temperature))
+                same = side.logits.detach().argmax(-1) == side.teacher.argmax(-1)
+                hits.append(side.mean(same.float()))
+        if not losses:
             return {"distillation": zero(source, target)}
         return {
             "distillation": torch.stack(losses).mean(),
             "distillation/agreement": torch.stack(hits).mean(),
         }
 
-    def _divergence(self, side: DomainOutput) -> Tensor:
-        assert side.teacher is not None
-        temperature = self.config.temperature
-        student = (side.logits.float() / temperature).log_softmax(-1)
-        teacher = (side.teacher.float() / temperature).log_softmax(-1)
-        return temperature**2 * side.mean((teacher.exp() * (teacher - student)).sum(-1))
+
+def softened_divergence(student: DomainOutput, teacher: Tensor, temperature: float) -> Tensor:
+    """`T^2 * KL(teacher || student)` of predictions softened by `T`, averaged over units.
+
+    `T^2` keeps the gradient's size.
+
+    Args:
+        student: The units; gradients reach their logits.
+        teacher: `[units, classes]` logits.
+        temperature: `T`.
+    """
+    log_student = (student.logits.float() / temperature).log_softmax(-1)
+    log_teacher = (teacher.float() / temperature).log_softmax(-1)
+    divergence = (log_teacher.exp() * (log_teacher - log_student)).sum(-1)
+    return temperature**2 * student.mean(divergence)

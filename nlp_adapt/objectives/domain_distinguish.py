@@ -19,10 +19,9 @@ from nlp_adapt.objectives.views import last_hidden_state, source_rows
 class DomainDistinguish(Objective):
     """Cross-entropy of the domain, told from the first token of the last layer, not reversed.
 
-    It makes the encoder aware of what differs between the domains; the paper runs it together with
-    masked-language modelling as a stage before adversarial training. The paper tells pairs of
-    texts apart; here each text is told on its own. The loss is averaged within each domain, then
-    over the domains of a side and then over the two sides.
+    The encoder learns what differs between the domains: a stage before adversarial training, beside
+    masked-language modelling. The paper judges pairs of texts; here each text is judged on its own.
+    The loss is averaged within each domain, then over the domains of a side, then over both sides.
     """
 
     summary = "predict the domain of a text, without reversal (post-training)"
@@ -48,17 +47,14 @@ class DomainDistinguish(Objective):
         losses = F.cross_entropy(logits, domains, ignore_index=IGNORED_LABEL, reduction="none")
         hits = (logits.detach().argmax(-1) == domains).float()
         sources, targets = self.num_domains
-        of_source, of_target = range(sources), range(sources, sources + targets)
 
         def balanced(values: Tensor) -> Tensor:
-            source = _mean_over(of_source, values[:split], domains[:split])
-            target = _mean_over(of_target, values[split:], domains[split:])
-            return torch.stack([source, target]).mean()
+            source = _mean_over(range(sources), values[:split], domains[:split])
+            of_target = range(sources, sources + targets)
+            return 0.5 * (source + _mean_over(of_target, values[split:], domains[split:]))
 
-        return {
-            "domain_distinguish": balanced(losses),
-            "domain_distinguish/accuracy": balanced(hits),
-        }
+        name = "domain_distinguish"
+        return {name: balanced(losses), f"{name}/accuracy": balanced(hits)}
 
 
 def _mean_over(which: range, values: Tensor, domains: Tensor) -> Tensor:

@@ -1,7 +1,4 @@
-"""Entropy minimisation.
-
-Grandvalet and Bengio 2004, "Semi-supervised Learning by Entropy Minimization", NeurIPS.
-"""
+"""Grandvalet and Bengio 2004, "Semi-supervised Learning by Entropy Minimization", NeurIPS."""
 
 from __future__ import annotations
 

@@ -48,10 +48,11 @@ class Fgm(Objective):
         if batch["labels"].shape[0] == 0:
             return {self.name: 0.0 * view.source.logits.float().sum()}
 
-        def loss() -> Tensor:
-            return summed_cross_entropy(view.encode(batch)[0])
-
-        with perturbed(view.task_model, self.perturbation(view.task_model, batch, loss)):
+        model = view.task_model
+        attack = self.perturbation(
+            model, batch, lambda: summed_cross_entropy(view.encode(batch)[0])
+        )
+        with perturbed(model, attack):
             output = view.encode(batch)[0]
         return {self.name: summed_cross_entropy(output) / max(output.labelled, 1e-12)}
 

@@ -13,20 +13,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nlp_adapt.modeling.outputs import DomainOutput, Progress, Terms
-from nlp_adapt.names import IGNORED_LABEL
 from nlp_adapt.objectives.base import Objective, ObjectiveConfig, Setup
 from nlp_adapt.objectives.statistics import (
+    average_in,
+    class_frequencies,
     counted,
     entropy,
     full_precision,
-    select,
+    labelled,
     shares,
-    sum_over_processes,
     zero,
 )
 from nlp_adapt.options import NOT_NEGATIVE, SHARE, option
-
-PRIORS = ("uniform", "source")
 
 
 @dataclass(kw_only=True)
@@ -39,7 +37,7 @@ class InformationMaximisationConfig(ObjectiveConfig):
     prior: str | None = option(
         None,
         "class frequencies expected in the target; default: uniform, or the source's for words",
-        PRIORS,
+        ("uniform", "source"),
     )
     momentum: float = option(
         0.99, "share of the source's running frequencies kept at each batch", bounds=SHARE
@@ -49,11 +47,9 @@ class InformationMaximisationConfig(ObjectiveConfig):
 class InformationMaximisation(Objective):
     """Mean entropy of the target predictions plus `KL(mean prediction || prior)`.
 
-    Under a uniform prior the second term is minus the entropy of the mean prediction, up to the
-    constant `log(classes)`: together the negative mutual information of input and prediction.
-    Words are far from uniform, most lie outside entities, so there the prior is the source's class
-    frequencies. Both terms count units by their weights, and the source's frequencies are running
-    ones under the same weights.
+    Under a uniform prior this is the negative mutual information of input and prediction, up to the
+    constant `log(classes)`. Most words lie outside entities, so there the prior is the source's
+    running class frequencies. All of these count units by their weights.
     """
 
     config_class = InformationMaximisationConfig
@@ -66,10 +62,8 @@ class InformationMaximisation(Objective):
     def __init__(self, config: InformationMaximisationConfig, setup: Setup) -> None:
         super().__init__(config, setup)
         self.prior = config.prior or ("source" if setup.token_level else "uniform")
-        counts = setup.label_counts.float()
-        if self.prior == "uniform" or len(counts) != setup.num_labels or counts.sum() <= 0:
-            counts = torch.ones(setup.num_labels)
-        self.register_buffer("source_frequencies", counts / counts.sum())
+        counts = setup.label_counts if self.prior == "source" else torch.ones(setup.num_labels)
+        self.register_buffer("source_frequencies", class_frequencies(counts, setup.num_labels))
 
     @full_precision
     def losses(self, source: DomainOutput, target: DomainOutput, progress: Progress) -> Terms:
@@ -91,10 +85,7 @@ class InformationMaximisation(Objective):
 
     @torch.no_grad()
     def _update_prior(self, source: DomainOutput) -> None:
-        known = counted(select(source, (source.labels != IGNORED_LABEL).nonzero().squeeze(1)))
-        classes = len(self.source_frequencies)
-        frequencies = shares(known) @ F.one_hot(known.labels, classes).float()
-        units = float(len(known))
-        sums = sum_over_processes(torch.cat([frequencies * units, frequencies.new_tensor([units])]))
-        if sums[-1] > 0 and sums.isfinite().all():  # a step that will be skipped leaves no trace
-            self.source_frequencies.lerp_(sums[:-1] / sums[-1], 1.0 - self.config.momentum)
+        known = counted(labelled(source))
+        classes = F.one_hot(known.labels, len(self.source_frequencies)).float()
+        frequencies = shares(known) @ classes
+        average_in(self.source_frequencies, frequencies, len(known), self.config.momentum)

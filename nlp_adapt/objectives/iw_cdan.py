@@ -1,8 +1,4 @@
-"""CDAN that knows the target's class frequencies.
-
-Tachet des Combes et al. 2020, "Domain Adaptation with Conditional Distribution Matching and
-Generalized Label Shift", NeurIPS.
-"""
+"""Tachet des Combes et al. 2020, NeurIPS, on `cdan`; see `iw_dann`."""
 
 from __future__ import annotations
 

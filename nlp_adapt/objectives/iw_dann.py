@@ -24,12 +24,13 @@ from nlp_adapt.objectives.label_shift import (
     joint_distribution,
 )
 from nlp_adapt.objectives.statistics import (
+    average_in,
+    class_frequencies,
     counted,
     full_precision,
-    in_domain,
+    labelled,
     select,
     shares,
-    sum_over_processes,
 )
 from nlp_adapt.options import COUNT, NOT_NEGATIVE, SHARE, option
 
@@ -51,19 +52,11 @@ class PriorAwareConfig(AdversarialConfig):
 class ClassPriors(nn.Module):
     """Running estimates of the class frequencies of both domains; buffers, so they are saved.
 
-    Statistics are moving averages over batches of all processes: the joint of prediction and label
-    on the source, the mean prediction on the target (BBSE) and the target priors of an online EM.
-    They begin at the source's frequencies, where every weight is 1. Predictions on rows that the
-    model has learned by heart look better than those on the target, so BBSE then tends to the
-    plain mean prediction.
-
-    Where units carry weights, such as the balance of entities and other words, frequencies are
-    those of weighted units, in both domains alike.
-
-    Args:
-        config: Options.
-        counts: `[num_labels]` training label counts of the source.
-        num_labels: Number of classes.
+    Kept are moving averages over the batches of all processes: the joint of prediction and label on
+    the source, the mean prediction on the target (BBSE) and the target priors of an online EM. All
+    begin at the source's frequencies, given as label counts, where every weight is 1. A model that
+    knows its source rows by heart predicts them too well: BBSE then tends to the plain mean
+    prediction. Frequencies are those of weighted units, in both domains alike.
     """
 
     joint: Tensor
@@ -73,10 +66,7 @@ class ClassPriors(nn.Module):
     def __init__(self, config: PriorAwareConfig, counts: Tensor, num_labels: int) -> None:
         super().__init__()
         self.config = config
-        counts = counts.float()
-        if len(counts) != num_labels or counts.sum() <= 0:
-            counts = torch.ones(num_labels)
-        priors = counts / counts.sum()
+        priors = class_frequencies(counts, num_labels)
         self.register_buffer("joint", torch.diag(priors))
         self.register_buffer("target_mean", priors.clone())
         self.register_buffer("target_priors", priors.clone())
@@ -89,22 +79,15 @@ class ClassPriors(nn.Module):
     @torch.no_grad()
     def update(self, source: DomainOutput, target: DomainOutput) -> None:
         """Move the averages towards this batch's; a side without units (labels) changes nothing."""
-        known = (source.labels != IGNORED_LABEL).nonzero().squeeze(1)
-        source, target = counted(select(source, known)), counted(target)
+        source, target = counted(labelled(source)), counted(target)
         joint = joint_distribution(source.probabilities, source.labels, shares(source))
         mean = shares(target) @ target.probabilities
         refined = em_step(
             target.probabilities, self.source_priors, self.target_priors, shares(target)
         )
-        self._average(self.joint, joint, len(source))
-        self._average(self.target_mean, mean, len(target))
-        self._average(self.target_priors, refined, len(target))
-
-    def _average(self, kept: Tensor, value: Tensor, units: int) -> None:
-        sums = torch.cat([value.flatten() * units, value.new_tensor([float(units)])])
-        sums = sum_over_processes(sums)
-        if sums[-1] > 0 and sums.isfinite().all():  # a step that will be skipped leaves no trace
-            kept.lerp_((sums[:-1] / sums[-1]).view_as(kept), 1.0 - self.config.momentum)
+        average_in(self.joint, joint, len(source), self.config.momentum)
+        average_in(self.target_mean, mean, len(target), self.config.momentum)
+        average_in(self.target_priors, refined, len(target), self.config.momentum)
 
     @torch.no_grad()
     def weights(self) -> Tensor:
@@ -119,11 +102,11 @@ class ClassPriors(nn.Module):
 class PriorAware(AdversarialObjective):
     """Mixed into an adversarial objective: weights its source units by their class.
 
-    An adversary that hides the domain also hides how often each class occurs, and where that
-    differs, it must align units of different classes. Weighting the source to the target's
-    estimated class frequencies leaves nothing to hide but what differs within a class. Of several
-    sources, each has class frequencies and weights of its own (Shui et al. 2021, "Aggregating from
-    Multiple Target-Shifted Sources", ICML); several targets count as their union.
+    Hiding the domain also hides how often each class occurs; where that differs, units of different
+    classes get aligned. With the source weighted to the target's estimated class frequencies, only
+    what differs within a class is left to hide. Each of several sources has frequencies and weights
+    of its own (Shui et al. 2021, "Aggregating from Multiple Target-Shifted Sources", ICML); several
+    targets count as their union.
     """
 
     def __init__(self, config: Any, setup: Setup) -> None:
@@ -156,12 +139,16 @@ class PriorAware(AdversarialObjective):
         priors = self.every_prior
         if self.training:
             for index, one in enumerate(priors):
-                one.update(source if len(priors) == 1 else in_domain(source, index), target)
+                own = source
+                if len(priors) > 1:
+                    chosen = (source.domains == index).nonzero().squeeze(1)
+                    own = replace(select(source, chosen), balance=None)
+                one.update(own, target)
         by_class = [one.weights() for one in priors]
         factors = _class_factors(source, by_class[0])
         for index, weights in enumerate(by_class[1:], start=1):
-            own = _class_factors(source, weights)
-            factors = torch.where(source.domains == index, own, factors)
+            own_factors = _class_factors(source, weights)
+            factors = torch.where(source.domains == index, own_factors, factors)
         if source.balance is not None:
             factors = factors * source.balance
         # Not as weights: these are made relative within a batch, and class weights are 1 on average
@@ -178,10 +165,7 @@ class PriorAware(AdversarialObjective):
 
 
 def _class_factors(source: DomainOutput, by_class: Tensor) -> Tensor:
-    """`[units]` the weight of each unit's class.
-
-    A unit without a label counts by what the model takes it for.
-    """
+    """`[units]` the weight of each unit's class; without a label, that of its prediction."""
     known = source.labels != IGNORED_LABEL
     return torch.where(
         known, by_class[source.labels * known], source.probabilities.detach() @ by_class

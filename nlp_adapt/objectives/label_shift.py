@@ -1,7 +1,7 @@
 """How often each class occurs in the target, estimated without its labels.
 
-All functions are pure. They assume label shift, that the domains differ in class frequencies but
-not within a class; on features that an adversary aligns, this is what alignment aims at.
+All functions assume label shift: domains differ in class frequencies, but not within a class. An
+adversary aims at features where this holds.
 
 BBSE: Lipton et al. 2018, "Detecting and Correcting for Label Shift with Black Box Predictors",
 ICML; regularised as in Azizzadenesheli et al. 2019, "Regularized Learning for Domain Adaptation
@@ -31,8 +31,8 @@ def joint_distribution(probabilities: Tensor, labels: Tensor, shares: Tensor) ->
 def bbse_weights(joint: Tensor, target_mean: Tensor, ridge: float = 0.01) -> Tensor:
     """`[classes]` importance weights `p_target(y) / p_source(y)` by black-box shift estimation.
 
-    Solves `joint @ weights = target_mean` by least squares, drawn to weights of 1 by a ridge
-    penalty, so that a classifier that cannot tell classes apart yields no shift, not noise.
+    Least squares of `joint @ weights = target_mean`, drawn to weights of 1 by a ridge penalty, so
+    that a classifier that cannot tell classes apart yields no shift rather than noise.
 
     Args:
         joint: `[classes, classes]`, see `joint_distribution`.
@@ -65,29 +65,11 @@ def em_step(
     return shares @ posterior
 
 
-def em_priors(
-    probabilities: Tensor, source_priors: Tensor, iterations: int = 500, tolerance: float = 1e-7
-) -> Tensor:
-    """`[classes]` target priors by expectation maximisation to convergence; see `em_step`."""
-    shares = torch.full_like(probabilities[:, 0], 1.0 / len(probabilities))
-    priors = source_priors
-    for _ in range(iterations):
-        updated = em_step(probabilities, source_priors, priors, shares)
-        done = (updated - priors).abs().max() < tolerance
-        priors = updated
-        if done:
-            break
-    return priors
-
-
-def importance_weights(
-    source_priors: Tensor, target_priors: Tensor, largest: float = 10.0
-) -> Tensor:
+def importance_weights(source_priors: Tensor, target_priors: Tensor, largest: float) -> Tensor:
     """`[classes]` weights `p_target(y) / p_source(y)` clipped to `[0, largest]`, then scaled to source mean 1.
 
-    Classes that the source lacks get weight 0: no unit could carry it.
+    Classes that the source lacks get weight 0.
     """
-    present = source_priors > 0
-    ratio = torch.where(present, target_priors / source_priors.clamp_min(1e-12), 0.0)
+    ratio = torch.where(source_priors > 0, target_priors / source_priors.clamp_min(1e-12), 0.0)
     ratio = ratio.clamp(0.0, largest)
     return ratio / (source_priors * ratio).sum().clamp_min(1e-12)

@@ -1,7 +1,4 @@
-"""Minimum class confusion.
-
-Jin et al. 2020, "Minimum Class Confusion for Versatile Domain Adaptation", ECCV.
-"""
+"""Jin et al. 2020, "Minimum Class Confusion for Versatile Domain Adaptation", ECCV."""
 
 from __future__ import annotations
 

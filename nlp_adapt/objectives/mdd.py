@@ -1,7 +1,4 @@
-"""Margin disparity discrepancy.
-
-Zhang et al. 2019, "Bridging Theory and Algorithm for Domain Adaptation", ICML.
-"""
+"""Zhang et al. 2019, "Bridging Theory and Algorithm for Domain Adaptation", ICML."""
 
 from __future__ import annotations
 
@@ -30,10 +27,9 @@ class MddConfig(AdversarialConfig):
 class Mdd(AdversarialObjective):
     """A second classifier agrees with the task's on the source and disagrees on the target.
 
-    With `y` the class that the task model predicts, the second classifier minimises
-    `margin * -log p(y)` on the source plus `-log(1 - p(y))` on the target. The encoder, through
-    the reversal, learns features on which no such disagreement is possible. The predicted classes
-    are constants: no gradient reaches the task head.
+    With `y` the task model's prediction, it minimises `margin * -log p(y)` on the source plus
+    `-log(1 - p(y))` on the target. The encoder, through the reversal, learns features that allow no
+    such disagreement. `y` is a constant: no gradient reaches the task head.
     """
 
     config_class = MddConfig
@@ -47,15 +43,14 @@ class Mdd(AdversarialObjective):
     @full_precision
     def losses(self, source: DomainOutput, target: DomainOutput, progress: Progress) -> Terms:
         """`mdd`; measurements `mdd/disagreement` (share of the target) and `mdd/lambda`."""
-        source, target = self.level(source), self.level(target)
-        strength = self.strength(progress)
+        source, target, strength = self.prepared(source, target, progress)
         features = torch.cat([source.features, target.features])
         logits = self.discriminator(reverse_gradient(features, strength))
         on_source, on_target = logits[: len(source)], logits[len(source) :]
         predicted = target.logits.argmax(-1)
         agree = F.cross_entropy(on_source, source.logits.argmax(-1), reduction="none")
         loss = self.config.margin * source.mean(agree) + target.mean(
-            negative_log_complement(on_target, predicted)
+            negative_log_complement(on_target, F.one_hot(predicted, on_target.shape[1]).bool())
         )
         differs = (on_target.argmax(-1) != predicted).float()
         return {

@@ -38,9 +38,9 @@ class MlmConfig(ObjectiveConfig):
 class Mlm(Objective):
     """Cross-entropy of masked tokens, averaged within each domain and then over the domains.
 
-    Of the chosen tokens 80 % become the mask, 10 % a random token and 10 % stay. Logits are
-    computed at the chosen positions alone. The head is the encoder checkpoint's own where it has
-    one; its decoder is the input embedding matrix.
+    Of the chosen tokens 80 % become the mask, 10 % a random token and 10 % stay. Only chosen
+    positions get logits. The head is the checkpoint's own where it has one; its decoder is the
+    input embedding matrix.
     """
 
     config_class = MlmConfig
@@ -91,7 +91,7 @@ def mask_tokens(
         mask: `[rows, width]` attention mask.
         pieces: The vocabulary's words.
         mask_id: Id of the mask token.
-        rate: Share of tokens (or whole words) to choose.
+        rate: Share of tokens, or of whole words, to choose.
         whole_words: Whether the pieces of a word are chosen together.
 
     Returns:

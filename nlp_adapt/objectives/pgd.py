@@ -1,7 +1,4 @@
-"""Adversarial training with projected gradient descent.
-
-Madry et al. 2018, "Towards Deep Learning Models Resistant to Adversarial Attacks", ICLR.
-"""
+"""Madry et al. 2018, "Towards Deep Learning Models Resistant to Adversarial Attacks", ICLR."""
 
 from __future__ import annotations
 

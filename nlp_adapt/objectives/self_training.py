@@ -58,10 +58,10 @@ class SelfTrainingConfig(TeacherConfig):
 class SelfTraining(TeacherObjective):
     """Cross-entropy of the student against the teacher's labels of the target units.
 
-    A unit counts by the teacher's confidence relative to the running statistics of the class it
-    predicts, so that classes which are hard everywhere are not left out, and for texts by the
-    inverse frequency of that class, so that frequent classes cannot swallow the others. Both depend
-    on the text alone and leave the best soft prediction for each text as it is.
+    A unit counts by the teacher's confidence relative to the running statistics of the predicted
+    class, so that hard classes stay in, and for texts by the inverse frequency of that class, so
+    that frequent classes cannot swallow the others. Neither changes the best soft prediction for a
+    text.
     """
 
     config_class = SelfTrainingConfig
@@ -103,21 +103,19 @@ class SelfTraining(TeacherObjective):
         }
 
     def confidence_weights(
-        self,
-        confidence: Tensor,
-        classes: Tensor,
-        means: Tensor,
-        deviations: Tensor,
+        self, confidence: Tensor, classes: Tensor, means: Tensor, deviations: Tensor,
         progress: Progress,
-    ) -> Tensor:
+    ) -> Tensor:  # fmt: skip
         """Weight of each unit, 0 to 1.
+
+        Over the stage, the confidence asked for falls from mean + strictness deviations to the mean.
 
         Args:
             confidence: `[units]` the teacher's highest probability.
             classes: `[units]` its class.
             means: `[classes]` running mean of the confidence in each class.
             deviations: `[classes]` its standard deviation.
-            progress: The asked confidence falls from mean + strictness deviations to the mean.
+            progress: How far the stage has come.
         """
         if self.config.weighting == "fixed":
             return (confidence >= self.config.confidence).float()
@@ -130,10 +128,7 @@ class SelfTraining(TeacherObjective):
 
 
 class ConfidenceStatistics(nn.Module):
-    """Decaying sums over the target units: class frequencies, and confidence in each class.
-
-    They are equal in all processes, and part of the state dict.
-    """
+    """Decaying sums over the target units of all processes; buffers, so they are saved."""
 
     frequencies: Tensor
     moments: Tensor
@@ -173,13 +168,7 @@ class ConfidenceStatistics(nn.Module):
 
 
 def pseudo_labels(probabilities: Tensor, kind: str, temperature: float) -> Tensor:
-    """Label distributions `[units, classes]` from the teacher's probabilities.
-
-    Args:
-        probabilities: `[units, classes]`.
-        kind: `hard` for one-hot labels, `soft` for sharpened probabilities.
-        temperature: Probabilities are raised to the power `1 / temperature`.
-    """
+    """Label distributions `[units, classes]`: one-hot for `hard`, else `probabilities ** (1 / T)`."""
     if kind == "hard":
         return F.one_hot(probabilities.argmax(-1), probabilities.shape[-1]).float()
     return (probabilities.clamp_min(1e-12).log() / temperature).softmax(-1)
@@ -193,12 +182,10 @@ def expected_frequencies(kind: str, setup: Setup) -> Tensor | None:
     """
     if kind == "none":
         return None
-    power = {"uniform": 0.0, "between": 0.5, "source": 1.0}[kind]
-    counts = setup.label_counts.float()
-    if not power:
-        counts = torch.ones(setup.num_labels)
-    elif len(counts) != setup.num_labels or float(counts.sum()) <= 0:
+    counts = torch.ones(setup.num_labels) if kind == "uniform" else setup.label_counts.float()
+    if len(counts) != setup.num_labels or float(counts.sum()) <= 0:
         raise ConfigError(f"self_training.align_prior '{kind}' needs labelled source rows.")
+    power = {"uniform": 0.0, "between": 0.5, "source": 1.0}[kind]
     frequencies = (counts / counts.sum()) ** power
     return frequencies / frequencies.sum()
 
@@ -210,9 +197,9 @@ def align(probabilities: Tensor, prior: Tensor, frequencies: Tensor) -> Tensor:
 
 
 def balancing_factors(frequencies: Tensor, balance: float) -> Tensor:
-    """Weight of each class `[classes]`: frequency to the power `-balance`, with mean 1 over units.
+    """`[classes]` weights: frequency to the power `-balance`, with mean 1 over units.
 
-    Frequencies below a tenth of an equal share count as that, so that no unit weighs without bound.
+    Frequencies count as at least a tenth of an equal share, which bounds the weights.
     """
     floored = frequencies.clamp_min(FREQUENCY_FLOOR / len(frequencies))
     factors = floored**-balance

@@ -8,12 +8,12 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from nlp_adapt.modeling.outputs import DomainOutput, Progress
+from nlp_adapt.modeling.outputs import DomainOutput, Progress, Terms
+from nlp_adapt.names import IGNORED_LABEL
 
-Losses = Callable[[Any, DomainOutput, DomainOutput, Progress], dict[str, Tensor]]
+Losses = Callable[[Any, DomainOutput, DomainOutput, Progress], Terms]
 
 
 def full_precision(losses: Losses) -> Losses:
@@ -23,13 +23,11 @@ def full_precision(losses: Losses) -> Losses:
     """
 
     @functools.wraps(losses)
-    def in_float32(
-        self: Any, source: DomainOutput, target: DomainOutput, progress: Progress
-    ) -> dict[str, Tensor]:
+    def wrapped(self: Any, source: DomainOutput, target: DomainOutput, progress: Progress) -> Terms:
         with torch.autocast(source.features.device.type, enabled=False):
             return losses(self, _as_float32(source), _as_float32(target), progress)
 
-    return in_float32
+    return wrapped
 
 
 def _as_float32(output: DomainOutput) -> DomainOutput:
@@ -57,26 +55,24 @@ def entropy(logits: Tensor) -> Tensor:
     return -(log_probabilities.exp() * log_probabilities).sum(-1)
 
 
-def negative_log_complement(logits: Tensor, classes: Tensor) -> Tensor:
-    """`[units]` values of `-log(1 - softmax(logits)[class])`, exact where the probability nears 1."""
-    others = logits.masked_fill(F.one_hot(classes, logits.shape[1]).bool(), float("-inf"))
+def negative_log_complement(logits: Tensor, excluded: Tensor) -> Tensor:
+    """`[units]` values of `-log` of the probability that the `excluded` classes leave to the others.
+
+    Exact where little is left.
+
+    Args:
+        logits: `[units, classes]`.
+        excluded: `[units, classes]` or `[classes]`, boolean.
+    """
+    others = logits.masked_fill(excluded, float("-inf"))
     return logits.logsumexp(-1) - others.logsumexp(-1)
 
 
 def select(output: DomainOutput, chosen: Tensor) -> DomainOutput:
     """The units with the indices `chosen`."""
-    weights = output.weights
-    return replace(
-        output,
-        features=output.features[chosen],
-        logits=output.logits[chosen],
-        labels=output.labels[chosen],
-        rows=output.rows[chosen],
-        domains=output.domains[chosen],
-        count=float(len(chosen)),
-        weights=None if weights is None else weights[chosen],
-        balance=None if output.balance is None else output.balance[chosen],
-    )
+    values = {name: value for name, value in vars(output).items() if isinstance(value, Tensor)}
+    chosen_values: dict[str, Any] = {name: value[chosen] for name, value in values.items()}
+    return replace(output, **chosen_values, count=float(len(chosen)))
 
 
 def counted(output: DomainOutput) -> DomainOutput:
@@ -86,10 +82,9 @@ def counted(output: DomainOutput) -> DomainOutput:
     return select(output, (output.weights > 0).nonzero().squeeze(1))
 
 
-def in_domain(output: DomainOutput, domain: int) -> DomainOutput:
-    """The units of one domain, as a side of its own."""
-    chosen = select(output, (output.domains == domain).nonzero().squeeze(1))
-    return replace(chosen, balance=None)
+def labelled(output: DomainOutput) -> DomainOutput:
+    """The units that have a label."""
+    return select(output, (output.labels != IGNORED_LABEL).nonzero().squeeze(1))
 
 
 def subsample(output: DomainOutput, most: int) -> DomainOutput:
@@ -106,3 +101,26 @@ def sum_over_processes(values: Tensor) -> Tensor:
         values = values.clone()
         torch.distributed.all_reduce(values)
     return values
+
+
+def average_in(kept: Tensor, value: Tensor, units: int, momentum: float) -> None:
+    """Move the running average `kept` towards the mean over the units of all processes.
+
+    Args:
+        kept: The average, changed in place.
+        value: The mean over this process's units, of the shape of `kept`.
+        units: How many these are.
+        momentum: Share of the average that stays.
+    """
+    sums = torch.cat([value.flatten() * units, value.new_tensor([float(units)])])
+    sums = sum_over_processes(sums)
+    if sums[-1] > 0 and sums.isfinite().all():  # a step that will be skipped leaves no trace
+        kept.lerp_((sums[:-1] / sums[-1]).view_as(kept), 1.0 - momentum)
+
+
+def class_frequencies(counts: Tensor, num_labels: int) -> Tensor:
+    """`[classes]` float32 shares of the label counts; equal ones where there are no counts."""
+    counts = counts.float()
+    if len(counts) != num_labels or counts.sum() <= 0:
+        counts = torch.ones(num_labels)
+    return counts / counts.sum()

@@ -31,9 +31,8 @@ class TaskLossConfig(ObjectiveConfig):
 class TaskLoss(Objective):
     """Mean cross-entropy over labelled source units; exactly zero where there are none.
 
-    Several sources count the same, or by their weights, however long their texts are. Labelled rows
-    of the target, where the user has released some, count beside the source as their share of the
-    batch (`few_shot_share`) says: with 0.25, a fifth of the loss is theirs.
+    Several sources count the same, or by their weights, however long their texts are. Released
+    labels of the target count by `few_shot_share`: with 0.25, a fifth of the loss is theirs.
     """
 
     config_class = TaskLossConfig
@@ -63,11 +62,9 @@ class TaskLoss(Objective):
 
 
 def summed_cross_entropy(output: DomainOutput, label_smoothing: float = 0.0) -> Tensor:
-    """Cross-entropy summed over the labelled units, in float32, each domain having its share.
+    """Cross-entropy in float32, summed over the labelled units, each domain having its share.
 
-    Args:
-        output: The units of a side; labelled domains are labelled throughout.
-        label_smoothing: Share of probability spread over all classes.
+    A domain of `output` is labelled throughout or not at all.
     """
     losses = F.cross_entropy(
         output.logits.float(), output.labels, ignore_index=IGNORED_LABEL,

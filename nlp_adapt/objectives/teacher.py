@@ -1,7 +1,4 @@
-"""A teacher: the running average of the model under training.
-
-Tarvainen & Valpola 2017, "Mean teachers are better role models", NeurIPS.
-"""
+"""A teacher that averages the student: Tarvainen & Valpola 2017, "Mean teachers", NeurIPS."""
 
 from __future__ import annotations
 
@@ -29,12 +26,7 @@ RAMP_SHARPNESS = -5.0
 class EmaTeacher(nn.Module):
     """A copy of the task model whose weights follow it as an exponential moving average.
 
-    It takes no gradients, stays in evaluation mode, and its weights are part of the state dict, so
-    that a resumed run goes on exactly.
-
-    Args:
-        task_model: The model to copy.
-        decay: Share of the old average kept in each step, once warmed up.
+    It takes no gradients and stays in evaluation mode. Each step keeps `decay` of the average.
     """
 
     def __init__(self, task_model: nn.Module, decay: float) -> None:
@@ -47,7 +39,7 @@ class EmaTeacher(nn.Module):
         self.model = copy.deepcopy(task_model, hooks).requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> EmaTeacher:
-        """Stay in evaluation mode, whatever the surrounding module does."""
+        """Stay in evaluation mode."""
         return super().train(False)
 
     @torch.no_grad()
@@ -58,10 +50,9 @@ class EmaTeacher(nn.Module):
 
     @torch.no_grad()
     def update(self, task_model: nn.Module, step: int) -> None:
-        """Move towards the task model: `teacher = decay * teacher + (1 - decay) * student`.
+        """`teacher = decay * teacher + (1 - decay) * student`.
 
-        Early on the decay is `(1 + step) / (10 + step)` where that is smaller, so that the first
-        weights do not linger.
+        The decay is at most `(1 + step) / (10 + step)`, so that the first weights do not linger.
         """
         decay = min(self.decay, (1 + step) / (10 + step))
         for mine, theirs in zip(self.model.parameters(), task_model.parameters(), strict=True):
@@ -99,10 +90,9 @@ class TeacherConfig(ObjectiveConfig):
 
 
 class TeacherObjective(Objective):
-    """Shared parts of objectives in which a teacher shows the student the target's labels.
+    """A teacher that reads the clean target labels it for the student.
 
-    The teacher reads the clean target; the student its own view of it: the main forward pass with
-    its dropout, or a pass over edited words.
+    The student takes the main forward pass, with its dropout, or one over edited words.
     """
 
     config_class = TeacherConfig
@@ -132,7 +122,7 @@ class TeacherObjective(Objective):
 
     @property
     def reads_rows_as_they_are(self) -> bool:
-        """Whether the student's words are not edited; the teacher's never are."""
+        """Whether the student's words are not edited."""
         return self.editor is None
 
     def start(self, task_model: nn.Module) -> None:
@@ -140,7 +130,7 @@ class TeacherObjective(Objective):
         self.teacher.restart(task_model)
 
     def forward(self, view: StepView) -> Terms:
-        """The terms, from the teacher's logits of the clean target and the student's of its view."""
+        """What `compare` makes of both models' views of the target."""
         clean = select_side(view.batch, "target")
         if clean["labels"].shape[0] == 0:
             return {self.name: 0.0 * view.target.logits.float().sum()}
@@ -159,7 +149,7 @@ class TeacherObjective(Objective):
 
     def ramp(self, progress: Progress) -> float:
         """Factor of the loss, from near 0 to 1 over the option `ramp` (Laine & Aila 2017)."""
-        if self.config.ramp == 0.0 or progress.fraction >= self.config.ramp:
+        if progress.fraction >= self.config.ramp:
             return 1.0
         remaining = 1.0 - progress.fraction / self.config.ramp
         return math.exp(RAMP_SHARPNESS * remaining**2)

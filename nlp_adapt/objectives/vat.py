@@ -58,20 +58,18 @@ class Vat(Objective):
         if config.domains != "both":
             batch = select_side(batch, config.domains)
         if batch["labels"].shape[0] == 0:
-            return {
-                "vat": 0.0 * (view.source.logits.float().sum() + view.target.logits.float().sum())
-            }
+            logits = torch.cat([view.source.logits, view.target.logits])
+            return {"vat": 0.0 * logits.float().sum()}
         model = view.task_model
         with without_dropout(model):
             with torch.no_grad():
                 clean = [side.logits.float().log_softmax(-1) for side in view.encode(batch)]
 
-            def divergences() -> tuple[tuple[DomainOutput, Tensor], ...]:
-                sides = view.encode(batch)
-                return tuple(
+            def divergences() -> list[tuple[DomainOutput, Tensor]]:
+                return [
                     (side, divergence(targets, side.logits.float().log_softmax(-1), "kl"))
-                    for side, targets in zip(sides, clean, strict=True)
-                )
+                    for side, targets in zip(view.encode(batch), clean, strict=True)
+                ]
 
             def total() -> Tensor:
                 return torch.cat([values for _, values in divergences()]).sum()

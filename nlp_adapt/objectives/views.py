@@ -10,10 +10,7 @@ from nlp_adapt.modeling.architectures import encoder_of
 
 
 def source_rows(batch: dict[str, Any]) -> int:
-    """How many rows at the start of the batch are of the source.
-
-    A row without units at the border of the two sides counts to the target.
-    """
+    """Number of source rows, which begin the batch; between both sides, rows without units count to the target."""
     units = int(batch["source_units"])
     if units == 0 or "unit_positions" not in batch:
         return units
@@ -26,10 +23,11 @@ def select_side(batch: dict[str, Any], side: str) -> dict[str, Any]:
     Denominators stay those of the whole step, so that means over units are unchanged.
     """
     split, units = source_rows(batch), int(batch["source_units"])
-    rows = slice(0, split) if side == "source" else slice(split, None)
-    chosen = slice(0, units) if side == "source" else slice(units, None)
-    first = 0 if side == "source" else split
-    selected = dict(batch)
+    if side == "source":
+        rows, chosen, first = slice(0, split), slice(0, units), 0
+    else:
+        rows, chosen, first = slice(split, None), slice(units, None), split
+    selected = {**batch, "source_units": units if side == "source" else 0}
     for name in ("input_ids", "attention_mask", "trunk_states"):
         if name in batch:
             selected[name] = batch[name][rows]
@@ -39,18 +37,11 @@ def select_side(batch: dict[str, Any], side: str) -> dict[str, Any]:
     if "unit_positions" in batch:
         width = batch["input_ids"].shape[1]
         selected["unit_positions"] = batch["unit_positions"][chosen] - first * width
-    selected["source_units"] = units if side == "source" else 0
     return selected
 
 
 def last_hidden_state(task_model: Any, ids: Tensor, mask: Tensor) -> Tensor:
-    """Token states `[rows, width, hidden]` of the bare encoder.
-
-    Args:
-        task_model: The task model.
-        ids: `[rows, width]` token ids.
-        mask: `[rows, width]` attention mask.
-    """
+    """Token states `[rows, width, hidden]` of the bare encoder, from ids and mask `[rows, width]`."""
     outputs = encoder_of(task_model)(input_ids=ids, attention_mask=mask)
     pooled = getattr(outputs, "pooler_output", None)
     # A pooler that nothing reads would be an idle parameter, which stalls DDP.

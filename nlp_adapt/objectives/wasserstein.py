@@ -18,6 +18,8 @@ from nlp_adapt.objectives.dann import AdversarialConfig, AdversarialObjective
 from nlp_adapt.objectives.statistics import full_precision, zero
 from nlp_adapt.options import NOT_NEGATIVE, POSITIVE, SHARE, option
 
+Critic = dict[str, Tensor]
+
 
 @dataclass(kw_only=True)
 class WassersteinConfig(AdversarialConfig):
@@ -36,17 +38,16 @@ class WassersteinConfig(AdversarialConfig):
 class Wasserstein(AdversarialObjective):
     """A critic estimates the Wasserstein distance of the domains; the encoder makes it small.
 
-    The paper steps the critic several times on each batch before the encoder moves. An objective
-    owns no optimizer, so this is split in two terms that one optimizer step serves:
+    The paper steps the critic several times per batch before the encoder moves. An objective owns
+    no optimizer, so two terms share one optimizer step:
 
     - `wasserstein_critic` trains the critic on detached features: minus the distance, plus the
       penalty on gradient norms other than 1, at both domains and between them.
-    - `wasserstein` is what the encoder descends: lambda times the distance under a copy of the
-      critic that `critic_steps` plain gradient steps have refined on this very batch. The copy is
-      then dropped, so that processes and checkpoints stay in step.
+    - `wasserstein`, for the encoder, is lambda times the distance under a copy of the critic that
+      `critic_steps` plain gradient steps have refined on this batch. The copy is then dropped, so
+      that processes and checkpoints stay in step.
 
-    All sources together stand on one side of the distance, all targets on the other, each domain
-    with an equal share.
+    Each domain has an equal share of its side of the distance.
     """
 
     config_class = WassersteinConfig
@@ -60,11 +61,10 @@ class Wasserstein(AdversarialObjective):
     @full_precision
     def losses(self, source: DomainOutput, target: DomainOutput, progress: Progress) -> Terms:
         """`wasserstein`, `wasserstein_critic`; `wasserstein/distance` and `wasserstein/lambda`."""
-        source, target = self.level(source), self.level(target)
-        strength = self.strength(progress)
+        source, target, strength = self.prepared(source, target, progress)
         fixed_source = replace(source, features=source.features.detach())
         fixed_target = replace(target, features=target.features.detach())
-        critic: dict[str, Tensor] = dict(self.discriminator.named_parameters())
+        critic: Critic = dict(self.discriminator.named_parameters())
         critic_loss = self._critic_loss(critic, fixed_source, fixed_target)
         refined = {name: value.detach() for name, value in critic.items()}
         if len(source) and len(target):
@@ -77,28 +77,21 @@ class Wasserstein(AdversarialObjective):
             "wasserstein/lambda": torch.tensor(strength),
         }
 
-    def _distance(
-        self, critic: dict[str, Tensor], source: DomainOutput, target: DomainOutput
-    ) -> Tensor:
+    def _distance(self, critic: Critic, source: DomainOutput, target: DomainOutput) -> Tensor:
         """Mean critic value of the source minus that of the target; zero if either is empty."""
-        values = functional_call(
-            self.discriminator, critic, (torch.cat([source.features, target.features]),)
-        ).squeeze(1)
+        features = torch.cat([source.features, target.features])
+        values = functional_call(self.discriminator, critic, (features,)).squeeze(1)
         if not len(source) or not len(target):
             return values.sum() * 0.0 + zero(source, target)
         return source.mean(values[: len(source)]) - target.mean(values[len(source) :])
 
-    def _critic_loss(
-        self, critic: dict[str, Tensor], source: DomainOutput, target: DomainOutput
-    ) -> Tensor:
+    def _critic_loss(self, critic: Critic, source: DomainOutput, target: DomainOutput) -> Tensor:
         loss = -self._distance(critic, source, target)
         if self.config.gradient_penalty and len(source) and len(target):
             loss = loss + self.config.gradient_penalty * self._penalty(critic, source, target)
         return loss
 
-    def _refine(
-        self, critic: dict[str, Tensor], source: DomainOutput, target: DomainOutput
-    ) -> dict[str, Tensor]:
+    def _refine(self, critic: Critic, source: DomainOutput, target: DomainOutput) -> Critic:
         """The critic after `critic_steps` gradient steps on detached features."""
         for _ in range(self.config.critic_steps):
             with torch.enable_grad():
@@ -112,9 +105,7 @@ class Wasserstein(AdversarialObjective):
             }
         return critic
 
-    def _penalty(
-        self, critic: dict[str, Tensor], source: DomainOutput, target: DomainOutput
-    ) -> Tensor:
+    def _penalty(self, critic: Critic, source: DomainOutput, target: DomainOutput) -> Tensor:
         """Mean of `(|gradient| - 1)^2` at the units of both domains and on lines between them."""
         left, right = source.features, target.features
         size = max(len(left), len(right))

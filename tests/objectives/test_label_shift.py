@@ -13,7 +13,6 @@ from nlp_adapt.modeling.outputs import Progress
 from nlp_adapt.objectives import Setup, build_objective
 from nlp_adapt.objectives.label_shift import (
     bbse_weights,
-    em_priors,
     em_step,
     importance_weights,
     joint_distribution,
@@ -39,6 +38,17 @@ priors = st.lists(st.floats(0.05, 1.0), min_size=CLASSES, max_size=CLASSES).map(
 
 def equal(units):
     return torch.full((units,), 1.0 / units)
+
+
+def em_priors(probabilities, source_priors):
+    """Expectation maximisation to convergence."""
+    priors, before = source_priors, torch.zeros(CLASSES)
+    for _ in range(500):
+        if (priors - before).abs().max() < 1e-7:
+            break
+        before = priors
+        priors = em_step(probabilities, source_priors, priors, equal(len(probabilities)))
+    return priors
 
 
 @settings(max_examples=20, deadline=None)
