@@ -10,9 +10,11 @@ import pytest
 
 from nlp_adapt.cli import main
 from nlp_adapt.cli.parser import COMMANDS
+from nlp_adapt.data.reading.formats import ENDINGS
 from nlp_adapt.methods import METHODS
 from nlp_adapt.modeling.architectures import ARCHITECTURES
 from nlp_adapt.objectives import OBJECTIVES
+from nlp_adapt.prediction.files.writers import WRITERS
 from nlp_adapt.recipe import Recipe
 from nlp_adapt.validators import VALIDATORS
 from tests.helpers.toy_texts import SOURCE_WORDS, TARGET_WORDS, conll
@@ -27,6 +29,7 @@ RUNNING = [
     "how-to/objective.md",
     "how-to/validator.md",
     "how-to/encoder.md",
+    "how-to/format.md",
     "how-to/lora.md",
     "how-to/ensembles.md",
     "how-to/export.md",
@@ -70,7 +73,10 @@ def test_every_block_of_a_page_runs_in_turn(name, stand_ins, tmp_path, monkeypat
         copy = tmp_path / "recipes" / shipped.parent.name / shipped.name
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_text(replaced(shipped.read_text(), stand_ins))
-    before = [(registry, dict(registry)) for registry in (OBJECTIVES, VALIDATORS, ARCHITECTURES)]
+    before = [
+        (registry, dict(registry))
+        for registry in (OBJECTIVES, VALIDATORS, ARCHITECTURES, ENDINGS, WRITERS)
+    ]
     names: dict[str, object] = {"__name__": "page"}
     ran = 0
     try:
