@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     from nlp_adapt.files import write_json
     from nlp_adapt.reporting.card import write_card
     from nlp_adapt.reporting.results import read_results
-    from nlp_adapt.reporting.seeds import collect_seeds, seed_rows, seed_sentence
+    from nlp_adapt.reporting.runs import collect_seeds, seed_rows, seed_sentence
     from nlp_adapt.reporting.table import layout
 
     folder = Path(args.run_folder)

@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     attack = _attack(args)
     with console.stdout_for_results(args.json):
         report = _evaluate(args, label_map, attack)
-    from nlp_adapt.reporting.evaluation import render_evaluation
+    from nlp_adapt.reporting.table import render_evaluation
 
     console.show(args, report, render_evaluation)
     return 0

@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     """Write the recipe, and say what to do with it."""
     from nlp_adapt.data.proposal import as_recipe
     from nlp_adapt.files import replacing
-    from nlp_adapt.prediction.files.writing import check_output
+    from nlp_adapt.prediction.files.writers import check_output
     from nlp_adapt.recipe import load_recipe
 
     out = Path(args.out)

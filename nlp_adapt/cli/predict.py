@@ -116,7 +116,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     """Refuse what does not go together, before anything is loaded."""
-    from nlp_adapt.prediction.files.reading import is_stream
+    from nlp_adapt.prediction.files.outputs import is_stream
 
     if process_count() > 1 and is_stream(args.input):
         raise ConfigError("standard input can be read by one process only: give a file.")

@@ -29,7 +29,7 @@ from nlp_adapt.reporting.results import (
     read_recipe,
     read_results,
 )
-from nlp_adapt.reporting.seeds import seed_rows, seed_sentence
+from nlp_adapt.reporting.runs import seed_rows, seed_sentence
 from nlp_adapt.reporting.table import (
     Row,
     comparison_rows,

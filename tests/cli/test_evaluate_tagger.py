@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nlp_adapt.cli import main
-from nlp_adapt.reporting.evaluation import ERRORS
+from nlp_adapt.reporting.table import ERRORS
 from tests.helpers.tiny_taggers import tagger
 
 

@@ -4,18 +4,18 @@ import gc
 import subprocess
 import sys
 
-from nlp_adapt.cli.startup import import_training
+from nlp_adapt.cli.train import import_training
 
 PROGRAM = """
 import gc, sys
-from nlp_adapt.cli import startup
+from nlp_adapt.cli import train
 collected = []
 gc.callbacks.append(lambda phase, info: collected.append(phase))
-startup.import_training()
+train.import_training()
 assert not collected, collected
 assert "peft" in sys.modules and gc.isenabled() and gc.get_freeze_count() > 10_000
 kept = gc.get_freeze_count()
-startup.import_training()
+train.import_training()
 assert gc.get_freeze_count() == kept
 """
 

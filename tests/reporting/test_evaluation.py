@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nlp_adapt.metrics import classification_metrics, span_metrics
-from nlp_adapt.reporting.evaluation import error_rows, kind_rows, main_rows, render_evaluation
+from nlp_adapt.reporting.table import error_rows, kind_rows, main_rows, render_evaluation
 
 SENTIMENT = "sequence-classification"
 CLEAN = classification_metrics([0, 0, 1, 1], [0, 0, 1, 0], ["negative", "positive"])

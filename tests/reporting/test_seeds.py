@@ -11,7 +11,7 @@ import pytest
 
 from nlp_adapt.errors import ConfigError, RunError
 from nlp_adapt.recipe import Recipe, dump_recipe
-from nlp_adapt.reporting.seeds import collect_seeds, seed_rows, seed_sentence
+from nlp_adapt.reporting.runs import collect_seeds, seed_rows, seed_sentence
 
 Cli = Callable[..., tuple[int, str, str]]
 

@@ -5,35 +5,80 @@ from __future__ import annotations
 import argparse
 import atexit
 import contextlib
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nlp_adapt.data.reading.files import RowFile
+from nlp_adapt.data.reading.formats import data_ending
 from nlp_adapt.errors import ConfigError, DataError, RunError
-from nlp_adapt.files import sole_writer
+from nlp_adapt.files import sha256, sole_writer
 from nlp_adapt.launch import is_main_process, process_count, process_index
-from nlp_adapt.prediction.files.parts import Parts, rejected_lines
-from nlp_adapt.prediction.files.reading import Input, open_input
-from nlp_adapt.prediction.files.rows import LabelledRows, key_of
-from nlp_adapt.prediction.files.texts import TextLabeller
-from nlp_adapt.prediction.files.words import WordLabeller
-from nlp_adapt.prediction.files.writers import DEFAULT_PIPED, endings_for, output_ending
-from nlp_adapt.prediction.files.writing import check_output
+from nlp_adapt.prediction.files.labellers import TextLabeller, WordLabeller
+from nlp_adapt.prediction.files.parts import Parts, copy_all, key_of, rejected_lines
+from nlp_adapt.prediction.files.rows import LabelledRows
+from nlp_adapt.prediction.files.writers import (
+    DEFAULT_PIPED,
+    check_output,
+    endings_for,
+    output_ending,
+)
 from nlp_adapt.prediction.likeness import load_likeness
 from nlp_adapt.prediction.predictor import Predictor
 
 # What the labelled rows depend on, besides the model and the input.
-_PART_OPTIONS = [
-    "text_column",
-    "all_scores",
-    "domain_likeness",
-    "precision",
-    "chunk_rows",
-    "out",
-    "input_format",
-]
+_PART_OPTIONS = (
+    *("text_column", "all_scores", "domain_likeness"),
+    *("precision", "chunk_rows", "out", "input_format"),
+)
+
+
+@dataclass(frozen=True)
+class Input:
+    """A file of rows to label, and what it is known by when an interrupted command goes on."""
+
+    path: Path
+    identity: list[Any]
+
+
+def is_stream(reference: str) -> bool:
+    """Whether the input can be read only once: standard input (-), or a named pipe."""
+    path = Path(reference)
+    return reference == "-" or (path.exists() and not path.is_file() and not path.is_dir())
+
+
+@contextlib.contextmanager
+def open_input(reference: str, stream_format: str) -> Iterator[Input]:
+    """The input that the user names: a path, or - for standard input.
+
+    A stream (standard input, a named pipe) is copied to a temporary file first, since its columns
+    must be known before its rows. It is known by its content, and errors name the stream, not the
+    copy. Where its name does not say the format, `stream_format` does.
+    """
+    path = Path(reference)
+    if not is_stream(reference):
+        stat = path.stat() if path.exists() else None
+        known = [] if stat is None else [stat.st_size, stat.st_mtime_ns]
+        yield Input(path, [str(path.resolve()), *known])
+        return
+    name = "standard input" if reference == "-" else str(path)
+    ending = data_ending(path) or f".{stream_format}"
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / f"{'stdin' if reference == '-' else path.name}{ending}"
+        with copy.open("wb") as file:
+            if reference == "-":
+                shutil.copyfileobj(sys.stdin.buffer, file)
+            else:
+                copy_all([path], file)
+        try:
+            yield Input(copy, [name, sha256(copy)])
+        except DataError as error:
+            message = str(error).replace(str(copy), name).replace(copy.name, name)
+            raise DataError(message) from None
 
 
 def to_file(args: argparse.Namespace, load: Callable[[], Predictor]) -> dict[str, Any]:
@@ -56,11 +101,7 @@ def to_file(args: argparse.Namespace, load: Callable[[], Predictor]) -> dict[str
 
 
 def _label_parts(
-    args: argparse.Namespace,
-    predictor: Predictor,
-    source: Input,
-    rows: LabelledRows,
-    parts: Parts,
+    args: argparse.Namespace, predictor: Predictor, source: Input, rows: LabelledRows, parts: Parts
 ) -> dict[str, Any]:
     """Label the parts that are not done yet, and join them all."""
     launched = process_count() > 1
@@ -144,12 +185,7 @@ def _rejected_stream(args: argparse.Namespace) -> Iterator[Any]:
 
 
 def _send(stdout: Any, data: bytes) -> None:
-    """Write to standard output, of which a full disk may be the end.
-
-    Raises:
-        BrokenPipeError: Nobody reads any more.
-        RunError: It cannot be written.
-    """
+    """Write to standard output; BrokenPipeError passes: nobody reads any more."""
     try:
         stdout.buffer.write(data)
         stdout.buffer.flush()

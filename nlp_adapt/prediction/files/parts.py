@@ -17,34 +17,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import nlp_adapt
 from nlp_adapt.errors import RunError
 
 KEY = "key.json"
+# Weights, and what else decides labels: names of classes, the tokenizer, members of an ensemble.
+_MODEL_FILES = (".safetensors", ".json", ".txt")
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The finished parts of an output file.
-
-    Args:
-        out: The output file.
-        rejected: Where rows go that were set aside.
-    """
+    """The finished parts of `out`, and where the rows go that were set aside."""
 
     out: Path
     rejected: Path
 
     @property
     def folder(self) -> Path:
-        """Where they lie."""
+        """Where they are kept."""
         return self.out.with_name(f".{self.out.name}.parts")
 
     def open(self, key: Mapping[str, Any]) -> int:
-        """Make the folder ready and count the parts that are done already.
-
-        Args:
-            key: What the parts depend on; those of another key are thrown away.
-        """
+        """Count the parts that are done already; those of another `key` are thrown away."""
         wanted = json.dumps(key, sort_keys=True, indent=1)
         with self._plain_errors():
             path = self.folder / KEY
@@ -122,21 +116,12 @@ class Parts:
             file.flush()
             os.fsync(file.fileno())
 
-    def _plain_errors(self) -> _PlainErrors:
-        return _PlainErrors(self.out)
-
-
-@dataclass(frozen=True)
-class _PlainErrors:
-    """Says in one sentence why the output cannot be written."""
-
-    out: Path
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, OSError):
+    @contextlib.contextmanager
+    def _plain_errors(self) -> Iterator[None]:
+        """Say in one sentence why the output cannot be written."""
+        try:
+            yield
+        except OSError as error:
             raise RunError(
                 f"--out {self.out}: cannot be written ({error.strerror or error}); what is done is "
                 "kept: run the same command again to go on."
@@ -153,3 +138,19 @@ def copy_all(parts: list[Path], file: BinaryIO | gzip.GzipFile) -> None:
     for path in parts:
         with path.open("rb") as part:
             shutil.copyfileobj(part, file)
+
+
+def key_of(source: list[Any], model: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What the parts depend on: the input, known by `source`, the model's files, the options."""
+    folder = Path(model)
+    files = sorted(folder.rglob("*")) if folder.is_dir() else []
+    files = [path for path in files if path.suffix in _MODEL_FILES]
+    return {
+        "input": source,
+        "model": [
+            model,
+            [[str(path.relative_to(folder)), path.stat().st_mtime_ns] for path in files],
+        ],
+        "options": dict(options),
+        "version": nlp_adapt.__version__,
+    }

@@ -10,14 +10,13 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from nlp_adapt.data.columns import UnusableCellError
 from nlp_adapt.data.reading.files import RowFile
 from nlp_adapt.data.reading.rows import Row
 from nlp_adapt.errors import ConfigError, DataError
-from nlp_adapt.prediction.files.labeller import Labeller
+from nlp_adapt.prediction.files.labellers import Labeller
 from nlp_adapt.prediction.files.parts import Parts
 from nlp_adapt.prediction.files.writers import WRITERS
 from nlp_adapt.prediction.files.writing import LabelledRow, Layout, Writer
@@ -29,14 +28,11 @@ COUNTED = ("rows", "without_text", "rejected")
 
 @dataclass
 class LabelledRows:
-    """The rows of a file with their new columns.
+    """The `rows` of a file with what `labeller` adds.
 
     Args:
-        labeller: What is added.
-        rows: The input.
         ending: Ending of the output's name, one of `WRITERS`.
         chunk_rows: Most rows at a time.
-        gzipped: Whether the output is gzip'd.
         process: Number of this process, and how many there are: each does its own chunks.
     """
 
@@ -50,11 +46,7 @@ class LabelledRows:
     writer: Writer = field(init=False)
 
     def prepare(self) -> None:
-        """Look at the columns before any work is done.
-
-        Raises:
-            DataError: There is no text, or a new column has the name of an old one.
-        """
+        """Look at the columns before any work is done, and refuse those that cannot be used."""
         columns, origin = self.rows.columns(), str(self.rows.path)
         chunk = next(self.rows.chunks(FIRST_ROWS, CHARACTERS_AT_A_TIME), [])
         first = [row for row in chunk if row.record is not None]
@@ -107,11 +99,7 @@ class LabelledRows:
         return {**{name: total[name] for name in COUNTED}, "labels": counts}
 
     def require_rows(self, summary: Mapping[str, Any], problem: str | None) -> None:
-        """Refuse an input of which nothing could be labelled.
-
-        Raises:
-            DataError: It has no rows, or `problem` with each of them.
-        """
+        """Refuse an input without rows, or with `problem` in each of them."""
         if not summary["rows"]:
             found = f"holds no row that can be read; {problem}" if problem else "holds no rows."
             raise DataError(f"{self.rows.path} {found}")
@@ -155,14 +143,15 @@ class LabelledRows:
         """The rows as bytes, the rows set aside, and counts."""
         kept, rejected = [], []
         for row in chunk:
-            try:
-                if row.record is None:
-                    rejected.append(_rejected(row.place, row.reason, row.content))
-                else:
+            reason, content = row.reason, row.content
+            if row.record is not None:
+                try:
                     value = self.labeller.read(row.record.get(self.column))
                     kept.append((row.place, row.record, value))
-            except UnusableCellError as error:
-                rejected.append(_rejected(row.place, f"it {error.reason}.", row.record))
+                    continue
+                except UnusableCellError as error:
+                    reason, content = f"it {error.reason}.", row.record
+            rejected.append({"row": row.place, "reason": reason, "content": content})
         inputs = [value for _, _, value in kept if value is not None]
         answers, blank = iter(self.labeller.answer(inputs) if inputs else []), self.labeller.blank()
         counts: Counter[str] = Counter()
@@ -178,35 +167,3 @@ class LabelledRows:
             "labels": dict(counts),
         }
         return self.writer.encode(labelled), rejected, summary
-
-
-def _rejected(place: str, reason: str, content: Any) -> dict[str, Any]:
-    return {"row": place, "reason": reason, "content": content}
-
-
-# Weights, and what else decides labels: names of classes, the tokenizer, members of an ensemble.
-_MODEL_FILES = (".safetensors", ".json", ".txt")
-
-
-def key_of(source: list[Any], model: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """What the parts of an output depend on.
-
-    Args:
-        source: What the input is known by.
-        model: Run folder, model folder or Hub id.
-        options: Whatever else the labelled rows depend on.
-    """
-    import nlp_adapt
-
-    folder = Path(model)
-    files = sorted(folder.rglob("*")) if folder.is_dir() else []
-    files = [path for path in files if path.suffix in _MODEL_FILES]
-    return {
-        "input": source,
-        "model": [
-            model,
-            [[str(path.relative_to(folder)), path.stat().st_mtime_ns] for path in files],
-        ],
-        "options": dict(options),
-        "version": nlp_adapt.__version__,
-    }

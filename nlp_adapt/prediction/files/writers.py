@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from nlp_adapt.data.reading.conll import Conll
@@ -12,14 +13,14 @@ from nlp_adapt.data.reading.delimited import Csv, Tsv
 from nlp_adapt.data.reading.jsonl import Jsonl
 from nlp_adapt.data.reading.parquet import Parquet
 from nlp_adapt.errors import RunError
-from nlp_adapt.prediction.files.row_writers import (
+from nlp_adapt.prediction.files.tagged_writers import ConllWriter, PageWriter
+from nlp_adapt.prediction.files.writing import (
     CsvWriter,
     JsonlWriter,
     ParquetWriter,
     TsvWriter,
+    Writer,
 )
-from nlp_adapt.prediction.files.tagged_writers import ConllWriter, PageWriter
-from nlp_adapt.prediction.files.writing import Writer
 
 WRITERS: dict[str, type[Writer]] = {
     Csv.endings[0]: CsvWriter,
@@ -31,8 +32,7 @@ WRITERS: dict[str, type[Writer]] = {
 }
 """Each by the ending of the files that it writes."""
 
-DEFAULT_PIPED = "jsonl"
-"""What is written to standard output."""
+DEFAULT_PIPED = "jsonl"  # of standard output
 
 
 def endings_for(*, words: bool) -> tuple[str, ...]:
@@ -52,3 +52,19 @@ def output_ending(out: Path, *, words: bool) -> str:
         if plain.endswith(ending) and (plain == name or ending != Parquet.endings[0]):
             return ending
     raise RunError(f"--out {out}: must end in {', '.join(endings_for(words=words))}.")
+
+
+def check_output(out: Path, source: Path | None, option: str = "--out") -> None:
+    """Refuse an output that cannot be written, before any work is done.
+
+    Raises:
+        RunError: The folder is missing or closed, or it is the input.
+    """
+    if source is not None and out.exists() and source.exists() and out.samefile(source):
+        raise RunError(f"{option} {out}: is the input file; choose another name.")
+    if out.is_dir():
+        raise RunError(f"{option} {out}: is a folder; name a file.")
+    if not out.parent.is_dir():
+        raise RunError(f"{option} {out}: the folder {out.parent} does not exist; make it first.")
+    if not os.access(out.parent, os.W_OK):
+        raise RunError(f"{option} {out}: the folder {out.parent} cannot be written.")
