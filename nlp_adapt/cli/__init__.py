@@ -23,10 +23,7 @@ __all__ = ["build_parser", "main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command.
-
-    Args:
-        argv: Arguments without the program's name; default: those of the process.
+    """Run one command, given without the program's name; default: that of the process.
 
     Returns:
         The exit code: 0, 2 after a mistake that the user can mend (one sentence on stderr), 130

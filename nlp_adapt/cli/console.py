@@ -36,27 +36,18 @@ def quiet_libraries(debug: bool) -> Iterator[None]:
         os.environ.setdefault(name, value)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        _quieten_imported()
-        yield
-
-
-def _quieten_imported() -> None:
-    """For libraries that were imported before, the environment comes too late."""
-    for name in ("transformers", "datasets", "huggingface_hub"):
-        if name in sys.modules:
+        # For libraries that are imported already, the environment comes too late.
+        for name in {"transformers", "datasets", "huggingface_hub"} & set(sys.modules):
             logging.getLogger(name).setLevel(logging.ERROR)
-    transformers = sys.modules.get("transformers")
-    if transformers is not None:
-        transformers.utils.logging.disable_progress_bar()
+        if transformers := sys.modules.get("transformers"):
+            transformers.utils.logging.disable_progress_bar()
+        yield
 
 
 @contextlib.contextmanager
 def stdout_for_results(json_only: bool) -> Iterator[None]:
     """Send all other output to stderr where a program reads stdout."""
-    if not json_only:
-        yield
-        return
-    with contextlib.redirect_stdout(sys.stderr):
+    with contextlib.redirect_stdout(sys.stderr) if json_only else contextlib.nullcontext():
         yield
 
 

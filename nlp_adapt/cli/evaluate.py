@@ -38,11 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--label_map", default="{}", help="raw label -> label name, as YAML")
     parser.add_argument("--repair_tags", action="store_true", help="repair ill-formed tags")
     add_model_arguments(parser)
-    _add_attack_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print metrics as one JSON object")
-
-
-def _add_attack_arguments(parser: argparse.ArgumentParser) -> None:
     attack = parser.add_argument_group("attack")
     attack.add_argument(
         "--attack",
@@ -64,10 +60,24 @@ def run(args: argparse.Namespace) -> int:
     label_map = coerce("label_map", args.label_map, dict[str, str])
     attack = _attack(args)
     with console.stdout_for_results(args.json):
-        report = _evaluate(args, label_map, attack)
-    from nlp_adapt.reporting.table import render_evaluation
+        from nlp_adapt.data.loading import load_domain
+        from nlp_adapt.prediction.evaluation import evaluate
+        from nlp_adapt.reporting.table import render_evaluation
 
-    console.show(args, report, render_evaluation)
+        predictor = open_model(args)
+        domain = load_domain(
+            args.data,
+            task=predictor.task.name,
+            text_column=args.text_column,
+            label_column=args.label_column,
+            label_map=label_map or None,
+            test_fraction=0.0,
+            repair_tags=args.repair_tags,
+        )
+        for line in domain.notes:
+            console.note(line)
+        scores = evaluate(predictor, domain, args.split, attack)
+    console.show(args, {"model": args.model, **scores}, render_evaluation)
     return 0
 
 
@@ -85,24 +95,3 @@ def _attack(args: argparse.Namespace) -> Attack | None:
     from nlp_adapt.prediction.attack import Attack
 
     return Attack(kind=args.attack, **given)
-
-
-def _evaluate(
-    args: argparse.Namespace, label_map: dict[str, str], attack: Attack | None
-) -> dict[str, Any]:
-    from nlp_adapt.data.loading import load_domain
-    from nlp_adapt.prediction.evaluation import evaluate
-
-    predictor = open_model(args)
-    domain = load_domain(
-        args.data,
-        task=predictor.task.name,
-        text_column=args.text_column,
-        label_column=args.label_column,
-        label_map=label_map or None,
-        test_fraction=0.0,
-        repair_tags=args.repair_tags,
-    )
-    for line in domain.notes:
-        console.note(line)
-    return {"model": args.model, **evaluate(predictor, domain, args.split, attack)}

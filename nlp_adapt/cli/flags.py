@@ -64,15 +64,22 @@ def positive(text: str) -> int:
 
 
 def add_recipe_arguments(parser: argparse.ArgumentParser, printed: str) -> None:
-    """Add the arguments of a command that takes a recipe: its file, and every key as a flag.
+    """Add a recipe's file, `--json` for what is `printed`, and a flag for every key of a recipe.
 
-    Args:
-        parser: The command's parser.
-        printed: What the command prints, for the help of `--json`.
+    Only flags that are given appear in the result.
     """
     parser.add_argument("--config", metavar="RECIPE.yaml", help="recipe file")
     parser.add_argument("--json", action="store_true", help=f"print {printed} as one JSON object")
-    add_recipe_flags(parser)
+    kinds = typing.get_type_hints(Recipe)
+    sections: dict[str, list[dataclasses.Field[Any]]] = {}
+    section = ""
+    for field in dataclasses.fields(Recipe):
+        section = SECTIONS.get(field.name, section)
+        sections.setdefault(section, []).append(field)
+    for title in sorted(sections, key=lambda title: title != SHOWN_FIRST):
+        group = parser.add_argument_group(title)
+        for field in sections[title]:
+            _add_flag(group, field, kinds[field.name])
 
 
 def read_recipe(args: argparse.Namespace) -> Recipe:
@@ -89,20 +96,6 @@ def read_recipe(args: argparse.Namespace) -> Recipe:
     return recipe
 
 
-def add_recipe_flags(parser: argparse.ArgumentParser) -> None:
-    """Add a flag for every key of a recipe; only flags that are given appear in the result."""
-    kinds = typing.get_type_hints(Recipe)
-    sections: dict[str, list[dataclasses.Field[Any]]] = {}
-    section = ""
-    for field in dataclasses.fields(Recipe):
-        section = SECTIONS.get(field.name, section)
-        sections.setdefault(section, []).append(field)
-    for title in sorted(sections, key=lambda title: title != SHOWN_FIRST):
-        group = parser.add_argument_group(title)
-        for field in sections[title]:
-            _add_flag(group, field, kinds[field.name])
-
-
 def recipe_overrides(args: argparse.Namespace) -> dict[str, Any]:
     """The recipe keys that the command line gives, as strings, lists and dotted keys."""
     kinds = typing.get_type_hints(Recipe)
@@ -116,7 +109,11 @@ def recipe_overrides(args: argparse.Namespace) -> dict[str, Any]:
 
 def take_dotted_flags(args: argparse.Namespace, words: list[str]) -> list[str]:
     """Move `--options.dann.weight 0.5` from `words` to `args.dotted`; return what is left."""
-    mappings = [name for name, kind in typing.get_type_hints(Recipe).items() if _is_mapping(kind)]
+    mappings = [
+        name
+        for name, kind in typing.get_type_hints(Recipe).items()
+        if any(typing.get_origin(member) is dict for member in _members(kind))
+    ]
     args.dotted, rest = {}, []
     queue = list(words)
     while queue:
@@ -136,19 +133,18 @@ def take_dotted_flags(args: argparse.Namespace, words: list[str]) -> list[str]:
 
 def _add_flag(group: argparse._ArgumentGroup, field: dataclasses.Field[Any], kind: Any) -> None:
     flags = [f"--{name}" for name in (field.name, field.metadata.get("short")) if name]
-    shared: dict[str, Any] = {
-        "dest": field.name,
-        "default": argparse.SUPPRESS,
-        "help": _help(field),
-    }
+    choices = field.metadata["choices"]
+    metavar = "{" + ",".join(choices) + "}" if choices else "VALUE"
+    shared: dict[str, Any] = {"dest": field.name, "default": argparse.SUPPRESS}
+    shared["help"] = _help(field)
     if bool in _members(kind):
         group.add_argument(*flags, nargs="?", const="true", metavar="true|false", **shared)
         shared["help"] = argparse.SUPPRESS
         group.add_argument(f"--no_{field.name}", action="store_const", const="false", **shared)
-    elif _takes_several(kind):
-        group.add_argument(*flags, nargs="+", action="extend", metavar=_metavar(field), **shared)
+    elif list[str] in _members(kind):
+        group.add_argument(*flags, nargs="+", action="extend", metavar=metavar, **shared)
     else:
-        group.add_argument(*flags, metavar=_metavar(field), **shared)
+        group.add_argument(*flags, metavar=metavar, **shared)
 
 
 def _help(field: dataclasses.Field[Any]) -> str:
@@ -159,24 +155,11 @@ def _help(field: dataclasses.Field[Any]) -> str:
     return text.replace("%", "%%")
 
 
-def _metavar(field: dataclasses.Field[Any]) -> str:
-    choices = field.metadata["choices"]
-    return "{" + ",".join(choices) + "}" if choices else "VALUE"
-
-
 def _members(kind: Any) -> tuple[Any, ...]:
     is_union = typing.get_origin(kind) in (typing.Union, types.UnionType)
     return typing.get_args(kind) if is_union else (kind,)
 
 
-def _takes_several(kind: Any) -> bool:
-    return list[str] in _members(kind)
-
-
 def _reads_text(kind: Any, text: str) -> bool:
     """Whether a key takes one text, or reads it as a list or mapping."""
     return str in _members(kind) or text.startswith(("[", "{")) or "," in text
-
-
-def _is_mapping(kind: Any) -> bool:
-    return any(typing.get_origin(member) is dict for member in _members(kind))

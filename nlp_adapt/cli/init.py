@@ -75,11 +75,11 @@ def _propose(args: argparse.Namespace) -> list[Line]:
         "repair_tags": True,
     }
     source = load_labelled(args.source, [args.task] if args.task else TASKS, **options)
-    if source.label_names is None and args.task:
-        raise DataError(f"{source.name} has no labels: name their column with --label_column.")
     if source.label_names is None:
         raise DataError(
-            f"{args.source} has no labels that are recognised: name their column with "
+            f"{source.name} has no labels: name their column with --label_column."
+            if args.task
+            else f"{args.source} has no labels that are recognised: name their column with "
             "--label_column, or the task with --task."
         )
     target, held = (

@@ -38,16 +38,14 @@ def run(args: argparse.Namespace) -> int:
     """Print both label sets and the proposal."""
     from nlp_adapt.data.loading import load_domain, load_labelled
 
-    label_map = None
-    if args.label_map is not None:
-        label_map = coerce("label_map", args.label_map, dict[str, str])
     options: dict[str, Any] = {
         "text_column": args.text_column,
         "label_column": args.label_column,
-        "label_map": label_map,
         "test_fraction": 0.0,
         "repair_tags": args.repair_tags,
     }
+    if args.label_map is not None:
+        options["label_map"] = coerce("label_map", args.label_map, dict[str, str])
     with console.stdout_for_results(args.json):
         # Tagged words can be read as texts too, so tags are looked for first.
         source = load_labelled(args.source, [args.task] if args.task else TASKS[::-1], **options)
@@ -74,15 +72,15 @@ def compare(source: Domain, target: Domain) -> dict[str, Any]:
             "with --task."
         )
     space = compare_labels(source, target)
-    counts = {"source": label_counts(source), "target": label_counts(target)}
+    counts = label_counts(source)
     return {
         "task": source.task,
-        "source": {"name": source.name, "labels": counts["source"]},
-        "target": {"name": target.name, "labels": counts["target"]},
+        "source": {"name": source.name, "labels": counts},
+        "target": {"name": target.name, "labels": label_counts(target)},
         "shared": list(space.shared),
         "source_only": list(space.source_only),
         "target_only": list(space.target_only),
-        "label_map": propose_label_map(counts["source"], space.target_only),
+        "label_map": propose_label_map(counts, space.target_only),
     }
 
 

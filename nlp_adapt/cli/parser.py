@@ -5,41 +5,19 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from functools import partial
+from importlib import import_module
 from typing import NoReturn
 
 import nlp_adapt
-from nlp_adapt.cli import (
-    card,
-    compare,
-    doctor,
-    ensemble,
-    evaluate,
-    export,
-    init,
-    labels,
-    methods,
-    predict,
-    push,
-    train,
-    verify,
-)
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.options import nearest
 
 COMMANDS = {
-    "init": init,
-    "train": train,
-    "evaluate": evaluate,
-    "predict": predict,
-    "ensemble": ensemble,
-    "compare": compare,
-    "export": export,
-    "card": card,
-    "push": push,
-    "doctor": doctor,
-    "verify": verify,
-    "labels": labels,
-    "methods": methods,
+    name: import_module(f"nlp_adapt.cli.{name}")
+    for name in (
+        *("init", "train", "evaluate", "predict", "ensemble", "compare", "export"),
+        *("card", "push", "doctor", "verify", "labels", "methods"),
+    )
 }
 
 DESCRIPTION = """\
@@ -88,10 +66,10 @@ def build_parser() -> Parser:
 
 
 def parse(words: Sequence[str]) -> argparse.Namespace:
-    """Parse a command line.
+    """Parse a command line, in which `--output-dir` is `--output_dir`.
 
-    Dashes and underscores in option names are the same. What the command's parser does not know is
-    handed to the command's `accept_unknown`, where it has one, and refused otherwise.
+    What the command's parser does not know goes to the command's `accept_unknown`, where it has
+    one, and is refused otherwise.
 
     Raises:
         ConfigError: A command, an option or a value is missing or unknown.
@@ -110,8 +88,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     args, unknown = parser.parse_known_args(words)
     if command is None:
         raise ConfigError(f"name a command: {', '.join(COMMANDS)}.")
-    accept = getattr(COMMANDS[command], "accept_unknown", None)
-    if accept is not None:
+    if accept := getattr(COMMANDS[command], "accept_unknown", None):
         unknown = accept(args, unknown)
     if unknown:
         raise ConfigError(_unknown_message(args.parser, unknown[0]))

@@ -22,7 +22,8 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 from nlp_adapt.cli import console
 from nlp_adapt.cli.flags import add_model_arguments, open_model, positive
@@ -30,9 +31,6 @@ from nlp_adapt.data.reading.formats import FORMATS
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.launch import is_main_process, process_count
 from nlp_adapt.prediction.files.writers import DEFAULT_PIPED, WRITERS, endings_for
-
-if TYPE_CHECKING:
-    from nlp_adapt.prediction.predictor import Predictor
 
 HELP = "label new rows with a saved model"
 DEFAULT_INPUT = "txt"  # of standard input
@@ -100,12 +98,9 @@ def run(args: argparse.Namespace) -> int:
     """Write the labelled rows, then say what was done."""
     from nlp_adapt.prediction.files.outputs import to_file, to_stdout
 
-    def load() -> Predictor:
-        return open_model(args)
-
     piped = args.out == PIPE
     _check(args)
-    stdout = sys.stdout
+    load, stdout = partial(open_model, args), sys.stdout
     with console.stdout_for_results(args.json or piped):
         summary = to_stdout(args, load, stdout) if piped else to_file(args, load)
     if is_main_process():
@@ -118,10 +113,11 @@ def _check(args: argparse.Namespace) -> None:
     """Refuse what does not go together, before anything is loaded."""
     from nlp_adapt.prediction.files.outputs import is_stream
 
-    if process_count() > 1 and is_stream(args.input):
-        raise ConfigError("standard input can be read by one process only: give a file.")
-    if process_count() > 1 and args.out == PIPE:
-        raise ConfigError("standard output can be written by one process only: name a file.")
+    if process_count() > 1:
+        if is_stream(args.input):
+            raise ConfigError("standard input can be read by one process only: give a file.")
+        if args.out == PIPE:
+            raise ConfigError("standard output can be written by one process only: name a file.")
     if args.output_format is not None and args.out != PIPE:
         raise ConfigError("--output_format is for --out -: a file's ending says its format.")
 

@@ -11,11 +11,9 @@ import argparse
 import gc
 import importlib
 from functools import cache
-from typing import Any
 
 from nlp_adapt.cli import console
 from nlp_adapt.cli.flags import add_recipe_arguments, read_recipe, take_dotted_flags
-from nlp_adapt.errors import AdaptationError
 from nlp_adapt.launch import is_main_process
 
 USAGE = "nlp-adapt train [--config RECIPE.yaml] [--KEY VALUE ...] [--json] [--debug]"
@@ -34,32 +32,27 @@ accept_unknown = take_dotted_flags
 def run(args: argparse.Namespace) -> int:
     """Train, then print the table that compares the two models."""
     recipe = read_recipe(args)
+    failed_push = None
     with console.stdout_for_results(args.json):
-        results, failed_push = _train(recipe)
+        import_training()
+        from nlp_adapt.hub.push import HubError
+        from nlp_adapt.reporting.table import render
+        from nlp_adapt.training.trainer import AdaptationTrainer
+
+        trainer = AdaptationTrainer.from_recipe(recipe)
+        try:
+            results = trainer.train()
+        except HubError as error:
+            if not trainer.results:
+                raise
+            results, failed_push = trainer.results, error
     if not is_main_process():
         return 0
-    from nlp_adapt.reporting.table import render
-
     place = f"The model is in {recipe.output_dir}/model."
     console.show(args, results, lambda found: f"\n{render(found)}\n\n{place}")
     if failed_push is not None:
         raise failed_push
     return 0
-
-
-def _train(recipe: Any) -> tuple[dict[str, Any], AdaptationError | None]:
-    """The results, and why the push failed that came after them, if it did."""
-    import_training()
-    from nlp_adapt.hub.push import HubError
-    from nlp_adapt.training.trainer import AdaptationTrainer
-
-    trainer = AdaptationTrainer.from_recipe(recipe)
-    try:
-        return trainer.train(), None
-    except HubError as error:
-        if not trainer.results:
-            raise
-        return trainer.results, error
 
 
 @cache

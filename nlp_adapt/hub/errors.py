@@ -31,6 +31,11 @@ def is_broken_line(error: Exception) -> bool:
     return isinstance(error, (hub_errors()[0], ConnectionError, TimeoutError))
 
 
+def may_succeed(error: Exception, connection: bool) -> bool:
+    """Whether to try again: the Hub was busy or, with `connection`, out of reach."""
+    return status(error) in TRY_AGAIN or (connection and is_broken_line(error))
+
+
 def asked_wait(error: Exception) -> float | None:
     """Seconds that the Hub asks to wait for, where it says so."""
     headers = getattr(getattr(error, "response", None), "headers", None) or {}

@@ -20,12 +20,7 @@ Content: TypeAlias = "Path | bytes"
 
 
 def run_files(folder: Path, model: Path) -> dict[str, Content]:
-    """What goes to the repository: path there -> local file, or content that others may see.
-
-    Args:
-        folder: A finished run.
-        model: What `model_to_push` gives.
-    """
+    """What goes to the repository: path there -> local file, or content that others may see."""
     files: dict[str, Content] = {
         path.relative_to(model).as_posix(): _without_folder(path)
         for path in sorted(model.rglob("*"))

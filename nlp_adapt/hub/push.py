@@ -11,15 +11,7 @@ from typing import Any, TypeVar
 import nlp_adapt
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.errors import AdaptationError, ConfigError, RunError
-from nlp_adapt.hub.errors import (
-    CONFLICT,
-    TRY_AGAIN,
-    asked_wait,
-    explain,
-    hub_errors,
-    is_broken_line,
-    status,
-)
+from nlp_adapt.hub.errors import CONFLICT, asked_wait, explain, hub_errors, may_succeed, status
 from nlp_adapt.hub.files import Content, is_replaced, model_to_push, name_in_card, run_files
 from nlp_adapt.privacy import redact
 from nlp_adapt.reporting.card_metadata import looks_like_hub_id
@@ -64,12 +56,11 @@ def push_run(
     refusal (401, 403) is not.
 
     Args:
-        run: The run folder, already saved.
+        run: Folder of a finished run.
         repo_id: Repository, such as `me/my-model`; made where there is none.
         private: Create the repository as private; one that exists must be private already.
         revision: Branch to commit to; made where there is none.
         create_pr: Open a pull request instead of committing.
-        commit_message: First line of the commit.
         merge_lora: Push a plain model with the run's adapters merged in, instead of the adapters.
         token: Access token; default: the one of `hf auth login` or `HF_TOKEN`.
         retry: Limits of the repetitions.
@@ -106,11 +97,7 @@ def push_run(
 
 
 def check_push(config: AdaptationConfig, model: str) -> None:
-    """Refuse early, before training, a push at the end that could not succeed.
-
-    Args:
-        config: The options of a run with `push_to_hub`.
-        model: Its base model, as the user named it.
+    """Refuse before training a push of `model`, as the user named it, that could not succeed.
 
     Raises:
         HubError: If there is no access token on this machine.
@@ -200,8 +187,7 @@ class _Push:
             try:
                 return call()
             except hub_errors() as error:
-                again = status(error) in TRY_AGAIN or (connection and is_broken_line(error))
-                if not again or attempt == self.retry.attempts:
+                if not may_succeed(error, connection) or attempt == self.retry.attempts:
                     raise
                 time.sleep(min(asked_wait(error) or wait, self.retry.longest_wait))
                 wait *= 2

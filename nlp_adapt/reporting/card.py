@@ -30,14 +30,7 @@ from nlp_adapt.reporting.results import (
     read_results,
 )
 from nlp_adapt.reporting.runs import seed_rows, seed_sentence
-from nlp_adapt.reporting.table import (
-    Row,
-    comparison_rows,
-    domain_rows,
-    percent,
-    sign_rows,
-    type_rows,
-)
+from nlp_adapt.reporting.table import comparison_rows, domain_rows, kind_rows, sign_rows, type_rows
 from nlp_adapt.tasks import TASKS
 
 PLACE_OF_MODEL = "path/or/hub-id"
@@ -69,12 +62,7 @@ def write_card(run_dir: str | Path) -> Path:
 
 
 def build_card(results: Results, recipe: Mapping[str, Any]) -> str:
-    """The card's text.
-
-    Args:
-        results: The content of results.json.
-        recipe: The resolved recipe.
-    """
+    """The card's text, from the content of results.json and the resolved recipe."""
     source = escape(part(results, "source").get("name", "the source"))
     target = escape(part(results, "target").get("name", ""))
     labels = ", ".join(escape(label) for label in results.get("labels", ()))
@@ -163,15 +151,12 @@ def _results(results: Results) -> list[str]:
     return sections
 
 
-def _class_rows(results: Results) -> list[Row]:
+def _class_rows(results: Results) -> list[list[str]]:
     """Precision, recall and F1 of each class on the target, or on the source without one."""
     scored = exported_scores(results)
     side = "target" if scored.get("target") else "source"
-    rows = [[f"on {side}, %", "precision", "recall", "F1", "rows"]]
-    for name, scores in part(scored, side, "per_class").items():
-        shares = [percent(scores[key]) for key in ("precision", "recall", "f1")]
-        rows.append([name, *shares, f"{scores['support']:,}"])
-    return rows if len(rows) > 1 else []
+    rows = kind_rows({"per_class": part(scored, side, "per_class")})
+    return [[f"on {side}, %", "precision", "recall", "F1", "rows"], *rows[1:]] if rows else []
 
 
 def _usage(results: Results, adapters: bool) -> str:
@@ -197,12 +182,12 @@ def _usage(results: Results, adapters: bool) -> str:
 
 def _training(results: Results) -> str:
     """Rows, and what training on them took."""
-    parts = []
-    for side, kind in (("source", "labelled source"), ("target", "unlabelled target")):
-        if rows := part(results, side, "rows").get("train"):
-            parts.append(f"{rows:,} {kind} rows")
-    if released := few_shot_rows(results):
-        parts.append(f"{released:,} labelled target rows")
+    counts = {
+        "labelled source": part(results, "source", "rows").get("train"),
+        "unlabelled target": part(results, "target", "rows").get("train"),
+        "labelled target": few_shot_rows(results),
+    }
+    parts = [f"{count:,} {kind} rows" for kind, count in counts.items() if count]
     listed = ", ".join(parts[:-1]) + (" and " if parts[1:] else "") + "".join(parts[-1:])
     text = f"Trained on {listed}. " if parts else ""
     return f"{text}{_effort(results)}".strip()
@@ -214,9 +199,8 @@ def _effort(results: Results) -> str:
     for key, name in (("adapted", "the adapted model"), ("source_only", "its source-only twin")):
         scores = part(results, key)
         if "steps" in scores and "seconds" in scores:
-            spent.append(
-                f"{name} took {scores['steps']:,} steps in {scores['seconds']:,.0f} seconds"
-            )
+            took = f"{scores['steps']:,} steps in {scores['seconds']:,.0f} seconds"
+            spent.append(f"{name} took {took}")
     if not spent:
         return ""
     text = f"{spent[0][0].upper()}{'; '.join(spent)[1:]}"

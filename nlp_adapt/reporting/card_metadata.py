@@ -70,12 +70,7 @@ def hub_datasets(results: Results) -> list[str]:
 
 
 def papers(results: Results, recipe: Mapping[str, Any]) -> dict[str, str]:
-    """Papers by what they are cited for.
-
-    Args:
-        results: The content of results.json.
-        recipe: The resolved recipe; of another version's, the method's paper alone is known.
-    """
+    """Papers by what they are cited for; of another version's recipe, the method's paper alone."""
     from nlp_adapt.methods import METHODS, stages_for
     from nlp_adapt.objectives import OBJECTIVES, about
 

@@ -90,17 +90,9 @@ def run_rows(runs: Mapping[str, Results]) -> list[Row]:
     gain = f"{main_measure(first).title} vs source-only"
     rows = [["target, %", *titles, gain, "signs without labels", "seed", "run"]]
     for entry in comparison(runs):
-        gained = entry["difference"]
-        rows.append(
-            [
-                entry["model"],
-                *map(percent, entry["target"].values()),
-                points(None if gained is None else 0.0, gained),
-                entry["signs"] or MISSING,
-                str(entry["seed"]),
-                entry["run"],
-            ]
-        )
+        gain = points(None if entry["difference"] is None else 0.0, entry["difference"])
+        scores = [entry["model"], *map(percent, entry["target"].values()), gain]
+        rows.append([*scores, entry["signs"] or MISSING, str(entry["seed"]), entry["run"]])
     return rows
 
 
@@ -130,13 +122,13 @@ def _serves(twin: Results, trained: Results, run: Results) -> bool:
     Stages are rounded up to whole steps, so that lengths may differ by a few.
     """
     longer = abs(run["adapted"]["steps"] - twin["steps"])
-    alike = longer <= max(MOST_ROUNDED, LONGER * twin["steps"])
-    return alike and _start(trained) == _start(run)
-
-
-def _start(results: Results) -> tuple[Any, ...]:
-    """What a source-only model depends on, but for its length."""
-    return results["model"], _rows_of(results, "source"), results["seed"]
+    if longer > max(MOST_ROUNDED, LONGER * twin["steps"]):
+        return False
+    ours, theirs = (
+        (results["model"], _rows_of(results, "source"), results["seed"])
+        for results in (run, trained)
+    )
+    return ours == theirs
 
 
 def _identity(results: Results) -> dict[str, Any]:

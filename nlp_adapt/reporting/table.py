@@ -13,13 +13,7 @@ from nlp_adapt.tasks import TASKS
 Row = list[str]
 MISSING = "-"
 TYPE_COLUMNS = {"precision": "P", "recall": "R", "f1": "F1"}
-ERRORS = {
-    "correct": "correct",
-    "wrong_type": "wrong type",
-    "wrong_boundary": "wrong boundary",
-    "missed": "missed",
-    "spurious": "spurious",
-}
+ERRORS = ("correct", "wrong_type", "wrong_boundary", "missed", "spurious")
 # Title, where the number stands in a model's scores, its factor and its decimals.
 SIGNS = (
     ("estimated accuracy on the target, %", "label_free", "estimated_accuracy", 100, 1),
@@ -118,8 +112,7 @@ def sign_rows(results: Results) -> list[Row]:
 def render_evaluation(report: Mapping[str, Any]) -> str:
     """The whole report of `nlp-adapt evaluate` as plain text."""
     task, metrics, attack = report["task"], report["metrics"], report.get("attack")
-    attacked = attack["metrics"] if attack else None
-    name = attack["kind"] if attack else ""
+    attacked, name = (attack["metrics"], attack["kind"]) if attack else (None, "")
     parts = [
         f"{report['model']} on {report['data']} ({report['split']}, {report['rows']:,} rows)",
         layout(main_rows(task, metrics, attacked, name)),
@@ -166,8 +159,8 @@ def error_rows(
         return []
     sides = [metrics, *([attacked] if attacked else [])]
     rows = [["spans", *(["clean", name] if attacked else ["count"])]]
-    for key, title in ERRORS.items():
-        rows.append([title, *(f"{side['errors'][key]:,}" for side in sides)])
+    for key in ERRORS:
+        rows.append([key.replace("_", " "), *(f"{side['errors'][key]:,}" for side in sides)])
     return rows
 
 
@@ -186,7 +179,7 @@ def layout(rows: Sequence[Row]) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for name, *values in rows:
-        cells = [cell.rjust(width) for cell, width in zip(values, widths[1:], strict=True)]
+        cells = map(str.rjust, values, widths[1:])
         lines.append("  ".join([name.ljust(widths[0]), *cells]).rstrip())
     lines.insert(1, "  ".join("-" * width for width in widths))
     return "\n".join(lines)
@@ -237,6 +230,5 @@ def _type_row(kind: str, scored: Mapping[str, Results], keys: Iterable[str], how
     entries = [by_type.get(kind, {}) for by_type in scored.values()]
     spans = max(entry.get("support", 0) for entry in entries)
     values = [entry.get(key) for entry in entries for key in keys]
-    return [
-        kind, f"{spans:{how}}", *map(percent, values), *_gain(entry.get("f1") for entry in entries)
-    ]  # fmt: skip
+    gain = _gain(entry.get("f1") for entry in entries)
+    return [kind, f"{spans:{how}}", *map(percent, values), *gain]

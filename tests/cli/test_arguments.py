@@ -200,10 +200,10 @@ def test_debug_shows_the_traceback() -> None:
 
 
 def test_interrupt_exits_130(run_cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(recipe: Any) -> Any:
+    def interrupted() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("nlp_adapt.cli.train._train", interrupted)
+    monkeypatch.setattr("nlp_adapt.cli.train.import_training", interrupted)
     code, _, err = run_cli("train", "--source", "a.csv")
     assert code == 130
     assert "Traceback" not in err

@@ -143,8 +143,9 @@ class LabelledRows:
         """The rows as bytes, the rows set aside, and counts."""
         kept, rejected = [], []
         for row in chunk:
-            reason, content = row.reason, row.content
-            if row.record is not None:
+            if row.record is None:
+                reason, content = row.reason, row.content
+            else:
                 try:
                     value = self.labeller.read(row.record.get(self.column))
                     kept.append((row.place, row.record, value))
