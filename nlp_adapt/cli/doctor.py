@@ -10,6 +10,7 @@ training would be refused.
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from typing import Any
 
 from nlp_adapt.cli import console
@@ -54,10 +55,7 @@ def render(report: dict[str, Any]) -> str:
             lines.append(f"    at {one_line(', '.join(finding['rows']))}{more}")
         if finding["advice"]:
             lines.append(f"    {finding['advice']}")
-    counts = {
-        severity: sum(finding["severity"] == severity for finding in report["findings"])
-        for severity in ("serious", "warning", "note")
-    }
+    counts = Counter(finding["severity"] for finding in report["findings"])
     summary = f"{counts['serious']} serious, {counts['warning']} warnings, {counts['note']} notes."
     verdict = " Training on this data would be refused." if report["refused"] else ""
     return "\n".join([*lines, f"\n{summary}{verdict}"])

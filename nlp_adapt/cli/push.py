@@ -37,15 +37,9 @@ def run(args: argparse.Namespace) -> int:
     from nlp_adapt.hub.push import push_run
 
     with console.stdout_for_results(args.json):
-        url = push_run(
-            args.run_folder,
-            args.repo,
-            private=args.private,
-            revision=args.revision,
-            create_pr=args.create_pr,
-            commit_message=args.commit_message,
-            merge_lora=args.merge_lora,
-        )
+        names = ("private", "revision", "create_pr", "commit_message", "merge_lora")
+        options = {name: getattr(args, name) for name in names}
+        url = push_run(args.run_folder, args.repo, **options)
     pushed = {"repo": args.repo, "url": url}
     console.show(args, pushed, lambda _: f"Pushed {args.run_folder} to {url}")
     return 0

@@ -61,6 +61,7 @@ def push_run(
         private: Create the repository as private; one that exists must be private already.
         revision: Branch to commit to; made where there is none.
         create_pr: Open a pull request instead of committing.
+        commit_message: First line of the commit.
         merge_lora: Push a plain model with the run's adapters merged in, instead of the adapters.
         token: Access token; default: the one of `hf auth login` or `HF_TOKEN`.
         retry: Limits of the repetitions.

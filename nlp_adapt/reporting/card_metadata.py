@@ -97,9 +97,7 @@ def _eval_results(results: Results) -> list[Any]:
     task = TASKS[results["task"]]
     found = []
     for domain in ("target", "source"):
-        scores = exported_scores(results).get(domain)
-        if not scores:
-            continue
+        scores = part(exported_scores(results), domain)
         name = one_line(part(results, domain).get("name", domain))
         found += [
             EvalResult(

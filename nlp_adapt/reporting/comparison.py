@@ -55,11 +55,7 @@ class Comparison:
 
 
 def compare(results: Results, domain: str) -> Comparison | None:
-    """Compare the two models of a run on `domain` ("source" or "target").
-
-    Returns:
-        None where a model or its score is missing.
-    """
+    """Compare a run's models on "source" or "target"; None where a model or score is missing."""
     before, after = (part(results, model, domain) for model in ("source_only", "adapted"))
     if not before or not after or is_source_only(results):
         return None
@@ -187,10 +183,8 @@ def _conclusion(method: str, target: str, comparison: Comparison) -> str:
 
 def _stray(results: Results) -> list[str]:
     """Where the table's macro-F1 and the comparison's differ, why."""
-    if results["task"] != SEQUENCE_CLASSIFICATION:
-        return []
     sides = [results[model]["target"] for model in ("source_only", "adapted")]
-    if all(
+    if results["task"] != SEQUENCE_CLASSIFICATION or all(
         math.isclose(comparable(side, "macro_f1"), side["macro_f1"], abs_tol=1e-9)
         for side in sides
         if "macro_f1" in side

@@ -61,10 +61,7 @@ def is_source_only(results: Results) -> bool:
 
 
 def method_title(results: Results) -> str:
-    """What a reader calls the adapted model: its method, and what it was trained on beside.
-
-    That is the edit of its copies if it had any, labelled target rows and auxiliary tasks.
-    """
+    """What a reader calls the adapted model: its method, edit, few-shot rows and auxiliary tasks."""
     if is_source_only(results):
         return SOURCE_ONLY
     beside = [

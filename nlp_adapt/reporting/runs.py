@@ -51,13 +51,12 @@ def require_comparable(runs: Mapping[str, Results]) -> None:
 
 
 def comparison(runs: Mapping[str, Results]) -> list[dict[str, Any]]:
-    """The scores of each model of `runs`, results by folder, on the target, and what it gained.
+    """What each model of `runs`, results by folder, scores on the target, and what it gained.
 
     Returns:
-        For each model its title (`model`), `run` and `seed`; its measures on the `target`, shares
-        between 0 and 1; the `difference` to the source-only model of the same encoder, source, seed
-        and length; its `estimated_accuracy`, and the `signs`: the verdict of the run's guard. What
-        is not known is None.
+        For each model its title (`model`), `run` and `seed`; its measures on the `target`, from 0
+        to 1; the `difference` to the source-only model of the same encoder, source, seed and
+        length; its `estimated_accuracy`; and the guard's verdict (`signs`). What is unknown is None.
     """
     entries = []
     for title, scores, twin, folder in _models(runs):
@@ -81,10 +80,7 @@ def comparison(runs: Mapping[str, Results]) -> list[dict[str, Any]]:
 
 
 def run_rows(runs: Mapping[str, Results]) -> list[Row]:
-    """`comparison` as a table.
-
-    It leaves out the estimates: a collapsed model is sure of itself, so that its own is high.
-    """
+    """`comparison` as a table, without the estimates: a collapsed model is sure of itself."""
     first = next(iter(runs.values()))
     titles = [one.title for one in TASKS[first["task"]].measures]
     gain = f"{main_measure(first).title} vs source-only"

@@ -77,23 +77,16 @@ def domain_rows(results: Results, side: str) -> list[Row]:
 
 def type_rows(results: Results) -> list[Row]:
     """F1 by entity type on the target, or on the source where the target has no labels."""
-    for side in reversed(SIDES):
-        if scored := _by_type(results, side):
-            header = [f"F1 on {side}, %", "spans", *scored]
-            header += ["difference"] if len(scored) == 2 else []
-            return [header, *(_type_row(kind, scored, ["f1"], "d") for kind in _types(scored))]
-    return []
+    tables = (
+        _by_type(results, side, f"F1 on {side}, %", {"f1": ""}, "difference", "d")
+        for side in reversed(SIDES)
+    )
+    return next(filter(None, tables), [])
 
 
 def span_rows(results: Results, side: str) -> list[Row]:
     """Precision, recall and F1 by entity type of each model on "source" or "target"."""
-    scored = _by_type(results, side)
-    if not scored:
-        return []
-    columns = [f"{model} {title}" for model in scored for title in TYPE_COLUMNS.values()]
-    header = [f"on {side}, %", "spans", *columns]
-    header += ["F1 difference"] if len(scored) == 2 else []
-    return [header, *(_type_row(kind, scored, TYPE_COLUMNS, ",") for kind in _types(scored))]
+    return _by_type(results, side, f"on {side}, %", TYPE_COLUMNS, "F1 difference", ",")
 
 
 def sign_rows(results: Results) -> list[Row]:
@@ -215,20 +208,20 @@ def _gain(values: Iterable[float | None]) -> Row:
     return [points(*known)] if len(known) == 2 else []
 
 
-def _by_type(results: Results, side: str) -> dict[str, Results]:
-    """The scores by entity type of each model that has them."""
-    scored = {name: part(own, side, "per_type") for name, own in model_scores(results).items()}
-    return {name: by_type for name, by_type in scored.items() if by_type}
-
-
-def _types(scored: Mapping[str, Results]) -> list[str]:
-    return sorted({kind for by_type in scored.values() for kind in by_type})
-
-
-def _type_row(kind: str, scored: Mapping[str, Results], keys: Iterable[str], how: str) -> Row:
-    """One type: its true spans, in the format `how`, and scores of each model."""
-    entries = [by_type.get(kind, {}) for by_type in scored.values()]
-    spans = max(entry.get("support", 0) for entry in entries)
-    values = [entry.get(key) for entry in entries for key in keys]
-    gain = _gain(entry.get("f1") for entry in entries)
-    return [kind, f"{spans:{how}}", *map(percent, values), *gain]
+def _by_type(
+    results: Results, side: str, title: str, columns: Mapping[str, str], gain: str, how: str
+) -> list[Row]:
+    """Each type's true spans, in the format `how`, and the scores of each model that has them."""
+    models = {name: part(own, side, "per_type") for name, own in model_scores(results).items()}
+    models = {name: types for name, types in models.items() if types}
+    if not models:
+        return []
+    header = [f"{model} {column}".rstrip() for model in models for column in columns.values()]
+    rows = [[title, "spans", *header, *([gain] if len(models) == 2 else [])]]
+    for kind in sorted({kind for types in models.values() for kind in types}):
+        entries = [types.get(kind, {}) for types in models.values()]
+        spans = max(entry.get("support", 0) for entry in entries)
+        values = [entry.get(key) for entry in entries for key in columns]
+        own_gain = _gain(entry.get("f1") for entry in entries)
+        rows.append([kind, f"{spans:{how}}", *map(percent, values), *own_gain])
+    return rows

@@ -104,7 +104,6 @@ def _label_parts(
     args: argparse.Namespace, predictor: Predictor, source: Input, rows: LabelledRows, parts: Parts
 ) -> dict[str, Any]:
     """Label the parts that are not done yet, and join them all."""
-    launched = process_count() > 1
     if is_main_process():
         options = {name: getattr(args, name, None) for name in _PART_OPTIONS}
         config = getattr(getattr(predictor, "task_model", None), "config", None)
@@ -113,13 +112,13 @@ def _label_parts(
         if done:
             report = f"Going on after {done:,} finished parts of {args.chunk_rows:,} rows."
             print(report, file=sys.stderr)
-    _wait_for_all(launched)
+    _wait_for_all()
     try:
         rows.run(parts)
-        _wait_for_all(launched)
+        _wait_for_all()
         return rows.finish(parts) if is_main_process() else {}
     except DataError:  # the input or the format must change, and no part would be used again
-        if not launched:
+        if process_count() == 1:
             parts.discard()
         raise
 
@@ -160,7 +159,7 @@ def _rows(
         all_scores=args.all_scores,
         likeness=load_likeness(args.model) if args.domain_likeness else None,
     )
-    rows = LabelledRows(
+    return LabelledRows(
         labeller,
         RowFile(source.path, predictor.task.name),
         ending,
@@ -168,8 +167,6 @@ def _rows(
         gzipped=args.out.lower().endswith(".gz"),
         process=(process_index(), process_count()),
     )
-    rows.prepare()
-    return rows
 
 
 @contextlib.contextmanager
@@ -215,8 +212,8 @@ def _connect_processes() -> None:
     atexit.register(PartialState(cpu=cpu).destroy_process_group)
 
 
-def _wait_for_all(launched: bool) -> None:
-    if launched:
+def _wait_for_all() -> None:
+    if process_count() > 1:
         from accelerate import PartialState
 
         PartialState().wait_for_everyone()

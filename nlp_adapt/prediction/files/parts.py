@@ -19,6 +19,7 @@ from typing import Any, BinaryIO
 
 import nlp_adapt
 from nlp_adapt.errors import RunError
+from nlp_adapt.files import replacing
 
 KEY = "key.json"
 # Weights, and what else decides labels: names of classes, the tokenizer, members of an ensemble.
@@ -101,10 +102,8 @@ class Parts:
         if not parts:
             self.rejected.unlink(missing_ok=True)
             return
-        staged = self.rejected.with_name(f".{self.rejected.name}.partial")  # may be another disk
-        with staged.open("wb") as file:
+        with replacing(self.rejected) as staged, staged.open("wb") as file:
             copy_all(parts, file)
-        os.replace(staged, self.rejected)
 
     def _file(self, number: int, kind: str) -> Path:
         return self.folder / f"{number:09d}.{kind}"

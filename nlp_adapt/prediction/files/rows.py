@@ -45,7 +45,7 @@ class LabelledRows:
     column: str = field(init=False, default="")
     writer: Writer = field(init=False)
 
-    def prepare(self) -> None:
+    def __post_init__(self) -> None:
         """Look at the columns before any work is done, and refuse those that cannot be used."""
         columns, origin = self.rows.columns(), str(self.rows.path)
         chunk = next(self.rows.chunks(FIRST_ROWS, CHARACTERS_AT_A_TIME), [])
@@ -53,8 +53,15 @@ class LabelledRows:
         self.column = self.labeller.find_column(first, columns, origin)
         self._refuse_unusable(first)
         kind = WRITERS[self.ending]
-        if kind.of_words:
-            self._refuse_extras()
+        extras = {
+            "all_scores": self.labeller.all_scores,
+            "domain_likeness": self.labeller.likeness,
+        }
+        for name, wanted in extras.items():
+            if wanted and kind.of_words:  # tagged words alone
+                raise ConfigError(
+                    f"--{name} has no place in {self.ending[1:]}: write csv, jsonl or parquet."
+                )
         self.writer = kind(
             Layout(
                 columns=columns,
@@ -82,7 +89,7 @@ class LabelledRows:
             yield self._label(chunk)
 
     def finish(self, parts: Parts) -> dict[str, Any]:
-        """Join the parts; what was done, in numbers."""
+        """Join the parts, and give the counts."""
         summary = self.total(parts.summaries())
         self.require_rows(summary, parts.first_rejected())
         parts.join(lambda files, staged: self.writer.merge(files, staged, summary))
@@ -119,15 +126,6 @@ class LabelledRows:
                 f"{first[0].place} cannot be used, nor can any of the first {len(first):,} rows: "
                 f"it {reason}. Name another column with text_column."
             )
-
-    def _refuse_extras(self) -> None:
-        """Refuse options that add columns to a format of tagged words alone."""
-        for option in ("all_scores", "likeness"):
-            if getattr(self.labeller, option):
-                name = "domain_likeness" if option == "likeness" else option
-                raise ConfigError(
-                    f"--{name} has no place in {self.ending[1:]}: write csv, jsonl or parquet."
-                )
 
     def _chunks(self) -> Iterator[tuple[int, list[Row]]]:
         """Every chunk with its number, under a progress bar."""

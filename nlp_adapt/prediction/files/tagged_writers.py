@@ -57,10 +57,8 @@ class PageWriter(Writer):
 def conll_sentence(*columns: Sequence[str]) -> str:
     """One word a line, its columns parted by tabs, and a blank line after the sentence.
 
-    A tab, a line break or a NUL inside a word becomes a space, so that each word keeps its line.
-
-    Args:
-        *columns: One value for each word: the words first, their tags last.
+    The columns have a value for each word, the words first, their tags last. A tab, a line break or
+    a NUL inside a word becomes a space, so that each word keeps its line.
     """
     lines = (
         "\t".join(_BREAKS.sub(" ", field) for field in line) for line in zip(*columns, strict=True)
@@ -85,29 +83,22 @@ def page_head(counts: Mapping[str, int], texts: int, hues: Mapping[str, int]) ->
 
 
 def page_item(text: str, entities: Sequence[Mapping[str, Any]], hues: Mapping[str, int]) -> str:
-    """One text of the page; everything is escaped.
+    """One text of the page, escaped.
 
-    Args:
-        text: The text.
-        entities: `type`, `start`, `end` and `score` of each, from left to right.
-        hues: What `page_hues` gives.
+    `entities` have `type`, `start`, `end` and `score`, and come from left to right.
     """
     parts, position = [], 0
     for entity in entities:
-        parts.append(html.escape(text[position : entity["start"]]))
-        parts.append(_marked(text[entity["start"] : entity["end"]], entity, hues))
+        before, surface = text[position : entity["start"]], text[entity["start"] : entity["end"]]
+        kind = html.escape(entity["type"])
+        title = f"{kind}, probability {entity['score']:.2f}"
+        parts.append(
+            f'{html.escape(before)}<mark style="--hue:{hues[entity["type"]]}" title="{title}">'
+            f"{html.escape(surface)}<small>{kind}</small></mark>"
+        )
         position = entity["end"]
     marked = "".join([*parts, html.escape(text[position:])])
     return f'<li dir="auto">{marked}</li>\n'
-
-
-def _marked(surface: str, entity: Mapping[str, Any], hues: Mapping[str, int]) -> str:
-    kind = html.escape(entity["type"])
-    title = f"{kind}, probability {entity['score']:.2f}"
-    return (
-        f'<mark style="--hue:{hues[entity["type"]]}" title="{title}">{html.escape(surface)}'
-        f"<small>{kind}</small></mark>"
-    )
 
 
 PAGE_END = "</ol>\n</body>\n</html>\n"
