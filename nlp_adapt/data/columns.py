@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import Any
 
 from nlp_adapt.data.labels import NO_LABELS, read_classes
@@ -20,37 +21,14 @@ from nlp_adapt.names import TOKEN_CLASSIFICATION
 # group wins; two columns of one group are ambiguous.
 TEXT_NAMES = (
     ["text"],
-    [
-        "sentence",
-        "review",
-        "reviewtext",
-        "reviewbody",
-        "content",
-        "body",
-        "tweet",
-        "comment",
-        "document",
-        "message",
-        "post",
-        "utterance",
-        "snippet",
-    ],
-)
+    ["sentence", "review", "reviewtext", "reviewbody", "content", "body", "tweet", "comment",
+     "document", "message", "post", "utterance", "snippet"],
+)  # fmt: skip
 LABEL_NAMES = (
     ["label", "labels"],
-    [
-        "sentiment",
-        "rating",
-        "ratings",
-        "stars",
-        "starrating",
-        "score",
-        "class",
-        "category",
-        "polarity",
-        "target",
-    ],
-)
+    ["sentiment", "rating", "ratings", "stars", "starrating", "score", "class", "category",
+     "polarity", "target"],
+)  # fmt: skip
 TOKEN_NAMES = (["tokens", "words"],)
 TAG_NAMES = (["nertags"], ["tags", "labels", "nerlabels", "ner"])
 
@@ -85,33 +63,24 @@ class Examples:
 
     def extend(self, other: Examples) -> None:
         """Append another table's examples."""
-        for name in ("texts", "labels", "rows", "ordered_names", "notes"):
-            getattr(self, name).extend(getattr(other, name))
+        for name, values in vars(other).items():
+            getattr(self, name).extend(values)
 
     def where(self, chosen: Sequence[bool]) -> Examples:
         """The examples for which `chosen` is true."""
-        kept = [i for i, keep in enumerate(chosen) if keep]
-        return Examples(
-            [self.texts[i] for i in kept],
-            [self.labels[i] for i in kept],
-            [self.rows[i] for i in kept],
-        )
+        columns = (self.texts, self.labels, self.rows)
+        return Examples(*(list(compress(values, chosen)) for values in columns))
 
 
 def read_examples(table: Table, options: ReadOptions, unlabelled: bool = False) -> Examples:
-    """Recognise a table's columns and read its rows.
-
-    Args:
-        table: Raw columns.
-        options: Named columns, label map, sampling.
-        unlabelled: Leave any label column unread: the split's name says that it has no labels.
+    """Recognise a table's columns and read its rows, without their labels if `unlabelled`.
 
     Raises:
         DataError: A column is missing or ambiguous, or a label cannot be used.
     """
     text_column, split_text = find_text(table, options, unlabelled)
     label_column = None if unlabelled or split_text else _find_label(table, options, text_column)
-    wanted = [text_column] if label_column is None else [text_column, label_column]
+    wanted = [column for column in (text_column, label_column) if column is not None]
     table = table.narrow(wanted, options.max_rows, options.seed)
     examples = Examples(rows=list(table.rows))
     read = cell_reader(options, split_text)
@@ -123,13 +92,15 @@ def read_examples(table: Table, options: ReadOptions, unlabelled: bool = False) 
     if label_column is None:
         examples.labels = [None] * len(table)
     elif options.tagging:
-        lengths = [len(tokens) for tokens in examples.texts]
-        tags = read_tags(table, label_column, lengths, options.label_map, options.repair_tags)
-        examples.labels, examples.notes = tags
+        lengths = list(map(len, examples.texts))
+        examples.labels, examples.notes = read_tags(
+            table, label_column, lengths, options.label_map, options.repair_tags
+        )
     else:
         named = options.label_column is not None
-        classes = read_classes(table, label_column, options.label_map, named)
-        examples.labels, examples.ordered_names, examples.notes = classes
+        examples.labels, examples.ordered_names, examples.notes = read_classes(
+            table, label_column, options.label_map, named
+        )
     return _drop(examples, table.short_name, table.notes)
 
 
@@ -139,7 +110,7 @@ def _drop(examples: Examples, name: str, notes: Sequence[str]) -> Examples:
     ignored = [label == IGNORE for label in examples.labels]
     kept = examples.where([not (e or i) for e, i in zip(empty, ignored, strict=True)])
     kept.ordered_names, kept.notes = examples.ordered_names, [*notes, *examples.notes]
-    if rows := [row for row, is_empty in zip(examples.rows, empty, strict=True) if is_empty]:
+    if rows := list(compress(examples.rows, empty)):
         listed = ", ".join(rows[:5]) + (", ..." if len(rows) > 5 else "")
         kept.notes.append(f"{len(rows)} empty rows of {name} were left out: {listed}.")
     if count := sum(ignored):
@@ -147,14 +118,11 @@ def _drop(examples: Examples, name: str, notes: Sequence[str]) -> Examples:
     return kept
 
 
-# Columns
-
-
 def find_text(table: Table, options: ReadOptions, unlabelled: bool = False) -> tuple[str, bool]:
     """The text column, and whether its text has yet to be split into words.
 
     Raises:
-        DataError: There is none, or several may be meant.
+        DataError: There is no such column, or several may be meant.
     """
     named = options.text_column
     if named is not None and (named in table.columns or not unlabelled):
@@ -215,15 +183,8 @@ def _listed(table: Table) -> str:
     return ", ".join(table.columns) or "none"
 
 
-# Cells
-
-
 class UnusableCellError(Exception):
-    """A cell that holds something else than text.
-
-    Attributes:
-        reason: What it holds, said of its row: "holds a int where text is expected".
-    """
+    """A cell that holds something else than text; `reason`, without advice, says what."""
 
     def __init__(self, reason: str, advice: str = "") -> None:
         super().__init__(reason + advice)
@@ -238,11 +199,7 @@ def cell_reader(options: ReadOptions, split_text: bool) -> Callable[[Any], Any]:
 
 
 def read_text(value: Any) -> str:
-    """The text of a cell; empty where it holds nothing.
-
-    Raises:
-        UnusableCellError: It holds something else.
-    """
+    """The text of a cell, empty where it holds nothing; `UnusableCellError` for anything else."""
     if is_missing(value):
         return ""
     if not isinstance(value, str):
@@ -282,23 +239,12 @@ def encodable(text: str) -> str:
 
 
 def classes_by_row(
-    reference: Any,
-    column: str,
-    label_map: Mapping[str, str],
-    task: str,
-    quarantine: int = 0,
+    reference: Any, column: str, label_map: Mapping[str, str], task: str, quarantine: int = 0
 ) -> dict[str, str]:
     """The class that a column gives each row of a reference, all splits together.
 
-    Args:
-        reference: What `load_domain` reads the rows from.
-        column: The column of labels.
-        label_map: As in `read_classes`.
-        task: The task that the rows are read for; the column labels whole rows in any case.
-        quarantine: As in `load_domain`.
-
-    Returns:
-        Class names by what a domain calls its rows ("file:line"); rows without one are left out.
+    Takes what `load_domain` and `read_classes` take; the column labels whole rows whatever the
+    task. Class names are by what a domain calls its rows ("file:line"); rows without are left out.
 
     Raises:
         DataError: Nothing can be read, no table has the column, or rows cannot be told apart.
@@ -325,7 +271,6 @@ def classes_by_row(
         seen.update(table.rows)
         if column in table.columns:
             labels, _, _ = read_classes(table, column, label_map, named=True)
-            for row, label in zip(table.rows, labels, strict=True):
-                if label is not None and label != IGNORE:
-                    found[row] = label
+            pairs = zip(table.rows, labels, strict=True)
+            found |= {row: label for row, label in pairs if label is not None and label != IGNORE}
     return found

@@ -18,9 +18,8 @@ class Domain:
     """Rows of one domain in canonical columns.
 
     Sequence classification has `text` (string) and `label` (ClassLabel); token classification has
-    `tokens` (list of strings) and `labels` (list of ClassLabel, always BIO2). Every row also has
-    `row`, which says where it came from ("file:line" or "name/split:index"). Unlabelled rows have
-    no label column at all.
+    `tokens` (list of strings) and `labels` (list of ClassLabel, always BIO2). Each row's `row` says
+    where it came from ("file:line" or "name/split:index"). Unlabelled rows have no label column.
 
     Attributes:
         name: A short name for tables and cards.
@@ -46,8 +45,7 @@ class Domain:
     def splits(self) -> dict[str, Dataset]:
         """The splits that are there, by name."""
         names = ("train", "validation", "test", "unlabelled")
-        found = {name: getattr(self, name) for name in names}
-        return {name: split for name, split in found.items() if split is not None}
+        return {name: rows for name in names if (rows := getattr(self, name)) is not None}
 
     @property
     def text_column(self) -> str:
@@ -86,10 +84,7 @@ class Domain:
         return concatenate_datasets(parts)
 
     def with_labels(self, names: Sequence[str]) -> Domain:
-        """The same domain with its labels encoded in another order of names.
-
-        Args:
-            names: The new names, matched to the old ones by name; there may be more of them.
+        """The same domain with its labels encoded in another order of names, or among more names.
 
         Raises:
             DataError: A label that occurs in the rows is not among the names.
@@ -98,11 +93,8 @@ class Domain:
             return self
         ids = {label_key(name): i for i, name in enumerate(names)}
         new_id = [ids.get(label_key(name)) for name in self.label_names]
-        recoded = {
-            split: self._recode(dataset, new_id, names)
-            for split, dataset in self.splits.items()
-            if split != "unlabelled"
-        }
+        labelled = {name: rows for name, rows in self.splits.items() if name != "unlabelled"}
+        recoded = {name: self._recode(rows, new_id, names) for name, rows in labelled.items()}
         return replace(self, **recoded)
 
     def _recode(self, dataset: Dataset, new_id: list[int | None], names: Sequence[str]) -> Dataset:
@@ -127,12 +119,12 @@ class Domain:
         for split, dataset in self.splits.items():
             digest.update(f"\n{split}\n".encode())
             texts = dataset[self.text_column][:]
-            labels = (
-                dataset[self.label_column][:] if split != "unlabelled" else [None] * len(dataset)
-            )
+            unlabelled = split == "unlabelled"
+            labels = [None] * len(texts) if unlabelled else dataset[self.label_column][:]
             for text, label in zip(texts, labels, strict=True):
-                tags = [names[i] for i in label] if isinstance(label, list) else label
-                value = names[tags] if isinstance(tags, int) else tags
+                value = [names[i] for i in label] if isinstance(label, list) else label
+                if isinstance(value, int):
+                    value = names[value]
                 digest.update(json.dumps([text, value]).encode())
         return digest.hexdigest()
 
@@ -146,12 +138,12 @@ def make_dataset(
 ) -> Dataset:
     """Rows in canonical columns; without `labels` there is no label column."""
     tagging = task == TOKEN_CLASSIFICATION
-    text = "tokens" if tagging else "text"
-    columns: dict[str, Sequence] = {text: texts, "row": rows}
-    features: dict = {text: List(Value("string")) if tagging else Value("string")}
-    features["row"] = Value("string")
+    text, label = ("tokens", "labels") if tagging else ("text", "label")
+    columns: dict[str, list] = {text: list(texts), "row": list(rows)}
+    features: dict = {text: Value("string"), "row": Value("string")}
     if labels is not None:
-        label = ClassLabel(names=list(names))
-        columns["labels" if tagging else "label"] = labels
-        features["labels" if tagging else "label"] = List(label) if tagging else label
-    return Dataset.from_dict({name: list(columns[name]) for name in features}, Features(features))
+        columns[label] = list(labels)
+        features[label] = ClassLabel(names=list(names))
+    if tagging:
+        features |= {name: List(features[name]) for name in (text, label) if name in features}
+    return Dataset.from_dict(columns, Features(features))

@@ -22,9 +22,9 @@ class LabelSpace:
 
     Attributes:
         names: What the model predicts, in the order of its outputs: the source's names.
-        shared: Names that occur in both domains; these the target's metrics cover.
+        shared: Names that occur in both domains, which the target's metrics cover.
         source_only: Names that the target's labels lack (all of them if it has no labels).
-        target_only: Names that only the target has: no model trained on the source predicts them.
+        target_only: Names that no model trained on the source predicts.
     """
 
     names: tuple[str, ...]
@@ -44,10 +44,8 @@ def label_counts(domain: Domain) -> dict[str, int]:
     counts: Counter[str] = Counter()
     names = domain.label_names or ()
     opening = {i: name[2:] for i, name in enumerate(names) if name.startswith("B-")}
-    for rows in (domain.train, domain.validation, domain.test):
-        if rows is None:
-            continue
-        labels = rows[domain.label_column][:]
+    for split, rows in domain.splits.items():
+        labels = [] if split == "unlabelled" else rows[domain.label_column][:]
         if domain.task == TOKEN_CLASSIFICATION:
             counts.update(opening[i] for tags in labels for i in tags if i in opening)
         else:
@@ -100,8 +98,7 @@ def compare_labels(source: Domain, target: Domain) -> LabelSpace:
 def match_labels(source: Domain, target: Domain) -> LabelSpace:
     """The label space of a model trained on `source` and evaluated on `target`.
 
-    The target may be unlabelled, or lack some of the source's labels. Labels that only the
-    target has must be mapped or ignored explicitly, in a label map.
+    The target may be unlabelled or lack some labels; those that it alone has need a label map.
 
     Raises:
         DataError: The source cannot be learned from, the tasks differ, or the target has labels
@@ -119,9 +116,10 @@ def match_labels(source: Domain, target: Domain) -> LabelSpace:
         proposal = propose_label_map(ours, space.target_only)
         what = "entity types" if source.task == TOKEN_CLASSIFICATION else "labels"
         raise DataError(
-            f"the {what} of {target.name} ({', '.join((*space.shared, *space.target_only))}) include some that {source.name} "
-            f"({', '.join(ours)}) lacks: {', '.join(space.target_only)}. Say what they mean with "
-            f"a label map, for example label_map: {as_yaml(proposal)}"
+            f"the {what} of {target.name} ({', '.join((*space.shared, *space.target_only))}) "
+            f"include some that {source.name} ({', '.join(ours)}) lacks: "
+            f"{', '.join(space.target_only)}. Say what they mean with a label map, for example "
+            f"label_map: {as_yaml(proposal)}"
         )
     return space
 
@@ -129,11 +127,9 @@ def match_labels(source: Domain, target: Domain) -> LabelSpace:
 def label_space(sources: Sequence[Domain], targets: Sequence[Domain] = ()) -> tuple[str, ...]:
     """The label names that a model predicts: those of the source that has them all.
 
-    A source may lack some of them, and so may a target.
-
     Raises:
-        DataError: A source cannot be learned from, sources have labels of which none has all, or a
-            target has labels that they lack; the message proposes a label map.
+        DataError: A source cannot be learned from, no source has all labels, or a target has labels
+            that they lack; the message proposes a label map.
     """
     widest = widest_source(sources)
     for source in sources:

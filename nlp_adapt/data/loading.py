@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,75 +36,50 @@ def load_domain(
 ) -> Domain:
     """Read a domain from wherever it stands.
 
-    A reference is one of:
-
-    - a file: csv, tsv, jsonl, json (an array), parquet, txt (one text a line), or CoNLL columns
-      (.conll, .bio, .iob, or .txt for token classification), each also gzip'd;
-    - a folder whose file names tell the splits (train, dev / valid / validation, test,
-      unlabeled / unlabelled), or a prefix in a folder of several domains: `reviews/books` reads
-      `reviews/books.train.csv`, `reviews/books.test.csv`, ...; a folder that `save_to_disk` wrote;
-    - a built-in domain: `builtin:snippets/movie` (see `builtin_names`);
-    - a Hub dataset: `name`, `user/name`, `name:config`, `name:config/split`, `user/name/split`
-      (a file or folder of the same name here comes first);
-    - a `datasets.Dataset` or `DatasetDict`, a pandas data frame, a list of dicts or of texts;
-    - a list of any of these, which are merged.
-
-    Labels may be strings, whole numbers, booleans or ClassLabel ids. A missing label (null, empty,
-    NaN, "nan", "null", or -1 in a ClassLabel column) makes a row of the training split unlabelled;
-    rows of other splits without a label are left out. Star ratings stay classes of their own, "1"
-    to "5". In a tsv, each line is a row and quotation marks mean nothing.
-
     Args:
-        reference: What to read.
+        reference: A file (csv, tsv, jsonl, json, parquet, txt, or CoNLL columns: .conll, .bio,
+            .iob; each also gzip'd); a folder, or a prefix in one (`reviews/books`), whose file
+            names tell the splits; `builtin:snippets/movie`; a Hub dataset (`user/name:config/split`;
+            files of that name come first); a `Dataset`, `DatasetDict` or data frame; a list of
+            dicts or texts; or a list of any of these, which are merged.
         task: "sequence-classification" or "token-classification".
         name: What to call the domain; by default a short form of the reference.
         text_column: The column of texts (or of tokens), where it is not recognised.
         label_column: The column of labels (or of tags), where it is not recognised; "none" reads
-            the rows as unlabelled.
+            the rows as unlabelled. Labels are strings, whole numbers, booleans or ClassLabel ids.
         label_map: Label -> class name, or "ignore" to leave such rows out; for numbers also
-            thresholds, {"<3": "negative", ">3": "positive", "3": "ignore"}. For token
-            classification entity type -> entity type, or "ignore" to make it O; ids without
-            names -> tag. Case does not matter. It replaces a built-in domain's own map.
+            thresholds, {"<3": "negative", ">3": "positive"}; for tags entity type -> entity type,
+            or "ignore" for O, and ids without names -> tag. It replaces a built-in domain's own.
         split: The one split to read, as if it were a file of its own.
-        test_fraction: How much of the labelled training rows to set aside where there is no test
-            split, by a hash of the text; 0 sets nothing aside, 1 everything.
-        max_rows: Read at most so many rows of each file or split, drawn at random with `seed`.
+        test_fraction: Share of the labelled training rows to set aside, by a hash of the text,
+            where there is no test split.
+        max_rows: Most rows of each file or split, drawn at random with `seed`.
         seed: Seed of that draw and of the test split.
         repair_tags: Repair ill-formed BIO tags instead of refusing them.
-        quarantine: Set aside up to so many unreadable lines of each file (not UTF-8, a NUL, too
-            many fields, broken JSON), with the rows they are part of; 0 refuses the first.
+        quarantine: Unreadable lines of each file that may be left out; 0 refuses the first.
 
     Raises:
         DataError: Nothing to read, or rows that cannot be used; names the file and line.
     """
     if isinstance(reference, Domain):
         return reference
+    _check(task, test_fraction, max_rows)
+    mapping = {str(key): str(value) for key, value in (label_map or {}).items()}
+    options = ReadOptions(task, text_column, label_column, mapping, max_rows, seed, repair_tags)
+    sources = read_reference(reference, task, split, quarantine)
+    splits, notes = _collect(sources, options, own_maps=label_map is None)
+    name = name or _short_name(sources, reference)
+    domain = _assemble(name, task, splits, notes, test_fraction, seed)
+    return replace(domain, reference=describe(reference))
+
+
+def _check(task: str, test_fraction: float, max_rows: int | None) -> None:
     if task not in TASKS:
         raise DataError(f"unknown task {task!r}: choose {' or '.join(TASKS)}.")
     if not 0 <= test_fraction <= 1:
         raise DataError(f"test_fraction is {test_fraction}: give a number from 0 to 1.")
     if max_rows is not None and max_rows < 1:
         raise DataError(f"max_rows is {max_rows}: give a number of at least 1.")
-    mapping = {str(key): str(value) for key, value in (label_map or {}).items()}
-    splits: dict[str, Examples] = {}
-    notes: list[str] = []
-    sources = read_reference(reference, task, split, quarantine)
-    for source in sources:
-        options = ReadOptions(
-            task=task,
-            text_column=text_column,
-            label_column=label_column,
-            label_map=mapping if label_map is not None else source.label_map,
-            max_rows=max_rows,
-            seed=seed,
-            repair_tags=repair_tags,
-        )
-        notes += source.notes
-        _collect(source, options, splits)
-    name = name or _short_name(sources, reference)
-    for examples in splits.values():
-        notes += examples.notes
-    return _assemble(name, task, describe(reference), splits, notes, test_fraction, seed)
 
 
 def load_labelled(reference: Any, tasks: Sequence[str], **options: Any) -> Domain:
@@ -113,44 +90,52 @@ def load_labelled(reference: Any, tasks: Sequence[str], **options: Any) -> Domai
     Raises:
         DataError: It cannot be read for any; says why not for the first.
     """
-    unlabelled: list[Domain] = []
-    errors: list[DataError] = []
+    unlabelled: Domain | None = None
+    first_error: DataError | None = None
     for task in tasks:
         try:
             domain = load_domain(reference, task=task, **options)
         except DataError as error:
-            errors.append(error)
+            first_error = first_error or error
             continue
         if domain.label_names is not None:
             return domain
-        unlabelled.append(domain)
-    if not unlabelled:
-        raise errors[0]
-    return unlabelled[-1]
+        unlabelled = domain
+    if unlabelled is None:
+        assert first_error is not None
+        raise first_error
+    return unlabelled
 
 
 def _short_name(sources: Sequence[Source], reference: Any) -> str:
-    names = dict.fromkeys(source.name for source in sources)
-    if len(names) == 1 and isinstance(reference, (str, Path)) and len(sources) == 1:
+    if len(sources) == 1 and isinstance(reference, (str, Path)):
         return sources[0].name
-    return "+".join(names)
+    return "+".join(dict.fromkeys(source.name for source in sources))
 
 
-def _collect(source: Source, options: ReadOptions, splits: dict[str, Examples]) -> None:
-    """Read a source's tables and add them to the splits."""
-    for role, tables in source.splits.items():
-        into = splits.setdefault(role, Examples())
-        before = len(into.texts)
-        for table in tables:
-            into.extend(read_examples(table, options, unlabelled=role == "unlabelled"))
-        if len(into.texts) == before:
-            raise DataError(f"the {role} split of {source.name} is empty: no row of it has text.")
+def _collect(
+    sources: Sequence[Source], options: ReadOptions, own_maps: bool
+) -> tuple[dict[str, Examples], list[str]]:
+    """The examples of each split, and notes; with `own_maps` each source has its own label map."""
+    splits: dict[str, Examples] = defaultdict(Examples)
+    for source in sources:
+        if own_maps:
+            options = replace(options, label_map=source.label_map)
+        for role, tables in source.splits.items():
+            parts = [read_examples(table, options, role == "unlabelled") for table in tables]
+            if not any(part.texts for part in parts):
+                raise DataError(
+                    f"the {role} split of {source.name} is empty: no row of it has text."
+                )
+            for part in parts:
+                splits[role].extend(part)
+    notes = [note for part in (*sources, *splits.values()) for note in part.notes]
+    return splits, notes
 
 
 def _assemble(
     name: str,
     task: str,
-    reference: str,
     splits: dict[str, Examples],
     notes: list[str],
     test_fraction: float,
@@ -173,17 +158,10 @@ def _assemble(
     if not labelled and not unlabelled.texts:
         raise DataError(f"{name} has no usable rows.")
     names = _label_names(task, labelled, ordered)
-    encoded = {role: _encode(task, examples, names) for role, examples in labelled.items()}
-    return Domain(
-        name=name,
-        task=task,
-        unlabelled=make_dataset(task, unlabelled.texts, unlabelled.rows)
-        if unlabelled.texts
-        else None,
-        reference=reference,
-        notes=tuple(dict.fromkeys(notes)),
-        **encoded,
-    )
+    parts = {role: _encode(task, examples, names) for role, examples in labelled.items()}
+    if unlabelled.texts:
+        parts["unlabelled"] = make_dataset(task, unlabelled.texts, unlabelled.rows)
+    return Domain(name=name, task=task, notes=tuple(dict.fromkeys(notes)), **parts)
 
 
 def _set_test_aside(

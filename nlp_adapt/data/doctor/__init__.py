@@ -11,26 +11,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from nlp_adapt.data.doctor.few_shot_checks import check_few_shot
-from nlp_adapt.data.doctor.finding import NOTE, SERIOUS, SEVERITIES, WARNING, Finding
-from nlp_adapt.data.doctor.pair_checks import check_alone, check_pair
-from nlp_adapt.data.doctor.row_checks import check_rows
-from nlp_adapt.data.doctor.several_checks import check_several
-from nlp_adapt.data.doctor.token_checks import check_tokens
+from nlp_adapt.data.doctor.domain_checks import check_rows, check_tokens
+from nlp_adapt.data.doctor.finding import NOTE, SERIOUS, SEVERITIES, WARNING, Finding, text_of
+from nlp_adapt.data.doctor.pair_checks import (
+    check_alone,
+    check_few_shot,
+    check_pair,
+    check_several,
+)
 from nlp_adapt.data.doctor.view import DomainView
 from nlp_adapt.data.domain import Domain
-from nlp_adapt.data.label_spaces import kinds_of
+from nlp_adapt.data.label_spaces import widest_source
 from nlp_adapt.errors import DataError
 
-__all__ = [
-    "NOTE",
-    "SERIOUS",
-    "SEVERITIES",
-    "WARNING",
-    "Finding",
-    "examine",
-    "refuse_serious",
-]
+__all__ = ["NOTE", "SERIOUS", "WARNING", "Finding", "examine", "refuse_serious"]
 
 
 def examine(
@@ -56,22 +50,26 @@ def examine(
     """
     sources = [DomainView(domain, "source") for domain in _listed(source)]
     targets = [DomainView(domain, "target") for domain in _listed(target)]
+    several = {"source": len(sources) > 1, "target": len(targets) > 1}
+
+    def name(found: Iterator[Finding], *views: DomainView) -> Iterator[Finding]:
+        """The findings, with the domain's name where its side has several."""
+        about = {v.side: f"{v.side} {v.domain.name}" for v in views if several[v.side]}
+        if len(views) > 1 and about:
+            about["both"] = ", ".join(view.domain.name for view in views)
+        return (replace(one, domain=about.get(one.domain, one.domain)) for one in found)
+
     findings: list[Finding] = []
     for view in (*sources, *targets):
-        about = {view.side: _called(view, sources, targets)}
-        findings += _named(check_rows(view), about)
+        findings += name(check_rows(view), view)
         if tokenizer is not None:
-            findings += _named(check_tokens(view, tokenizer, max_length), about)
-    widest = max(sources, key=lambda view: len(kinds_of(view.domain)))
+            findings += name(check_tokens(view, tokenizer, max_length), view)
+    widest = widest_source([view.domain for view in sources])
     for one in sources:
         for other in targets:
-            names = [_called(view, sources, targets) for view in (one, other)]
-            about = {"source": names[0], "target": names[1]}
-            if len(sources) > 1 or len(targets) > 1:
-                about["both"] = f"{one.domain.name}, {other.domain.name}"
-            findings += _named(check_pair(one, other, labels=one is widest), about)
+            findings += name(check_pair(one, other, labels=one.domain is widest), one, other)
         if not targets:
-            findings += _named(check_alone(one), {"source": _called(one, sources, targets)})
+            findings += name(check_alone(one), one)
     findings += check_several(sources, targets)
     findings += check_few_shot(targets, few_shot or {})
     found = dict.fromkeys(findings)  # what concerns one domain alone was met in each of its pairs
@@ -84,19 +82,6 @@ def _listed(domains: Domain | Sequence[Domain] | None) -> Sequence[Domain]:
     return (domains,) if isinstance(domains, Domain) else domains
 
 
-def _called(view: DomainView, sources: list[DomainView], targets: list[DomainView]) -> str:
-    """The side, with the domain's name where the side has several."""
-    several = len(sources if view.side == "source" else targets) > 1
-    return f"{view.side} {view.domain.name}" if several else view.side
-
-
-def _named(findings: Iterator[Finding], about: Mapping[str, str]) -> list[Finding]:
-    """The findings, with which domains they are about spelled out."""
-    return [
-        replace(finding, domain=about.get(finding.domain, finding.domain)) for finding in findings
-    ]
-
-
 def refuse_serious(findings: Sequence[Finding]) -> None:
     """Raise where a run on this data would mislead.
 
@@ -106,9 +91,6 @@ def refuse_serious(findings: Sequence[Finding]) -> None:
     serious = [finding for finding in findings if finding.severity == SERIOUS]
     if serious:
         more = f" ({len(serious) - 1} more: run `nlp-adapt doctor`)" if len(serious) > 1 else ""
-        message, advice = serious[0].message, serious[0].advice
-        where = f" [{', '.join(serious[0].rows)}]" if serious[0].rows else ""
         raise DataError(
-            f"{message}{where} {advice}".rstrip()
-            + f"{more} To train all the same, set data_doctor: report."
+            f"{text_of(serious[0])}{more} To train all the same, set data_doctor: report."
         )

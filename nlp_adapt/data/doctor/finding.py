@@ -37,17 +37,25 @@ class Finding:
     rows: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        where = f" [{', '.join(self.rows)}]" if self.rows else ""
-        return f"{self.severity}: {self.domain}: {self.message}{where} {self.advice}".rstrip()
+        return f"{self.severity}: {self.domain}: {text_of(self)}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {**dataclasses.asdict(self), "rows": list(self.rows)}
 
 
-def first(places: Sequence[str]) -> tuple[str, ...]:
-    """The few places that a finding shows."""
-    return tuple(places[:PLACES_SHOWN])
+def text_of(finding: Finding) -> str:
+    """Message, places and advice, without severity and domain."""
+    where = f" [{', '.join(finding.rows)}]" if finding.rows else ""
+    return f"{finding.message}{where} {finding.advice}".rstrip()
+
+
+def found_at(
+    places: Sequence[str], code: str, severity: str, domain: str, message: str, advice: str
+) -> Finding:
+    """A finding about the rows at `places`, of which it shows the first few."""
+    shown = tuple(places[:PLACES_SHOWN])
+    return Finding(code, severity, domain, message, advice, len(places), shown)
 
 
 def percent(part: float) -> str:

@@ -1,22 +1,30 @@
-"""What can be wrong between the domains: shared rows, other labels, and what gives a domain away."""
+"""What can be wrong between domains: shared rows, other labels, and what gives a domain away."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import median
 
-from nlp_adapt.data.doctor.finding import NOTE, SERIOUS, WARNING, Finding, first, percent, rows_of
+from nlp_adapt.data.doctor.finding import NOTE, SERIOUS, WARNING, Finding, percent
+from nlp_adapt.data.doctor.leak_checks import check_leakage, check_released, check_shared_rows
 from nlp_adapt.data.doctor.view import DomainView, Rows
-from nlp_adapt.data.label_spaces import check_source, compare_labels, label_counts, match_labels
+from nlp_adapt.data.domain import Domain
+from nlp_adapt.data.label_spaces import (
+    check_source,
+    label_counts,
+    label_space,
+    labels_beyond,
+    match_labels,
+    widest_source,
+)
 from nlp_adapt.errors import DataError
-from nlp_adapt.names import SEQUENCE_CLASSIFICATION, label_key
+from nlp_adapt.names import label_key
 
 SAMPLE = 2_000
-SERIOUS_LEAK = 0.5
-FEW_TEST_ROWS = 20
+FEW_ROWS = 20
 PRIOR_DISTANCE = 0.15
 LENGTH_RATIO = 2.0
 COMMON_WORDS = 50
@@ -35,23 +43,20 @@ _MARKS: dict[str, Callable[[str], object]] = {
 
 
 def check_pair(source: DomainView, target: DomainView, *, labels: bool = True) -> Iterator[Finding]:
-    """Every finding about the two domains side by side.
+    """Every finding about a source and a target side by side.
 
-    Args:
-        source: The source.
-        target: The target.
-        labels: Whether it is this source's labels that the target's must be among.
+    `labels` says whether it is this source's labels that the target's must be among.
     """
-    yield from _leakage(source, target)
+    yield from check_leakage(source, target)
     if labels:
-        yield from _labels(source, target)
+        yield from _labels(source.domain, target.domain)
     yield from _class_shares(source, target)
     ours, theirs = source.training.sample(SAMPLE), target.training.sample(SAMPLE)
     if not len(ours) or not len(theirs):
         return
     yield from _lengths(ours, theirs)
-    yield from _scripts(ours, theirs)
-    if source.domain.task == SEQUENCE_CLASSIFICATION:
+    yield from _languages(ours, theirs)
+    if not source.tagging and min(len(ours), len(theirs)) >= FEW_ROWS:
         yield from _marks(ours, theirs)
 
 
@@ -61,83 +66,47 @@ def check_alone(source: DomainView) -> Iterator[Finding]:
         check_source(source.domain)
     except DataError as error:
         yield Finding("labels", SERIOUS, "source", str(error))
-    yield from _leakage(source, None)
+    yield from check_leakage(source, None)
 
 
-def _leakage(source: DomainView, target: DomainView | None) -> Iterator[Finding]:
-    """Test texts that training has seen."""
-    trained = source.join("train", "validation")
-    if target is not None and "test" in target.splits:
-        yield from leaked_rows(
-            target.splits["test"],
-            trained,
-            "target",
-            "labelled source row",
-            "Scores on them measure memory: take them out of one of the two.",
-        )
-        yield from leaked_rows(
-            target.splits["test"],
-            target.training,
-            "target",
-            "target training row",
-            "Their labels are not used, but adaptation has read these very texts: scores are "
-            "those of a transductive test.",
-            serious=False,
-        )
-    if "test" in source.splits:
-        yield from leaked_rows(
-            source.splits["test"],
-            trained,
-            "source",
-            "labelled source row",
-            "Scores on the source are too high: take them out of one of the two.",
-            serious=False,
-        )
-
-
-def found_in(test: Rows, seen: Rows) -> list[str]:
-    """Test rows that are among the rows seen, as "place = first place there"."""
-    where: dict[str, str] = {}
-    for key, place in zip(seen.keys, seen.places, strict=True):
-        where.setdefault(key, place)
-    return [
-        f"{place} = {where[key]}"
-        for key, place in zip(test.keys, test.places, strict=True)
-        if key in where
-    ]
-
-
-def leaked_rows(
-    test: Rows, seen: Rows, side: str, what: str, advice: str, serious: bool = True
+def check_several(
+    sources: Sequence[DomainView], targets: Sequence[DomainView]
 ) -> Iterator[Finding]:
-    """Test rows whose text is among those that training has seen."""
-    leaked = found_in(test, seen)
-    if not leaked:
-        return
-    share = len(leaked) / len(test)
-    is_serious = serious and share >= SERIOUS_LEAK and len(test) >= FEW_TEST_ROWS
-    yield Finding(
-        "leakage",
-        SERIOUS if is_serious else WARNING,
-        side,
-        f"{len(leaked):,} of the {side}'s {rows_of(len(test), 'test')} ({percent(share)}) "
-        f"{'has' if len(leaked) == 1 else 'have'} the text of a {what}.",
-        advice,
-        len(leaked),
-        first(leaked),
-    )
+    """Every finding about the domains of one side among each other; none for single domains."""
+    if len(sources) > 1:
+        yield from _label_spaces([view.domain for view in sources])
+    yield from check_shared_rows(sources)
+    yield from check_shared_rows(targets)
 
 
-def _labels(source: DomainView, target: DomainView) -> Iterator[Finding]:
-    ours, theirs = source.domain.label_names, target.domain.label_names
+def check_few_shot(
+    targets: Sequence[DomainView], few_shot: Mapping[str, Domain]
+) -> Iterator[Finding]:
+    """Every finding about labelled target rows that are released for training."""
+    for view in targets:
+        if view.domain.name not in few_shot:
+            continue
+        released = few_shot[view.domain.name]
+        yield from check_released(view, DomainView(released, "target"))
+        if missing := [name for name, count in label_counts(released).items() if not count]:
+            yield Finding(
+                "few-shot-labels",
+                WARNING,
+                "target",
+                f"the labelled rows of {released.name} hold no {', '.join(missing)}.",
+                "The model learns nothing new about it in the target: add rows of it.",
+                len(missing),
+            )
+
+
+def _labels(source: Domain, target: Domain) -> Iterator[Finding]:
     try:
-        match_labels(source.domain, target.domain)
+        space = match_labels(source, target)
     except DataError as error:
         yield Finding("labels", SERIOUS, "both", str(error))
         return
-    if not ours or not theirs:
+    if not source.label_names or not target.label_names:
         return
-    space = compare_labels(source.domain, target.domain)
     if space.source_only:
         yield Finding(
             "label-gap",
@@ -147,10 +116,8 @@ def _labels(source: DomainView, target: DomainView) -> Iterator[Finding]:
             "Scores on the target say nothing about it.",
             len(space.source_only),
         )
-    shared = {label_key(name) for name in theirs}
-    order = [label_key(name) for name in ours if label_key(name) in shared]
-    known = set(order)
-    if order != [label_key(name) for name in theirs if label_key(name) in known]:
+    ours, theirs = (list(map(label_key, one.label_names or ())) for one in (source, target))
+    if [name for name in ours if name in theirs] != [name for name in theirs if name in ours]:
         yield Finding(
             "label-order",
             NOTE,
@@ -160,41 +127,61 @@ def _labels(source: DomainView, target: DomainView) -> Iterator[Finding]:
         )
 
 
+def _label_spaces(sources: Sequence[Domain]) -> Iterator[Finding]:
+    """Sources that lack labels of others: tags of theirs then contradict each other."""
+    try:
+        label_space(sources)
+    except DataError as error:
+        yield Finding("labels", SERIOUS, "source", str(error))
+        return
+    widest = widest_source(sources)
+    for domain in sources:
+        if missing := labels_beyond(widest, domain):
+            yield Finding(
+                "label-gap",
+                WARNING,
+                f"source {domain.name}",
+                f"no labelled row of {', '.join(missing)}, which {widest.name} has.",
+                "If its texts hold such words, their tag O contradicts the other source: map the "
+                "type to ignore in both, or tag it."
+                if domain.text_column == "tokens"
+                else "The model learns it from the other sources alone.",
+                len(missing),
+            )
+
+
 def _class_shares(source: DomainView, target: DomainView) -> Iterator[Finding]:
     """Classes in other proportions: what makes aligning the domains dangerous."""
-    ours, theirs = (_shares(view) for view in (source, target))
+    ours, theirs = _shares(source.domain), _shares(target.domain)
     if not ours or not theirs:
         return
-    names = sorted({*ours, *theirs})
-    distance = sum(abs(ours.get(name, 0.0) - theirs.get(name, 0.0)) for name in names) / 2
-    if distance < PRIOR_DISTANCE:
+    pairs = {
+        name: (ours.get(name, 0.0), theirs.get(name, 0.0)) for name in sorted({*ours, *theirs})
+    }
+    if sum(abs(before - after) for before, after in pairs.values()) / 2 < PRIOR_DISTANCE:
         return
-    listed = ", ".join(
-        f"{name} {percent(ours.get(name, 0.0))} and {percent(theirs.get(name, 0.0))}"
-        for name in names
-    )
+    listed = [f"{name} {percent(a)} and {percent(b)}" for name, (a, b) in pairs.items()]
     yield Finding(
         "class-shares",
         WARNING,
         "both",
-        f"the classes have other proportions in the two domains (source and target: {listed}).",
+        "the classes have other proportions in the two domains (source and target: "
+        f"{', '.join(listed)}).",
         "Aligning the domains can then mix classes up: compare with the source-only model, and "
         "take auto or iw_cdan rather than dann.",
     )
 
 
-def _shares(view: DomainView) -> dict[str, float]:
-    counts = Counter(
-        {label_key(name): count for name, count in label_counts(view.domain).items() if count}
-    )
+def _shares(domain: Domain) -> dict[str, float]:
+    """The share of each class; none where too few rows tell."""
+    counts = {label_key(name): count for name, count in label_counts(domain).items() if count}
     total = sum(counts.values())
-    return {name: count / total for name, count in counts.items()} if total >= 20 else {}
+    return {name: count / total for name, count in counts.items()} if total >= FEW_ROWS else {}
 
 
 def _lengths(ours: Rows, theirs: Rows) -> Iterator[Finding]:
     before, after = (median(len(text) for text in rows.texts) for rows in (ours, theirs))
-    ratio = max(before, after) / max(min(before, after), 1)
-    if ratio >= LENGTH_RATIO:
+    if max(before, after) / max(min(before, after), 1) >= LENGTH_RATIO:
         yield Finding(
             "length",
             WARNING,
@@ -206,8 +193,10 @@ def _lengths(ours: Rows, theirs: Rows) -> Iterator[Finding]:
         )
 
 
-def _scripts(ours: Rows, theirs: Rows) -> Iterator[Finding]:
+def _languages(ours: Rows, theirs: Rows) -> Iterator[Finding]:
     before, after = _script(ours), _script(theirs)
+    common, others = _common_words(ours), _common_words(theirs)
+    shared = len(common & others) / COMMON_WORDS
     if before and after and before != after:
         yield Finding(
             "script",
@@ -216,19 +205,15 @@ def _scripts(ours: Rows, theirs: Rows) -> Iterator[Finding]:
             f"the source is mostly in {before} script and the target in {after} script.",
             "Use a model that was pretrained on both languages, such as xlm-roberta-base.",
         )
-        return
-    common, others = _common_words(ours), _common_words(theirs)
-    if common and others:
-        shared = len(common & others) / COMMON_WORDS
-        if shared < SHARED_WORDS:
-            yield Finding(
-                "language",
-                WARNING,
-                "both",
-                f"the domains share {percent(shared)} of their most frequent words: they may be in "
-                "different languages.",
-                "If so, use a multilingual model, such as xlm-roberta-base.",
-            )
+    elif common and others and shared < SHARED_WORDS:
+        yield Finding(
+            "language",
+            WARNING,
+            "both",
+            f"the domains share {percent(shared)} of their most frequent words: they may be in "
+            "different languages.",
+            "If so, use a multilingual model, such as xlm-roberta-base.",
+        )
 
 
 def _script(rows: Rows) -> str:
@@ -241,9 +226,8 @@ def _script(rows: Rows) -> str:
 
 def _common_words(rows: Rows) -> set[str]:
     words = Counter(word for key in rows.keys for word in key.split() if word.isalpha())
-    if sum(words.values()) < MINIMUM_WORDS:
-        return set()
-    return {word for word, _ in words.most_common(COMMON_WORDS)}
+    enough = words.total() >= MINIMUM_WORDS
+    return {word for word, _ in words.most_common(COMMON_WORDS)} if enough else set()
 
 
 def _marks(ours: Rows, theirs: Rows) -> Iterator[Finding]:
@@ -251,7 +235,7 @@ def _marks(ours: Rows, theirs: Rows) -> Iterator[Finding]:
         before, after = (
             sum(bool(has(text)) for text in rows.texts) / len(rows) for rows in (ours, theirs)
         )
-        if min(len(ours), len(theirs)) >= FEW_TEST_ROWS and abs(before - after) >= 0.5:
+        if abs(before - after) >= 0.5:
             yield Finding(
                 "giveaway",
                 NOTE,

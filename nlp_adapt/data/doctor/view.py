@@ -24,8 +24,8 @@ class Rows:
 
     texts: Sequence[str]
     places: Sequence[str]
-    labels: Sequence[Any] | None = None
-    case_matters: bool = False
+    labels: Sequence[Any] | None
+    case_matters: bool
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -36,10 +36,13 @@ class Rows:
         texts = self.texts if self.case_matters else (text.casefold() for text in self.texts)
         return [" ".join(text.split()) for text in texts]
 
-    @cached_property
-    def key_set(self) -> frozenset[str]:
-        """The distinct keys."""
-        return frozenset(self.keys)
+    def found_in(self, seen: Rows) -> list[str]:
+        """The rows whose text is among those of `seen`, as "place = first place there"."""
+        where: dict[str, str] = {}
+        for key, place in zip(seen.keys, seen.places, strict=True):
+            where.setdefault(key, place)
+        pairs = zip(self.keys, self.places, strict=True)
+        return [f"{place} = {where[key]}" for key, place in pairs if key in where]
 
     def sample(self, most: int) -> Rows:
         """At most `most` rows, evenly spaced, so that the answer is the same each time."""
@@ -55,17 +58,25 @@ class Rows:
 
 
 class DomainView:
-    """One domain's rows by their part in a run.
-
-    Args:
-        domain: The domain.
-        side: `source` or `target`.
-    """
+    """One domain's rows by their part in a run; `side` is `source` or `target`."""
 
     def __init__(self, domain: Domain, side: str) -> None:
         self.domain = domain
         self.side = side
-        self.splits = {name: _rows(domain, dataset) for name, dataset in domain.splits.items()}
+        self.tagging = domain.task == TOKEN_CLASSIFICATION
+        self.splits = {name: self._rows(dataset) for name, dataset in domain.splits.items()}
+
+    def _rows(self, dataset: Any) -> Rows:
+        domain = self.domain
+        labels: list[Any] | None = None
+        texts = dataset[domain.text_column][:]
+        if self.tagging:
+            texts = [" ".join(words) for words in texts]
+        if domain.label_column in dataset.column_names:
+            names = domain.label_names or ()
+            raw = dataset[domain.label_column][:]
+            labels = [tuple(i) if isinstance(i, list) else names[i] for i in raw]
+        return Rows(texts, dataset["row"][:], labels, self.tagging)
 
     def join(self, *names: str) -> Rows:
         """The rows of several splits, those that exist, one after the other."""
@@ -77,13 +88,18 @@ class DomainView:
             [text for part in parts for text in part.texts],
             [place for part in parts for place in part.places],
             [label for part in parts for label in part.labels or ()] if labelled else None,
-            self.domain.task == TOKEN_CLASSIFICATION,
+            self.tagging,
         )
 
     @cached_property
     def training(self) -> Rows:
         """What adaptation reads: training and unlabelled rows."""
         return self.join("train", "unlabelled")
+
+    @cached_property
+    def supervised(self) -> Rows:
+        """What a source is learned from and chosen by: labelled training and validation rows."""
+        return self.join("train", "validation")
 
     @cached_property
     def labelled(self) -> Rows:
@@ -94,16 +110,3 @@ class DomainView:
     def everything(self) -> Rows:
         """All rows."""
         return self.join(*self.splits)
-
-
-def _rows(domain: Domain, dataset: Any) -> Rows:
-    texts = dataset[domain.text_column][:]
-    if domain.task == TOKEN_CLASSIFICATION:
-        texts = [" ".join(words) for words in texts]
-    places = dataset["row"][:]
-    if domain.label_column not in dataset.column_names:
-        return Rows(texts, places, case_matters=domain.task == TOKEN_CLASSIFICATION)
-    names = domain.label_names or ()
-    raw = dataset[domain.label_column][:]
-    labels = [tuple(i) if isinstance(i, list) else names[i] for i in raw]
-    return Rows(texts, places, labels, domain.task == TOKEN_CLASSIFICATION)
