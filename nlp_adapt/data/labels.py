@@ -28,7 +28,7 @@ _SYNONYMS = (
 _GROUP_OF = {name.casefold(): group for group, names in enumerate(_SYNONYMS) for name in names}
 
 _MISSING = ("", "nan", "null")
-_WHOLE = re.compile(r"([+-]?\d+)\.0*")
+_WHOLE = re.compile(r"\A([+-]?\d+)\.0*\Z")
 _FRACTION = re.compile(r"[+-]?\d*\.\d+(?:[eE][+-]?\d+)?")
 _THRESHOLD = re.compile(r"(<=|>=|<|>)\s*([+-]?\d+(?:\.\d+)?)")
 _HOLDS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
@@ -36,11 +36,7 @@ _MAX_CLASSES_UNNAMED = 50
 
 
 def encode(labels: Sequence[str], names: Sequence[str]) -> list[int]:
-    """Label names to indices.
-
-    Raises:
-        KeyError: A label is not among the names.
-    """
+    """Label names to indices; `KeyError` for a label that is not among the names."""
     ids = {label_key(name): i for i, name in enumerate(names)}
     return [ids[label_key(label)] for label in labels]
 
@@ -48,8 +44,8 @@ def encode(labels: Sequence[str], names: Sequence[str]) -> list[int]:
 def propose_label_map(source_types: Iterable[str], target_types: Iterable[str]) -> dict[str, str]:
     """Propose what each label of the target means in the source's label space.
 
-    A proposal to be read by a person, never applied by itself: equal names and common synonyms
-    (person -> PER, geo-loc -> LOC, company -> ORG, 1 -> positive) are mapped, the rest is ignored.
+    For a person to read, never applied by itself: equal names and common synonyms (person -> PER,
+    geo-loc -> LOC, company -> ORG, 1 -> positive) are mapped, the rest is ignored.
     """
     by_key = {label_key(name): name for name in source_types}
     by_group = {_GROUP_OF[key]: name for key, name in by_key.items() if key in _GROUP_OF}
@@ -81,11 +77,11 @@ def read_classes(
         table: Raw columns.
         column: The column of labels: strings, whole numbers, booleans, or ClassLabel ids.
         label_map: Label or threshold ("<3") -> class name or "ignore".
-        named: Whether the user named the column, rather than that it was recognised.
+        named: Whether the user named the column.
 
     Returns:
-        The class name of each row (None: the label is missing; "ignore" where it is mapped so),
-        the names in the order that a ClassLabel column declares them, and notes.
+        Each row's class name ("ignore" where it is mapped so; None: no label), the names in the
+        order that a ClassLabel column declares, and notes.
 
     Raises:
         DataError: A label is of another type, is out of range, or is a number that is not whole.
@@ -96,7 +92,6 @@ def read_classes(
     raw = [_raw_label(value, declared, table, i) for i, value in enumerate(table.columns[column])]
     labels = [None if label is None else _map_label(label, mapping) for label in raw]
     mapped = [_map_label(name, mapping) for name in declared or ()]
-    ordered = [name for name in mapped if name != IGNORE]
     _refuse_fractions(table, column, labels)
     present = {label for label in raw if label is not None}
     if declared is None and not named and len(present) > max(_MAX_CLASSES_UNNAMED, len(raw) // 2):
@@ -110,7 +105,7 @@ def read_classes(
             f"-1 in column {column!r} of {table.short_name} is read as a class of its own: "
             'if it means that the label is missing, set label_map to {"-1": ignore}.'
         )
-    return labels, ordered, notes
+    return labels, [name for name in mapped if name != IGNORE], notes
 
 
 def _refuse_fractions(table: Table, column: str, labels: list[str | None]) -> None:
@@ -144,8 +139,7 @@ def _raw_label(value: Any, declared: list[str] | None, table: Table, index: int)
         label = str(value).strip()
         if label.casefold() in _MISSING:
             return None
-        whole = _WHOLE.fullmatch(label)
-        return whole[1] if whole else label
+        return _WHOLE.sub(r"\1", label)
     raise DataError(
         f"{table.locate(index)} has a {type(value).__name__} where a label is expected: labels "
         "are strings, whole numbers or booleans; name another column with label_column."

@@ -6,7 +6,6 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from nlp_adapt.data.columns import Examples, ReadOptions, read_examples
@@ -68,7 +67,7 @@ def load_domain(
     options = ReadOptions(task, text_column, label_column, mapping, max_rows, seed, repair_tags)
     sources = read_reference(reference, task, split, quarantine)
     splits, notes = _collect(sources, options, own_maps=label_map is None)
-    name = name or _short_name(sources, reference)
+    name = name or "+".join(dict.fromkeys(source.name for source in sources))
     domain = _assemble(name, task, splits, notes, test_fraction, seed)
     return replace(domain, reference=describe(reference))
 
@@ -107,12 +106,6 @@ def load_labelled(reference: Any, tasks: Sequence[str], **options: Any) -> Domai
     return unlabelled
 
 
-def _short_name(sources: Sequence[Source], reference: Any) -> str:
-    if len(sources) == 1 and isinstance(reference, (str, Path)):
-        return sources[0].name
-    return "+".join(dict.fromkeys(source.name for source in sources))
-
-
 def _collect(
     sources: Sequence[Source], options: ReadOptions, own_maps: bool
 ) -> tuple[dict[str, Examples], list[str]]:
@@ -129,8 +122,8 @@ def _collect(
                 )
             for part in parts:
                 splits[role].extend(part)
-    notes = [note for part in (*sources, *splits.values()) for note in part.notes]
-    return splits, notes
+    notes = [note for source in sources for note in source.notes]
+    return splits, notes + [note for examples in splits.values() for note in examples.notes]
 
 
 def _assemble(

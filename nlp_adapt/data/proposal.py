@@ -34,9 +34,9 @@ def propose(
     Args:
         source: The labelled domain.
         target: The domain to adapt to.
-        target_test: Labelled rows of it, where they stand elsewhere.
+        target_test: Its labelled rows, where they stand elsewhere.
         given: What is settled: the keys that name the model and the data.
-        tokenizer: Tells how long the texts are; without one their words do.
+        tokenizer: Measures the texts; without one their words are counted.
     """
     comments = {
         "model": "any Hub id or local folder; a larger one is often the best change",
@@ -108,13 +108,13 @@ def _sizes(source: Domain, longest: int, measured: str) -> list[Line]:
     epochs = 5 if rows < 1_000 else 3 if rows < 20_000 else 1
     batch = 32 if longest <= 128 else 16 if longest <= 256 else 8
     why = "read in overlapping windows" if tagging else "cut"
-    lines: list[Line] = [
+    return [
         ("num_train_epochs", epochs, f"{rows:,} training rows"),
         ("per_device_train_batch_size", batch, "of each domain; lower it if memory runs out"),
         ("learning_rate", 1e-4 if tagging else 5e-5, "2e-5 for large models"),
         ("max_length", longest, f"{measured} 95% of the rows; longer ones are {why}"),
+        *([("eval_strategy", "epoch", "")] if rows < 1_000 else []),
     ]
-    return lines + ([("eval_strategy", "epoch", "")] if rows < 1_000 else [])
 
 
 def _length(source: Domain, target: Domain, tokenizer: Any) -> tuple[int, str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from nlp_adapt.files import text_hash
 
 if TYPE_CHECKING:
     from nlp_adapt.data.domain import Domain
@@ -17,27 +18,21 @@ if TYPE_CHECKING:
 def split_by_hash(groups: Sequence[Hashable], fraction: float, seed: int) -> list[bool]:
     """Choose about `fraction` of the rows, whole groups at a time.
 
-    The groups are ranked by a hash of their name and the seed, and taken in that order, so the
-    choice depends neither on the order of the rows nor on the machine. Rows of one group (equal
-    texts, sentences of one document) never part, which keeps duplicates from leaking.
-
-    Args:
-        groups: The group of each row.
-        fraction: How much of the rows to choose, from 0 to 1.
-        seed: A different seed gives a different choice.
+    The groups are taken in the order of a hash of their name and the seed, so the choice depends
+    neither on the order of the rows nor on the machine. Rows of one group (equal texts, sentences
+    of one document) never part, which keeps duplicates from leaking.
 
     Returns:
-        For each row, whether it was chosen. Where there are two groups or more and the fraction
-        is neither 0 nor 1, neither side is empty.
+        For each row, whether it was chosen. Neither side is empty where there are two groups or
+        more and the fraction is neither 0 nor 1.
     """
     members: dict[Hashable, list[int]] = defaultdict(list)
     for index, group in enumerate(groups):
         members[group].append(index)
-    ranked = sorted(members, key=lambda group: _digest(group, seed))
+    ranked = sorted(members, key=lambda group: text_hash(f"{seed}|{group}"))
     wanted = round(fraction * len(groups))
-    least, most = 0, len(ranked)
-    if 0 < fraction < 1 and len(ranked) > 1:
-        least, most = 1, len(ranked) - 1
+    both = 0 < fraction < 1 and len(ranked) > 1
+    least, most = (1, len(ranked) - 1) if both else (0, len(ranked))
     chosen = [False] * len(groups)
     count = 0
     for taken, group in enumerate(ranked[:most]):
@@ -74,7 +69,3 @@ def shuffled_head(dataset: Any, most: int | None, seed: int) -> Any:
         return dataset
     order = np.random.default_rng([seed, 7]).permutation(len(dataset))[:most]
     return dataset.select(np.sort(order))
-
-
-def _digest(group: Hashable, seed: int) -> bytes:
-    return hashlib.sha256(f"{seed}|{group}".encode("utf-8", "surrogatepass")).digest()

@@ -1,13 +1,12 @@
 """A target of any size in constant memory: shuffled, endless, and resumable at any row.
 
-In each pass the shards are read one after the other in a new random order. Rows are shuffled in
-blocks of the buffer's size, which run on over the ends of shards: a row meets those that are read
-within a buffer's length of it, so that a single file that is sorted by topic is mixed no further
-than that. The whole order is a function of the seed, a position is five small numbers, and resuming
-reads past the rows before it without tokenising them.
+Each pass reads the shards one after the other in a new random order. Rows are shuffled in blocks of
+the buffer's size, which run on over the ends of shards: a file that is sorted by topic is mixed no
+further than that. The order is a function of the seed, a position is five small numbers, and
+resuming reads past the rows before it without tokenising them.
 
-Every process reads the same stream and takes its share of each step: shards of unequal length
-cannot part the processes.
+Every process reads the same stream and takes its share of each step, so that shards of unequal
+length cannot part the processes.
 """
 
 from __future__ import annotations
@@ -19,13 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from nlp_adapt.data.columns import (
-    ReadOptions,
-    UnusableCellError,
-    cell_reader,
-    find_text,
-    has_text,
-)
+from nlp_adapt.data.columns import ReadOptions, UnusableCellError, cell_reader, find_text, has_text
 from nlp_adapt.data.reading.quarantine import LeftOut
 from nlp_adapt.data.reading.rows import Row, table_of
 from nlp_adapt.data.reading.shards import Shard
@@ -39,13 +32,8 @@ _FIRST_ROWS = 100
 class TextStream:
     """Endless texts (or token lists) from shards.
 
-    Args:
-        shards: What to read.
-        task: "sequence-classification" or "token-classification".
-        text_column: Where it is not recognised.
-        buffer: Rows that are read and shuffled together.
-        seed: Seed of the order.
-        quarantine: How many unreadable rows of a shard may be left out; 0 refuses the first.
+    `buffer` rows are read and shuffled together; `quarantine` unreadable rows of a shard may be
+    left out, and 0 refuses the first.
     """
 
     def __init__(
@@ -108,11 +96,7 @@ class TextStream:
         return hashlib.sha256("\n".join([str(self.buffer), *parts]).encode()).hexdigest()
 
     def take(self, count: int) -> list[Any]:
-        """The next `count` texts.
-
-        Raises:
-            DataError: If a shard or a row cannot be read, or none of them holds any text.
-        """
+        """The next `count` texts; `DataError` if one cannot be read or no shard holds any."""
         taken: list[Any] = []
         while len(taken) < count:
             if self._block is None:
@@ -126,11 +110,7 @@ class TextStream:
         return taken
 
     def first_texts(self, most: int) -> list[Any]:
-        """From the beginning, at most so many texts, each once.
-
-        Raises:
-            DataError: As for `take`.
-        """
+        """From the beginning, at most so many texts, each once."""
         texts: list[Any] = []
         while len(texts) < most and not self._epoch:
             texts += self._read_block()

@@ -15,26 +15,21 @@ _CLOSED_SCHEMES = ("BIOES", "BILOU")  # those that mark where an entity ends
 
 
 def split_tag(tag: str) -> tuple[str, str]:
-    """Split prefix and type: B-PER gives ("B", "PER"), O ("O", ""), a bare PER ("", "PER").
-
-    Only the first hyphen counts, so a type may hold hyphens (B-geo-loc).
-    """
+    """Split prefix and type: B-geo-loc gives ("B", "geo-loc"), O ("O", ""), a bare PER ("", "PER")."""
     if tag == OUTSIDE:
         return OUTSIDE, ""
     prefix, hyphen, kind = tag.partition("-")
-    if hyphen and prefix in _PREFIXES:
-        return prefix, kind
-    return "", tag
+    return (prefix, kind) if hyphen and prefix in _PREFIXES else ("", tag)
 
 
 def detect_scheme(sequences: Iterable[Sequence[str]]) -> str:
     """Recognise the tagging scheme of a whole file.
 
     B- and I- alone may mean BIO2, or IOB1, where B- only separates two adjacent entities: the
-    scheme that fewer tags break wins, BIO2 on a tie.
+    scheme that fewer tags break wins, BIO2 on a tie. I- without any B- is IO.
 
     Returns:
-        "BIO", "IOB1", "BIOES", "BILOU" or "IO". I- without any B- is "IO".
+        "BIO", "IOB1", "BIOES", "BILOU" or "IO".
 
     Raises:
         DataError: The tags mix schemes.
@@ -83,22 +78,16 @@ def to_bio2(sequence: Sequence[str], scheme: str) -> list[str]:
     """Convert one sequence to BIO2, where B- opens every entity. Ill-formed tags stay so."""
     if scheme == "BIO":
         return list(sequence)
-    if scheme in _CLOSED_SCHEMES:
-        return [_open_bio2(tag) for tag in sequence]
-    # IO and IOB1: an entity begins where the type changes (or at B-, in IOB1).
     converted, before = [], ""
     for tag in sequence:
         prefix, kind = split_tag(tag)
-        inside = kind == before and prefix != "B"
-        converted.append(OUTSIDE if prefix == OUTSIDE else f"{'I' if inside else 'B'}-{kind}")
+        if scheme in _CLOSED_SCHEMES:
+            bio = {"S": "B", "U": "B", "E": "I", "L": "I"}.get(prefix, prefix)
+        else:  # IO and IOB1: an entity begins where the type changes (or at B-, in IOB1)
+            bio = "I" if kind == before and prefix != "B" else "B"
+        converted.append(OUTSIDE if prefix == OUTSIDE else f"{bio}-{kind}")
         before = kind
     return converted
-
-
-def _open_bio2(tag: str) -> str:
-    prefix, kind = split_tag(tag)
-    bio = {"S": "B", "U": "B", "E": "I", "L": "I"}.get(prefix, prefix)
-    return OUTSIDE if prefix == OUTSIDE else f"{bio}-{kind}"
 
 
 def find_ill_formed(sequence: Sequence[str], scheme: str = "BIO") -> list[int]:
@@ -131,12 +120,7 @@ def repair_bio2(sequence: Sequence[str]) -> list[str]:
 
 
 def apply_label_map(tags: Sequence[str], label_map: Mapping[str, str]) -> list[str]:
-    """Rename the entity types of BIO2 tags; a type mapped to "ignore" becomes O.
-
-    Args:
-        tags: One BIO2 sequence.
-        label_map: Type -> new type or "ignore"; case does not matter in the keys.
-    """
+    """Rename the types of one BIO2 sequence, whatever their case; "ignore" makes them O."""
     renamed = {key.strip().casefold(): str(value).strip() for key, value in label_map.items()}
     mapped = []
     for tag in tags:
@@ -158,18 +142,14 @@ def bio2_names(types: Iterable[str]) -> tuple[str, ...]:
 
 
 def read_tags(
-    table: Table,
-    column: str,
-    lengths: Sequence[int],
-    label_map: Mapping[str, str],
-    repair: bool,
+    table: Table, column: str, lengths: Sequence[int], label_map: Mapping[str, str], repair: bool
 ) -> tuple[list[list[str] | None], list[str]]:
     """Read a column of tags.
 
     Args:
         table: Raw columns.
-        column: The column of tags: lists of names, or of ids with declared names.
-        lengths: How many tokens each row has.
+        column: The column of tags: lists of names, or of ids.
+        lengths: Tokens in each row.
         label_map: Entity type -> new type or "ignore"; for ids without names, id -> tag.
         repair: Open an entity where I- continues none, instead of refusing.
 
@@ -199,11 +179,9 @@ def read_tags(
         converted = to_bio2(tags, scheme)
         if repair:
             converted = repair_bio2(converted)
-        mapped = apply_label_map(converted, label_map)
-        ignored += sum(
-            old.startswith("B-") and new == "O" for old, new in zip(converted, mapped, strict=True)
-        )
-        bio2[i] = mapped
+        bio2[i] = mapped = apply_label_map(converted, label_map)
+        pairs = zip(converted, mapped, strict=True)
+        ignored += sum(old.startswith("B-") and new == OUTSIDE for old, new in pairs)
     if ignored:
         notes.append(
             f"{ignored} entities of {table.short_name} became O, their type being ignored."

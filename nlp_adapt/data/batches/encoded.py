@@ -71,6 +71,11 @@ class EncodedRows:
         return np.diff(self.unit_offsets)
 
     @property
+    def domain_of_row(self) -> np.ndarray:
+        """`[rows]` domain index of each row, 0 where rows are not told apart."""
+        return np.zeros(len(self), np.int64) if self.domains is None else self.domains
+
+    @property
     def units(self) -> int:
         """Units in all rows."""
         return int(self.unit_offsets[-1])
@@ -81,17 +86,12 @@ class EncodedRows:
 
     def select(self, chosen: np.ndarray) -> EncodedRows:
         """The rows `chosen`, in that order; words are numbered anew."""
-
-        def gather(values: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-            parts = [values[offsets[row] : offsets[row + 1]] for row in chosen]
-            return np.concatenate(parts) if parts else values[:0]
-
-        units = gather(np.arange(self.units), self.unit_offsets)
+        units = _spans_of(self.unit_offsets, chosen)
         return EncodedRows(
-            ids=gather(self.ids, self.offsets),
-            offsets=np.concatenate([[0], np.cumsum(self.lengths[chosen])]),
+            ids=self.ids[_spans_of(self.offsets, chosen)],
+            offsets=edges(self.lengths[chosen]),
             labels=self.labels[units],
-            unit_offsets=np.concatenate([[0], np.cumsum(self.unit_counts[chosen])]),
+            unit_offsets=edges(self.unit_counts[chosen]),
             positions=None if self.positions is None else self.positions[units],
             words=None if self.words is None else np.arange(len(units)),
             domains=None if self.domains is None else self.domains[chosen],
@@ -107,8 +107,7 @@ def pack_rows(
     rows: Sequence[Sequence[int]], labels: Sequence[int] | np.ndarray | None = None
 ) -> EncodedRows:
     """Token id lists, one unit each, as `EncodedRows`."""
-    lengths = np.fromiter((len(row) for row in rows), dtype=np.int64, count=len(rows))
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    offsets = edges(np.fromiter(map(len, rows), dtype=np.int64, count=len(rows)))
     ids = np.fromiter((i for row in rows for i in row), dtype=np.int32, count=int(offsets[-1]))
     known = np.full(len(rows), IGNORED_LABEL) if labels is None else np.asarray(labels)
     return EncodedRows(
@@ -123,28 +122,22 @@ def concatenate(parts: Sequence[EncodedRows]) -> EncodedRows:
     """Rows of several data sets one after the other, each keeping its domain index."""
     if len(parts) == 1:
         return parts[0]
-    token_starts = np.cumsum([0] + [part.offsets[-1] for part in parts])
-    unit_starts = np.cumsum([0] + [part.unit_offsets[-1] for part in parts])
-    word_starts = np.cumsum([0] + [part.total_words for part in parts])
+    first_words = edges(np.array([part.total_words for part in parts]))
     positions = [part.positions for part in parts if part.positions is not None]
     words = [
-        part.words + start
-        for part, start in zip(parts, word_starts, strict=False)
+        part.words + first
+        for part, first in zip(parts, first_words, strict=False)
         if part.words is not None
-    ]
-    domains = [
-        part.domains if part.domains is not None else np.zeros(len(part), dtype=np.int64)
-        for part in parts
     ]
     return EncodedRows(
         ids=np.concatenate([part.ids for part in parts]),
-        offsets=_joined_offsets([part.offsets for part in parts], token_starts),
+        offsets=edges(np.concatenate([part.lengths for part in parts])),
         labels=np.concatenate([part.labels for part in parts]),
-        unit_offsets=_joined_offsets([part.unit_offsets for part in parts], unit_starts),
+        unit_offsets=edges(np.concatenate([part.unit_counts for part in parts])),
         positions=np.concatenate(positions) if positions else None,
         words=np.concatenate(words) if words else None,
-        domains=np.concatenate(domains),
-        total_words=int(word_starts[-1]),
+        domains=np.concatenate([part.domain_of_row for part in parts]),
+        total_words=int(first_words[-1]),
     )
 
 
@@ -172,13 +165,12 @@ def collate(
         numbers = np.arange(first, first + len(chosen))
         real = np.arange(width) < rows.lengths[chosen][:, None]
         mask[numbers] = real
-        input_ids[first : first + len(chosen)][real] = rows.ids[_spans(rows.offsets, chosen)]
-        units = _spans(rows.unit_offsets, chosen)
+        input_ids[first : first + len(chosen)][real] = rows.ids[_spans_of(rows.offsets, chosen)]
+        units = _spans_of(rows.unit_offsets, chosen)
         of_unit = np.repeat(numbers, rows.unit_counts[chosen])
         labels.append(rows.labels[units])
         unit_rows.append(of_unit)
-        indices = np.zeros(len(chosen), np.int64) if rows.domains is None else rows.domains[chosen]
-        domains.append(np.repeat(indices, rows.unit_counts[chosen]))
+        domains.append(np.repeat(rows.domain_of_row[chosen], rows.unit_counts[chosen]))
         if rows.teacher is not None:
             teacher.append(rows.teacher[units])
         if rows.positions is not None:
@@ -216,11 +208,19 @@ def _collate_states(
     return states
 
 
-def _spans(offsets: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """Flat indices of everything that belongs to the rows `chosen`, in that order."""
-    sizes = offsets[chosen + 1] - offsets[chosen]
-    starts = np.cumsum(sizes) - sizes
-    return np.repeat(offsets[chosen] - starts, sizes) + np.arange(sizes.sum())
+def edges(sizes: np.ndarray) -> np.ndarray:
+    """`[n + 1]` where each of `n` pieces of the given sizes starts, one after the other."""
+    return np.concatenate([[0], np.cumsum(sizes)])
+
+
+def spans(starts: np.ndarray, stops: np.ndarray) -> np.ndarray:
+    """The indices from each start to before its stop, one range after the other."""
+    sizes = stops - starts
+    return np.repeat(starts - np.cumsum(sizes) + sizes, sizes) + np.arange(sizes.sum())
+
+
+def _spans_of(offsets: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    return spans(offsets[chosen], offsets[chosen + 1])
 
 
 def choose_widths(lengths: np.ndarray, most: int = MAX_WIDTHS) -> np.ndarray:
@@ -237,7 +237,7 @@ def choose_widths(lengths: np.ndarray, most: int = MAX_WIDTHS) -> np.ndarray:
     values, counts = np.unique(rounded, return_counts=True)
     if len(values) <= most:
         return values
-    rows = np.concatenate([[0], np.cumsum(counts)])
+    rows = edges(counts)
     # padded[i, j]: tokens where the rows of the lengths i to j share the width of j.
     padded = (rows[None, 1:] - rows[:-1, None]) * values
     padded[np.tril_indices_from(padded, -1)] = np.iinfo(np.int64).max // 2
@@ -282,11 +282,6 @@ def budget_batches(rows: EncodedRows, *, tokens: int, most_rows: int) -> Iterato
         size = max(1, min(most_rows, tokens // width))
         yield order[start : start + size]
         start += size
-
-
-def _joined_offsets(parts: Sequence[np.ndarray], starts: np.ndarray) -> np.ndarray:
-    shifted = [part[:-1] + start for part, start in zip(parts, starts, strict=False)]
-    return np.concatenate([*shifted, starts[-1:]])
 
 
 def _join(parts: list[np.ndarray]) -> np.ndarray:

@@ -27,11 +27,7 @@ APART = "auxiliary/"
 class RowStream:
     """An endless sequence of row indices: one random permutation after another.
 
-    Args:
-        rows: Number of rows.
-        seed: Seed of the order.
-        salt: Tells streams of one seed apart.
-        first: Rows that the first permutation begins with, if any.
+    `salt` tells streams of one seed apart; the first permutation begins with the rows `first`.
     """
 
     def __init__(self, rows: int, seed: int, salt: int, first: np.ndarray | None = None) -> None:
@@ -53,6 +49,7 @@ class RowStream:
         return np.concatenate(taken)
 
     def _permutation(self, epoch: int) -> np.ndarray:
+        # The pass has a seed of its own, so that any step can be reached without those before it.
         if self._cached is None or self._cached[0] != epoch:
             rows = np.random.default_rng([*self._seed, epoch]).permutation(self.rows)
             if epoch == 0 and self._first is not None:
@@ -66,16 +63,13 @@ class SideStream:
     """The rows of one side, dealt out to steps.
 
     The longest rows of all come first: where memory is too small for them, a run should fail at
-    once and not after an hour. The second longest waits for the middle of the first window: in the
-    first step there is no optimizer state yet, nor the kernels of most shapes, and only where the
-    widest batch comes again among these is memory as large as it need be from then on. A pass that
-    ends before that begins anew with the widest rows soon enough.
+    once and not after an hour. The second longest waits for the middle of the first window, since
+    the first step has no optimizer state yet, nor the kernels of most shapes: memory peaks only
+    when the widest batch meets both. A pass that ends before that soon begins anew with the widest
+    rows.
 
-    Args:
-        rows: The side's rows; `rows.domains` tells its domains apart.
-        per_step: Rows in a step, over all processes and micro-batches.
-        seed: Seed of the row order.
-        salt: Tells the sides apart.
+    `rows.domains` tells the side's domains apart, `salt` the sides; `per_step` counts the rows of
+    all processes and micro-batches.
     """
 
     def __init__(self, rows: EncodedRows, per_step: int, seed: int, salt: int) -> None:
@@ -89,29 +83,22 @@ class SideStream:
             self._members = [np.flatnonzero(rows.domains == domain) for domain in found]
             salts = [salt + SALT_OF_A_DOMAIN * (1 + index) for index in range(len(found))]
         share = -(-per_step // len(self._members))
-        self._streams = [
-            RowStream(len(members), seed, own, self._longest(members, share))
-            for members, own in zip(self._members, salts, strict=True)
-        ]
-
-    def _longest(self, members: np.ndarray, count: int) -> np.ndarray:
-        """Which of `members` are the `count` longest."""
-        return np.argsort(-self._lengths[members], kind="stable")[:count]
+        self._streams = []
+        for members, own in zip(self._members, salts, strict=True):
+            longest = np.argsort(-self._lengths[members], kind="stable")[:share]
+            self._streams.append(RowStream(len(members), seed, own, longest))
 
     def plan(self, first: int, last: int, order: np.ndarray) -> np.ndarray:
         """`[steps, rows per step]` the rows of steps `first` to `last - 1`.
 
         Within these steps, the rows of each domain are sorted by length and dealt out, so that a
-        step holds rows of like length from every domain. The rows of a domain that starts over
-        meanwhile are sorted pass by pass: a step would else hold the same row several times.
-
-        Args:
-            first: First step.
-            last: The step after the last one.
-            order: For each step, which of the lengths it gets, 0 being the shortest.
+        step holds rows of like length from every domain; `order` says which of the lengths each
+        step gets, 0 being the shortest.
         """
         parts = []
         for index, members in enumerate(self._members):
+            # Where a domain starts over within these steps, its rows are sorted pass by pass:
+            # equal rows are equally long, and a step would hold the same one several times.
             steps_in_pass = max(1, len(members) * len(self._members) // self.per_step)
             pieces = -(-(last - first) // steps_in_pass)
             edges = np.linspace(first, last, pieces + 1).astype(np.int64)
@@ -126,6 +113,7 @@ class SideStream:
 
     def _deal(self, index: int, steps: np.ndarray, order: np.ndarray) -> list[np.ndarray]:
         """The rows of one domain in each of `steps`, the last of which is left out."""
+        # Which rows these steps share is settled by the stream; only who gets which, by length.
         places = self._places(steps * self.per_step, index)
         rows = self._members[index][self._streams[index].take(int(places[0]), int(places[-1]))]
         rows = rows[np.argsort(self._lengths[rows], kind="stable")]
@@ -144,10 +132,8 @@ class SideStream:
 def _share_longest(dealt: list[np.ndarray], middle: int, pass_end: int) -> None:
     """Exchange the second longest row of all for the longest of the step in the middle.
 
-    Args:
-        dealt: The rows of each step of the first window, each sorted by length; changed in place.
-        middle: The step.
-        pass_end: Where the first pass ends: a later one may hold the row itself.
+    `dealt` holds the rows of each step of the first window, sorted by length, and is changed in
+    place. Nothing is exchanged beyond the first pass, since a later one may hold the row itself.
     """
     if 0 < middle < pass_end and len(dealt[0]) > 1 and len(dealt[middle]):
         dealt[0][-2], dealt[middle][-1] = dealt[middle][-1], dealt[0][-2]
@@ -166,8 +152,7 @@ def domain_ids(rows: EncodedRows) -> np.ndarray:
 def label_counts(rows: EncodedRows, num_labels: int) -> np.ndarray:
     """`[domains, num_labels]` float32 labels of each domain's units."""
     ids = domain_ids(rows)
-    domains = np.zeros(len(rows), dtype=np.int64) if rows.domains is None else rows.domains
-    of_unit = np.repeat(np.searchsorted(ids, domains), rows.unit_counts)
+    of_unit = np.repeat(np.searchsorted(ids, rows.domain_of_row), rows.unit_counts)
     known = rows.labels >= 0
     places = of_unit[known] * num_labels + rows.labels[known]
     counts = np.bincount(places, minlength=len(ids) * num_labels)
@@ -198,14 +183,8 @@ def balance(
 ) -> np.ndarray:
     """`[domains]` factor of a unit of each domain that gives every domain of a side the same say.
 
-    Over the whole step, the factors of a side's units sum to the number of its units, in equal
-    parts for the domains that have any.
-
-    Args:
-        sides: The rows of each side.
-        chosen: The rows of the step, all processes together.
-        side: `source` or `target`.
-        domains: Number of domains on both sides.
+    Over the whole step, `chosen`, the factors of the units of a `side` sum to the number of its
+    units, in equal parts for the domains that have any. `domains` counts those of both sides.
     """
     units = np.zeros(domains)
     for name, rows in chosen.items():

@@ -1,16 +1,15 @@
 """Source and target rows into paired batches: seeded, length-aware, resumable.
 
-Each domain is an endless stream of reshuffled passes over its rows. Step `s` consumes exactly
-`global_batch` rows of each side, which several domains share equally (see `mixing`), so that no row
-repeats or is dropped within a pass, however often a smaller domain starts over. Which rows a step
-holds is a pure function of the seed and the step: resuming needs nothing but the step number, and
-every process computes the same plan and takes its own share of it.
+Each domain is an endless stream of reshuffled passes over its rows. A step consumes `global_batch`
+rows of each side, which several domains share equally (see `mixing`), so that no row repeats or is
+dropped within a pass, however often a smaller domain starts over. Which rows a step holds is a pure
+function of the seed and the step: resuming needs nothing but the step number, and every process
+computes the same plan and takes its own share of it.
 
 Within a window of steps both sides are sorted by length and dealt out side by side, so that a batch
 holds rows of like length from both domains; the order of batches within the window is shuffled.
-Where one domain's texts are longer throughout, no pairing of rows avoids padding: on a CPU a batch
-is divided into the source's rows and the others, each with a width of their own (see
-`modeling.cpu`).
+Where one domain's texts are longer throughout, no pairing of rows avoids padding: on a CPU the two
+halves of a batch, the source's rows and the others, have widths of their own (see `modeling.cpu`).
 """
 
 from __future__ import annotations
@@ -23,7 +22,6 @@ import numpy as np
 
 from nlp_adapt.data.batches.encoded import EncodedRows, choose_widths, collate, width_for
 from nlp_adapt.data.batches.mixing import (
-    RowStream,
     SideStream,
     balance,
     is_apart,
@@ -32,8 +30,8 @@ from nlp_adapt.data.batches.mixing import (
     side_of,
 )
 
-__all__ = ["PairedBatches", "RowStream"]
-
+# Steps that are planned together: enough for batches of like length, and few enough that the plan
+# is quick to make and no epoch is sorted from end to end.
 WINDOW_STEPS = 128
 
 
@@ -80,16 +78,17 @@ class PairedBatches:
         self.divide = divide and not any(rows.states is not None for rows in sides.values())
         self.widths = choose_widths(np.concatenate([rows.lengths for rows in sides.values()]))
         self._streams = {
-            name: SideStream(rows, self.rows_per_step(name, portions or {}), seed, salt_of(name))
+            name: SideStream(rows, self._rows_per_step(name, portions or {}), seed, salt_of(name))
             for name, rows in sides.items()
         }
         self._several = several_domains(sides)
+        # Windows of equal length: a short last one would be sorted less well.
         windows = max(1, -(-total_steps // WINDOW_STEPS))
         self._edges = np.linspace(0, total_steps, windows + 1).astype(np.int64)
         self._plan: tuple[int, dict[str, np.ndarray]] | None = None
         self._labelled_cache: dict[str, np.ndarray] = {}
 
-    def rows_per_step(self, name: str, portions: Mapping[str, float]) -> int:
+    def _rows_per_step(self, name: str, portions: Mapping[str, float]) -> int:
         """Rows of a side in a step, over all processes and micro-batches; at least one."""
         return max(1, round(portions.get(name, 1.0) * self.global_batch))
 
@@ -145,6 +144,7 @@ class PairedBatches:
         }
         batches = []
         for share in self.mine:
+            # Rows are sorted by length: each share takes every n-th, so that all are alike.
             mine = {name: rows[name][share :: self.shares] for name in widths}
             parts = [(self.sides[name], chosen) for name, chosen in mine.items()]
             batch: dict[str, Any] = dict(collate(parts, width=width, pad_id=self.pad_id))

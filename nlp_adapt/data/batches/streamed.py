@@ -40,12 +40,8 @@ class _RowSource:
     @property
     def state(self) -> dict[str, int]:
         """Where it stands."""
-        return {
-            **self._before,
-            "texts": self._texts,
-            "used": self._used,
-            "served": self._served,
-        }
+        own = {"texts": self._texts, "used": self._used, "served": self._served}
+        return {**self._before, **own}
 
     def seek(self, state: Mapping[str, int]) -> None:
         """Go to where another source of the same stream stood."""
@@ -81,14 +77,9 @@ class _RowSource:
 class StreamedBatches(PairedBatches):
     """Paired batches whose target rows come from a stream, one window of steps at a time.
 
-    The next window is read and tokenised in the background while the current one trains.
-
-    Args:
-        sides: Source rows, and a sample of the target's to choose padded widths from.
-        stream: The target's texts.
-        encode: Tokenises texts.
-        max_length: Longest row in tokens.
-        **options: As for `PairedBatches`.
+    The next window is read and tokenised in the background while the current one trains. Beside
+    the source rows, `sides` holds a sample of the target's to choose padded widths from; a row has
+    at most `max_length` tokens. The `options` are those of `PairedBatches`.
     """
 
     def __init__(
@@ -119,13 +110,12 @@ class StreamedBatches(PairedBatches):
 
     def stream_state(self, step: int) -> dict[str, Any]:
         """Where the stream must stand for `step` to be the next, and what it has left out."""
-        return {**self._position(step), "left_out": self._left_out.state}
-
-    def _position(self, step: int) -> dict[str, int]:
         if self._window is None:
-            return self._source.state
-        same = self._plan is not None and self._plan[0] == self.window_of(step)
-        return self._window.before if same else self._window.after
+            position = self._source.state
+        else:  # the source itself is a window ahead
+            same = self._plan is not None and self._plan[0] == self.window_of(step)
+            position = self._window.before if same else self._window.after
+        return {**position, "left_out": self._left_out.state}
 
     def seek(self, state: Mapping[str, Any]) -> None:
         """Go on from a saved `stream_state`."""
@@ -135,21 +125,19 @@ class StreamedBatches(PairedBatches):
     def _plan_window(self, window: int) -> dict[str, np.ndarray]:
         plan = super()._plan_window(window)
         steps = self._steps_in(window)
-        count = steps * self.global_batch
-        self._window = self._fetched(count)
+        self._window = self._fetched(steps * self.global_batch)
         self.sides = {**self.sides, "target": self._window.rows}
         self._labelled_cache.pop("target", None)
+        # A stream cannot go back for a row: what a window reads is sorted within that window.
         rows = np.argsort(self._window.rows.lengths, kind="stable")
         plan["target"] = rows.reshape(steps, self.global_batch)[self.order_of(window)]
         following = min(window + 1, len(self._edges) - 2)
-        self._prefetch(self._steps_in(following) * self.global_batch)
+        ahead = self._steps_in(following) * self.global_batch
+        self._next = (ahead, self._reader.submit(self._fetch, ahead))
         return plan
 
     def _steps_in(self, window: int) -> int:
         return int(self._edges[window + 1] - self._edges[window])
-
-    def _prefetch(self, count: int) -> None:
-        self._next = (count, self._reader.submit(self._fetch, count))
 
     def _fetched(self, count: int) -> _Window:
         if self._next is not None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from nlp_adapt.data.batches.encoded import EncodedRows
+from nlp_adapt.data.batches.encoded import EncodedRows, edges, spans
 from nlp_adapt.data.reading.conll import split_words
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.names import IGNORED_LABEL
@@ -68,20 +68,20 @@ def encode_words(
         )
     pieces = split_into_pieces(sentences, tokenizer)
     starts, stops, first_windows = plan_windows(pieces.offsets, room)
-    words, firsts, lasts = _word_edges(pieces.words)
+    words, firsts, sizes = np.unique(pieces.words, return_index=True, return_counts=True)
+    lasts = firsts + sizes - 1
     owners = _owners(firsts, lasts, pieces.offsets, starts, stops, first_windows)
 
     kept, rows = np.unique(owners, return_inverse=True)
     order = np.argsort(rows, kind="stable")
     words, rows, positions = words[order], rows[order], (firsts - starts[owners])[order]
     ids, offsets = _fill_rows(pieces.ids, starts[kept], stops[kept], before, after)
-    counts = np.bincount(rows, minlength=len(kept))
     known = np.full(len(words), IGNORED_LABEL) if labels is None else np.asarray(labels)[words]
     return EncodedRows(
         ids=ids,
         offsets=offsets,
         labels=known.astype(np.int64),
-        unit_offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        unit_offsets=edges(np.bincount(rows, minlength=len(kept))),
         positions=(positions + len(before)).astype(np.int32),
         words=words,
         total_words=pieces.total_words,
@@ -93,13 +93,8 @@ def encode_texts(
 ) -> EncodedRows:
     """Tokenise plain texts as words; the first word of each row carries the label of its text.
 
-    Labelled units are thus labelled rows: those of a long text are several.
-
-    Args:
-        texts: Plain texts.
-        tokenizer: A fast tokenizer.
-        max_length: Most tokens in a row, specials included.
-        labels: `[texts]` class index of every text.
+    `labels` are the class indices `[texts]`. A labelled unit is thus a labelled row, of which a
+    long text has several.
     """
     sentences = [[word for word, _, _ in split_words(text)] for text in texts]
     of_word = np.repeat(np.asarray(labels, np.int64), [len(words) for words in sentences])
@@ -124,8 +119,7 @@ def split_into_pieces(sentences: Sequence[Sequence[str]], tokenizer: Any) -> Pie
     first_words = np.cumsum(lengths) - lengths
     counts = np.zeros(len(sentences), dtype=np.int64)
     filled = np.flatnonzero(lengths)  # tokenizers refuse, or misread, a sentence without words
-    ids: list[np.ndarray] = []
-    words: list[np.ndarray] = []
+    ids, words = [np.zeros(0, dtype=np.int32)], [np.zeros(0, dtype=np.int64)]
     for start in range(0, len(filled), CHUNK):
         chosen = filled[start : start + CHUNK]
         batch = tokenizer(
@@ -141,9 +135,9 @@ def split_into_pieces(sentences: Sequence[Sequence[str]], tokenizer: Any) -> Pie
             ids.append(np.array(encoding.ids, dtype=np.int32))
             words.append(np.array(encoding.word_ids, dtype=np.int64) + first_words[index])
     return Pieces(
-        ids=np.concatenate(ids) if ids else np.zeros(0, dtype=np.int32),
-        words=np.concatenate(words) if words else np.zeros(0, dtype=np.int64),
-        offsets=np.concatenate([[0], np.cumsum(counts)]),
+        ids=np.concatenate(ids),
+        words=np.concatenate(words),
+        offsets=edges(counts),
         total_words=int(lengths.sum()),
     )
 
@@ -151,9 +145,7 @@ def split_into_pieces(sentences: Sequence[Sequence[str]], tokenizer: Any) -> Pie
 def plan_windows(offsets: np.ndarray, room: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Cut each sentence into the fewest windows that overlap by a quarter, evenly spread.
 
-    Args:
-        offsets: `[sentences + 1]` where each sentence's pieces start.
-        room: Most pieces in a window.
+    The pieces of the sentences start at `offsets` `[sentences + 1]`; a window has `room` for some.
 
     Returns:
         `starts` and `stops` `[windows]`, in pieces, and `first_windows` `[sentences + 1]`.
@@ -161,7 +153,7 @@ def plan_windows(offsets: np.ndarray, room: int) -> tuple[np.ndarray, np.ndarray
     lengths = np.diff(offsets)
     overlap = int(room * OVERLAP)
     counts = np.where(lengths > room, -(-(lengths - overlap) // (room - overlap)), 1)
-    first_windows = np.concatenate([[0], np.cumsum(counts)])
+    first_windows = edges(counts)
     sentence = np.repeat(np.arange(len(lengths)), counts)
     number = np.arange(first_windows[-1]) - first_windows[sentence]
     spread = np.maximum(lengths - room, 0)[sentence] * number // np.maximum(counts - 1, 1)[sentence]
@@ -176,12 +168,6 @@ def scatter_to_words(values: np.ndarray, encoded: EncodedRows, fill: Any) -> np.
     spread = np.full((encoded.total_words, *values.shape[1:]), fill, dtype=values.dtype)
     spread[encoded.words] = values
     return spread
-
-
-def _word_edges(words: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Each word that has pieces, with the index of its first and of its last piece."""
-    names, firsts, counts = np.unique(words, return_index=True, return_counts=True)
-    return names, firsts, firsts + counts - 1
 
 
 def _owners(
@@ -217,16 +203,9 @@ def _fill_rows(
     after: Sequence[int],
 ) -> tuple[np.ndarray, np.ndarray]:
     """The pieces of each window between its special tokens: flat ids, and row offsets."""
-    lengths = stops - starts + len(before) + len(after)
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    offsets = edges(stops - starts + len(before) + len(after))
     filled = np.empty(offsets[-1], dtype=np.int32)
-    for position, token in enumerate(before):
-        filled[offsets[:-1] + position] = token
-    for position, token in enumerate(reversed(after), start=1):
-        filled[offsets[1:] - position] = token
-    row = np.repeat(np.arange(len(starts)), stops - starts)
-    running = np.arange(len(row)) - np.repeat(
-        np.cumsum(stops - starts) - (stops - starts), stops - starts
-    )
-    filled[offsets[row] + len(before) + running] = ids[starts[row] + running]
+    filled[offsets[:-1, None] + np.arange(len(before))] = before
+    filled[offsets[1:, None] - np.arange(len(after), 0, -1)] = after
+    filled[spans(offsets[:-1] + len(before), offsets[1:] - len(after))] = ids[spans(starts, stops)]
     return filled, offsets

@@ -16,7 +16,8 @@ from nlp_adapt.data.batches.encoded import (
     steady_widths,
     width_for,
 )
-from nlp_adapt.data.batches.pairing import PairedBatches, RowStream
+from nlp_adapt.data.batches.mixing import RowStream
+from nlp_adapt.data.batches.pairing import PairedBatches
 
 
 def rows_of_lengths(lengths, label=None):
