@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import operator
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -131,7 +130,7 @@ def _raw_label(value: Any, declared: list[str] | None, table: Table, index: int)
                 f"are declared ({', '.join(declared)})."
             )
         return declared[value]
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    if value is None:
         return None
     if isinstance(value, bool):
         return str(value).lower()

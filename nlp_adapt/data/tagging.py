@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from nlp_adapt.data.reading.tables import Table
@@ -163,7 +164,7 @@ def read_tags(
     feature = (table.features or {}).get(column)
     declared = getattr(getattr(feature, "feature", None), "names", None)
     raw = [
-        _read_row(value, length, declared, label_map, table, i)
+        _read_row(value, length, declared, label_map, partial(table.locate, i))
         for i, (value, length) in enumerate(zip(table.columns[column], lengths, strict=True))
     ]
     labelled = {i: tags for i, tags in enumerate(raw) if tags is not None}
@@ -213,21 +214,17 @@ def _read_row(
     length: int,
     declared: Sequence[str] | None,
     label_map: Mapping[str, str],
-    table: Table,
-    index: int,
+    locate: Callable[..., str],
 ) -> list[str] | None:
     if value is None:
         return None
     if not isinstance(value, list):
-        raise DataError(f"{table.locate(index)} does not hold a list of tags.")
+        raise DataError(f"{locate()} does not hold a list of tags.")
     if len(value) != length:
         raise DataError(
-            f"{table.locate(index)} has {length} tokens but {len(value)} tags: "
-            "each token needs one tag."
+            f"{locate()} has {length} tokens but {len(value)} tags: each token needs one tag."
         )
-    return [
-        _read_tag(tag, declared, label_map, table.locate(index, at)) for at, tag in enumerate(value)
-    ]
+    return [_read_tag(tag, declared, label_map, locate(at)) for at, tag in enumerate(value)]
 
 
 def _read_tag(

@@ -7,6 +7,7 @@ millions of rows compact and make every batch a matter of slicing.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -70,7 +71,7 @@ class EncodedRows:
         """`[rows]` units in each row."""
         return np.diff(self.unit_offsets)
 
-    @property
+    @cached_property
     def domain_of_row(self) -> np.ndarray:
         """`[rows]` domain index of each row, 0 where rows are not told apart."""
         return np.zeros(len(self), np.int64) if self.domains is None else self.domains
@@ -159,7 +160,7 @@ def collate(
     total = sum(len(chosen) for _, chosen in parts)
     input_ids = np.full((total, width), pad_id, dtype=np.int64)
     mask = np.zeros((total, width), dtype=np.int64)
-    labels, unit_rows, domains, positions, teacher = [], [], [], [], []
+    by_unit: dict[str, list[np.ndarray]] = defaultdict(list)
     first = 0
     for rows, chosen in parts:
         numbers = np.arange(first, first + len(chosen))
@@ -168,25 +169,17 @@ def collate(
         input_ids[first : first + len(chosen)][real] = rows.ids[_spans_of(rows.offsets, chosen)]
         units = _spans_of(rows.unit_offsets, chosen)
         of_unit = np.repeat(numbers, rows.unit_counts[chosen])
-        labels.append(rows.labels[units])
-        unit_rows.append(of_unit)
-        domains.append(np.repeat(rows.domain_of_row[chosen], rows.unit_counts[chosen]))
-        if rows.teacher is not None:
-            teacher.append(rows.teacher[units])
+        by_unit["labels"].append(rows.labels[units])
+        by_unit["unit_rows"].append(of_unit)
+        domains = rows.domain_of_row[chosen]
+        by_unit["domains"].append(np.repeat(domains, rows.unit_counts[chosen]))
         if rows.positions is not None:
-            positions.append(of_unit * width + rows.positions[units])
+            by_unit["unit_positions"].append(of_unit * width + rows.positions[units])
+        if rows.teacher is not None and all(side.teacher is not None for side, _ in parts):
+            by_unit["teacher_logits"].append(rows.teacher[units])
         first += len(chosen)
-    batch = {
-        "input_ids": input_ids,
-        "attention_mask": mask,
-        "labels": _join(labels),
-        "unit_rows": _join(unit_rows),
-        "domains": _join(domains),
-    }
-    if any(rows.positions is not None for rows, _ in parts):
-        batch["unit_positions"] = _join(positions)
-    if teacher and all(rows.teacher is not None for rows, _ in parts):
-        batch["teacher_logits"] = _join(teacher)
+    batch = {"input_ids": input_ids, "attention_mask": mask}
+    batch |= {name: np.concatenate(values) for name, values in by_unit.items()}
     if any(rows.states is not None for rows, _ in parts):
         batch["trunk_states"] = _collate_states(parts, total, width)
     return batch
@@ -282,10 +275,6 @@ def budget_batches(rows: EncodedRows, *, tokens: int, most_rows: int) -> Iterato
         size = max(1, min(most_rows, tokens // width))
         yield order[start : start + size]
         start += size
-
-
-def _join(parts: list[np.ndarray]) -> np.ndarray:
-    return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
 
 
 def to_tensors(batch: dict[str, np.ndarray], device: Any = None) -> dict[str, Any]:

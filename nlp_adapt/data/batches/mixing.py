@@ -77,16 +77,14 @@ class SideStream:
         planned = rows.planned_lengths
         self._lengths = rows.lengths if planned is None else planned
         found = domain_ids(rows)
-        self._members, salts = [np.arange(len(rows))], [salt]
-        if len(found) > 1:
-            assert rows.domains is not None
-            self._members = [np.flatnonzero(rows.domains == domain) for domain in found]
-            salts = [salt + SALT_OF_A_DOMAIN * (1 + index) for index in range(len(found))]
-        share = -(-per_step // len(self._members))
+        self._members = [np.flatnonzero(rows.domain_of_row == domain) for domain in found]
         self._streams = []
-        for members, own in zip(self._members, salts, strict=True):
-            longest = np.argsort(-self._lengths[members], kind="stable")[:share]
-            self._streams.append(RowStream(len(members), seed, own, longest))
+        for index, members in enumerate(self._members):
+            own = salt if len(found) == 1 else salt + SALT_OF_A_DOMAIN * (1 + index)
+            longest = np.argsort(-self._lengths[members], kind="stable")
+            self._streams.append(
+                RowStream(len(members), seed, own, longest[: -(-per_step // len(found))])
+            )
 
     def plan(self, first: int, last: int, order: np.ndarray) -> np.ndarray:
         """`[steps, rows per step]` the rows of steps `first` to `last - 1`.

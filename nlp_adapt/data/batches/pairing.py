@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from nlp_adapt.data.batches.encoded import EncodedRows, choose_widths, collate, width_for
+from nlp_adapt.data.batches.encoded import EncodedRows, choose_widths, collate, edges, width_for
 from nlp_adapt.data.batches.mixing import (
     SideStream,
     balance,
@@ -111,10 +111,10 @@ class PairedBatches:
     def order_of(self, window: int) -> np.ndarray:
         """The order in which a window's batches, sorted by length, are used.
 
-        The longest rows of all are in the first step and in the middle of the first window, see
-        `SideStream`.
+        `SideStream` says why the first step and the middle of the first window have the longest.
         """
         steps = int(self._edges[window + 1] - self._edges[window])
+        # Shuffled: left in order, every window would train on ever longer texts.
         order = np.random.default_rng([self.seed, 3, window]).permutation(steps)
         if window == 0:
             _put(order, rank=steps - 1, step=0)
@@ -148,22 +148,17 @@ class PairedBatches:
             mine = {name: rows[name][share :: self.shares] for name in widths}
             parts = [(self.sides[name], chosen) for name, chosen in mine.items()]
             batch: dict[str, Any] = dict(collate(parts, width=width, pad_id=self.pad_id))
-            source = mine.get("source", np.zeros(0, dtype=np.int64))
-            counted = self.sides["source"].unit_counts[source] if len(source) else source
-            batch["source_units"] = int(counted.sum())
+            batch["source_units"] = 0
+            if "source" in mine:
+                batch["source_units"] = int(self.sides["source"].unit_counts[mine["source"]].sum())
             batch["passes"] = self._passes(mine, widths)
-            batch.update(counts)
-            batch.update(factors)
+            batch |= counts | factors
             for name in filter(is_apart, rows):
-                own = rows[name][share :: self.shares]
-                batch.update(self._apart(name, own, every_width[name]))
+                own = [(self.sides[name], rows[name][share :: self.shares])]
+                apart = collate(own, width=every_width[name], pad_id=self.pad_id)
+                batch.update({f"{name}/{key}": value for key, value in apart.items()})
             batches.append(batch)
         return batches
-
-    def _apart(self, name: str, chosen: np.ndarray, width: int) -> dict[str, np.ndarray]:
-        """Rows of a side that is neither source nor target, under keys that begin with its name."""
-        own = collate([(self.sides[name], chosen)], width=width, pad_id=self.pad_id)
-        return {f"{name}/{key}": value for key, value in own.items()}
 
     def _passes(
         self, chosen: Mapping[str, np.ndarray], widths: Mapping[str, int]
@@ -178,10 +173,8 @@ class PairedBatches:
         if not self.divide or not others or "source" not in chosen:
             return ((rows, max(widths.values())),)
         source = len(chosen["source"])
-        return (
-            (source, widths["source"]),
-            (rows - source, max(widths[name] for name in others)),
-        )
+        widest = max(widths[name] for name in others)
+        return ((source, widths["source"]), (rows - source, widest))
 
     def _plan_window(self, window: int) -> dict[str, np.ndarray]:
         first, last = int(self._edges[window]), int(self._edges[window + 1])
@@ -206,10 +199,8 @@ class PairedBatches:
         """`[rows]` labelled units of each row of a side."""
         if name not in self._labelled_cache:
             side = self.sides[name]
-            known = np.concatenate([[0], np.cumsum(side.labels >= 0)])
-            self._labelled_cache[name] = (
-                known[side.unit_offsets[1:]] - known[side.unit_offsets[:-1]]
-            )
+            known = edges(side.labels >= 0)
+            self._labelled_cache[name] = np.diff(known[side.unit_offsets])
         return self._labelled_cache[name]
 
 
