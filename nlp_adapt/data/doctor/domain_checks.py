@@ -6,6 +6,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -165,7 +166,7 @@ def _check_texts(view: DomainView, tokenizer: Any, max_length: int) -> Iterator[
     lengths = np.array([len(ids) for ids in encoded])
     extra = sum(map(len, special_tokens(tokenizer)))
     sampled = _of_sample(len(rows), view)
-    if cut := [rows.places[i] for i in np.flatnonzero(lengths > max_length)]:
+    if cut := list(compress(rows.places, lengths > max_length)):
         share = len(cut) / len(rows)
         many = share >= MANY_CUT
         yield found_at(
@@ -178,7 +179,7 @@ def _check_texts(view: DomainView, tokenizer: Any, max_length: int) -> Iterator[
             "Their ends are not read"
             + (": raise max_length if what matters may stand there." if many else "."),
         )
-    if gone := [rows.places[i] for i in np.flatnonzero(lengths <= extra)]:
+    if gone := list(compress(rows.places, lengths <= extra)):
         yield found_at(
             gone,
             "vanished",
@@ -198,7 +199,7 @@ def _check_words(view: DomainView, tokenizer: Any, max_length: int) -> Iterator[
     sampled = _of_sample(len(sentences), view)
     pieces = split_into_pieces(sentences, tokenizer)
     lengths = np.diff(pieces.offsets) + sum(map(len, special_tokens(tokenizer)))
-    if windowed := [places[i] for i in np.flatnonzero(lengths > max_length)]:
+    if windowed := list(compress(places, lengths > max_length)):
         yield found_at(
             windowed,
             "overlong",
@@ -211,7 +212,7 @@ def _check_words(view: DomainView, tokenizer: Any, max_length: int) -> Iterator[
     gone = np.setdiff1d(np.arange(pieces.total_words), pieces.words)
     if len(gone):
         sentence = np.repeat(np.arange(len(sentences)), [len(words) for words in sentences])
-        where = [places[i] for i in np.unique(sentence[gone])]
+        where = [places[i] for i in np.unique(sentence[gone]).tolist()]
         finding = found_at(
             where,
             "vanished",
