@@ -7,8 +7,6 @@ from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from nlp_adapt.files import text_hash
 
 if TYPE_CHECKING:
@@ -47,6 +45,8 @@ def split_by_hash(groups: Sequence[Hashable], fraction: float, seed: int) -> lis
 
 def hold_out_validation(domain: Domain, fraction: float, seed: int) -> Domain:
     """The domain with validation rows: its own, or about `fraction` of its training rows by text."""
+    import numpy as np  # not while `--help` asks for the endings of files
+
     if domain.validation is not None or domain.train is None or not fraction:
         return domain
     texts = [
@@ -65,6 +65,8 @@ def hold_out_validation(domain: Domain, fraction: float, seed: int) -> Domain:
 
 def shuffled_head(dataset: Any, most: int | None, seed: int) -> Any:
     """At most `most` rows, chosen at random but the same for the same seed."""
+    import numpy as np  # not while `--help` asks for the endings of files
+
     if most is None or len(dataset) <= most:
         return dataset
     order = np.random.default_rng([seed, 7]).permutation(len(dataset))[:most]

@@ -96,7 +96,8 @@ def test_the_twin_sees_no_label_of_a_target_and_the_same_source_rows(tmp_path):
 def test_lists_and_mappings_of_one_domain_equal_that_domain(tmp_path):
     expected = trainer_for(tmp_path / "one", max_steps=3).train()
     given = trainer_for(tmp_path / "several", max_steps=3)
-    given.domains = gather_inputs(given.args, [given.source], {"tweets": given.target})
+    inputs = gather_inputs(given.args, [given.source], {"tweets": given.target})
+    given.context = replace(given.context, inputs=inputs)
     found = given.train()
     for key, value in weights(tmp_path / "one").items():
         assert torch.equal(value, weights(tmp_path / "several")[key]), key
@@ -147,12 +148,13 @@ def test_another_domain_is_another_run(tmp_path, monkeypatch, change, said):
         with pytest.raises(InterruptedRunError):
             several_trainer(tmp_path, save_strategy="steps", save_steps=2).train()
     again = several_trainer(tmp_path, resume=True, few_shot=change.get("few_shot", 2))
-    first, second = again.domains.sources
+    first, second = again.inputs.sources
     if "sources" in change:
         second = toy_domain("films", 41, rows=37)
     if "order" in change:
         first, second = second, first
-    again.domains = replace(again.domains, sources=(first, second))
+    inputs = replace(again.inputs, sources=(first, second))
+    again.context = replace(again.context, inputs=inputs)
     with pytest.raises(RunError, match=said):
         again.train()
 
