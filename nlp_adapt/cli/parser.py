@@ -37,8 +37,8 @@ class Parser(argparse.ArgumentParser):
         raise ConfigError(f"{message} (`{self.prog} --help` shows what there is).")
 
 
-def build_parser() -> Parser:
-    """The parser of every command."""
+def build_parser(only: str | None = None) -> Parser:
+    """The parser of every command; with `only`, the others are there without their arguments."""
     parser = Parser(
         prog="nlp-adapt",
         description=DESCRIPTION,
@@ -59,7 +59,8 @@ def build_parser() -> Parser:
             formatter_class=help_format,
             allow_abbrev=False,
         )
-        module.add_arguments(command)
+        if only in (None, name):
+            module.add_arguments(command)
         command.add_argument("--debug", action="store_true", help="show tracebacks and warnings")
         command.set_defaults(run=module.run, parser=command)
     return parser
@@ -75,16 +76,16 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
         ConfigError: A command, an option or a value is missing or unknown.
     """
     words = underscored(words)
-    parser = build_parser()
-    if not words:
-        parser.print_help()
-        raise SystemExit(2)
     command = next((word for word in words if not word.startswith("-")), None)
     if command is not None and command not in COMMANDS:
         raise ConfigError(
             f"unknown command '{command}'{nearest(command, list(COMMANDS))} "
             f"(there are {', '.join(COMMANDS)})"
         )
+    parser = build_parser(command)
+    if not words:
+        parser.print_help()
+        raise SystemExit(2)
     args, unknown = parser.parse_known_args(words)
     if command is None:
         raise ConfigError(f"name a command: {', '.join(COMMANDS)}.")
