@@ -65,9 +65,14 @@ def training_step(
         config: The run's options.
         device: Where it trains.
     """
-    quick = device.type == "cpu" and not config.torch_compile
-    with in_passes(task_model, passes), quick_dropout() if quick else nullcontext():
+    quick = quick_dropout() if wants_passes(config, device) else nullcontext()
+    with in_passes(task_model, passes), quick:
         yield
+
+
+def wants_passes(config: AdaptationConfig, device: torch.device) -> bool:
+    """Whether a batch should be divided, see `in_passes`: a GPU is rather waited for than filled."""
+    return device.type == "cpu" and not config.torch_compile
 
 
 def prepare_prediction(device: torch.device) -> int:

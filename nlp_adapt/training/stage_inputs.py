@@ -10,6 +10,7 @@ from nlp_adapt.data.batches.encoded import EncodedRows
 from nlp_adapt.data.batches.pairing import PairedBatches
 from nlp_adapt.data.batches.streamed import StreamedBatches
 from nlp_adapt.methods import Stage
+from nlp_adapt.modeling.cpu import wants_passes
 from nlp_adapt.prediction.likeness import domain_samples
 from nlp_adapt.training.accelerator import precision_of
 from nlp_adapt.training.context import RunContext
@@ -80,11 +81,8 @@ class StageInputs:
             processes=accelerator.num_processes,
             process=accelerator.process_index,
             portions=portions(self.context),
-            # A GPU is rather waited for than filled: one pass is quicker there.
             # Processes gather the shards of a layer together: each must pass through it as often.
-            divide=accelerator.device.type == "cpu"
-            and not config.torch_compile
-            and requested_sharding(config) is None,
+            divide=wants_passes(config, accelerator.device) and requested_sharding(config) is None,
         )
 
 
