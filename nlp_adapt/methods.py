@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -244,14 +245,7 @@ def _with_options(stage: Stage, options: dict[str, dict[str, Any]]) -> Stage:
     return replace(stage, objectives=merged)
 
 
-_STAGE_KEYS = {
-    "objectives": dict[str, dict[str, Any]],
-    "epochs": float | None,
-    "steps": int | None,
-    "learning_rate": float | None,
-    "freeze": str | int | None,
-    "fit": str | None,
-}
+_STAGE_KEYS = typing.get_type_hints(Stage)
 
 
 def _read_stage(number: int, raw: dict[str, Any]) -> Stage:

@@ -61,7 +61,8 @@ def add_adapters(
     """
     from peft import inject_adapter_in_model
 
-    config = _adapter_config(task_model, kind, r, alpha, dropout, targets)
+    scale = 2 * r if alpha is None else alpha
+    config = _adapter_config(task_model, kind, targets, r=r, lora_alpha=scale, lora_dropout=dropout)
     try:
         inject_adapter_in_model(config, task_model, ADAPTER)
     except ValueError as error:
@@ -181,12 +182,7 @@ def _save_adapters(task_model: Any, folder: Path) -> None:
 
 
 def _adapter_config(
-    task_model: Any,
-    kind: str,
-    r: int,
-    alpha: float | None,
-    dropout: float,
-    targets: str | list[str],
+    task_model: Any, kind: str, targets: str | list[str], **numbers: float | None
 ) -> Any:
     from peft import IA3Config, LoraConfig
 
@@ -197,17 +193,10 @@ def _adapter_config(
     if kind == "ia3":
         chosen, feedforward = _ia3_targets(task_model, targets)
         return IA3Config(target_modules=chosen, feedforward_modules=feedforward)
-    scale: Any = 2 * r if alpha is None else alpha
-    return LoraConfig(
-        r=r,
-        lora_alpha=scale,
-        lora_dropout=dropout,
-        use_rslora=kind == "rslora",
-        use_dora=kind == "dora",
-        target_modules=targets
-        if isinstance(targets, list)
-        else _pattern(task_model, linear_maps(task_model, targets)),
-    )
+    if isinstance(targets, str):
+        targets = _pattern(task_model, linear_maps(task_model, targets))
+    flags: Any = {"use_rslora": kind == "rslora", "use_dora": kind == "dora", **numbers}
+    return LoraConfig(target_modules=targets, **flags)
 
 
 def _ia3_targets(task_model: Any, targets: str | list[str]) -> tuple[Any, Any]:

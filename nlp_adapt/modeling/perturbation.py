@@ -119,8 +119,8 @@ def pgd_perturbation(
 
     Args:
         model: The task model.
-        batch: Its inputs: `input_ids` and `attention_mask` `[rows, width]`.
-        loss: Runs the model on the batch and returns the sum of its rows' losses.
+        batch: As in `fgm_perturbation`.
+        loss: Likewise.
         epsilon: Radius of the ball, as a share of the norm of each row's embeddings.
         steps: Gradient steps.
         step_size: Length of a step, as a share of the radius.
