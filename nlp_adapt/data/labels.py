@@ -70,13 +70,10 @@ def _quoted(word: str) -> str:
 def read_classes(
     table: Table, column: str, label_map: Mapping[str, str], named: bool
 ) -> tuple[list[str | None], list[str], list[str]]:
-    """Read a column of classes.
+    """Read a column of classes: strings, whole numbers, booleans, or ClassLabel ids.
 
-    Args:
-        table: Raw columns.
-        column: The column of labels: strings, whole numbers, booleans, or ClassLabel ids.
-        label_map: Label or threshold ("<3") -> class name or "ignore".
-        named: Whether the user named the column.
+    `label_map` maps a label or threshold ("<3") to a class name or "ignore"; a column of very many
+    values is refused unless the user named it.
 
     Returns:
         Each row's class name ("ignore" where it is mapped so; None: no label), the names in the

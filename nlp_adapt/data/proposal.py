@@ -31,12 +31,8 @@ def propose(
 ) -> list[Line]:
     """The lines of a recipe that fits the data.
 
-    Args:
-        source: The labelled domain.
-        target: The domain to adapt to.
-        target_test: Its labelled rows, where they stand elsewhere.
-        given: What is settled: the keys that name the model and the data.
-        tokenizer: Measures the texts; without one their words are counted.
+    `given` holds the keys that name the model and the data; `target_test` the labelled rows of the
+    target, where they stand elsewhere. Without a tokenizer, words tell how long the texts are.
     """
     comments = {
         "model": "any Hub id or local folder; a larger one is often the best change",
@@ -55,22 +51,23 @@ def propose(
         ("method", "auto", "for a first try; `nlp-adapt methods` lists the others"),
         *_sizes(source, *_length(source, target, tokenizer)),
     ]
+    remarks: list[str] = []
     if not (target_test or target).label_names:
-        lines += [
-            ("", None, ""),
-            ("", None, "The target has no labels: nothing tells how good the result is there. A"),
-            ("", None, "few hundred labelled rows are worth having: name them with target_test."),
+        remarks += [
+            "",
+            "The target has no labels: nothing tells how good the result is there. A",
+            "few hundred labelled rows are worth having: name them with target_test.",
         ]
     each = "sentences" if source.task == TOKEN_CLASSIFICATION else "rows of each class"
     few = f"target_few_shot: 16 trains on 16 labelled {each} of the target"
     if target.train is None:
         few = "target_few_shot: FILE trains on a few labelled rows of the target"
-    return [
-        *lines,
-        ("", None, ""),
-        ("", None, "More labels? sources: {name: file, other: file}, in the place of source, and"),
-        ("", None, f"{few}, if you release them."),
+    remarks += [
+        "",
+        "More labels? sources: {name: file, other: file}, in the place of source, and",
+        f"{few}, if you release them.",
     ]
+    return lines + [("", None, remark) for remark in remarks]
 
 
 def as_recipe(lines: list[Line]) -> str:

@@ -145,14 +145,10 @@ def bio2_names(types: Iterable[str]) -> tuple[str, ...]:
 def read_tags(
     table: Table, column: str, lengths: Sequence[int], label_map: Mapping[str, str], repair: bool
 ) -> tuple[list[list[str] | None], list[str]]:
-    """Read a column of tags.
+    """Read a column of tags: lists of names, or of ids.
 
-    Args:
-        table: Raw columns.
-        column: The column of tags: lists of names, or of ids.
-        lengths: Tokens in each row.
-        label_map: Entity type -> new type or "ignore"; for ids without names, id -> tag.
-        repair: Open an entity where I- continues none, instead of refusing.
+    The rows have `lengths` tokens. `label_map` is as in `load_domain`; `repair` opens an entity
+    where I- continues none, instead of refusing.
 
     Returns:
         BIO2 tags of each row (None: unlabelled), and notes on what was repaired or ignored.

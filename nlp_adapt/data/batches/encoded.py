@@ -33,17 +33,17 @@ class EncodedRows:
         offsets: `[rows + 1]` where each row starts in `ids`.
         labels: `[units]` class index of each unit, -100 where unknown.
         unit_offsets: `[rows + 1]` where each row's units start.
-        positions: `[units]` position, within its row, of the token that stands for the unit; None
-            where the unit is the row itself.
-        words: `[units]` running number of the unit's word in the data set, in token
-            classification; words that no unit names vanished in tokenisation.
+        positions: `[units]` position in its row of the token that stands for the unit; None where
+            the unit is the row itself.
+        words: `[units]` number of the unit's word in the data set, in token classification; words
+            that no unit names vanished in tokenisation.
         domains: `[rows]` domain index of each row.
         total_words: Words in the data set, vanished ones included.
         states: `[tokens, size]` the last hidden state of each token, where the encoder is frozen:
             float32, or the bits of bfloat16 as uint16.
         teacher: `[units, classes]` float32 logits of a teacher, where a run distils one.
-        planned_lengths: `[rows]` lengths by which batches are planned, where they are not those of
-            what is kept: rows cut to their first token meet the same rows as when whole.
+        planned_lengths: `[rows]` lengths to plan batches by, where rows were cut: those cut to
+            their first token meet the same rows as when whole.
     """
 
     ids: np.ndarray
@@ -147,10 +147,7 @@ def collate(
 ) -> dict[str, np.ndarray]:
     """Pad the chosen rows of each domain to one rectangle, domains one after the other.
 
-    Args:
-        parts: For each side, its rows and the indices chosen, `[batch rows]`.
-        width: Tokens per row after padding.
-        pad_id: Token id of padding.
+    `parts` are the rows of each side and the indices chosen, `[batch rows]`; `width` counts tokens.
 
     Returns:
         `input_ids` and `attention_mask` `[rows, width]`, and per unit: `labels`, `unit_rows`

@@ -40,21 +40,15 @@ class Pieces:
 
 
 def encode_words(
-    sentences: Sequence[Sequence[str]],
-    tokenizer: Any,
-    max_length: int,
-    labels: np.ndarray | None = None,
+    sentences: Sequence[Sequence[str]], tokenizer: Any, max_length: int, labels: Any = None
 ) -> EncodedRows:
     """Tokenise sentences that are split into words; each word with a piece becomes one unit.
 
     Words that vanish in tokenisation (zero-width or control characters, empty strings) have no
     unit, and sentences made only of such words have no row.
 
-    Args:
-        sentences: The words of each sentence; sentences may be empty.
-        tokenizer: A fast tokenizer.
-        max_length: Most tokens in a row, specials included.
-        labels: `[words]` class index of every word; None leaves all units unlabelled.
+    `labels` are the class indices `[words]`, if any; a row has at most `max_length` tokens, specials
+    included. Sentences may be empty.
 
     Raises:
         ConfigError: `max_length` leaves no room beside the special tokens.
@@ -70,12 +64,19 @@ def encode_words(
     starts, stops, first_windows = plan_windows(pieces.offsets, room)
     words, firsts, sizes = np.unique(pieces.words, return_index=True, return_counts=True)
     lasts = firsts + sizes - 1
-    owners = _owners(firsts, lasts, pieces.offsets, starts, stops, first_windows)
+    sentence = np.searchsorted(pieces.offsets, firsts, side="right") - 1
+    owners = _owners(firsts, lasts, sentence, (starts, stops, first_windows))
 
     kept, rows = np.unique(owners, return_inverse=True)
     order = np.argsort(rows, kind="stable")
     words, rows, positions = words[order], rows[order], (firsts - starts[owners])[order]
-    ids, offsets = _fill_rows(pieces.ids, starts[kept], stops[kept], before, after)
+    starts, stops = starts[kept], stops[kept]
+    offsets = edges(stops - starts + len(before) + len(after))
+    ids = np.empty(offsets[-1], dtype=np.int32)
+    ids[offsets[:-1, None] + np.arange(len(before))] = before
+    ids[offsets[1:, None] - np.arange(len(after), 0, -1)] = after
+    inner = spans(offsets[:-1] + len(before), offsets[1:] - len(after))
+    ids[inner] = pieces.ids[spans(starts, stops)]
     known = np.full(len(words), IGNORED_LABEL) if labels is None else np.asarray(labels)[words]
     return EncodedRows(
         ids=ids,
@@ -171,19 +172,14 @@ def scatter_to_words(values: np.ndarray, encoded: EncodedRows, fill: Any) -> np.
 
 
 def _owners(
-    firsts: np.ndarray,
-    lasts: np.ndarray,
-    offsets: np.ndarray,
-    starts: np.ndarray,
-    stops: np.ndarray,
-    first_windows: np.ndarray,
+    firsts: np.ndarray, lasts: np.ndarray, sentence: np.ndarray, plan: tuple[np.ndarray, ...]
 ) -> np.ndarray:
     """`[words]` the window in which each word, all its pieces, has most context on both sides.
 
     What counts is the poorer side, and on a tie the earlier window. The edges of the sentence need
     no rule of their own: a word near one is nearer still to the edge of the next window.
     """
-    sentence = np.searchsorted(offsets, firsts, side="right") - 1
+    starts, stops, first_windows = plan
     owners = first_windows[sentence]
     counts = np.diff(first_windows)
     for word in np.flatnonzero(counts[sentence] > 1):
@@ -193,19 +189,3 @@ def _owners(
         context = np.minimum(first - starts[windows], stops[windows] - 1 - last)
         owners[word] = windows[np.argmax(context)]
     return owners
-
-
-def _fill_rows(
-    ids: np.ndarray,
-    starts: np.ndarray,
-    stops: np.ndarray,
-    before: Sequence[int],
-    after: Sequence[int],
-) -> tuple[np.ndarray, np.ndarray]:
-    """The pieces of each window between its special tokens: flat ids, and row offsets."""
-    offsets = edges(stops - starts + len(before) + len(after))
-    filled = np.empty(offsets[-1], dtype=np.int32)
-    filled[offsets[:-1, None] + np.arange(len(before))] = before
-    filled[offsets[1:, None] - np.arange(len(after), 0, -1)] = after
-    filled[spans(offsets[:-1] + len(before), offsets[1:] - len(after))] = ids[spans(starts, stops)]
-    return filled, offsets
