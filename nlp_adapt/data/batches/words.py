@@ -40,7 +40,10 @@ class Pieces:
 
 
 def encode_words(
-    sentences: Sequence[Sequence[str]], tokenizer: Any, max_length: int, labels: Any = None
+    sentences: Sequence[Sequence[str]],
+    tokenizer: Any,
+    max_length: int,
+    labels: np.ndarray | None = None,
 ) -> EncodedRows:
     """Tokenise sentences that are split into words; each word with a piece becomes one unit.
 
