@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nlp_adapt.metrics.analysis import entity_novelty, entity_surfaces, span_errors
 from nlp_adapt.metrics.classification import classification_metrics
-from nlp_adapt.metrics.spans import span_metrics
+from nlp_adapt.metrics.spans import entity_novelty, entity_surfaces, span_errors, span_metrics
 
 if TYPE_CHECKING:
     from nlp_adapt.metrics.modules import (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nlp_adapt.errors import ConfigError, DataError
@@ -70,10 +70,8 @@ def f1(labels: list[int], predictions: list[int], average: str | None) -> Any:
     Args:
         labels: True class ids, shape (rows,).
         predictions: Predicted class ids, shape (rows,).
-        average: "macro", "weighted", "micro", or None for one value a class.
-
-    Returns:
-        A float, or with None a list of floats in the order of the class ids that occur.
+        average: "macro", "weighted", "micro", or None for a list with one value for each class
+            that occurs, in the order of their ids.
 
     Raises:
         ConfigError: The average is none of these.
@@ -90,12 +88,7 @@ def f1(labels: list[int], predictions: list[int], average: str | None) -> Any:
 def matthews(labels: list[int], predictions: list[int]) -> float:
     """Compute the Matthews correlation coefficient (Matthews 1975; multi-class: Gorodkin 2004).
 
-    Args:
-        labels: True class ids, shape (rows,).
-        predictions: Predicted class ids, shape (rows,).
-
-    Returns:
-        A value in [-1, 1]; 0 where it is undefined, which is when either side is all one class.
+    It lies in [-1, 1]; 0 where it is undefined, which is when either side is all one class.
     """
     from sklearn.metrics import matthews_corrcoef
 
@@ -103,6 +96,26 @@ def matthews(labels: list[int], predictions: list[int]) -> float:
     if len(set(labels)) == 1 or len(set(predictions)) == 1:
         return 0.0
     return float(matthews_corrcoef(labels, predictions))
+
+
+def comparable(metrics: Mapping[str, Any], key: str) -> float:
+    """The measure `key` such that two models scored on the same rows can be compared.
+
+    Macro-F1 averages over the classes that the model's own predictions hold as well, so that one
+    stray prediction of a class without test rows costs a model an equal share of the mean. Here it
+    is the mean over the classes that have test rows, for both models alike.
+    """
+    if domains := metrics.get("domains"):
+        return sum(comparable(one, key) for one in domains.values()) / len(domains)
+    matrix = metrics.get("confusion_matrix")
+    if key != "macro_f1" or not matrix:
+        return metrics[key]
+    labelled = [sum(row) for row in matrix]
+    predicted = [sum(column) for column in zip(*matrix, strict=True)]
+    if not any(guesses and not rows for rows, guesses in zip(labelled, predicted, strict=True)):
+        return metrics[key]
+    scores = [2 * matrix[k][k] / (rows + predicted[k]) for k, rows in enumerate(labelled) if rows]
+    return sum(scores) / len(scores)
 
 
 def _distinct_names(label_names: Sequence[str]) -> list[str]:

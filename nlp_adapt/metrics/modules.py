@@ -102,7 +102,6 @@ class F1(_ClassMetric):
     Args:
         average: "macro", "weighted", "micro", or None for a list with one value for each class
             that occurs, in the order of their ids.
-        **module_options: Options of `evaluate.Metric`.
     """
 
     def __init__(self, average: str | None = "macro", **module_options: Any) -> None:
@@ -126,7 +125,6 @@ class ClassificationReport(_ClassMetric):
 
     Args:
         label_names: The name of each class id; without them, ids stand for names.
-        **module_options: Options of `evaluate.Metric`.
     """
 
     def __init__(self, label_names: Sequence[str] | None = None, **module_options: Any) -> None:
@@ -145,7 +143,6 @@ class ClassF1(ClassificationReport):
 
     Args:
         label_names: The name of each class id; without them, ids stand for names.
-        **module_options: Options of `evaluate.Metric`.
     """
 
     def _compute(
@@ -160,7 +157,6 @@ class SpanF1(_OfflineMetric):
 
     Args:
         model_types: The entity types in the model's label space, without prefixes.
-        **module_options: Options of `evaluate.Metric`.
     """
 
     feature = datasets.List(datasets.Value("string"))

@@ -32,9 +32,6 @@ def label_ids(values: Any, column: str) -> list[int]:
         values: Class ids of shape (rows,): a list, an array, a tensor or a dataset column.
         column: What the values are ("labels", "predictions"), for the error message.
 
-    Returns:
-        The ids, as Python integers.
-
     Raises:
         DataError: A row is not a whole number, or is unlabelled (None, -100 or another negative).
             Unlabelled rows are refused because dropping them would change what is measured.
@@ -65,9 +62,6 @@ def tag_rows(rows: Any, column: str) -> list[list[str]]:
             not an error.
         column: What the rows are ("references", "predictions"), for the error message.
 
-    Returns:
-        The tags, one list a sentence.
-
     Raises:
         DataError: A row is not a sequence of BIO tags.
     """
@@ -93,11 +87,7 @@ def tag_rows(rows: Any, column: str) -> list[list[str]]:
 
 
 def paired_tags(references: Any, predictions: Any) -> tuple[list[list[str]], list[list[str]]]:
-    """Read two columns of BIO tags that must agree row by row.
-
-    Raises:
-        DataError: There are no rows, lengths differ, or a tag is not BIO.
-    """
+    """Read two columns of BIO tags that must agree row by row."""
     truth, guesses = tag_rows(references, "references"), tag_rows(predictions, "predictions")
     check_pair(truth, guesses)
     check_same_lengths(truth, guesses, "references", "predictions")
@@ -117,26 +107,18 @@ def spans_of(entities: Entities) -> list[list[Span]]:
 
 
 def check_pair(references: Sized, predictions: Sized, references_name: str = "references") -> None:
-    """Check that there are rows, and that each has its prediction.
-
-    Raises:
-        DataError: There are no rows, or one side has more rows than the other.
-    """
+    """Check that there are rows, and that each has its prediction."""
     if len(references) == 0 and len(predictions) == 0:
         raise DataError("There are no rows to score: give at least one labelled row.")
     check_same_rows(references, predictions, references_name, "predictions")
 
 
 def check_same_rows(first: Sized, second: Sized, first_name: str, second_name: str) -> None:
-    """Check that two columns have the same number of rows.
-
-    Raises:
-        DataError: They have not; the message names the first row that has no partner.
-    """
+    """Check that two columns have the same number of rows."""
     if len(first) != len(second):
-        longer, shorter = (
-            (first_name, second_name) if len(first) > len(second) else (second_name, first_name)
-        )
+        longer, shorter = first_name, second_name
+        if len(first) < len(second):
+            longer, shorter = second_name, first_name
         raise DataError(
             f"Row {min(len(first), len(second))} of the {longer} has no partner among the "
             f"{shorter}: there are {len(first)} {first_name} and {len(second)} {second_name}."
@@ -146,11 +128,7 @@ def check_same_rows(first: Sized, second: Sized, first_name: str, second_name: s
 def check_same_lengths(
     first: Sequence[Sized], second: Sequence[Sized], first_name: str, second_name: str
 ) -> None:
-    """Check that two columns of sequences agree row by row.
-
-    Raises:
-        DataError: The numbers of rows differ, or a row is longer in one column than in the other.
-    """
+    """Check that two columns of sequences have the same lengths, row by row."""
     check_same_rows(first, second, first_name, second_name)
     for row, (one, other) in enumerate(zip(first, second, strict=True)):
         if len(one) != len(other):
@@ -180,5 +158,4 @@ def _is_bio(tag: Any) -> bool:
     if not isinstance(tag, str) or tag[:2] not in ("B-", "I-"):
         return False
     # seqeval strips hyphens around a type in one of its modes only: such types would score twice.
-    entity_type = tag[2:]
-    return bool(entity_type) and entity_type == entity_type.strip("-")
+    return tag[2:] != "" and tag[2:] == tag[2:].strip("-")

@@ -13,13 +13,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nlp_adapt.errors import ConfigError, DataError
-from nlp_adapt.metrics.analysis import error_counts, novelty_scores
 from nlp_adapt.metrics.rows import (
     Span,
     check_same_lengths,
     paired_tags,
     spans_of,
     strict_entities,
+    tag_rows,
 )
 from nlp_adapt.names import OUTSIDE
 
@@ -45,15 +45,13 @@ def span_metrics(
         references: True BIO tags, one list a sentence.
         predictions: Predicted BIO tags, of the same lengths.
         tokens: The words, of the same lengths. Needed for `novelty`.
-        seen_entities: (surface, type) pairs of the training entities, as `entity_surfaces` gives
-            them. Asks for `novelty`.
+        seen_entities: The training entities, as from `entity_surfaces`. Asks for `novelty`.
         model_types: The entity types in the model's label space, without prefixes.
 
     Returns:
         Plain Python values, JSON-ready. Strict: `f1`, `precision`, `recall` (micro), `macro_f1`,
         `macro_precision`, `macro_recall`, `support`, `per_type` (type to `precision`, `recall`,
-        `f1`, `support`), `f1_variance` (of sampling
-        other sentences). `lenient`: the same keys in the lenient reading. `errors`: see
+        `f1`, `support`), `f1_variance` (of sampling other sentences). `lenient`: the same keys in the lenient reading. `errors`: see
         `span_errors`. `covered_types` and `uncovered_types` split the reference types by whether
         the model has them, and `model_only_types` are its types without a reference; all three
         are None without `model_types`. `novelty`, where asked for: see `entity_novelty`.
@@ -71,15 +69,83 @@ def span_metrics(
         **_strict_scores(truth, guesses, true_entities, predicted_entities),
         "f1_variance": _f1_variance(true_spans, predicted_spans),
         "lenient": _lenient_scores(truth, guesses),
-        "errors": error_counts(true_spans, predicted_spans),
+        "errors": _error_counts(true_spans, predicted_spans),
         **_coverage(truth, guesses, model_types),
     }
     if seen_entities is not None:
         if tokens is None:
             raise ConfigError("Entity novelty compares surface forms: give tokens as well.")
         check_same_lengths(tokens, truth, "tokens", "references")
-        result["novelty"] = novelty_scores(seen_entities, true_spans, predicted_spans, tokens)
+        result["novelty"] = _novelty_scores(seen_entities, true_spans, predicted_spans, tokens)
     return result
+
+
+def span_errors(
+    references: Sequence[Sequence[str]], predictions: Sequence[Sequence[str]]
+) -> dict[str, int]:
+    """Sort every true and every predicted span into exactly one class.
+
+    Spans are matched one to one within a sentence, in this order:
+
+    1. `correct`: same boundaries, same type.
+    2. `wrong_type`: same boundaries, another type.
+    3. `wrong_boundary`: the spans overlap and have the same type. The pair that shares most words
+       is matched first, on a tie the leftmost; each span is matched once.
+    4. What is left: a true span is `missed`, a predicted span is `spurious`. A pair that overlaps
+       with both another type and other boundaries is one of each.
+
+    So correct + wrong_type + wrong_boundary + missed is the number of true spans, and with
+    spurious in place of missed the number of predicted ones.
+
+    Raises:
+        DataError: There are no rows, lengths differ, or a tag is not BIO.
+    """
+    truth, guesses = paired_tags(references, predictions)
+    return _error_counts(spans_of(strict_entities(truth)), spans_of(strict_entities(guesses)))
+
+
+def entity_surfaces(
+    references: Sequence[Sequence[str]], tokens: Sequence[Sequence[str]]
+) -> set[tuple[str, str]]:
+    """Collect the entities of a data set, to tell later which ones training has shown.
+
+    Returns:
+        (surface, type) pairs; the surface is the case-folded words joined by spaces.
+
+    Raises:
+        DataError: Lengths differ, or a tag is not BIO.
+    """
+    rows = tag_rows(references, "references")
+    check_same_lengths(tokens, rows, "tokens", "references")
+    sentences = zip(tokens, spans_of(strict_entities(rows)), strict=True)
+    return {_entity(words, span) for words, spans in sentences for span in spans}
+
+
+def entity_novelty(
+    train_entities: Iterable[tuple[str, str]],
+    references: Sequence[Sequence[str]],
+    predictions: Sequence[Sequence[str]],
+    tokens: Sequence[Sequence[str]],
+) -> dict[str, dict[str, Any]]:
+    """Score entities that training has shown apart from those it has not.
+
+    An entity is seen where training holds its surface form, letter case aside, with the same
+    type. Recall looks at true spans and precision at predicted ones, each split by its own words
+    and type; a correct prediction shares both with its reference, so it falls on the same side.
+
+    `train_entities` are pairs as from `entity_surfaces`; the rest is as for `span_metrics`.
+
+    Returns:
+        `seen` and `unseen`, each with `precision`, `recall`, `f1` (0 where undefined), `support`
+        (true spans) and `predicted` (predicted spans).
+
+    Raises:
+        DataError: There are no rows, lengths differ, or a tag is not BIO.
+    """
+    truth, guesses = paired_tags(references, predictions)
+    check_same_lengths(tokens, truth, "tokens", "references")
+    true_spans, predicted_spans = (spans_of(strict_entities(rows)) for rows in (truth, guesses))
+    return _novelty_scores(train_entities, true_spans, predicted_spans, tokens)
 
 
 def _f1_variance(truth: Sequence[Sequence[Span]], guesses: Sequence[Sequence[Span]]) -> float:
@@ -88,13 +154,6 @@ def _f1_variance(truth: Sequence[Sequence[Span]], guesses: Sequence[Sequence[Spa
     F1 is a ratio of sums over sentences, `sum 2 c / sum (t + g)` with the correct, true and guessed
     spans of each. With `d = 2 c - F1 (t + g)` its variance is about `sum d^2 / (sum (t + g))^2`. The
     sentence is what is sampled, so spans of one sentence may depend on each other.
-
-    Args:
-        truth: The true spans of each sentence.
-        guesses: The predicted ones.
-
-    Returns:
-        The variance; 0 without spans.
     """
     counts = [
         (2 * len(set(true) & set(guessed)), len(true) + len(guessed))
@@ -116,16 +175,10 @@ def _strict_scores(
     from seqeval.metrics.v1 import precision_recall_fscore_support
     from seqeval.scheme import IOB2
 
-    score = partial(
-        precision_recall_fscore_support,
-        truth,
-        guesses,
-        scheme=IOB2,
-        zero_division=0,
-        entities_true=true_entities,
-        entities_pred=predicted_entities,
-    )
-    return _scores(true_entities.unique_tags | predicted_entities.unique_tags, score)
+    types = true_entities.unique_tags | predicted_entities.unique_tags
+    entities = {"entities_true": true_entities, "entities_pred": predicted_entities}
+    score = partial(precision_recall_fscore_support, scheme=IOB2, **entities)
+    return _scores(types, partial(score, truth, guesses, zero_division=0))
 
 
 def _lenient_scores(truth: list[list[str]], guesses: list[list[str]]) -> dict[str, Any]:
@@ -144,17 +197,15 @@ def _scores(types: set[str], score: Callable[..., Any]) -> dict[str, Any]:
         for name, p, r, f, s in zip(sorted(types), *score(average=None), strict=True)
     }
 
-    def macro(key: str) -> float:
-        values = [scores[key] for scores in per_type.values()]
-        return sum(values) / len(values) if values else 0.0
-
+    macro = {
+        f"macro_{key}": sum(scores[key] for scores in per_type.values()) / max(len(per_type), 1)
+        for key in ("f1", "precision", "recall")
+    }
     return {
         "f1": float(f1),
         "precision": float(precision),
         "recall": float(recall),
-        "macro_f1": macro("f1"),
-        "macro_precision": macro("precision"),
-        "macro_recall": macro("recall"),
+        **macro,
         "support": int(support),
         "per_type": per_type,
     }
@@ -179,4 +230,76 @@ def _coverage(
         "covered_types": sorted(referenced & known),
         "uncovered_types": sorted(referenced - known),
         "model_only_types": sorted(known - referenced),
+    }
+
+
+def _error_counts(truth: list[list[Span]], guesses: list[list[Span]]) -> dict[str, int]:
+    """Count as `span_errors` does, from spans (one list a sentence) instead of tags."""
+    counts = dict.fromkeys(("correct", "wrong_type", "wrong_boundary", "missed", "spurious"), 0)
+    for true_spans, predicted_spans in zip(truth, guesses, strict=True):
+        # Spans of one side never overlap, so boundaries identify a span within its sentence.
+        true_types = {(span.start, span.end): span.type for span in true_spans}
+        predicted_types = {(span.start, span.end): span.type for span in predicted_spans}
+        same_boundaries = true_types.keys() & predicted_types.keys()
+        for boundaries in same_boundaries:
+            same_type = true_types[boundaries] == predicted_types[boundaries]
+            counts["correct" if same_type else "wrong_type"] += 1
+        true_rest = [span for span in true_spans if span[:2] not in same_boundaries]
+        predicted_rest = [span for span in predicted_spans if span[:2] not in same_boundaries]
+        overlapping = _overlapping_pairs(true_rest, predicted_rest)
+        counts["wrong_boundary"] += overlapping
+        counts["missed"] += len(true_rest) - overlapping
+        counts["spurious"] += len(predicted_rest) - overlapping
+    return counts
+
+
+def _novelty_scores(
+    train_entities: Iterable[tuple[str, str]],
+    truth: list[list[Span]],
+    guesses: list[list[Span]],
+    tokens: Sequence[Sequence[str]],
+) -> dict[str, dict[str, Any]]:
+    """Score as `entity_novelty` does, from spans (one list a sentence) instead of tags."""
+    train = {(surface.casefold(), entity_type) for surface, entity_type in train_entities}
+    counts = {side: {"correct": 0, "support": 0, "predicted": 0} for side in ("seen", "unseen")}
+    for words, true_spans, predicted_spans in zip(tokens, truth, guesses, strict=True):
+        for column, spans in (
+            ("support", true_spans),
+            ("predicted", predicted_spans),
+            ("correct", set(true_spans) & set(predicted_spans)),
+        ):
+            for span in spans:
+                counts["seen" if _entity(words, span) in train else "unseen"][column] += 1
+    return {side: _precision_recall_f1(**count) for side, count in counts.items()}
+
+
+def _entity(words: Sequence[str], span: Span) -> tuple[str, str]:
+    return " ".join(words[span.start : span.end]).casefold(), span.type
+
+
+def _overlapping_pairs(truth: list[Span], guesses: list[Span]) -> int:
+    """Match overlapping spans of one type, largest overlap first, and count the pairs."""
+    shared = {
+        (i, j): min(true.end, guess.end) - max(true.start, guess.start)
+        for i, true in enumerate(truth)
+        for j, guess in enumerate(guesses)
+        if true.type == guess.type
+    }
+    matched_truth: set[int] = set()
+    matched_guesses: set[int] = set()
+    for i, j in sorted(shared, key=lambda pair: (-shared[pair], pair)):
+        if shared[i, j] > 0 and i not in matched_truth and j not in matched_guesses:
+            matched_truth.add(i)
+            matched_guesses.add(j)
+    return len(matched_truth)
+
+
+def _precision_recall_f1(correct: int, support: int, predicted: int) -> dict[str, Any]:
+    total = support + predicted
+    return {
+        "precision": correct / predicted if predicted else 0.0,
+        "recall": correct / support if support else 0.0,
+        "f1": 2 * correct / total if total else 0.0,
+        "support": support,
+        "predicted": predicted,
     }

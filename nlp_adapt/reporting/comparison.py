@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nlp_adapt.metrics.measures import comparable
+from nlp_adapt.metrics.classification import comparable
 from nlp_adapt.names import SEQUENCE_CLASSIFICATION
 from nlp_adapt.reporting.results import (
     Results,

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from nlp_adapt.errors import RunError
-from nlp_adapt.metrics.measures import Measure
 from nlp_adapt.tasks import TASKS
+from nlp_adapt.tasks.base import Measure
 from nlp_adapt.yaml_text import read_yaml
 
 Results: TypeAlias = Mapping[str, Any]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nlp_adapt.errors import ConfigError
-from nlp_adapt.metrics.measures import comparable
+from nlp_adapt.metrics.classification import comparable
 from nlp_adapt.recipe import Recipe
 from nlp_adapt.reporting.results import (
     SIDES,

@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from nlp_adapt.data.batches.encoded import EncodedRows
-from nlp_adapt.metrics.measures import Measure
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number that reports show: its key in the metrics, and its name in tables and on the Hub."""
+
+    key: str
+    title: str
+    hub_name: str
+
+    @property
+    def hub_title(self) -> str:
+        """What the Hub's leaderboards show."""
+        return self.title[0].upper() + self.title[1:].replace("-", " ")
 
 
 class Task(ABC):

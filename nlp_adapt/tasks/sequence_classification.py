@@ -8,9 +8,8 @@ import numpy as np
 
 from nlp_adapt.data.batches.encoded import EncodedRows, pack_rows
 from nlp_adapt.metrics import classification_metrics
-from nlp_adapt.metrics.measures import Measure
 from nlp_adapt.names import IGNORED_LABEL, SEQUENCE_CLASSIFICATION
-from nlp_adapt.tasks.base import Task
+from nlp_adapt.tasks.base import Measure, Task
 
 
 class SequenceClassification(Task):
@@ -27,9 +26,8 @@ class SequenceClassification(Task):
 
     def encode(self, dataset: Any, tokenizer: Any, max_length: int) -> EncodedRows:
         """Tokenise the column `text`; texts beyond `max_length` tokens are cut."""
-        texts = dataset["text"][:]
         encoded = tokenizer(
-            texts,
+            dataset["text"][:],
             truncation=True,
             max_length=max_length,
             return_attention_mask=False,
@@ -39,10 +37,8 @@ class SequenceClassification(Task):
 
     def metrics(self, logits: np.ndarray, encoded: EncodedRows, dataset: Any) -> dict[str, Any]:
         """Accuracy, F1s, Matthews and the confusion matrix."""
-        predictions = logits.argmax(-1)
-        return classification_metrics(
-            encoded.labels.tolist(), predictions.tolist(), list(self.label_names)
-        )
+        predictions = logits.argmax(-1).tolist()
+        return classification_metrics(encoded.labels.tolist(), predictions, self.label_names)
 
     def _labels(self, dataset: Any) -> np.ndarray | None:
         if "label" not in dataset.column_names:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from itertools import chain
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,9 +13,8 @@ from nlp_adapt.data.batches.words import encode_words, scatter_to_words
 from nlp_adapt.data.tagging import entity_types, repair_bio2
 from nlp_adapt.errors import DataError
 from nlp_adapt.metrics import entity_surfaces, span_metrics
-from nlp_adapt.metrics.measures import Measure
 from nlp_adapt.names import IGNORED_LABEL, OUTSIDE, TOKEN_CLASSIFICATION, label_key
-from nlp_adapt.tasks.base import Task
+from nlp_adapt.tasks.base import Measure, Task
 
 
 class TokenClassification(Task):
@@ -67,7 +67,7 @@ class TokenClassification(Task):
             index = {label_key(name): position for position, name in enumerate(self.label_names)}
             names = dataset.features["labels"].feature.names
             known = np.array([index.get(label_key(name), IGNORED_LABEL) for name in names])
-            raw = _flatten(dataset["labels"][:])
+            raw = np.fromiter(chain.from_iterable(dataset["labels"][:]), dtype=np.int64)
             labels = np.where(raw >= 0, known[raw.clip(0)], IGNORED_LABEL)
         return encode_words(dataset["tokens"][:], tokenizer, max_length, labels)
 
@@ -76,9 +76,7 @@ class TokenClassification(Task):
         self._seen_entities = entity_surfaces(self._true_tags(dataset), dataset["tokens"][:])
 
     def metrics(self, logits: np.ndarray, encoded: EncodedRows, dataset: Any) -> dict[str, Any]:
-        """Span scores over every word of the data set; see `metrics.span_metrics`.
-
-        Words that vanished in tokenisation count with the prediction `O`.
+        """Span scores over every word; those that vanished in tokenisation count as `O`.
 
         Raises:
             DataError: The data set has no labels.
@@ -97,10 +95,7 @@ class TokenClassification(Task):
     ) -> list[list[str]]:
         """The most probable tag of every word, sentence by sentence.
 
-        Args:
-            logits: `[units, classes]`.
-            encoded: The rows that the logits are for.
-            sentence_lengths: Words in each sentence, vanished ones included.
+        `logits` are `[units, classes]`; `sentence_lengths` count words, vanished ones included.
         """
         best = scatter_to_words(logits.argmax(-1), encoded, self.outside)
         return _by_sentence([self.label_names[index] for index in best], sentence_lengths)
@@ -139,10 +134,6 @@ class TokenClassification(Task):
             spelling.get(label_key(name), name) for name in dataset.features["labels"].feature.names
         ]
         return [[names[index] for index in row] for row in dataset["labels"][:]]
-
-
-def _flatten(rows: Iterable[Sequence[int]]) -> np.ndarray:
-    return np.fromiter((value for row in rows for value in row), dtype=np.int64)
 
 
 def _by_sentence(values: Sequence[Any], lengths: Sequence[int]) -> list[list[Any]]:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 import nlp_adapt
-from nlp_adapt.metrics.measures import comparable
+from nlp_adapt.metrics.classification import comparable
 from nlp_adapt.training.accelerator import precision_of
 from nlp_adapt.training.context import RunContext
 

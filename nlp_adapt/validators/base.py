@@ -11,16 +11,11 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a model says of held-out source units and of target units.
+    """What a model predicts for held-out source units and for target units.
 
-    Attributes:
-        source_logits: `[source units, classes]`, or None without validation rows.
-        source_labels: `[source units]` class indices, negative where unknown.
-        target_logits: `[target units, classes]`, or None without a target.
-        target_labels: `[target units]`; None wherever a model is chosen.
-        source_features: `[source units, width]`, what the classifier reads; None where no validator
-            needs them.
-        target_features: `[target units, width]`, likewise.
+    Logits are `[units, classes]`, labels `[units]` class indices, negative where unknown, and
+    features `[units, width]` what the classifier reads. What is missing is None: the source without
+    validation rows, features that no validator needs, and target labels wherever a model is chosen.
     """
 
     source_logits: np.ndarray | None = None

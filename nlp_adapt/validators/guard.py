@@ -45,12 +45,9 @@ class Evidence:
         scores: `source_risk`, `information_maximisation` and `estimated_accuracy`.
         predicted: Share of each class among the predictions on target units.
         source_classes: Share of each class among the labels of the source units.
-        source_accuracy: Share of source units that are predicted right.
         source_rows: Source rows that were read; units of one row depend on each other.
-        target_rows: Target rows that were read.
-        target_units: Target units in them; 0 where an earlier version did not count them.
+        target_units: Units in the target rows; 0 where an earlier version did not count them.
         source_recall: Share of each class's source units that are predicted right.
-        source_units: Source units of each class.
     """
 
     scores: Mapping[str, float]
@@ -66,12 +63,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the guard says.
-
-    Attributes:
-        verdict: `adapted`, `source-only` or `undecided`.
-        reasons: The signs it goes by, in plain words and with numbers.
-    """
+    """`adapted`, `source-only` or `undecided`, and the signs that say so, with numbers."""
 
     verdict: str
     reasons: list[str]
@@ -104,10 +96,9 @@ def describe(predictions: Predictions, label_names: Sequence[str]) -> dict[str, 
 def judge(before: Evidence, after: Evidence) -> Verdict:
     """Weigh the source-only twin against the adapted model.
 
-    Returns:
-        `source-only` where the source or the classes speak against the adapted model, or both other
-        signs do; `undecided` where one of those does, or none and the estimate is not clearly
-        higher or does not count; `adapted` otherwise.
+    The verdict is `source-only` where the source or the classes speak against the adapted model, or
+    both other signs do; `undecided` where one of those does, or none and the estimate is not
+    clearly higher or does not count; `adapted` otherwise.
     """
     strong = [*_source(before, after), *_classes(before, after)]
     weak = _information(before, after)
