@@ -12,7 +12,7 @@ from typing import Any
 from nlp_adapt.data.labels import NO_LABELS, read_classes
 from nlp_adapt.data.reading.conll import split_words
 from nlp_adapt.data.reading.references import describe, read_reference
-from nlp_adapt.data.reading.tables import Table
+from nlp_adapt.data.reading.rows import Table
 from nlp_adapt.data.tagging import IGNORE, read_tags
 from nlp_adapt.errors import DataError
 from nlp_adapt.names import TOKEN_CLASSIFICATION

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from nlp_adapt.data.reading.tables import Table
+from nlp_adapt.data.reading.rows import Table
 from nlp_adapt.data.tagging import IGNORE
 from nlp_adapt.errors import DataError
 from nlp_adapt.names import label_key

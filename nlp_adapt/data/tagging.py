@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from nlp_adapt.data.reading.tables import Table
+from nlp_adapt.data.reading.rows import Table
 from nlp_adapt.errors import DataError
 from nlp_adapt.names import OUTSIDE
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from itertools import product
+from typing import Any
 
 from nlp_adapt.errors import ConfigError, DataError
 from nlp_adapt.metrics.rows import (
@@ -22,9 +23,6 @@ from nlp_adapt.metrics.rows import (
     tag_rows,
 )
 from nlp_adapt.names import OUTSIDE
-
-if TYPE_CHECKING:
-    from seqeval.scheme import Entities
 
 
 def span_metrics(
@@ -167,11 +165,9 @@ def _f1_variance(truth: Sequence[Sequence[Span]], guesses: Sequence[Sequence[Spa
 
 
 def _strict_scores(
-    truth: list[list[str]],
-    guesses: list[list[str]],
-    true_entities: Entities,
-    predicted_entities: Entities,
+    truth: list[list[str]], guesses: list[list[str]], true_entities: Any, predicted_entities: Any
 ) -> dict[str, Any]:
+    """Score seqeval's entities of the strict reading."""
     from seqeval.metrics.v1 import precision_recall_fscore_support
     from seqeval.scheme import IOB2
 
@@ -281,12 +277,10 @@ def _overlapping_pairs(truth: list[Span], guesses: list[Span]) -> int:
     """Match overlapping spans of one type, largest overlap first, and count the pairs."""
     shared = {
         (i, j): min(true.end, guess.end) - max(true.start, guess.start)
-        for i, true in enumerate(truth)
-        for j, guess in enumerate(guesses)
+        for (i, true), (j, guess) in product(enumerate(truth), enumerate(guesses))
         if true.type == guess.type
     }
-    matched_truth: set[int] = set()
-    matched_guesses: set[int] = set()
+    matched_truth, matched_guesses = set[int](), set[int]()
     for i, j in sorted(shared, key=lambda pair: (-shared[pair], pair)):
         if shared[i, j] > 0 and i not in matched_truth and j not in matched_guesses:
             matched_truth.add(i)

@@ -74,13 +74,9 @@ class Attack:
 def attacked_logits(predictor: Predictor, rows: EncodedRows, attack: Attack) -> np.ndarray:
     """Logits `[units, classes]` under attack, in float32 and in the order of the rows' units.
 
-    Batches are those of `Predictor.logits`, so that with epsilon 0 the logits are the same too. A
-    row without labels is left as it is: there is nothing to be wrong about.
-
-    Args:
-        predictor: The model, whose parameters, their gradients and mode stay as they are.
-        rows: Labelled rows; units are sentences or words.
-        attack: The attack.
+    Batches are those of `Predictor.logits`, so with epsilon 0 the logits are the same too. A row
+    without labels is left as it is: there is nothing to be wrong about. The model's parameters,
+    their gradients and its mode stay as they are.
 
     Raises:
         ConfigError: If no unit has a label, or there are several models in one.
@@ -104,10 +100,7 @@ def attacked_logits(predictor: Predictor, rows: EncodedRows, attack: Attack) -> 
 def damage(clean: np.ndarray, attacked: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
     """What an attack did to the labelled units.
 
-    Args:
-        clean: `[units, classes]` logits without the attack.
-        attacked: `[units, classes]` logits under it.
-        labels: `[units]` class indices, -100 where unknown.
+    Logits are `[units, classes]`, labels `[units]`, -100 where unknown.
 
     Returns:
         `accuracy`, `accuracy_under_attack`, `flipped` (share of the units predicted right that the
@@ -126,7 +119,6 @@ def damage(clean: np.ndarray, attacked: np.ndarray, labels: np.ndarray) -> dict[
 
 
 def _attack_batch(model: Any, batch: dict[str, Any], attack: Attack) -> Tensor:
-    """`[units, classes]` float32 logits of one batch under attack."""
     inputs = {name: batch[name] for name in MODEL_INPUTS if name in batch}
 
     def logits() -> Tensor:
@@ -143,5 +135,4 @@ def _attack_batch(model: Any, batch: dict[str, Any], attack: Attack) -> Tensor:
 
 
 def _cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
-    values = F.cross_entropy(torch.from_numpy(logits).double(), torch.from_numpy(labels))
-    return float(values)
+    return float(F.cross_entropy(torch.from_numpy(logits).double(), torch.from_numpy(labels)))

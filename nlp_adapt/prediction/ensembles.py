@@ -55,11 +55,7 @@ class EnsemblePredictor(Predictor):
         return (side_by_side(every) @ matrix.T + bias).astype(np.float32)
 
     def logits_and_features(self, rows: EncodedRows) -> tuple[np.ndarray, np.ndarray]:
-        """Not for ensembles: each member has features of its own.
-
-        Raises:
-            ModelError: Always.
-        """
+        """Raise `ModelError`: each member has features of its own."""
         raise ModelError(
             "an ensemble has no features of its own, from which likeness could be told: give one "
             "of its members."

@@ -15,13 +15,9 @@ from nlp_adapt.prediction.predictor import Predictor
 def evaluate(
     predictor: Predictor, domain: Domain, split: str | None = None, attack: Attack | None = None
 ) -> dict[str, Any]:
-    """Score a model.
+    """Score a model on a domain read for its task.
 
-    Args:
-        predictor: The model.
-        domain: The data, read for the model's task.
-        split: Which rows; by default the test split, or all labelled rows where there is none.
-        attack: Also score under it.
+    Rows are those of `split`; by default of test, or all labelled ones where there is none.
 
     Returns:
         `task`, `data`, `split`, `rows` and `metrics`; with an attack also what it did (`attack`).

@@ -29,7 +29,6 @@ from nlp_adapt.prediction.predictor import Predictor
 ONNX_FILE = "model.onnx"
 OPSET = 18
 TOLERANCE = 1e-3
-_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 
 class _Logits(nn.Module):
@@ -60,7 +59,7 @@ def export_onnx(model: str | Path, folder: str | Path, *, int8: bool = False) ->
         ModelError: If the model cannot be exported, or the float32 export computes something else.
         RunError: If the folder is there already.
     """
-    _require_packages()
+    _require_packages("onnx", "onnxscript", "onnxruntime")
     out = Path(folder)
     if out.exists():
         raise RunError(f"{out}: is there already; choose another folder.")
@@ -91,11 +90,11 @@ def export_onnx(model: str | Path, folder: str | Path, *, int8: bool = False) ->
 
 
 class OnnxModel:
-    """Runs an exported folder with onnxruntime.
+    """Runs a folder that `export_onnx` wrote, with onnxruntime.
 
     Args:
-        folder: What `export_onnx` wrote.
-        threads: Threads of a product; default: a thread for each core.
+        folder: The folder, or its ONNX file.
+        threads: Threads of a matrix product; default: one for each core.
 
     Raises:
         ConfigError: If onnxruntime is not installed.
@@ -190,7 +189,7 @@ def _probe(predictor: Predictor, rows: int, width: int) -> tuple[np.ndarray, np.
 
 
 def _require_packages(*names: str) -> None:
-    for name in names or _PACKAGES:
+    for name in names:
         if importlib.util.find_spec(name) is None:
             raise ConfigError(f"ONNX needs the package {name}: run `pip install nlp-adapt[onnx]`.")
 

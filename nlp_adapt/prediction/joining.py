@@ -72,11 +72,7 @@ def join(
 
 
 def stack(members: Sequence[Predictor], rows: EncodedRows) -> tuple[np.ndarray, np.ndarray]:
-    """Fit logistic regression on the members' log-probabilities of labelled rows.
-
-    Args:
-        members: What `load_members` opens.
-        rows: Held-out source rows with labels: the target's are never used.
+    """Fit logistic regression on the members' log-probabilities of held-out labelled source rows.
 
     Raises:
         ModelError: If the rows do not hold every class.
@@ -99,12 +95,10 @@ def stack(members: Sequence[Predictor], rows: EncodedRows) -> tuple[np.ndarray, 
 def soup(
     members: Sequence[Predictor], score: Callable[[Any], float] | None = None
 ) -> tuple[Any, list[int]]:
-    """One model with the members' weights averaged.
+    """One model with the averaged weights of members fine-tuned from the same encoder.
 
-    Args:
-        members: Models of one architecture, fine-tuned from the same encoder.
-        score: Scores a model, higher for better. Members then join best first, and stay only if the
-            average does not get worse (greedy soup). None averages all of them.
+    With a `score`, higher for better, members join best first and stay only if the average does not
+    get worse (greedy soup). Without one all are averaged.
 
     Returns:
         The model, and which members are in it, in the order they joined.
@@ -176,11 +170,9 @@ def _read(reference: str | None, predictor: Predictor) -> Domain:
 
 
 def _mean(states: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-    averaged = {}
+    averaged = dict(states[0])
     for name, value in states[0].items():
         if value.is_floating_point():
             total = sum(state[name].double() for state in states)
             averaged[name] = (torch.as_tensor(total) / len(states)).to(value.dtype)
-        else:
-            averaged[name] = value
     return averaged

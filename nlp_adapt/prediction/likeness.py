@@ -76,11 +76,7 @@ class DomainStatistics:
 
 @dataclass(frozen=True)
 class Likeness:
-    """The statistics of a run's domains by side.
-
-    Attributes:
-        domains: `source` and, where there was one, `target`.
-    """
+    """The statistics of a run's domains: `source` and, where there was one, `target`."""
 
     domains: Mapping[str, DomainStatistics]
 
@@ -125,11 +121,7 @@ def domain_samples(rows: Mapping[str, EncodedRows], seed: int) -> dict[str, Enco
 
 
 def measure_domains(predictor: Any, samples: Mapping[str, EncodedRows]) -> Likeness | None:
-    """Describe the training domains of a model by samples of each side.
-
-    Returns:
-        None where a domain has too few texts.
-    """
+    """Describe the training domains of a model by samples; None where one has too few texts."""
     domains = {}
     for side, sample in samples.items():
         if len(sample) < FEWEST_TEXTS:
@@ -179,9 +171,8 @@ def _find(model: str) -> Path | None:
     folder = Path(model).expanduser()
     if folder.is_dir():
         places = [folder]
-        if (
-            folder.resolve().name == "model"
-        ):  # the run's own, not its twin or what it fell back from
+        # Of a run only its own model, not its twin or what it fell back from.
+        if folder.resolve().name == "model":
             places.append(folder.parent)
         files = (place / "adaptation" / STATISTICS for place in places)
         return next(filter(Path.is_file, files), None)

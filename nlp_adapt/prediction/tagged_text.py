@@ -14,15 +14,10 @@ from nlp_adapt.names import OUTSIDE
 
 
 class Entity(NamedTuple):
-    """A stretch of a text that names something.
+    """A stretch of a text that names something, such as a `PER`.
 
-    Attributes:
-        type: What it names, such as `PER`.
-        start: Where it begins in the text, in characters.
-        end: Where it ends, the end excluded.
-        first_word: Index of its first word.
-        end_word: Index of the word after its last.
-        score: Mean probability of its tags.
+    `start` and `end` count characters, `first_word` and `end_word` words, ends excluded; `score` is
+    the mean probability of its tags.
     """
 
     type: str
@@ -98,13 +93,7 @@ class TaggedText:
 
 
 class Words(NamedTuple):
-    """A text and where its words stand in it.
-
-    Attributes:
-        text: The text.
-        spans: Where each word begins and ends, in characters.
-        words: The words.
-    """
+    """A text, where its words begin and end in it in characters, and the words."""
 
     text: str
     spans: list[tuple[int, int]]
@@ -112,7 +101,7 @@ class Words(NamedTuple):
 
 
 def split_text(text: str) -> Words:
-    """The words of a plain text; see `data.conll.split_words`."""
+    """The words of a plain text; see `data.reading.conll.split_words`."""
     found = split_words(text)
     return Words(text, [(start, end) for _, start, end in found], [word for word, _, _ in found])
 
@@ -125,22 +114,15 @@ def join_words(words: Sequence[str]) -> Words:
 
 
 def tag_texts(predictor: Any, texts: Sequence[str]) -> list[TaggedText]:
-    """Split plain texts into words (see `data.conll.split_words`) and tag them.
+    """Split plain texts, which may be empty, into words and tag them.
 
-    Args:
-        predictor: A `Predictor` for token classification.
-        texts: Plain texts; they may be empty.
+    Words are those of `data.reading.conll.split_words`; the `Predictor` is for token classification.
     """
     return _tag(predictor, [split_text(text) for text in texts])
 
 
 def tag_words(predictor: Any, sentences: Sequence[Sequence[str]]) -> list[TaggedText]:
-    """Tag sentences that are split into words already; every word gets exactly one tag.
-
-    Args:
-        predictor: A `Predictor` for token classification.
-        sentences: The words of each sentence; sentences may be empty.
-    """
+    """Tag sentences, which may be empty, that are split into words already; one tag a word."""
     return _tag(predictor, [join_words(words) for words in sentences])
 
 

@@ -122,12 +122,7 @@ def _pip_failure(package: Package, stderr: str) -> str:
 
 
 def read_members(archive: bytes, filename: str, wanted: Iterable[str]) -> dict[str, bytes]:
-    """Read files out of a .tar.gz, .whl or .zip into memory; nothing is unpacked to disk.
-
-    Args:
-        archive: The archive's content.
-        filename: Its name, for the format and for messages.
-        wanted: Paths inside the archive.
+    """Read the `wanted` paths of a .tar.gz, .whl or .zip into memory; nothing goes to disk.
 
     Raises:
         DataError: The archive is damaged, lacks a wanted file, holds unsafe paths, or unpacks to

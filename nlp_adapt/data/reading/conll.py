@@ -39,12 +39,7 @@ class Conll(Format):
 
 
 def conll_rows(name: str, lines: Iterable[Line]) -> Iterator[Row]:
-    """The sentences in some lines; see `Conll`.
-
-    Args:
-        name: What the file is called.
-        lines: Its lines.
-    """
+    """The sentences in the lines of a file called `name`; see `Conll`."""
     tokens: list[list[str]] = []
     faults: list[Fault] = []
     start = width = 0
@@ -119,22 +114,17 @@ def split_words(text: str) -> list[tuple[str, int, int]]:
     (Chinese, Japanese, Thai) are not segmented: give those as lists of tokens.
     """
     spans: list[tuple[int, int]] = []
-    for start, end in _spans(text):
+    for match in _WORD.finditer(text):
+        start, end = match.span()
         if spans and spans[-1][1] == start and _joined(text[start - 1], text[start]):
             start = spans.pop()[0]
         spans.append((start, end))
     return [(text[start:end], start, end) for start, end in spans]
 
 
-def _spans(text: str) -> Iterator[tuple[int, int]]:
-    return (match.span() for match in _WORD.finditer(text))
-
-
 def _joined(before: str, after: str) -> bool:
     # \w leaves out combining marks, which would cut most Indic words into pieces.
-    if _is_mark(after):
-        return True
-    return before == _JOINER or (_is_mark(before) and after.isalnum())
+    return _is_mark(after) or before == _JOINER or (_is_mark(before) and after.isalnum())
 
 
 def _is_mark(char: str) -> bool:

@@ -20,8 +20,7 @@ from nlp_adapt.data.reading.conll import Conll, looks_like_conll
 from nlp_adapt.data.reading.formats import format_of
 from nlp_adapt.data.reading.lines import Texts, read_lines
 from nlp_adapt.data.reading.quarantine import SHOWN, Quarantine
-from nlp_adapt.data.reading.rows import Format, Row, table_of
-from nlp_adapt.data.reading.tables import Table
+from nlp_adapt.data.reading.rows import Format, Row, Table, table_of
 from nlp_adapt.errors import DataError
 from nlp_adapt.names import TOKEN_CLASSIFICATION
 
@@ -32,9 +31,7 @@ _EDGE_BYTES = 65536
 class RowFile:
     """A file of rows: csv, tsv, jsonl, json, parquet, txt or CoNLL columns, each also gzip'd.
 
-    Args:
-        path: The file.
-        task: "token-classification" lets a .txt file hold CoNLL columns.
+    The task "token-classification" lets a .txt file hold CoNLL columns.
     """
 
     path: Path
@@ -73,14 +70,9 @@ class RowFile:
             yield from self._format.rows(self.path)
 
     def chunks(self, size: int, characters: int | None = None) -> Iterator[list[Row]]:
-        """The rows in order, `size` at a time, readable or not.
+        """The rows in order, readable or not, at most `size` at a time.
 
-        Args:
-            size: Most rows in a chunk.
-            characters: A chunk that holds so many ends early, so that huge cells do not add up.
-
-        Raises:
-            DataError: As for `rows`.
+        A chunk of so many `characters` ends early, so that huge cells do not add up.
         """
         chunk: list[Row] = []
         held = 0
@@ -95,11 +87,7 @@ class RowFile:
             yield chunk
 
     def table(self, quarantine: int = 0) -> Table:
-        """The whole file.
-
-        Args:
-            quarantine: How many unreadable lines may be set aside, with the rows they are part of;
-                0 refuses the file at the first.
+        """The whole file; up to `quarantine` unreadable lines are set aside with their rows.
 
         Raises:
             DataError: The file is missing, of an unknown format, empty or broken; names file and
@@ -172,8 +160,5 @@ def _characters(value: Any) -> int:
     """Roughly how many characters a value holds."""
     if isinstance(value, str):
         return len(value)
-    if isinstance(value, dict):
-        return sum(map(_characters, value.values()))
-    if isinstance(value, (list, tuple)):
-        return sum(map(_characters, value))
-    return 1
+    values = value.values() if isinstance(value, dict) else value
+    return sum(map(_characters, values)) if isinstance(value, (dict, list, tuple)) else 1

@@ -33,9 +33,8 @@ def format_of(path: Path) -> Format:
     Raises:
         DataError: It says none.
     """
-    ending = data_ending(path)
-    if ending is None:
-        raise DataError(
-            f"{path} has an unknown format: use one of {', '.join(ENDINGS)}, each also with .gz."
-        )
-    return ENDINGS[ending]
+    if ending := data_ending(path):
+        return ENDINGS[ending]
+    raise DataError(
+        f"{path} has an unknown format: use one of {', '.join(ENDINGS)}, each also with .gz."
+    )

@@ -8,8 +8,7 @@ from itertools import chain
 from pathlib import Path
 
 from nlp_adapt.data.reading.lines import Line, filled, line_row, open_bytes, read_lines
-from nlp_adapt.data.reading.rows import Format, Row
-from nlp_adapt.data.reading.tables import as_records
+from nlp_adapt.data.reading.rows import Format, Row, as_records
 from nlp_adapt.errors import DataError
 
 _NO_OBJECT = 'is not a JSON object such as {"text": "..."}.'

@@ -69,11 +69,7 @@ class _Unpacked(io.RawIOBase):
 
 
 def open_bytes(path: Path) -> io.BufferedReader:
-    """The bytes of a file, unpacked where its name ends in .gz.
-
-    Raises:
-        DataError: On reading, if it unpacks to more than is sane.
-    """
+    """The bytes of a file, unpacked where its name ends in .gz; reading refuses a bomb."""
     return io.BufferedReader(_Unpacked(path), BLOCK)
 
 

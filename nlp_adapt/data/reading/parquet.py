@@ -6,18 +6,12 @@ import contextlib
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from nlp_adapt.data.reading.lines import (
-    BLOCK,
-    is_gzipped,
-    most_unpacked,
-    open_bytes,
-    refuse_bomb,
-)
-from nlp_adapt.data.reading.rows import Format, Row
-from nlp_adapt.data.reading.tables import Table, table_from_dataset
+from nlp_adapt.data.reading.lines import BLOCK, is_gzipped, most_unpacked, open_bytes, refuse_bomb
+from nlp_adapt.data.reading.rows import Format, Row, Table, table_from_dataset
 from nlp_adapt.errors import DataError
 
 BATCH_ROWS = 1024
@@ -30,11 +24,10 @@ class Parquet(Format):
 
     def rows(self, path: Path) -> Iterator[Row]:
         """Every row, numbered from 1."""
-        name, number = path.name, 0
-        for batch in _batches(path, _opened(path)):
-            for record in batch.to_pylist():
-                number += 1
-                yield Row(f"{name}:{number}", record)
+        batches = _batches(path, _opened(path))
+        records = chain.from_iterable(batch.to_pylist() for batch in batches)
+        for number, record in enumerate(records, start=1):
+            yield Row(f"{path.name}:{number}", record)
 
     def columns(self, path: Path) -> list[str]:
         """The names in the schema."""

@@ -14,12 +14,7 @@ SHOWN = 5
 
 
 class Quarantine:
-    """How many unreadable lines of each file may be set aside.
-
-    Args:
-        limit: Most of them; 0 refuses the first.
-        hint: What to add where the first is refused.
-    """
+    """Sets aside up to `limit` unreadable lines of each file; 0 refuses the first, with a `hint`."""
 
     def __init__(self, limit: int = 0, hint: str = "") -> None:
         self.limit = limit
@@ -27,12 +22,7 @@ class Quarantine:
         self.counts: dict[str, int] = {}
 
     def take(self, file: str, name: str, reason: str) -> None:
-        """Set a line aside.
-
-        Args:
-            file: What tells its file from all others.
-            name: What messages call the file.
-            reason: Why the line cannot be read, as a sentence.
+        """Set a line of a file aside, which messages call `name`; `reason` is a sentence.
 
         Raises:
             DataError: Nothing is set aside, or this is one line too many.
@@ -48,13 +38,10 @@ class Quarantine:
 
 
 class LeftOut:
-    """What a stream has passed over.
+    """What a stream has passed over, with up to `quarantine` unreadable rows of each shard.
 
     A row counts once, however often the stream comes round: shards are read from their beginning,
     so that the furthest such row of each tells old ones from new ones.
-
-    Args:
-        quarantine: How many unreadable rows of a shard may be left out; 0 refuses the first.
     """
 
     def __init__(self, quarantine: int = 0) -> None:
@@ -66,13 +53,9 @@ class LeftOut:
         self._lock = Lock()  # the sample and the run may read at the same time
 
     def note(self, shard: str, number: int, place: str, reason: str | None) -> None:
-        """Leave a row out.
+        """Leave out row `number` of a shard, which messages call `place`.
 
-        Args:
-            shard: What tells the shard from all others.
-            number: Place of the row in the shard.
-            place: What messages call the row.
-            reason: Why it cannot be read, as a sentence; None where it only holds no text.
+        The `reason` says in a sentence why it cannot be read; None where it only holds no text.
 
         Raises:
             DataError: As for `Quarantine.take`.

@@ -14,8 +14,7 @@ from typing import Any
 from nlp_adapt.data.reading.builtin import BUILTIN_PREFIX, DEFAULT_LABEL_MAPS, builtin_files
 from nlp_adapt.data.reading.files import read_file
 from nlp_adapt.data.reading.formats import ENDINGS, data_ending
-from nlp_adapt.data.reading.rows import Row, table_of
-from nlp_adapt.data.reading.tables import Table, as_records, table_from_dataset
+from nlp_adapt.data.reading.rows import Row, Table, as_records, table_from_dataset, table_of
 from nlp_adapt.errors import DataError
 
 Splits = dict[str, list[Table]]

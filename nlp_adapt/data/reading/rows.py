@@ -1,21 +1,18 @@
-"""What a file of rows is made of, and what there is to know of a format."""
+"""Rows that know where they come from, tables of them, and the contract of a file format."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from nlp_adapt.data.reading.tables import Table
+from nlp_adapt.errors import DataError
 
 
 class Fault(NamedTuple):
-    """Why a line cannot be read.
-
-    Attributes:
-        line: Its number.
-        reason: What is wrong with it, said of the line: "is not UTF-8".
-    """
+    """Why the line of this number cannot be read, said of the line: "is not UTF-8"."""
 
     line: int
     reason: str
@@ -45,8 +42,57 @@ class Row(NamedTuple):
     @property
     def reason(self) -> str:
         """The first fault as a sentence that begins with "it", or names another line of the row."""
-        fault = self.faults[0]
-        return f"{'it' if self.place == f'{self.file}:{fault.line}' else f'line {fault.line}'} {fault.reason}"
+        line, reason = self.faults[0]
+        return f"{'it' if self.place == f'{self.file}:{line}' else f'line {line}'} {reason}"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns as they were found, before text and labels are recognised.
+
+    Attributes:
+        rows: Where each row stands, as "file:line" or "name/split:index".
+        origin: What to call the table in a message.
+        features: The `datasets` type of each column, where the table was a Dataset.
+        line_per_token: True for CoNLL files, where the tokens of a row stand on successive lines.
+        notes: What the reader left out, in plain sentences.
+    """
+
+    columns: Mapping[str, Sequence[Any]]
+    rows: Sequence[str]
+    origin: str
+    features: Mapping[str, Any] | None = None
+    line_per_token: bool = False
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def short_name(self) -> str:
+        """The file's name, or the dataset's name and split: what a note calls the table."""
+        return self.rows[0].rpartition(":")[0] if self.rows else self.origin
+
+    def locate(self, index: int, token: int | None = None) -> str:
+        """Say where row `index` (or its token number `token`) stands."""
+        row = self.rows[index]
+        if token is None:
+            return row
+        if self.line_per_token:
+            file, _, line = row.rpartition(":")
+            return f"{file}:{int(line) + token}"
+        return f"{row} (token {token + 1})"
+
+    def narrow(self, names: Sequence[str], max_rows: int | None = None, seed: int = 0) -> Table:
+        """Some of the columns, as lists, and at most `max_rows` rows drawn without replacement."""
+        kept: Sequence[int] = range(len(self))
+        if max_rows is not None and max_rows < len(self):
+            kept = sorted(random.Random(seed).sample(kept, max_rows))
+        columns = {}
+        for name in names:
+            column = list(self.columns[name])
+            columns[name] = [column[i] for i in kept]
+        return replace(self, columns=columns, rows=[self.rows[i] for i in kept])
 
 
 def table_of(
@@ -64,6 +110,32 @@ def table_of(
     for column in values.values():
         column.extend([None] * (len(places) - len(column)))
     return Table(values, places, origin, line_per_token=line_per_token)
+
+
+def table_from_dataset(dataset: Any, origin: str, file: str | None = None) -> Table:
+    """A `datasets.Dataset` as a table; of a file, its rows are called "file:1" and so on."""
+    name, first = (origin, 0) if file is None else (file, 1)
+    places = [f"{name}:{i}" for i in range(first, first + len(dataset))]
+    columns = {name: dataset[name] for name in dataset.column_names}
+    return Table(columns, places, origin, dataset.features)
+
+
+def as_records(items: Any, rows: Sequence[str]) -> Sequence[Mapping[str, Any]]:
+    """Objects as they are, and texts as the column `text`.
+
+    Raises:
+        DataError: The items are something else, or a mixture.
+    """
+    if all(isinstance(item, Mapping) for item in items):
+        return items
+    if all(isinstance(item, str) for item in items):
+        return [{"text": item} for item in items]
+    kind = Mapping if isinstance(items[0], Mapping) else str
+    odd = next(i for i, item in enumerate(items) if not isinstance(item, kind))
+    raise DataError(
+        f"{rows[odd]} holds a {type(items[odd]).__name__}: "
+        "give a list of objects with named fields, or a list of texts, not a mixture."
+    )
 
 
 class Format:
