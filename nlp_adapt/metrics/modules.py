@@ -20,8 +20,11 @@ import evaluate
 
 from nlp_adapt.errors import DataError
 from nlp_adapt.metrics.classification import classification_metrics, f1, matthews
-from nlp_adapt.metrics.rows import check_same_lengths, check_same_rows, label_ids, tag_rows
+from nlp_adapt.metrics.rows import Tags, check_same_lengths, check_same_rows, label_ids, tag_rows
 from nlp_adapt.metrics.spans import span_metrics
+
+Ids = list[int]
+Names = Sequence[str] | None
 
 
 class _OfflineMetric(evaluate.Metric):
@@ -81,7 +84,7 @@ class _ClassMetric(_OfflineMetric):
     feature = datasets.Value("int64")
     inputs = "class ids, shape (rows,)"
 
-    def _checked(self, references: Any, predictions: Any) -> tuple[list[int], list[int]]:
+    def _checked(self, references: Any, predictions: Any) -> tuple[Ids, Ids]:
         truth, guesses = label_ids(references, "references"), label_ids(predictions, "predictions")
         check_same_rows(truth, guesses, "references", "predictions")
         return truth, guesses
@@ -90,7 +93,7 @@ class _ClassMetric(_OfflineMetric):
 class Accuracy(_ClassMetric):
     """Share of rows whose class is right: `accuracy`."""
 
-    def _compute(self, predictions: list[int], references: list[int]) -> dict[str, float]:
+    def _compute(self, predictions: Ids, references: Ids) -> dict[str, float]:
         from sklearn.metrics import accuracy_score
 
         return {"accuracy": float(accuracy_score(references, predictions))}
@@ -107,16 +110,14 @@ class F1(_ClassMetric):
     def __init__(self, average: str | None = "macro", **module_options: Any) -> None:
         super().__init__(settings={"average": average}, **module_options)
 
-    def _compute(
-        self, predictions: list[int], references: list[int], average: str | None
-    ) -> dict[str, Any]:
+    def _compute(self, predictions: Ids, references: Ids, average: str | None) -> dict[str, Any]:
         return {"f1": f1(references, predictions, average)}
 
 
 class Matthews(_ClassMetric):
     """Matthews correlation coefficient: `matthews`, 0 where it is undefined."""
 
-    def _compute(self, predictions: list[int], references: list[int]) -> dict[str, float]:
+    def _compute(self, predictions: Ids, references: Ids) -> dict[str, float]:
         return {"matthews": matthews(references, predictions)}
 
 
@@ -130,9 +131,7 @@ class ClassificationReport(_ClassMetric):
     def __init__(self, label_names: Sequence[str] | None = None, **module_options: Any) -> None:
         super().__init__(settings={"label_names": label_names}, **module_options)
 
-    def _compute(
-        self, predictions: list[int], references: list[int], label_names: Sequence[str] | None
-    ) -> dict[str, Any]:
+    def _compute(self, predictions: Ids, references: Ids, label_names: Names) -> dict[str, Any]:
         if label_names is None:
             label_names = [str(label) for label in range(max(*references, *predictions) + 1)]
         return classification_metrics(references, predictions, label_names)
@@ -145,9 +144,7 @@ class ClassF1(ClassificationReport):
         label_names: The name of each class id; without them, ids stand for names.
     """
 
-    def _compute(
-        self, predictions: list[int], references: list[int], label_names: Sequence[str] | None
-    ) -> dict[str, Any]:
+    def _compute(self, predictions: Ids, references: Ids, label_names: Names) -> dict[str, Any]:
         per_class = super()._compute(predictions, references, label_names)["per_class"]
         return {"class_f1": {name: scores["f1"] for name, scores in per_class.items()}}
 
@@ -165,17 +162,12 @@ class SpanF1(_OfflineMetric):
     def __init__(self, model_types: Collection[str] | None = None, **module_options: Any) -> None:
         super().__init__(settings={"model_types": model_types}, **module_options)
 
-    def _checked(
-        self, references: Any, predictions: Any
-    ) -> tuple[list[list[str]], list[list[str]]]:
+    def _checked(self, references: Any, predictions: Any) -> tuple[Tags, Tags]:
         truth, guesses = tag_rows(references, "references"), tag_rows(predictions, "predictions")
         check_same_lengths(truth, guesses, "references", "predictions")
         return truth, guesses
 
     def _compute(
-        self,
-        predictions: list[list[str]],
-        references: list[list[str]],
-        model_types: Collection[str] | None,
+        self, predictions: Tags, references: Tags, model_types: Collection[str] | None
     ) -> dict[str, Any]:
         return span_metrics(references, predictions, model_types=model_types)

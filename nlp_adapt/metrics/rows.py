@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from seqeval.scheme import Entities
 
 
+Tags = list[list[str]]
+"""BIO tags, one list a sentence."""
+
+
 class Span(NamedTuple):
     """An entity in a sentence: words `start` to `end`, the end excluded."""
 
@@ -53,7 +57,7 @@ def label_ids(values: Any, column: str) -> list[int]:
     return ids
 
 
-def tag_rows(rows: Any, column: str) -> list[list[str]]:
+def tag_rows(rows: Any, column: str) -> Tags:
     """Read BIO tag sequences as lists of strings.
 
     Args:
@@ -86,7 +90,7 @@ def tag_rows(rows: Any, column: str) -> list[list[str]]:
     return sentences
 
 
-def paired_tags(references: Any, predictions: Any) -> tuple[list[list[str]], list[list[str]]]:
+def paired_tags(references: Any, predictions: Any) -> tuple[Tags, Tags]:
     """Read two columns of BIO tags that must agree row by row."""
     truth, guesses = tag_rows(references, "references"), tag_rows(predictions, "predictions")
     check_pair(truth, guesses)
@@ -94,7 +98,7 @@ def paired_tags(references: Any, predictions: Any) -> tuple[list[list[str]], lis
     return truth, guesses
 
 
-def strict_entities(rows: list[list[str]]) -> Entities:
+def strict_entities(rows: Tags) -> Entities:
     """Extract the entities of the strict reading, with seqeval."""
     from seqeval.scheme import IOB2, Entities
 

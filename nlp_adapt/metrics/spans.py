@@ -16,6 +16,7 @@ from typing import Any
 from nlp_adapt.errors import ConfigError, DataError
 from nlp_adapt.metrics.rows import (
     Span,
+    Tags,
     check_same_lengths,
     paired_tags,
     spans_of,
@@ -165,7 +166,7 @@ def _f1_variance(truth: Sequence[Sequence[Span]], guesses: Sequence[Sequence[Spa
 
 
 def _strict_scores(
-    truth: list[list[str]], guesses: list[list[str]], true_entities: Any, predicted_entities: Any
+    truth: Tags, guesses: Tags, true_entities: Any, predicted_entities: Any
 ) -> dict[str, Any]:
     """Score seqeval's entities of the strict reading."""
     from seqeval.metrics.v1 import precision_recall_fscore_support
@@ -177,7 +178,7 @@ def _strict_scores(
     return _scores(types, partial(score, truth, guesses, zero_division=0))
 
 
-def _lenient_scores(truth: list[list[str]], guesses: list[list[str]]) -> dict[str, Any]:
+def _lenient_scores(truth: Tags, guesses: Tags) -> dict[str, Any]:
     from seqeval.metrics.sequence_labeling import get_entities, precision_recall_fscore_support
 
     types = {entity[0] for rows in (truth, guesses) for entity in get_entities(rows)}
@@ -208,7 +209,7 @@ def _scores(types: set[str], score: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _coverage(
-    truth: list[list[str]], guesses: list[list[str]], model_types: Collection[str] | None
+    truth: Tags, guesses: Tags, model_types: Collection[str] | None
 ) -> dict[str, list[str] | None]:
     """Say which reference types the model can predict at all."""
     if model_types is None:

@@ -43,13 +43,8 @@ def predict_logits(
     processes is the whole.
 
     Args:
-        task_model: A classification model.
-        rows: What to predict.
-        pad_id: Token id of padding.
         batch_size: A quarter of the most rows in a batch; longer rows come in smaller batches.
-        precision: Number format of the forward pass.
-        process: Number of this process.
-        processes: How many share the rows.
+        process: Number of this process, of `processes` that share the rows.
         features: `[units, width]` to be filled with what the classifier reads of each unit.
     """
     logits = np.zeros((rows.units, task_model.config.num_labels), dtype=np.float32)

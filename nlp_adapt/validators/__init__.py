@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.options import nearest
-from nlp_adapt.validators.base import Predictions, Validator
 from nlp_adapt.validators.scores import (
     EstimatedAccuracy,
     InformationMaximisation,
     LabelFree,
+    Predictions,
     SourceRisk,
     TargetAccuracy,
+    Validator,
 )
 
 VALIDATORS: dict[str, Validator] = {

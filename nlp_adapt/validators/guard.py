@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from nlp_adapt.validators.base import Predictions
+from nlp_adapt.validators.scores import Predictions
 
 ADAPTED, SOURCE_ONLY, UNDECIDED = "adapted", "source-only", "undecided"
 LOST_SOURCE = 0.05
