@@ -23,7 +23,7 @@ from nlp_adapt.modeling.perturbation import (
 from nlp_adapt.modeling.precision import autocast
 from nlp_adapt.modeling.units import MODEL_INPUTS
 from nlp_adapt.names import IGNORED_LABEL
-from nlp_adapt.prediction.ensembles import EnsemblePredictor
+from nlp_adapt.prediction.opening import EnsemblePredictor
 from nlp_adapt.prediction.predictor import Predictor, by_unit, prediction_batches, unit_indices
 
 ATTACKS = ("fgm", "pgd")

@@ -22,8 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from nlp_adapt.errors import ConfigError, ModelError, RunError
-from nlp_adapt.prediction.ensembles import EnsemblePredictor
-from nlp_adapt.prediction.opening import load_predictor
+from nlp_adapt.prediction.opening import EnsemblePredictor, load_predictor
 from nlp_adapt.prediction.predictor import Predictor
 
 ONNX_FILE = "model.onnx"

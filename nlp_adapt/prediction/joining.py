@@ -18,13 +18,13 @@ from nlp_adapt.data.batches.encoded import EncodedRows
 from nlp_adapt.data.domain import Domain
 from nlp_adapt.data.loading import load_domain
 from nlp_adapt.errors import ConfigError, DataError, ModelError, RunError
-from nlp_adapt.prediction.ensembles import (
+from nlp_adapt.prediction.opening import (
     EnsemblePredictor,
+    load_members,
     log_probabilities,
     save_ensemble,
     side_by_side,
 )
-from nlp_adapt.prediction.opening import load_members
 from nlp_adapt.prediction.predictor import Predictor, predict_logits
 from nlp_adapt.validators import VALIDATORS, Predictions
 

@@ -1,14 +1,23 @@
-"""Opening a saved model for prediction: a folder, a run, adapters, an ensemble or a Hub id."""
+"""Opening a saved model for prediction: a folder, a run, adapters, an ensemble or a Hub id.
+
+An ensemble is several models as one, whose probabilities are averaged or stacked: a folder with its
+members and `ensemble.json`, which `nlp-adapt predict` and `teacher:` open like any model.
+"""
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
-from nlp_adapt.errors import ConfigError, ModelError
+from nlp_adapt.data.batches.encoded import EncodedRows
+from nlp_adapt.errors import ConfigError, ModelError, RunError
+from nlp_adapt.files import write_folder
 from nlp_adapt.modeling.backbone import (
     fetch_adapters,
     load_task_model,
@@ -17,14 +26,10 @@ from nlp_adapt.modeling.backbone import (
 )
 from nlp_adapt.modeling.precision import choose_precision
 from nlp_adapt.names import SEQUENCE_CLASSIFICATION, TOKEN_CLASSIFICATION
-from nlp_adapt.prediction.ensembles import (
-    EnsemblePredictor,
-    is_ensemble,
-    model_folder,
-    read_ensemble,
-)
 from nlp_adapt.prediction.predictor import Predictor
 from nlp_adapt.tasks import TASKS
+
+ENSEMBLE = "ensemble.json"
 
 
 def load_predictor(
@@ -47,11 +52,11 @@ def load_predictor(
     """
     import transformers
 
-    if is_ensemble(model):
-        members, weights = read_ensemble(model)
+    if (Path(model) / ENSEMBLE).is_file():
+        members, weights = _read_ensemble(model)
         options = {"precision": precision, "batch_size": batch_size, "device": device}
         return EnsemblePredictor(load_members(members, **options), weights)
-    name = str(model_folder(model))
+    name = str(_model_folder(model))
     path = fetch_adapters(resolve_model(name))
     try:
         config = transformers.AutoConfig.from_pretrained(path, trust_remote_code=False)
@@ -92,6 +97,110 @@ def load_members(models: Sequence[str | Path], **options: Any) -> list[Predictor
             if one != two:
                 raise ModelError(f"{path}: its {what} differs from that of {models[0]}.")
     return members
+
+
+class EnsemblePredictor(Predictor):
+    """A `Predictor` over several models that read the same tokens.
+
+    Args:
+        members: Predictors with the same task, labels and vocabulary.
+        weights: `[classes, members * classes]` and `[classes]` of a linear map on the members'
+            log-probabilities, or None to average their probabilities.
+    """
+
+    def __init__(
+        self, members: Sequence[Predictor], weights: tuple[np.ndarray, np.ndarray] | None = None
+    ) -> None:
+        first = members[0]
+        super().__init__(
+            first.task_model,
+            first.tokenizer,
+            first.task,
+            precision=first.precision,
+            batch_size=first.batch_size,
+            max_length=min(member.max_length for member in members),
+        )
+        self.members = list(members)
+        self.weights = weights
+
+    def logits(self, rows: EncodedRows) -> np.ndarray:
+        """Log of the mean probabilities, or the stacked logits: `[units, classes]`."""
+        every = log_probabilities(self.members, rows)
+        if self.weights is None:
+            return np.log(np.exp(every).mean(0).clip(1e-30)).astype(np.float32)
+        matrix, bias = self.weights
+        return (side_by_side(every) @ matrix.T + bias).astype(np.float32)
+
+    def logits_and_features(self, rows: EncodedRows) -> tuple[np.ndarray, np.ndarray]:
+        """Raise `ModelError`: each member has features of its own."""
+        raise ModelError(
+            "an ensemble has no features of its own, from which likeness could be told: give one "
+            "of its members."
+        )
+
+
+def save_ensemble(
+    folder: Path,
+    models: Sequence[str | Path],
+    weights: tuple[np.ndarray, np.ndarray] | None = None,
+) -> None:
+    """Copy the members into `folder` and write `ensemble.json`; all of it or nothing.
+
+    Raises:
+        RunError: If the folder is there already.
+        ModelError: If a member is no local folder.
+    """
+    if folder.exists():
+        raise RunError(f"{folder}: is there already; choose another folder.")
+    for model in models:
+        if not Path(model).is_dir():
+            raise ModelError(f"{model}: is no local folder; download it first (`hf download`).")
+    values: dict[str, Any] = {"format": 1}
+    values["members"] = [f"member-{number}" for number in range(1, len(models) + 1)]
+    if weights is not None:
+        values["weights"] = {"matrix": weights[0].tolist(), "bias": weights[1].tolist()}
+
+    def write(staged: Path) -> None:
+        for name, model in zip(values["members"], models, strict=True):
+            shutil.copytree(_model_folder(model), staged / name)
+        (staged / ENSEMBLE).write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+
+    write_folder(folder, write)
+
+
+def log_probabilities(members: Sequence[Predictor], rows: EncodedRows) -> np.ndarray:
+    """Each member's log-softmax of the logits, `[members, units, classes]` in float64."""
+    logits = np.stack([member.logits(rows) for member in members])
+    shifted = logits.astype(np.float64) - logits.max(-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+
+
+def side_by_side(every: np.ndarray) -> np.ndarray:
+    """`[members, units, classes]` as `[units, members * classes]`."""
+    return every.transpose(1, 0, 2).reshape(every.shape[1], -1)
+
+
+def _model_folder(model: str | Path) -> str | Path:
+    """The model's own folder of a run; anything else as it is."""
+    inner = Path(model) / "model"
+    return inner if (inner / "config.json").is_file() else model
+
+
+def _read_ensemble(
+    folder: str | Path,
+) -> tuple[list[Path], tuple[np.ndarray, np.ndarray] | None]:
+    """The members' folders, and the weights that stack them if there are any."""
+    file = Path(folder) / ENSEMBLE
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+        names = [str(name) for name in values["members"]]
+        given = values.get("weights")
+        weights = given and (np.array(given["matrix"]), np.array(given["bias"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{file}: cannot be read ({error}).") from error
+    if any(name in ("", "..") or Path(name).name != name for name in names):
+        raise ModelError(f"{file}: members must be folders inside {folder}.")
+    return [file.with_name(name) for name in names], weights
 
 
 def _moved(model: Any, device: str) -> Any:

@@ -25,7 +25,7 @@ from nlp_adapt.modeling.perturbation import (
 from nlp_adapt.objectives import build_objective
 from nlp_adapt.objectives.consistency import divergence
 from nlp_adapt.prediction.attack import Attack, attacked_logits, damage
-from nlp_adapt.prediction.ensembles import EnsemblePredictor
+from nlp_adapt.prediction.opening import EnsemblePredictor
 from nlp_adapt.prediction.predictor import Predictor
 from nlp_adapt.tasks import TASKS
 from tests.helpers.tiny_batches import (

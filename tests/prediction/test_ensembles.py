@@ -14,9 +14,13 @@ from nlp_adapt.data.domain import Domain, make_dataset
 from nlp_adapt.errors import ConfigError, ModelError, RunError
 from nlp_adapt.modeling.outputs import DomainOutput, Progress
 from nlp_adapt.objectives import Setup, build_objective
-from nlp_adapt.prediction.ensembles import EnsemblePredictor, save_ensemble
 from nlp_adapt.prediction.joining import held_out_rows, soup, stack
-from nlp_adapt.prediction.opening import load_members, load_predictor
+from nlp_adapt.prediction.opening import (
+    EnsemblePredictor,
+    load_members,
+    load_predictor,
+    save_ensemble,
+)
 from nlp_adapt.training.trainer import AdaptationTrainer
 from tests.helpers.tiny_encoders import random_rows, tiny_model, tiny_tokenizer
 from tests.helpers.trainers import trainer_for

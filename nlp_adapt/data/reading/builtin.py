@@ -138,8 +138,7 @@ def _fill_cache(folder: Path, domains: dict[str, DomainSplits]) -> None:
 
 def _write_rows(path: Path, rows: Iterable[Row]) -> None:
     with gzip.open(path, "wt", encoding="utf-8", newline="\n") as file:
-        for row in rows:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 def _read_snippets(archive: bytes) -> dict[str, DomainSplits]:
@@ -178,9 +177,8 @@ def _split_rows(rows: list[Row], groups: list[str]) -> DomainSplits:
 
 
 def _read_news(archive: bytes) -> dict[str, DomainSplits]:
-    folder = "neuroner/data/conll2003/en"
-    paths = {"train": "train", "validation": "valid", "test": "test"}
-    paths = {split: f"{folder}/{stem}.txt" for split, stem in paths.items()}
+    stems = {"train": "train", "validation": "valid", "test": "test"}
+    paths = {split: f"neuroner/data/conll2003/en/{stem}.txt" for split, stem in stems.items()}
     contents = read_members(archive, _NEURONER.filename, paths.values())
     return {"ner/news": {split: _conll_rows(contents[path]) for split, path in paths.items()}}
 

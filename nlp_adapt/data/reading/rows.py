@@ -24,8 +24,7 @@ class Row(NamedTuple):
     Attributes:
         place: "file:line" for text, "file:number" for other formats; a row of several lines has
             the number of its first.
-        record: Its values by column; None where it cannot be read.
-        faults: Why not.
+        record: Its values by column; None where it cannot be read, for its faults.
         content: What could be read of it all the same.
     """
 

@@ -29,11 +29,7 @@ class Shard(Protocol):
         """What messages call it."""
 
     def rows(self) -> Iterator[Row]:
-        """Every row in order, readable or not.
-
-        Raises:
-            DataError: The shard cannot be read on.
-        """
+        """Every row in order, readable or not."""
 
     def fingerprint(self) -> str:
         """Something that changes with the content."""
