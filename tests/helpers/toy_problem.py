@@ -6,7 +6,9 @@ about two thirds of the target right, one whose features are aligned nearly all.
 
 from __future__ import annotations
 
+import copy
 import math
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -193,17 +195,32 @@ def train_on_toy(
         target_priors: Class priors of the target; default: uniform, as in the source.
         angle: Degrees by which the target is rotated; fewer are easier.
     """
-    torch.manual_seed(seed)
-    domains = ToyDomains(seed, token_level, target_priors, angle)
-    model = ToyModel(domains.points, token_level)
-    if source_steps:
-        _train(model, domains, {"task": {}}, source_steps)
+    begun = _trained_on_source(seed, token_level, source_steps, target_priors, angle)
+    model, domains, random_state = copy.deepcopy(begun)
+    torch.set_rng_state(random_state)
     _train(model, domains, objectives, steps)
     model.eval()
     batch, labels = domains.target()
     with torch.no_grad():
         logits = model(batch["input_ids"], batch["attention_mask"]).logits
     return (logits.flatten(0, -2).argmax(-1) == labels).float().mean().item()
+
+
+@cache
+def _trained_on_source(
+    seed: int,
+    token_level: bool,
+    steps: int,
+    target_priors: tuple[float, ...] | None,
+    angle: float,
+) -> tuple[ToyModel, ToyDomains, Tensor]:
+    """Where all objectives begin, and the random state then."""
+    torch.manual_seed(seed)
+    domains = ToyDomains(seed, token_level, target_priors, angle)
+    model = ToyModel(domains.points, token_level)
+    if steps:
+        _train(model, domains, {"task": {}}, steps)
+    return model, domains, torch.get_rng_state()
 
 
 def _train(

@@ -407,8 +407,8 @@ def trained_beside_task(extra, seed=0):
 def test_adversarial_training_lowers_the_loss_under_attack(name):
     rows = make_rows(rows=16)
     plain, hardened = (
-        damage_of(trained_beside_task(extra)[0], rows, kind="pgd", epsilon=0.1)
-        for extra in ({}, {name: {"epsilon": 0.1}})
+        damage_of(model, rows, kind="pgd", epsilon=0.1)
+        for model in (trained_plainly(0), trained_beside_task({name: {"epsilon": 0.1}})[0])
     )
     assert plain["accuracy"] == hardened["accuracy"] == 1.0
     assert hardened["loss_under_attack"] < 0.5 * plain["loss_under_attack"]
