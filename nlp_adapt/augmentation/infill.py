@@ -19,8 +19,6 @@ from nlp_adapt.augmentation.texts import is_word
 from nlp_adapt.modeling.masked_lm import MaskedLanguageModel
 from nlp_adapt.modeling.word_pieces import WordPieces
 
-TOP_K = 20
-
 
 class Infill(nn.Module):
     """Single-token words become other single-token words that fit.
@@ -47,7 +45,7 @@ class Infill(nn.Module):
         words: Mapping[int, str],
         counts: Mapping[str, int],
         allowed: Collection[str] | None = None,
-        top_k: int = TOP_K,
+        top_k: int = 20,
     ) -> None:
         super().__init__()
         self.mask_id = mask_token_of(tokenizer, "infill")

@@ -45,7 +45,6 @@ class RowEditor:
         unlabelled: Those of the target, for `domain_terms`.
         tokenizer: The encoder's; for `infill`, the language model's.
         embeddings: `[vocabulary, size]` input embeddings, for `domain_terms`.
-        language_model: Fills in words, for `infill`.
         max_length: Longest text in tokens, for `infill`. Words beyond it stay as they are.
 
     Raises:

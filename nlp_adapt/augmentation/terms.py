@@ -37,8 +37,7 @@ class TermSwap(nn.Module):
         own: Word counts of the domain whose text is edited.
         other: Word counts of the other domain.
         ids: Each word's id in a grid, in both domains.
-        tokenizer: The encoder's.
-        embeddings: `[vocabulary, size]` its input embedding matrix.
+        embeddings: `[vocabulary, size]` input embeddings.
         fold_case: Whether `Film` and `FILM` are the term `film`; counts are then case-folded.
     """
 

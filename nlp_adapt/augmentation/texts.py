@@ -44,13 +44,7 @@ class WordedText:
         protected: Sequence[bool] | None = None,
         gaps: Sequence[str] | None = None,
     ) -> WordedText:
-        """A sentence that is split into words already.
-
-        Args:
-            words: The words.
-            protected: `[words]` which must stay, such as entities; default: none.
-            gaps: `[words + 1]` what stands around them; default: single spaces.
-        """
+        """A sentence in words, some `protected` (such as entities); gaps are spaces by default."""
         editable = np.fromiter((is_word(word) for word in words), dtype=bool, count=len(words))
         if protected is not None:
             editable &= ~np.asarray(protected, dtype=bool)

@@ -26,8 +26,6 @@ class EditedView(nn.Module):
         kind: One of `config.EDITS`. `infill` masks words and lets the pretrained encoder fill them
             in; `domain_terms` turns terms of the target into terms of the source.
         rate: Share of words that are edited.
-        tokenizer: The rows' own.
-        task_model: The model under training.
         tokens: Training rows of both sides, without labels.
         model: The masked language model of `infill`, if not the encoder's own.
         token_level: Whether words carry the labels, and so must stay in place.

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -12,11 +11,12 @@ from torch import Tensor, nn
 
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.errors import ConfigError
-from nlp_adapt.modeling.outputs import DomainOutput
+from nlp_adapt.modeling.outputs import Terms
 from nlp_adapt.names import IGNORED_LABEL
 from nlp_adapt.objectives.base import (
     SOURCE_SIDE,
     AuxiliarySpec,
+    Encode,
     Objective,
     ObjectiveConfig,
     Setup,
@@ -24,8 +24,6 @@ from nlp_adapt.objectives.base import (
 )
 from nlp_adapt.objectives.views import last_hidden_state
 from nlp_adapt.options import SHARE, option
-
-AUXILIARY_SIDE = frozenset({"auxiliary"})
 
 
 @dataclass(kw_only=True)
@@ -43,10 +41,10 @@ class Auxiliary(Objective):
     own, and are neither source nor target to other objectives.
     """
 
-    config_class: ClassVar = AuxiliaryConfig
-    reads: ClassVar[frozenset[str]] = SOURCE_SIDE | AUXILIARY_SIDE
-    summary: ClassVar[str] = "other labels than the main task's, with heads of their own"
-    paper: ClassVar[str] = "Caruana 1997, Machine Learning 28"
+    config_class = AuxiliaryConfig
+    reads = SOURCE_SIDE | frozenset({"auxiliary"})
+    summary = "other labels than the main task's, with heads of their own"
+    paper = "Caruana 1997, Machine Learning 28"
 
     @classmethod
     def check(cls, options: AuxiliaryConfig, config: AdaptationConfig) -> None:
@@ -68,10 +66,10 @@ class Auxiliary(Objective):
             width = int(setup.task_model.config.hidden_size) if of_tokens else setup.features
             self.heads[head_of(task)] = nn.Linear(width, task.num_labels)
 
-    def forward(self, view: StepView) -> dict[str, Tensor]:
+    def forward(self, view: StepView) -> Terms:
         """`auxiliary`; of each task its own `auxiliary/NAME/loss` and `auxiliary/NAME/accuracy`."""
         losses: list[Tensor] = []
-        measured: dict[str, Tensor] = {}
+        measured: Terms = {}
         for task in self.tasks:
             logits, labels = self.answers(task, view.encode, view.task_model, rows_of(view, task))
             # Over all labelled units of the step, so that the mean over micro-batches is exact.
@@ -85,11 +83,7 @@ class Auxiliary(Objective):
         return {"auxiliary": torch.stack(losses).sum(), **measured}
 
     def answers(
-        self,
-        task: AuxiliarySpec,
-        encode: Callable[[dict[str, Any]], tuple[DomainOutput, DomainOutput]],
-        task_model: nn.Module,
-        batch: dict[str, Any],
+        self, task: AuxiliarySpec, encode: Encode, task_model: nn.Module, batch: dict[str, Any]
     ) -> tuple[Tensor, Tensor]:
         """What a task's head says of its rows, given as source rows; there may be none.
 

@@ -31,6 +31,8 @@ SOURCE_SIDE = frozenset({"source"})
 TARGET_SIDE = frozenset({"target"})
 BOTH_SIDES = SOURCE_SIDE | TARGET_SIDE
 
+Encode = Callable[[dict[str, Any]], tuple[DomainOutput, DomainOutput]]
+
 
 @dataclass(kw_only=True)
 class ObjectiveConfig:
@@ -117,7 +119,7 @@ class StepView:
 
     batch: dict[str, Any]
     progress: Progress
-    encode: Callable[[dict[str, Any]], tuple[DomainOutput, DomainOutput]]
+    encode: Encode
     task_model: nn.Module
     skipping: Callable[[nn.Module, dict[str, Any]], AbstractContextManager[None]] = field(
         default=lambda copy, inputs: nullcontext(), kw_only=True
@@ -177,11 +179,7 @@ class Objective(nn.Module):
 
     @classmethod
     def check(cls, options: Any, config: AdaptationConfig) -> None:
-        """Refuse, before anything is read, a run that the objective cannot serve.
-
-        Args:
-            options: Its own, an instance of `config_class`.
-            config: The run's.
+        """Refuse, before anything is read, a run that it cannot serve with these `config_class` options.
 
         Raises:
             ConfigError: With what to change.

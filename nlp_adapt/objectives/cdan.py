@@ -91,12 +91,10 @@ class Cdan(AdversarialObjective):
         logits = self.discriminator(self.joint(features, task_logits.softmax(-1)))
         if self.config.entropy:
             certainty = 1.0 + torch.exp(-entropy(task_logits))
+            parts = certainty.split([len(source), len(target)])
             source, target = (
                 replace(side, weights=part if side.weights is None else side.weights * part)
-                for side, part in (
-                    (source, certainty[: len(source)]),
-                    (target, certainty[len(source) :]),
-                )
+                for side, part in zip((source, target), parts, strict=True)
             )
         loss, measured = domain_loss(logits, source, target)
         measured["lambda"] = torch.tensor(strength)

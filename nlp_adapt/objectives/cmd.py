@@ -1,8 +1,4 @@
-"""Central moment discrepancy.
-
-Zellinger et al. 2017, "Central Moment Discrepancy (CMD) for Domain-Invariant Representation
-Learning", ICLR.
-"""
+"""Zellinger et al. 2017, "Central Moment Discrepancy (CMD) for Domain-Invariant Representation Learning", ICLR."""
 
 from __future__ import annotations
 
@@ -30,8 +26,8 @@ class CmdConfig(ObjectiveConfig):
 class Cmd(Objective):
     """Sum over `k` of the distance of the domains' `k`-th central moments, each over `(b - a)^k`.
 
-    Moments are taken per feature; the first is the mean. The measure needs features in an interval
-    `[a, b]`, here `[-1, 1]`; unbounded ones go through a tanh first. Units count by their weights.
+    Moments are per feature; the first is the mean. Features must lie in `[a, b] = [-1, 1]`, so
+    unbounded ones go through a tanh first. Units count by their weights.
     """
 
     config_class = CmdConfig

@@ -37,8 +37,7 @@ class Coral(Objective):
         if len(source) < 2 or len(target) < 2:
             return {"coral": zero(source, target)}
         difference = covariance(source) - covariance(target)
-        size = source.features.shape[1]
-        return {"coral": difference.square().sum() / (4.0 * size**2)}
+        return {"coral": difference.square().sum() / (4.0 * len(difference) ** 2)}
 
 
 def covariance(output: DomainOutput) -> Tensor:

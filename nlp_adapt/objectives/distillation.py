@@ -69,12 +69,7 @@ class Distillation(Objective):
 def softened_divergence(student: DomainOutput, teacher: Tensor, temperature: float) -> Tensor:
     """`T^2 * KL(teacher || student)` of predictions softened by `T`, averaged over units.
 
-    `T^2` keeps the gradient's size.
-
-    Args:
-        student: The units; gradients reach their logits.
-        teacher: `[units, classes]` logits.
-        temperature: `T`.
+    The teacher's logits are `[units, classes]`; the factor `T^2` keeps the gradient's size.
     """
     log_student = (student.logits.float() / temperature).log_softmax(-1)
     log_teacher = (teacher.float() / temperature).log_softmax(-1)

@@ -1,7 +1,4 @@
-"""Domain-distinguish post-training: learn which domain a text is from, before hiding it.
-
-Du et al. 2020, "Adversarial and Domain-Aware BERT for Cross-Domain Sentiment Analysis", ACL.
-"""
+"""Du et al. 2020, "Adversarial and Domain-Aware BERT for Cross-Domain Sentiment Analysis", ACL."""
 
 from __future__ import annotations
 

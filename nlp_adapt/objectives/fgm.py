@@ -1,7 +1,4 @@
-"""Adversarial training with the fast gradient method.
-
-Miyato et al. 2017, "Adversarial Training Methods for Semi-Supervised Text Classification", ICLR.
-"""
+"""Miyato et al. 2017, "Adversarial Training Methods for Semi-Supervised Text Classification", ICLR."""
 
 from __future__ import annotations
 

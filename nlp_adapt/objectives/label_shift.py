@@ -19,10 +19,8 @@ from torch import Tensor
 def joint_distribution(probabilities: Tensor, labels: Tensor, shares: Tensor) -> Tensor:
     """`[classes, classes]` share of units predicted as the row's class and labelled the column's.
 
-    Args:
-        probabilities: `[units, classes]` predictions; soft ones waste less of a small sample.
-        labels: `[units]` true classes.
-        shares: `[units]` weights; the result sums to their sum.
+    Soft predictions `[units, classes]` waste less of a small sample than classes. The result sums to
+    the sum of the units' `shares`.
     """
     truth = F.one_hot(labels, probabilities.shape[1]).to(probabilities.dtype)
     return (probabilities * shares.unsqueeze(1)).T @ truth
@@ -31,13 +29,9 @@ def joint_distribution(probabilities: Tensor, labels: Tensor, shares: Tensor) ->
 def bbse_weights(joint: Tensor, target_mean: Tensor, ridge: float = 0.01) -> Tensor:
     """`[classes]` importance weights `p_target(y) / p_source(y)` by black-box shift estimation.
 
-    Least squares of `joint @ weights = target_mean`, drawn to weights of 1 by a ridge penalty, so
-    that a classifier that cannot tell classes apart yields no shift rather than noise.
-
-    Args:
-        joint: `[classes, classes]`, see `joint_distribution`.
-        target_mean: `[classes]` mean prediction on the target.
-        ridge: Penalty, as a share of the norm of `joint.T @ joint`.
+    Solves `joint @ weights = target_mean` (see `joint_distribution`; the mean prediction on the
+    target) by least squares. A penalty of `ridge` times the norm of `joint.T @ joint` draws weights
+    to 1, so that a classifier that cannot tell classes apart yields no shift rather than noise.
     """
     gram = joint.T @ joint
     penalty = (ridge * gram.norm()).clamp_min(1e-12)
@@ -54,11 +48,8 @@ def em_step(
 ) -> Tensor:
     """`[classes]` target priors after one step of expectation maximisation.
 
-    Args:
-        probabilities: `[units, classes]` calibrated predictions of a source model on the target.
-        source_priors: `[classes]` class frequencies that the model was trained on.
-        target_priors: `[classes]` the current estimate.
-        shares: `[units]` weights of the units, with sum 1.
+    `probabilities` `[units, classes]` are calibrated target predictions of a model trained on the
+    `source_priors`; `target_priors` is the current estimate; the units' `shares` sum to 1.
     """
     posterior = probabilities * (target_priors / source_priors.clamp_min(1e-12))
     posterior = posterior / posterior.sum(1, keepdim=True).clamp_min(1e-12)

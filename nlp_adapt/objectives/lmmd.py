@@ -1,7 +1,4 @@
-"""Local maximum mean discrepancy: each class of the source against the same class of the target.
-
-Zhu et al. 2020, "Deep Subdomain Adaptation Network for Image Classification", IEEE TNNLS (DSAN).
-"""
+"""Zhu et al. 2020, "Deep Subdomain Adaptation Network for Image Classification" (DSAN), IEEE TNNLS."""
 
 from __future__ import annotations
 

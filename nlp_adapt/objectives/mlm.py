@@ -84,18 +84,10 @@ class Mlm(Objective):
 def mask_tokens(
     ids: Tensor, mask: Tensor, pieces: WordPieces, mask_id: int, rate: float, whole_words: bool
 ) -> tuple[Tensor, Tensor]:
-    """Choose tokens and corrupt them; special tokens and padding are never chosen.
-
-    Args:
-        ids: `[rows, width]` token ids.
-        mask: `[rows, width]` attention mask.
-        pieces: The vocabulary's words.
-        mask_id: Id of the mask token.
-        rate: Share of tokens, or of whole words, to choose.
-        whole_words: Whether the pieces of a word are chosen together.
+    """Choose and corrupt a share `rate` of the tokens or words, but no special tokens or padding.
 
     Returns:
-        The corrupted ids, and which tokens to predict.
+        `[rows, width]` the corrupted ids, and which tokens to predict.
     """
     words, editable = pieces.words(ids, mask)
     draws = pieces.draw(words) if whole_words else torch.rand(ids.shape, device=ids.device)

@@ -16,8 +16,6 @@ from nlp_adapt.objectives.base import Objective, ObjectiveConfig
 from nlp_adapt.objectives.statistics import counted, full_precision, shares, subsample, zero
 from nlp_adapt.options import COUNT, option
 
-BANDWIDTHS = ("median", "mean")
-
 
 @dataclass(kw_only=True)
 class KernelConfig(ObjectiveConfig):
@@ -27,7 +25,9 @@ class KernelConfig(ObjectiveConfig):
         5, "Gaussian kernels; bandwidths double from one to the next", bounds=COUNT
     )
     bandwidth: str = option(
-        "median", "which squared distance of a batch the middle kernel has as bandwidth", BANDWIDTHS
+        "median",
+        "which squared distance of a batch the middle kernel has as bandwidth",
+        ("median", "mean"),
     )
     max_units: int = option(
         512, "units of each domain that are compared; more are subsampled", bounds=COUNT
@@ -68,10 +68,8 @@ def gaussian_kernels(features: Tensor, kernels: int, bandwidth: str) -> Tensor:
     centred = features - features.detach().mean(0)
     norms = centred.square().sum(1)
     distances = (norms.unsqueeze(0) + norms.unsqueeze(1) - 2.0 * centred @ centred.T).clamp_min(0.0)
-    units = len(features)
     with torch.no_grad():
-        pairs = torch.ones(units, units, dtype=torch.bool, device=features.device).triu(1)
-        apart = distances[pairs]
+        apart = distances[torch.ones_like(distances, dtype=torch.bool).triu(1)]
         middle = apart.median() if bandwidth == "median" else apart.mean()
         middle = middle.clamp_min(1e-6)
     scales = [2.0 ** (index - kernels // 2) for index in range(kernels)]

@@ -106,16 +106,10 @@ class SelfTraining(TeacherObjective):
         self, confidence: Tensor, classes: Tensor, means: Tensor, deviations: Tensor,
         progress: Progress,
     ) -> Tensor:  # fmt: skip
-        """Weight of each unit, 0 to 1.
+        """Weight of each unit, 0 to 1, from the teacher's confidence `[units]` in `classes` `[units]`.
 
-        Over the stage, the confidence asked for falls from mean + strictness deviations to the mean.
-
-        Args:
-            confidence: `[units]` the teacher's highest probability.
-            classes: `[units]` its class.
-            means: `[classes]` running mean of the confidence in each class.
-            deviations: `[classes]` its standard deviation.
-            progress: How far the stage has come.
+        Over the stage, the confidence asked for falls from mean + strictness deviations of the class
+        to its mean; both are `[classes]`.
         """
         if self.config.weighting == "fixed":
             return (confidence >= self.config.confidence).float()

@@ -58,11 +58,7 @@ def entropy(logits: Tensor) -> Tensor:
 def negative_log_complement(logits: Tensor, excluded: Tensor) -> Tensor:
     """`[units]` values of `-log` of the probability that the `excluded` classes leave to the others.
 
-    Exact where little is left.
-
-    Args:
-        logits: `[units, classes]`.
-        excluded: `[units, classes]` or `[classes]`, boolean.
+    Exact where little is left. `excluded` is boolean, `[units, classes]` or `[classes]`.
     """
     others = logits.masked_fill(excluded, float("-inf"))
     return logits.logsumexp(-1) - others.logsumexp(-1)
@@ -104,13 +100,9 @@ def sum_over_processes(values: Tensor) -> Tensor:
 
 
 def average_in(kept: Tensor, value: Tensor, units: int, momentum: float) -> None:
-    """Move the running average `kept` towards the mean over the units of all processes.
+    """Move the running average `kept`, in place, towards the mean over the units of all processes.
 
-    Args:
-        kept: The average, changed in place.
-        value: The mean over this process's units, of the shape of `kept`.
-        units: How many these are.
-        momentum: Share of the average that stays.
+    `value` is the mean over the `units` of this one; a share `momentum` of `kept` stays.
     """
     sums = torch.cat([value.flatten() * units, value.new_tensor([float(units)])])
     sums = sum_over_processes(sums)

@@ -13,8 +13,6 @@ from nlp_adapt.names import IGNORED_LABEL
 from nlp_adapt.objectives.base import SOURCE_SIDE, Objective, ObjectiveConfig, Setup
 from nlp_adapt.options import SHARE, option
 
-FEW_SHOT_SIDE = frozenset({"few_shot"})
-
 
 @dataclass(kw_only=True)
 class TaskLossConfig(ObjectiveConfig):
@@ -36,7 +34,7 @@ class TaskLoss(Objective):
     """
 
     config_class = TaskLossConfig
-    reads = SOURCE_SIDE | FEW_SHOT_SIDE
+    reads = SOURCE_SIDE | frozenset({"few_shot"})
     trains_task_head = True
     summary = "cross-entropy on the labelled source rows"
 

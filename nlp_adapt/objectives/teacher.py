@@ -26,7 +26,7 @@ RAMP_SHARPNESS = -5.0
 class EmaTeacher(nn.Module):
     """A copy of the task model whose weights follow it as an exponential moving average.
 
-    It takes no gradients and stays in evaluation mode. Each step keeps `decay` of the average.
+    It takes no gradients, stays in evaluation mode, and is saved, so that a run resumes exactly.
     """
 
     def __init__(self, task_model: nn.Module, decay: float) -> None:
@@ -90,7 +90,7 @@ class TeacherConfig(ObjectiveConfig):
 
 
 class TeacherObjective(Objective):
-    """A teacher that reads the clean target labels it for the student.
+    """A teacher reads the clean target and labels it for the student.
 
     The student takes the main forward pass, with its dropout, or one over edited words.
     """

@@ -42,7 +42,7 @@ class VatConfig(ObjectiveConfig):
 class Vat(Objective):
     """KL(clean | perturbed) of the predictions, averaged within each domain and then over them.
 
-    All passes go without dropout, whose noise would hide the small changes that show the direction.
+    No pass has dropout, whose noise would hide the small changes that show the direction.
     """
 
     config_class = VatConfig

@@ -409,7 +409,7 @@ def test_the_reversed_gradient_reaches_the_words_of_both_domains(name, monkeypat
         objective.load_state_dict(kept)  # running means move with each call
         torch.manual_seed(0)  # points between the domains are drawn
         words.clear()
-        monkeypatch.setattr(objective, "strength", lambda progress: strength, raising=False)
+        monkeypatch.setattr(objective.config, "strength", lambda progress: strength)
         term = objective(make_view(model, batch))[name]
         by_words, *by_own = torch.autograd.grad(term, [words[0], *own], allow_unused=True)
         return by_words, [part for part in by_own if part is not None]
