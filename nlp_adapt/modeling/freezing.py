@@ -8,15 +8,12 @@ from torch import nn
 
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.modeling.architectures import (
-    encoder_layers,
     encoder_of,
     head_modules,
     modules_below,
     separate_layers,
 )
 from nlp_adapt.modeling.lora import has_adapters, is_adapter_parameter
-
-FREEZE_CHOICES = ("none", "embeddings", "all")
 
 
 def freeze(task_model: Any, what: str | int) -> list[nn.Module]:
@@ -41,40 +38,29 @@ def freeze(task_model: Any, what: str | int) -> list[nn.Module]:
     for name, parameter in task_model.named_parameters():
         trains = not adapted or is_adapter_parameter(name) or id(parameter) in heads
         parameter.requires_grad_(trains and "original_module" not in name)
-    depth = frozen_depth(task_model, what)
-    if depth is None:
-        return []
-    frozen = [encoder_of(task_model)] if what == "all" else modules_below(task_model, depth)
+    frozen = _frozen(task_model, what)
     for module in frozen:
         module.requires_grad_(False)
     return frozen
 
 
-def frozen_depth(task_model: Any, what: str | int) -> int | None:
-    """How many layers `what` freezes: 0 for the embeddings alone, None for nothing.
-
-    Raises:
-        ConfigError: See `freeze`.
-    """
+def _frozen(task_model: Any, what: str | int) -> list[nn.Module]:
     if what == "none":
-        return None
-    if what == "embeddings":
-        return 0
+        return []
     if what == "all":
-        return len(encoder_layers(task_model))
-    try:
-        depth = int(what)
-    except ValueError:
-        choices = ", ".join(FREEZE_CHOICES)
+        return [encoder_of(task_model)]
+    if what == "embeddings":
+        return modules_below(task_model, 0)
+    if not str(what).isdecimal():
         raise ConfigError(
-            f"freeze is '{what}', but must be {choices} or a number of layers."
-        ) from None
-    layers = separate_layers(task_model, "freeze")
-    if not 0 <= depth <= len(layers):
-        raise ConfigError(
-            f"freeze is {depth}, but this encoder has {len(layers)} layers: 0 to {len(layers)}."
+            f"freeze is '{what}', but must be none, embeddings, all or a number of layers."
         )
-    return depth
+    layers = separate_layers(task_model, "freeze")
+    if int(what) > len(layers):
+        raise ConfigError(
+            f"freeze is {what}, but this encoder has {len(layers)} layers: 0 to {len(layers)}."
+        )
+    return modules_below(task_model, int(what))
 
 
 def freeze_head(task_model: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,7 +13,18 @@ from torch import Tensor, nn
 from nlp_adapt.modeling.architectures import encoder_of, output_layer
 from nlp_adapt.modeling.outputs import DomainOutput
 
-MODEL_INPUTS = ("input_ids", "attention_mask", "inputs_embeds", "position_ids")
+
+def unit_logits(task_model: Any, batch: Mapping[str, Any]) -> Tensor:
+    """Logits `[units, classes]` of a collated batch, as the model gives them."""
+    inputs = {name: batch[name] for name in ("input_ids", "attention_mask") if name in batch}
+    return by_unit(task_model(**inputs).logits, batch)
+
+
+def by_unit(values: Tensor, batch: Mapping[str, Any]) -> Tensor:
+    """`[units, size]` of what a batch has for each row, or for each token where words are units."""
+    if "unit_positions" not in batch:
+        return values
+    return values.flatten(0, 1).index_select(0, batch["unit_positions"])
 
 
 class FeatureTap:
@@ -104,18 +115,14 @@ class UnitReader:
         self, task_model: nn.Module, batch: dict[str, Any]
     ) -> tuple[DomainOutput, DomainOutput]:
         """One forward pass over `batch`; units of the source, then units of the target."""
-        inputs = {name: batch[name] for name in MODEL_INPUTS if name in batch}
         if self._tap is not None:
-            logits = task_model(**inputs).logits
+            logits = unit_logits(task_model, batch)
             features = self._tap.take()
         else:
             with encoder_outputs(task_model) as seen:
-                logits = task_model(**inputs).logits
+                logits = unit_logits(task_model, batch)
             features = pool_tokens(seen[-1], batch["attention_mask"], self.domain_features)
-        if "unit_positions" in batch:
-            chosen = batch["unit_positions"]
-            logits = logits.flatten(0, 1).index_select(0, chosen)
-            features = features.flatten(0, 1).index_select(0, chosen)
+        features = by_unit(features, batch)
         split = batch["source_units"]
         weights = None
         if self.outside is not None:

@@ -15,7 +15,7 @@ from nlp_adapt.augmentation.views import EditedView
 from nlp_adapt.config import EDITS
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.modeling.outputs import DomainOutput, Progress, Terms
-from nlp_adapt.modeling.units import MODEL_INPUTS
+from nlp_adapt.modeling.units import unit_logits
 from nlp_adapt.objectives.base import TARGET_SIDE, Objective, ObjectiveConfig, Setup, StepView
 from nlp_adapt.objectives.views import select_side
 from nlp_adapt.options import SHARE, Bounds, option
@@ -61,11 +61,7 @@ class EmaTeacher(nn.Module):
     @torch.no_grad()
     def forward(self, batch: dict[str, Any]) -> Tensor:
         """Logits of the batch's units `[units, classes]` in float32."""
-        inputs = {name: batch[name] for name in MODEL_INPUTS if name in batch}
-        logits = self.model(**inputs).logits
-        if "unit_positions" in batch:
-            logits = logits.flatten(0, 1).index_select(0, batch["unit_positions"])
-        return logits.float()
+        return unit_logits(self.model, batch).float()
 
 
 @dataclass(kw_only=True)

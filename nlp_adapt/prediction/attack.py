@@ -21,10 +21,10 @@ from nlp_adapt.modeling.perturbation import (
     without_dropout,
 )
 from nlp_adapt.modeling.precision import autocast
-from nlp_adapt.modeling.units import MODEL_INPUTS
+from nlp_adapt.modeling.units import unit_logits
 from nlp_adapt.names import IGNORED_LABEL
 from nlp_adapt.prediction.opening import EnsemblePredictor
-from nlp_adapt.prediction.predictor import Predictor, by_unit, prediction_batches, unit_indices
+from nlp_adapt.prediction.predictor import Predictor, prediction_batches, unit_indices
 
 ATTACKS = ("fgm", "pgd")
 
@@ -119,10 +119,9 @@ def damage(clean: np.ndarray, attacked: np.ndarray, labels: np.ndarray) -> dict[
 
 
 def _attack_batch(model: Any, batch: dict[str, Any], attack: Attack) -> Tensor:
-    inputs = {name: batch[name] for name in MODEL_INPUTS if name in batch}
 
     def logits() -> Tensor:
-        return by_unit(model(**inputs).logits, batch).float()
+        return unit_logits(model, batch).float()
 
     def loss() -> Tensor:
         return F.cross_entropy(

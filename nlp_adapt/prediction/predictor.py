@@ -20,7 +20,7 @@ from nlp_adapt.data.batches.encoded import (
 from nlp_adapt.modeling.architectures import longest_input, output_layer
 from nlp_adapt.modeling.cpu import prepare_prediction
 from nlp_adapt.modeling.precision import autocast
-from nlp_adapt.modeling.units import MODEL_INPUTS, FeatureTap
+from nlp_adapt.modeling.units import FeatureTap, by_unit, unit_logits
 from nlp_adapt.prediction.tagged_text import tag_texts
 from nlp_adapt.tasks import Task
 
@@ -57,10 +57,8 @@ def predict_logits(
     tap = None if features is None else FeatureTap(task_model)
     with torch.inference_mode(), autocast(device, precision):
         for chosen, batch in batches:
-            inputs = {name: batch[name] for name in MODEL_INPUTS if name in batch}
-            output = task_model(**inputs).logits
             units = unit_indices(rows, chosen)
-            logits[units] = by_unit(output, batch).float().cpu().numpy()
+            logits[units] = unit_logits(task_model, batch).float().cpu().numpy()
             if tap is not None and features is not None:
                 features[units] = by_unit(tap.take(), batch).float().cpu().numpy()
     if tap is not None:
@@ -181,13 +179,6 @@ class Predictor:
             }
             for row in scores
         ]
-
-
-def by_unit(output: torch.Tensor, batch: dict[str, Any]) -> torch.Tensor:
-    """Rows of `output` for each unit: itself for texts, the units' positions for words."""
-    if "unit_positions" not in batch:
-        return output
-    return output.flatten(0, 1).index_select(0, batch["unit_positions"])
 
 
 def unit_indices(rows: EncodedRows, chosen: np.ndarray) -> np.ndarray:
