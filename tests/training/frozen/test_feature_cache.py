@@ -21,8 +21,12 @@ from tests.helpers.trainers import trainer_for
 
 SEPARATE = sorted(set(ARCHITECTURES) - {"albert"})
 OPTIONS = {
-    "freeze": "all", "compare_source_only": False, "max_steps": 4, "discriminator_dropout": 0.0,
-}  # fmt: skip
+    "freeze": "all",
+    "compare_source_only": False,
+    "max_steps": 4,
+    "discriminator_dropout": 0.0,
+    "data_doctor": "off",
+}
 # Reads every token, not the first alone.
 EVERY_TOKEN = {"domain_features": "mean"}
 
@@ -35,7 +39,8 @@ def cache(tmp_path, monkeypatch):
 
 def assert_same_training(tmp_path, cache, atol=1e-5, **options):
     for name, cached in (("plain", False), ("cached", True)):
-        trainer_for(tmp_path / name, cache_features=cached, **{**OPTIONS, **options}).train()
+        given = {**OPTIONS, "cache_features": cached, "eval_strategy": "no", **options}
+        trainer_for(tmp_path / name, **given).train()
         assert bool(list(cache.glob("*.states"))) is cached
     for name, value in weights(tmp_path / "plain").items():
         found = weights(tmp_path / "cached")[name]
@@ -83,7 +88,7 @@ def test_taggers(tmp_path, cache):
     for name, cached in (("plain", False), ("cached", True)):
         config = AdaptationConfig(
             output_dir=str(tmp_path / name / "run"), task="token-classification",
-            cache_features=cached, data_doctor="off", precision="fp32", disable_tqdm=True,
+            cache_features=cached, precision="fp32", disable_tqdm=True,
             per_device_train_batch_size=4, **OPTIONS,
         )  # fmt: skip
         model = tiny_model("bert", "TokenClassification", labels=3)
@@ -112,7 +117,7 @@ def test_rows_of_unlike_length_meet_in_the_same_batches(tmp_path, cache, method,
     for name, cached in (("plain", False), ("cached", True)):
         config = AdaptationConfig(
             output_dir=str(tmp_path / name / "run"), cache_features=cached,
-            method=method, data_doctor="off", precision="fp32", disable_tqdm=True,
+            method=method, precision="fp32", disable_tqdm=True,
             per_device_train_batch_size=4, **{**OPTIONS, **options, "max_steps": 24},
         )  # fmt: skip
         trainer = AdaptationTrainer(
