@@ -87,6 +87,7 @@ class EncodedRows:
 
     def select(self, chosen: np.ndarray) -> EncodedRows:
         """The rows `chosen`, in that order; words are numbered anew."""
+        chosen = np.asarray(chosen)
         units = _spans_of(self.unit_offsets, chosen)
         return EncodedRows(
             ids=self.ids[_spans_of(self.offsets, chosen)],
