@@ -40,6 +40,9 @@ MOST_FILES = 15
 FEW_LINES = 10
 MOST_LINES = 300
 MOST_FUNCTION_LINES = 60
+# Where the package stands; to be lowered with it, and not raised.
+MOST_LINES_IN_ALL = 26_000
+MOST_ENTERED = 100
 
 
 def modules(root: Path = ROOT) -> dict[str, Path]:
