@@ -66,7 +66,7 @@ class Stepper:
         model.cached = training.inputs.cached_trunk(model, stage)
         if model.cached is not None:
             self.loop.batches = training.inputs.paired_batches(model, MANY_STEPS, 1)
-        self.loop.wrapped.train()
+        self.steps = self.loop.steps()
         parameters = model.task_model.parameters()
         self.trainable = sum(one.numel() for one in parameters if one.requires_grad)
 
@@ -74,12 +74,12 @@ class Stepper:
     def of(cls, bench: Bench, both_sides: bool = False, **options: Any) -> Stepper:
         """Steps with the data and settings of a benchmark, and these options of the run."""
         trainer = bench.trainer_with(**options)
-        trainer._data = bench.trainer.data
+        trainer.context = dataclasses.replace(trainer.context, prepared=bench.trainer.data)
         return cls(trainer, bench.accelerator, both_sides)
 
     def __call__(self) -> tuple[float, float]:
         """One step; its real and its padded tokens."""
-        self.loop._run_step()
+        next(self.steps)
         return self.meter.tokens, self.meter.padded
 
     def padding(self, steps: int = 512) -> float:
