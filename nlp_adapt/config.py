@@ -4,8 +4,6 @@ The same dataclass serves Python (`AdaptationConfig(...)`), recipes (YAML keys) 
 (flags), so that an option is written down once. `recipe.py` reads YAML and flags into it.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from dataclasses import dataclass
 from typing import Any

@@ -1,13 +1,11 @@
 """Options that need or exclude each other."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from nlp_adapt.errors import ConfigError
+from nlp_adapt.escaping import holds_secret
 from nlp_adapt.names import TOKEN_CLASSIFICATION
 from nlp_adapt.options import check_options
-from nlp_adapt.privacy import holds_secret
 
 
 def check_config(config: Any) -> None:

@@ -1,7 +1,5 @@
 """Files that are whole or not there: atomic writes, hashes, and one writer at a time."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json
@@ -95,8 +93,6 @@ def sole_writer(path: Path, *, name: str, writer: str, place: str) -> Iterator[N
     """Inside, this process holds a lock file that is gone, or free, however the process ends.
 
     Args:
-        path: The lock file; its folder is made where it is missing.
-        name: What is being written, as the user named it, such as `output_dir runs/mine`.
         writer: What writes there, such as `run`.
         place: What the user could choose another of, such as `folder`.
 

@@ -1,7 +1,5 @@
 """Which process this is, among those that a launcher (torchrun, accelerate) has started."""
 
-from __future__ import annotations
-
 import os
 
 

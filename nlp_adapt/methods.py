@@ -1,7 +1,5 @@
 """Methods: named presets of stages, and the reading of a recipe's own stages."""
 
-from __future__ import annotations
-
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """Words that data, models and scores share: the tasks, and what marks a label as none."""
 
-from __future__ import annotations
-
 import re
 
 SEQUENCE_CLASSIFICATION = "sequence-classification"

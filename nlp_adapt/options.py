@@ -1,7 +1,5 @@
 """What an option is: its default, help line, choices and bounds, beside each other in a dataclass."""
 
-from __future__ import annotations
-
 import dataclasses
 import difflib
 import math
@@ -62,11 +60,7 @@ def option(
     """A dataclass field with all that is to be known of an option.
 
     Args:
-        default: Its default.
         help: What the command line says of it.
-        choices: The values that it may have.
-        short: Its short flag.
-        bounds: The numbers that it may have.
         recipe: For an objective's option that is None by default: the recipe's option that it then
             follows.
     """

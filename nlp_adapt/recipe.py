@@ -3,8 +3,6 @@
 Every value is checked against its option's type.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 from collections.abc import Mapping

@@ -4,8 +4,6 @@ Plain scalars follow YAML 1.2: `2e-5` is a number, `010` is ten, and `no`, `on` 
 text, where YAML 1.1 has surprises.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from pathlib import Path

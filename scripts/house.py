@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "nlp_adapt"
 # From the ground up: a room may import from itself and from the floors below it.
 FLOORS = (
-    ("errors", "privacy", "escaping", "names", "launch", "files", "yaml_text", "options"),
+    ("errors", "escaping", "names", "launch", "files", "yaml_text", "options"),
     ("config_checks", "config"),
     ("recipe", "methods"),
     ("data", "metrics"),
@@ -41,8 +41,8 @@ FEW_LINES = 10
 MOST_LINES = 300
 MOST_FUNCTION_LINES = 60
 # Where the package stands; to be lowered with it, and not raised.
-MOST_LINES_IN_ALL = 26_000
-MOST_ENTERED = 100
+MOST_LINES_IN_ALL = 25_600
+MOST_ENTERED = 90
 
 
 def modules(root: Path = ROOT) -> dict[str, Path]:

@@ -5,8 +5,6 @@ edit keeps the shape of the grid, so labels find their words.
 Wei & Zou 2019, "EDA: Easy Data Augmentation Techniques", EMNLP.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any

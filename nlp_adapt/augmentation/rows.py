@@ -4,8 +4,6 @@ Labels stay with their words. In tagging only words outside of entities are edit
 that the labelled rows never show inside of one: the tags stay true.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -39,7 +37,6 @@ class RowEditor:
     """Makes edited copies of rows, with at least one word edited where one may be.
 
     Args:
-        kind: One of `config.EDITS`.
         rate: Share of words that are edited; with `domain_terms`, of the source's terms.
         labelled: Data sets of labelled rows in canonical columns, which it learns from and edits.
         unlabelled: Those of the target, for `domain_terms`.

@@ -5,8 +5,6 @@ Terms are found by the likelihood ratio of their two frequencies, which holds fo
 Linguistics 19(1)); their counterparts by embedding similarity.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any

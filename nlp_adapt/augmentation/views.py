@@ -1,7 +1,5 @@
 """A student's view of a batch: the same rows, in the same places, with some of the words edited."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping
 from functools import partial
@@ -25,11 +23,9 @@ class EditedView(nn.Module):
     Args:
         kind: One of `config.EDITS`. `infill` masks words and lets the pretrained encoder fill them
             in; `domain_terms` turns terms of the target into terms of the source.
-        rate: Share of words that are edited.
         tokens: Training rows of both sides, without labels.
         model: The masked language model of `infill`, if not the encoder's own.
         token_level: Whether words carry the labels, and so must stay in place.
-        seed: Which rows a head is fitted on, where the encoder brings none.
 
     Raises:
         ConfigError: If the edit does not fit the tokenizer, the task or the data.

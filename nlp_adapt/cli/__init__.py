@@ -1,7 +1,5 @@
 """The command `nlp-adapt`: one file a command, and nothing heavy imported before one runs."""
 
-from __future__ import annotations
-
 import sys
 import traceback
 from collections.abc import Sequence
@@ -9,8 +7,8 @@ from collections.abc import Sequence
 from nlp_adapt.cli import console
 from nlp_adapt.cli.parser import build_parser, parse
 from nlp_adapt.errors import AdaptationError, RunStopped
+from nlp_adapt.escaping import redact
 from nlp_adapt.hub.errors import is_broken_line
-from nlp_adapt.privacy import redact
 
 USER_ERROR = 2
 INTERRUPTED = 130

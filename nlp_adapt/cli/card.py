@@ -8,8 +8,6 @@ nlp-adapt card runs/seed42 --seeds runs/seed43 runs/seed44
 The spread goes into the card and the results of the first run, which keeps its own weights.
 """
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

@@ -7,8 +7,6 @@ from the source-only model of the same encoder, source, seed and length, in whic
 was trained.
 """
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What commands write: results on stdout, everything else on stderr."""
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import json

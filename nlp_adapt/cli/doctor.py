@@ -7,8 +7,6 @@ give a domain away: each with file and line, and with what is done about it. Exi
 training would be refused.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections import Counter
 from typing import Any

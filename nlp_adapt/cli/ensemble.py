@@ -7,8 +7,6 @@ A folder of the first two is opened by `nlp-adapt predict`, and distilled into o
 `nlp-adapt train --method distillation --teacher FOLDER`.
 """
 
-from __future__ import annotations
-
 import argparse
 
 from nlp_adapt.cli import console

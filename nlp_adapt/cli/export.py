@@ -4,8 +4,6 @@ The file computes what the model computes, which is checked. --int8 stores weigh
 quarter of the size, faster on most CPUs, with small differences that are reported.
 """
 
-from __future__ import annotations
-
 import argparse
 
 from nlp_adapt.cli import console

@@ -1,7 +1,5 @@
 """List the adaptation methods: what each does, its paper, its tasks and its options."""
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import textwrap

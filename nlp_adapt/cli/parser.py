@@ -1,7 +1,5 @@
 """The arguments of all commands, in argparse, with hints where a word is unknown."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 from functools import partial

@@ -17,8 +17,6 @@ the classifier's features) and `likeness_...`: the share of that domain's own te
 least as far away, 1 for typical texts and 0 for texts unlike any of it.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence

@@ -4,8 +4,6 @@ One commit holds the plain model with its tokenizer and card, and under adaptati
 discriminators, results and recipe. Log in first with `hf auth login`, or set HF_TOKEN.
 """
 
-from __future__ import annotations
-
 import argparse
 
 from nlp_adapt.cli import console

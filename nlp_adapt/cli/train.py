@@ -5,8 +5,6 @@ flag, dashes and underscores are the same, and options of an objective are writt
 --options.dann.weight 0.5
 """
 
-from __future__ import annotations
-
 import argparse
 import gc
 import importlib

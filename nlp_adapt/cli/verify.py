@@ -3,8 +3,6 @@
 The exit code is 0 for a complete run and 1 for any other.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Iterator
 from typing import Any

@@ -1,7 +1,5 @@
 """The label space of a run: what domains have in common, matched by name and never by index."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Label names: which are the same, what a label map may say, and a column of labels as names."""
 
-from __future__ import annotations
-
 import operator
 import re
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """From a domain reference to a `Domain`: the first arrow of a run."""
 
-from __future__ import annotations
-
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence

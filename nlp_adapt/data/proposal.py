@@ -1,7 +1,5 @@
 """A recipe that fits two domains, with a comment on each choice: a start to read and to change."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Token tags: recognising BIO, IOB1, BIOES, BILOU and IO, and reading any of them as BIO2."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any

@@ -1,8 +1,6 @@
 """What the Hub's client raises: whether to try again, and what to tell the user."""
 
-from __future__ import annotations
-
-from nlp_adapt.privacy import redact
+from nlp_adapt.escaping import redact
 
 TRY_AGAIN = frozenset({408, 429, 500, 502, 503, 504})
 CONFLICT = frozenset({409, 412})

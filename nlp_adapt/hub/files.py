@@ -1,7 +1,5 @@
 """The files of a run as they go to the Hub: nothing of the user's machine, no rows, no tokens."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import tempfile
@@ -10,7 +8,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from nlp_adapt.errors import ConfigError
-from nlp_adapt.privacy import shareable
+from nlp_adapt.escaping import shareable
 from nlp_adapt.reporting.card import PLACE_OF_MODEL, build_card, recipe_to_repeat
 from nlp_adapt.reporting.card_metadata import looks_like_hub_id
 from nlp_adapt.reporting.results import read_recipe, read_results

@@ -1,7 +1,5 @@
 """Pushing a finished run to the Hub: one commit, of files that are saved locally first."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,9 +9,9 @@ from typing import Any, TypeVar
 import nlp_adapt
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.errors import AdaptationError, ConfigError, RunError
+from nlp_adapt.escaping import redact
 from nlp_adapt.hub.errors import CONFLICT, asked_wait, explain, hub_errors, may_succeed, status
 from nlp_adapt.hub.files import Content, is_replaced, model_to_push, name_in_card, run_files
-from nlp_adapt.privacy import redact
 from nlp_adapt.reporting.card_metadata import looks_like_hub_id
 
 Result = TypeVar("Result")

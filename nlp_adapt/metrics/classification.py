@@ -1,7 +1,5 @@
 """How well each class is recognised. scikit-learn does the arithmetic."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,7 +22,6 @@ def classification_metrics(
     Args:
         labels: True class ids, shape (rows,).
         predictions: Predicted class ids, shape (rows,).
-        label_names: The name of each class id.
 
     Returns:
         Plain Python values, JSON-ready: `accuracy`, `macro_f1`, `weighted_f1`, `matthews` (in

@@ -10,8 +10,6 @@ Settings go to the constructor, because `combine` passes those of `compute` to e
 `evaluator` passes none. Those of `compute` win.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -150,11 +148,7 @@ class ClassF1(ClassificationReport):
 
 
 class SpanF1(_OfflineMetric):
-    """Everything that `span_metrics` returns, save novelty, which needs the words.
-
-    Args:
-        model_types: The entity types in the model's label space, without prefixes.
-    """
+    """Everything that `span_metrics` returns, save novelty, which needs the words."""
 
     feature = datasets.List(datasets.Value("string"))
     inputs = "BIO tags, one list a sentence"

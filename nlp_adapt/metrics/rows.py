@@ -34,7 +34,6 @@ def label_ids(values: Any, column: str) -> list[int]:
 
     Args:
         values: Class ids of shape (rows,): a list, an array, a tensor or a dataset column.
-        column: What the values are ("labels", "predictions"), for the error message.
 
     Raises:
         DataError: A row is not a whole number, or is unlabelled (None, -100 or another negative).
@@ -64,7 +63,6 @@ def tag_rows(rows: Any, column: str) -> Tags:
         rows: One sequence of tags a sentence: `O`, `B-<type>` or `I-<type>`. Sentences may be
             empty. Ill-formed sequences (an `I-` with nothing before it) are a matter of scoring,
             not an error.
-        column: What the rows are ("references", "predictions"), for the error message.
 
     Raises:
         DataError: A row is not a sequence of BIO tags.

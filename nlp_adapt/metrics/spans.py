@@ -6,8 +6,6 @@ starts with `B-`, and an `I-` that continues nothing is no entity. *Lenient* is 
 on well-formed tags, so the gap between them is what ill-formed predictions cost.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from itertools import product
@@ -45,7 +43,6 @@ def span_metrics(
         predictions: Predicted BIO tags, of the same lengths.
         tokens: The words, of the same lengths. Needed for `novelty`.
         seen_entities: The training entities, as from `entity_surfaces`. Asks for `novelty`.
-        model_types: The entity types in the model's label space, without prefixes.
 
     Returns:
         Plain Python values, JSON-ready. Strict: `f1`, `precision`, `recall` (micro), `macro_f1`,

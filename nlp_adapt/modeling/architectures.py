@@ -4,8 +4,6 @@ What holds for one architecture alone stands in `ARCHITECTURES`. The rest is rea
 and the configuration, so that encoders without an entry work as well.
 """
 
-from __future__ import annotations
-
 import re
 import string
 from collections.abc import Mapping
@@ -102,10 +100,6 @@ def encoder_layers(task_model: Any) -> nn.ModuleList:
 
 def separate_layers(task_model: Any, key: str) -> nn.ModuleList:
     """The layers, where each has weights of its own.
-
-    Args:
-        task_model: A classification model.
-        key: The option that asks, for the error.
 
     Raises:
         ConfigError: If layers share their weights, as ALBERT's do.

@@ -1,7 +1,5 @@
 """Loading pretrained encoders with a plain task head."""
 
-from __future__ import annotations
-
 import difflib
 import json
 from importlib.util import find_spec
@@ -117,8 +115,6 @@ def load_task_model(
 
     Args:
         model: Hub id, folder or `builtin:` name.
-        auto_class: Name of the transformers auto class.
-        label_names: Class names in index order.
         attn_implementation: `sdpa`, `eager`, or None for the model's own choice.
 
     Raises:

@@ -4,8 +4,6 @@ Training calls `prepare_training` before a stage and `training_step` around each
 prediction calls `prepare_prediction`.
 """
 
-from __future__ import annotations
-
 import ctypes
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -60,10 +58,7 @@ def training_step(
     """For the forward and backward pass of a micro-batch: quicker dropout, and less padding.
 
     Args:
-        task_model: The model under training.
         passes: Rows and width of each part of the batch, see `in_passes`.
-        config: The run's options.
-        device: Where it trains.
     """
     quick = quick_dropout() if wants_passes(config, device) else nullcontext()
     with in_passes(task_model, passes), quick:
@@ -147,7 +142,6 @@ def in_passes(task_model: Any, passes: Sequence[tuple[int, int]]) -> Iterator[No
     once. Other batches, such as those of one side alone, go through the encoder as they are.
 
     Args:
-        task_model: A classification model.
         passes: Rows and width of each part, in the order of the batch's rows; what lies beyond a
             part's width must be padding. A single part changes nothing.
     """

@@ -3,8 +3,6 @@
 Ganin et al. 2016, "Domain-Adversarial Training of Neural Networks", JMLR 17(59).
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch
@@ -35,8 +33,6 @@ class DomainDiscriminator(nn.Module):
 
     Args:
         features: Width of the input.
-        domains: Number of domains, 2 for one source and one target.
-        hidden: Width of the hidden layers.
         layers: Linear layers in all; 1 is a linear probe.
         dropout: Dropout after each hidden layer.
         spectral_norm: Bound each layer's Lipschitz constant (Miyato et al. 2018).

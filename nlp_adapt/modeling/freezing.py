@@ -1,7 +1,5 @@
 """Choosing which parts of a task model train."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from torch import nn
@@ -22,7 +20,6 @@ def freeze(task_model: Any, what: str | int) -> list[nn.Module]:
     With LoRA the adapters and the head train, less what is frozen here.
 
     Args:
-        task_model: A classification model.
         what: `none`; `embeddings`, everything below the first layer; a number `k`, that and the
             lower `k` layers; or `all`, the whole encoder, so that the heads alone train.
 

@@ -8,8 +8,6 @@ Hu et al. 2022, "LoRA", ICLR; Kalajdzievski 2023, "rsLoRA", arXiv:2312.03732; Li
 "DoRA", ICML; Liu et al. 2022, "(IA)3", NeurIPS.
 """
 
-from __future__ import annotations
-
 import copy
 import re
 from pathlib import Path
@@ -131,7 +129,6 @@ def save_task_model(task_model: Any, folder: Path, *, merge: bool = False) -> No
 
     Args:
         task_model: A classification model, with or without injected adapters.
-        folder: Where to.
         merge: Multiply adapters into the weights, so that the result is a plain model. Adapters on
             top of others always are.
     """

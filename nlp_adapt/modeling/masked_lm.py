@@ -4,8 +4,6 @@ Most encoders bring such a head. One that has lost it (a sentence encoder, a cla
 fitted on the run's own text, the encoder left as it is: a rougher guess, but of the right words.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -82,12 +80,8 @@ def language_model_of(
     What training has made of the task model knows its task, not language.
 
     Args:
-        task_model: The task model.
-        tokenizer: Its tokenizer.
         texts: Text of the run, without labels; a head is fitted on it where the encoder has none.
         name: Hub id, folder or `builtin:` name of another model, which must bring its head.
-        seed: Which texts a head is fitted on.
-        device: Where the model runs.
 
     Raises:
         AdaptationError: If the model cannot be loaded, or there is neither a head nor text for one.
@@ -123,8 +117,6 @@ def fitted_head(encoder: Any, tokenizer: Any, texts: Sequence[TokenRows], seed: 
     """A head fitted on masked words of the texts, starting from how often each word occurs.
 
     Args:
-        encoder: The encoder, which stays as it is.
-        tokenizer: Its tokenizer.
         texts: Tokenised text; each set has an equal part.
         seed: Which words are masked, and in which order they are read.
     """

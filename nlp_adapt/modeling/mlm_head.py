@@ -1,7 +1,5 @@
 """A masked-language-modelling head for any encoder: the checkpoint's own, or a fresh one."""
 
-from __future__ import annotations
-
 import copy
 from typing import Any
 
@@ -19,9 +17,6 @@ class MlmHead(nn.Module):
     parameter of the encoder; only an untied decoder is held here.
 
     Args:
-        dense: From the hidden size to the size of the input embeddings.
-        activation: Elementwise.
-        norm: Layer norm over the embedding size.
         bias: `[vocabulary]` decoder bias.
         decoder: `[vocabulary, embedding size]`, or None if tied.
     """
@@ -45,7 +40,6 @@ class MlmHead(nn.Module):
         """Logits `[tokens, vocabulary]` of hidden states `[tokens, hidden]`.
 
         Args:
-            hidden: Last hidden states.
             embeddings: The encoder's input embeddings `[vocabulary, embedding size]`.
         """
         transformed = self.norm(self.activation(self.dense(hidden)))

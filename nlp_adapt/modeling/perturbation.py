@@ -8,8 +8,6 @@ Sizes are relative: epsilon 0.02 moves a row's word embeddings `[width, size]` b
 norm, whatever the scale of the encoder's embeddings and the length of the row.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -96,7 +94,6 @@ def fgm_perturbation(
     """One step along the gradient of the loss (Miyato et al. 2017), `[rows, width, size]`.
 
     Args:
-        model: The task model.
         batch: Its inputs: `input_ids` and `attention_mask` `[rows, width]`.
         loss: Runs the model on the batch and returns the sum of its rows' losses.
         epsilon: Norm of each row's perturbation, as a share of its embeddings' norm.
@@ -118,11 +115,7 @@ def pgd_perturbation(
     """Several gradient steps, each projected back into the ball (Madry et al. 2018).
 
     Args:
-        model: The task model.
-        batch: As in `fgm_perturbation`.
-        loss: Likewise.
         epsilon: Radius of the ball, as a share of the norm of each row's embeddings.
-        steps: Gradient steps.
         step_size: Length of a step, as a share of the radius.
     """
     embedded = embed(model, batch)

@@ -1,7 +1,5 @@
 """Which number format the forward pass uses."""
 
-from __future__ import annotations
-
 import time
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache

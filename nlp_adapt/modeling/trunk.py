@@ -47,9 +47,6 @@ class _Passed(nn.Module):
 class Trunk:
     """The embeddings and layers of an encoder.
 
-    Args:
-        task_model: A classification model.
-
     Raises:
         ModelError: If the encoder has no separate list of layers or no `embeddings` module.
     """
@@ -106,11 +103,7 @@ class Trunk:
 
     @torch.no_grad()
     def states(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """What the last layer gives, `[rows, width, size]`.
-
-        Args:
-            inputs: `input_ids` and `attention_mask`.
-        """
+        """What the last layer gives, `[rows, width, size]`."""
         seen: list[Any] = []
         hook = self._layers[-1].register_forward_hook(
             lambda module, arguments, output: seen.append(output)

@@ -33,8 +33,6 @@ class FeatureTap:
     For BERT this is the pooled output, for RoBERTa the hidden layer of its classification head,
     for token classification each token's last hidden state: always what the classifier reads.
 
-    Args:
-        model: An `AutoModelForSequenceClassification` or `AutoModelForTokenClassification`.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -85,7 +83,6 @@ class UnitReader:
         task_model: An `AutoModelFor*` classification model.
         domain_features: `classifier` (what the classifier reads) or, for sentences, the `first`
             token, `mean` or `max` of the last hidden state.
-        outside: Index of the label `O` in token classification.
         domain_words: How much each word counts in alignment terms, in token classification: see
             `word_weights`.
     """
@@ -181,7 +178,6 @@ def word_weights(logits: Tensor, outside: int, how: str) -> Tensor | None:
 
     Args:
         logits: `[units, classes]` of both domains, detached.
-        outside: Index of the label `O`.
         how: `all`, `balanced`, `subsampled` or `entities`.
 
     Returns:

@@ -1,7 +1,5 @@
 """Which tokens belong to one word, told from the vocabulary alone."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch
@@ -12,11 +10,7 @@ from nlp_adapt.modeling.architectures import continuing_tokens
 
 
 class WordPieces(nn.Module):
-    """Groups tokens `[rows, width]` into words by a lookup made once from a vocabulary.
-
-    Args:
-        tokenizer: A fast tokenizer.
-    """
+    """Groups tokens `[rows, width]` into words by a lookup made once from a vocabulary."""
 
     continues: Tensor
     special: Tensor

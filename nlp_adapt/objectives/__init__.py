@@ -1,7 +1,5 @@
 """The terms of the loss, one file each, and the dict that names them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 from typing import Any

@@ -4,8 +4,6 @@ Tzeng et al. 2017, "Adversarial Discriminative Domain Adaptation", CVPR; the dis
 Ryu and Lee 2020, "Knowledge Distillation for BERT Unsupervised Domain Adaptation" (AAD).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -1,7 +1,5 @@
 """Auxiliary labelled tasks: Caruana 1997, "Multitask Learning", Machine Learning 28."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -6,8 +6,6 @@ its own view of the text (masked tokens, a teacher, perturbed embeddings) overri
 asks the `StepView` for another pass.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import typing

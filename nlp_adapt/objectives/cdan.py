@@ -1,7 +1,5 @@
 """Long et al. 2018, "Conditional Adversarial Domain Adaptation", NeurIPS."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, replace
 

@@ -1,7 +1,5 @@
 """Zellinger et al. 2017, "Central Moment Discrepancy (CMD) for Domain-Invariant Representation Learning", ICLR."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -4,8 +4,6 @@ Tarvainen & Valpola 2017, "Mean teachers are better role models", NeurIPS; Xie e
 "Unsupervised Data Augmentation for Consistency Training", NeurIPS.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -1,7 +1,5 @@
 """Sun & Saenko 2016, "Deep CORAL: Correlation Alignment for Deep Domain Adaptation", ECCV workshops."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from torch import Tensor

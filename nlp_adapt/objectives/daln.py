@@ -4,8 +4,6 @@ Chen et al. 2022, "Reusing the Task-specific Classifier as a Discriminator: Disc
 Adversarial Domain Adaptation", CVPR.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

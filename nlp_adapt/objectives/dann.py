@@ -1,7 +1,5 @@
 """Ganin et al. 2016, "Domain-Adversarial Training of Neural Networks", JMLR 17(59)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -1,7 +1,5 @@
 """Hinton et al. 2015, "Distilling the Knowledge in a Neural Network", arXiv:1503.02531."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

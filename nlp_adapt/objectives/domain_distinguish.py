@@ -1,7 +1,5 @@
 """Du et al. 2020, "Adversarial and Domain-Aware BERT for Cross-Domain Sentiment Analysis", ACL."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor

@@ -1,7 +1,5 @@
 """Grandvalet and Bengio 2004, "Semi-supervised Learning by Entropy Minimization", NeurIPS."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from nlp_adapt.modeling.outputs import DomainOutput, Progress, Terms

@@ -1,7 +1,5 @@
 """Miyato et al. 2017, "Adversarial Training Methods for Semi-Supervised Text Classification", ICLR."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

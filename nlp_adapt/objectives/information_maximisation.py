@@ -4,8 +4,6 @@ Krause et al. 2010, "Discriminative Clustering by Regularized Information Maximi
 Liang et al. 2020, "Do We Really Need to Access the Source Data?", ICML (SHOT).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

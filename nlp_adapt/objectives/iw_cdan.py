@@ -1,7 +1,5 @@
 """Tachet des Combes et al. 2020, NeurIPS, on `cdan`; see `iw_dann`."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from nlp_adapt.objectives.cdan import Cdan, CdanConfig

@@ -4,8 +4,6 @@ Tachet des Combes et al. 2020, "Domain Adaptation with Conditional Distribution 
 Generalized Label Shift", NeurIPS.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Any, cast
 

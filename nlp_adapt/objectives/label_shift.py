@@ -9,8 +9,6 @@ under Label Shifts", ICLR. EM: Saerens et al. 2002, "Adjusting the Outputs of a 
 Priori Probabilities", Neural Computation 14(1).
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor

@@ -1,7 +1,5 @@
 """Zhu et al. 2020, "Deep Subdomain Adaptation Network for Image Classification" (DSAN), IEEE TNNLS."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

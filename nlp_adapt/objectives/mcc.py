@@ -1,7 +1,5 @@
 """Jin et al. 2020, "Minimum Class Confusion for Versatile Domain Adaptation", ECCV."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

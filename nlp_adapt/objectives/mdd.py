@@ -1,7 +1,5 @@
 """Zhang et al. 2019, "Bridging Theory and Algorithm for Domain Adaptation", ICML."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import torch

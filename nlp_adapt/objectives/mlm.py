@@ -4,8 +4,6 @@ Devlin et al. 2019, "BERT", NAACL (masking); Gururangan et al. 2020, "Don't Stop
 (as a stage); Karouzos et al. 2021, "UDALM", NAACL (beside the task).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

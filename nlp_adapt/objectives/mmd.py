@@ -4,8 +4,6 @@ Gretton et al. 2012, "A Kernel Two-Sample Test", JMLR 13; Long et al. 2015, "Lea
 Features with Deep Adaptation Networks", ICML.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

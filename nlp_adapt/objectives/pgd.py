@@ -1,7 +1,5 @@
 """Madry et al. 2018, "Towards Deep Learning Models Resistant to Adversarial Attacks", ICLR."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

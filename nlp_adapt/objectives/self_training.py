@@ -5,8 +5,6 @@ statistics for each class, as in FlexMatch (Zhang et al. 2021, NeurIPS) and Soft
 2023, ICLR); prior alignment follows ReMixMatch (Berthelot et al. 2020, ICLR).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import torch

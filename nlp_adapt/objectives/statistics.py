@@ -1,7 +1,5 @@
 """Statistics over units that several objectives share, in float32 and safe on empty sides."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable
 from dataclasses import replace

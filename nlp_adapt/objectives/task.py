@@ -1,7 +1,5 @@
 """Cross-entropy on the labelled units: the term that every method shares."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import torch

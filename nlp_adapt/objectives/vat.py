@@ -4,8 +4,6 @@ Miyato et al. 2018, "Virtual Adversarial Training", IEEE TPAMI 41(8); on word em
 Miyato et al. 2017, ICLR. It needs no labels, so the target takes part.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

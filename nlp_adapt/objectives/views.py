@@ -1,7 +1,5 @@
 """Parts of a batch and of a model, for objectives that take their own view of the text."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from torch import Tensor

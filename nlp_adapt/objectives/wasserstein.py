@@ -4,8 +4,6 @@ Shen et al. 2018, "Wasserstein Distance Guided Representation Learning for Domai
 gradient penalty of Gulrajani et al. 2017, "Improved Training of Wasserstein GANs", NeurIPS.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import torch

@@ -1,7 +1,5 @@
 """Scores under attack: how a task model does when its input embeddings are perturbed."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass

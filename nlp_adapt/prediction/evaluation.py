@@ -1,7 +1,5 @@
 """The scores of a saved model on labelled rows, and under attack."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from datasets import Dataset, concatenate_datasets

@@ -5,8 +5,6 @@ and `attention_mask` `[rows, width]`, int64; the output `logits` is `[rows, clas
 `[rows, width, classes]` of a tagger. Rows and width are free.
 """
 
-from __future__ import annotations
-
 import contextlib
 import importlib.util
 import io
@@ -45,7 +43,6 @@ def export_onnx(model: str | Path, folder: str | Path, *, int8: bool = False) ->
     """Write a saved model as ONNX, and check that it computes the same.
 
     Args:
-        model: Model folder, run folder or Hub id.
         folder: Where to; must not be there yet.
         int8: Quantise the weights of linear maps to 8 bits, and activations as they come.
 

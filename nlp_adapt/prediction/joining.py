@@ -3,8 +3,6 @@
 Wortsman et al. 2022, "Model soups", ICML (weights); Wolpert 1992, "Stacked generalization".
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -4,8 +4,6 @@ An ensemble is several models as one, whose probabilities are averaged or stacke
 members and `ensemble.json`, which `nlp-adapt predict` and `teacher:` open like any model.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Sequence
@@ -43,8 +41,6 @@ def load_predictor(
 
     Args:
         model: Model folder, adapter folder, ensemble, run folder or Hub id.
-        precision: Number format of the forward pass.
-        batch_size: Rows per batch.
         device: Where it runs; default: a GPU if there is one.
 
     Raises:

@@ -1,7 +1,5 @@
 """Logits for encoded rows in batches, and labels for new texts."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
@@ -45,7 +43,6 @@ def predict_logits(
     Args:
         batch_size: A quarter of the most rows in a batch; longer rows come in smaller batches.
         process: Number of this process, of `processes` that share the rows.
-        features: `[units, width]` to be filled with what the classifier reads of each unit.
     """
     logits = np.zeros((rows.units, task_model.config.num_labels), dtype=np.float32)
     device = next(task_model.parameters()).device
@@ -92,10 +89,6 @@ class Predictor:
     """Labels for new texts with a saved model.
 
     Args:
-        task_model: A classification model.
-        tokenizer: Its tokenizer.
-        task: What its labels mean.
-        precision: Number format of the forward pass.
         batch_size: Rows per batch; longer rows come in smaller batches.
         max_length: Longest row in tokens; None for the model's own limit, at most 512.
     """

@@ -1,7 +1,5 @@
 """New text with predicted tags: one tag for each word, and the entities that they spell."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate

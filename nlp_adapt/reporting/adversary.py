@@ -37,8 +37,6 @@ class AdversaryHealth:
     """Judges what was logged of each domain discriminator of a model's stages.
 
     Args:
-        sources: Number of source domains that discriminators tell apart.
-        targets: Number of target domains.
         length_accuracy: Balanced accuracy of the best guess by length alone, see `length_probe`.
     """
 

@@ -4,8 +4,6 @@ Names and labels come from the user's data, so each is escaped for Markdown and 
 through the Hub's own classes, which serialise it. No row of the data is shown.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,9 +11,8 @@ from typing import Any
 
 import yaml
 
-from nlp_adapt.escaping import escape, fenced, markdown_table, one_line
+from nlp_adapt.escaping import escape, fenced, markdown_table, one_line, shareable
 from nlp_adapt.names import TOKEN_CLASSIFICATION
-from nlp_adapt.privacy import shareable
 from nlp_adapt.recipe import Recipe
 from nlp_adapt.reporting.card_metadata import holds_adapters, metadata, papers
 from nlp_adapt.reporting.comparison import conclusions, verdict_sentences

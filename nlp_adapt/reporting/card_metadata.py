@@ -1,15 +1,12 @@
 """The metadata of a model card, through the Hub's own classes, and the papers that it cites."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from nlp_adapt.errors import AdaptationError
-from nlp_adapt.escaping import one_line
-from nlp_adapt.privacy import redact
+from nlp_adapt.escaping import one_line, redact
 from nlp_adapt.recipe import Recipe
 from nlp_adapt.reporting.results import Results, exported_scores, part
 from nlp_adapt.tasks import TASKS

@@ -1,7 +1,5 @@
 """Is the adapted model better than doing nothing? An answer in numbers and in plain words."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What results.json says of a run, under the names that reports use."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Several runs: side by side on one target, or one recipe with several seeds."""
 
-from __future__ import annotations
-
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path

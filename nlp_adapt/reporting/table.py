@@ -1,7 +1,5 @@
 """The tables of a run's report and of one model's evaluation, and both as plain text."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 

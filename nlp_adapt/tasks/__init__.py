@@ -1,7 +1,5 @@
 """What the labels mean: sentence classification or token classification."""
 
-from __future__ import annotations
-
 from nlp_adapt.names import SEQUENCE_CLASSIFICATION, TOKEN_CLASSIFICATION
 from nlp_adapt.tasks.base import Task
 from nlp_adapt.tasks.sequence_classification import SequenceClassification

@@ -1,7 +1,5 @@
 """The contract of a task: models, encoding, decoding and metrics for one meaning of labels."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Sentence and document classification, such as sentiment."""
 
-from __future__ import annotations
-
 from typing import Any, ClassVar
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Token classification, such as named-entity recognition: one BIO2 tag for each word."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any, ClassVar

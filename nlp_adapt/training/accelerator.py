@@ -1,7 +1,5 @@
 """The `accelerate.Accelerator` of a run, and what its processes tell each other."""
 
-from __future__ import annotations
-
 import atexit
 import os
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """What is looked over before the first step: the data, options that nothing reads, and the disk."""
 
-from __future__ import annotations
-
 import dataclasses
 import logging
 import shutil

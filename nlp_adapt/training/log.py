@@ -1,7 +1,5 @@
 """What a run says while it trains: lines in log.jsonl, a progress bar, trackers."""
 
-from __future__ import annotations
-
 import json
 import time
 from pathlib import Path

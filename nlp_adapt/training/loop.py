@@ -1,7 +1,5 @@
 """One stage of training: the loop over optimizer steps, on Accelerate."""
 
-from __future__ import annotations
-
 import math
 import time
 import warnings
@@ -28,7 +26,7 @@ from nlp_adapt.training.optimization import (
     build_optimizer,
     build_scheduler,
 )
-from nlp_adapt.training.saving.fingerprint import SampleLedger
+from nlp_adapt.training.saving.resume import SampleLedger
 from nlp_adapt.training.saving.signals import StopRequest
 from nlp_adapt.training.sharding import ShardedModel, WholeModel, requested_sharding, whole_tensor
 
@@ -45,10 +43,8 @@ class StageLoop:
     with the next batch and does not advance them.
 
     Args:
-        accelerator: The `accelerate.Accelerator` of the run.
         model: The stage's model; trained in place, or in shards (see `trained`) and put together
             inside `averaged` and at the end.
-        log: Where measurements go.
         unfreezing: Which layers train at which step, if not the same throughout.
     """
 

@@ -1,7 +1,5 @@
 """The module that trains: one forward of source and target, then every objective's terms."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -89,9 +87,6 @@ def prepare_encoder(
     device: torch.device,
 ) -> None:
     """Turn on activation checkpointing and compilation where options ask for them, and CPU modes.
-
-    Args:
-        device: Where it trains.
 
     Raises:
         ModelError: If the model cannot recompute its activations.

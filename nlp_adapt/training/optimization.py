@@ -1,7 +1,5 @@
 """How a stage is optimized: learning rates, schedule, gradual unfreezing, averaged weights."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any

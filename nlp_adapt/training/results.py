@@ -1,7 +1,5 @@
 """What results.json says about a run, besides the scores."""
 
-from __future__ import annotations
-
 import importlib.metadata
 import os
 import platform

@@ -1,7 +1,5 @@
 """One run: the source-only twin and the adapted model trained, scored, compared and saved."""
 
-from __future__ import annotations
-
 import json
 import sys
 import time
@@ -34,11 +32,9 @@ from nlp_adapt.training.results import describe_run, difference
 from nlp_adapt.training.saving.best import BestModel
 from nlp_adapt.training.saving.checkpoint import Checkpoint, CheckpointFolder
 from nlp_adapt.training.saving.continuing import lasting_state
-from nlp_adapt.training.saving.fingerprint import fingerprint
-from nlp_adapt.training.saving.resume import start_or_resume
-from nlp_adapt.training.schedule import ADAPTED, SOURCE_ONLY, Schedule
+from nlp_adapt.training.saving.resume import fingerprint, start_or_resume
+from nlp_adapt.training.schedule import ADAPTED, SOURCE_ONLY, Schedule, portions
 from nlp_adapt.training.scoring import examine, guard
-from nlp_adapt.training.stage_inputs import portions
 from nlp_adapt.training.stages import StagedTraining
 from nlp_adapt.validators.guard import SOURCE_ONLY as TWIN_IS_BETTER
 

@@ -1,7 +1,5 @@
 """Scoring a task model: on labelled rows, and by what can be said without target labels."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -216,8 +214,6 @@ def examine(scorer: Scorer, model: Any, seed: int) -> dict[str, Any]:
     """Read the sources' validation rows and a sample of the targets' text with a model, in float32.
 
     Args:
-        scorer: Knows the run's rows.
-        model: The task model.
         seed: Of the sample that the domain distance is measured on.
 
     Returns:

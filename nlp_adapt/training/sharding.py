@@ -3,8 +3,6 @@
 Zhao et al. 2023, "PyTorch FSDP: Experiences on Scaling Fully Sharded Data Parallel", VLDB.
 """
 
-from __future__ import annotations
-
 import copy
 import os
 from collections.abc import Iterable, Iterator

@@ -1,7 +1,5 @@
 """Training one model through the stages of a method."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -25,14 +23,18 @@ from nlp_adapt.training.loop import StageLoop
 from nlp_adapt.training.model import AdaptationModel, prepare_encoder
 from nlp_adapt.training.optimization import GradualUnfreezing
 from nlp_adapt.training.saving.best import BestModel
-from nlp_adapt.training.saving.checkpoint import Checkpoint, CheckpointFolder
+from nlp_adapt.training.saving.checkpoint import Checkpoint, CheckpointFolder, seed_process
 from nlp_adapt.training.saving.continuing import continue_objective, take_over
-from nlp_adapt.training.saving.fingerprint import SampleLedger
-from nlp_adapt.training.saving.random_state import seed_process
+from nlp_adapt.training.saving.resume import SampleLedger
 from nlp_adapt.training.saving.signals import StopRequest
 from nlp_adapt.training.saving.stage_state import EARLIER, restore_stage, stage_state
-from nlp_adapt.training.schedule import ADAPTED, SOURCE_ONLY, Schedule, first_task_stage
-from nlp_adapt.training.stage_inputs import StageInputs
+from nlp_adapt.training.schedule import (
+    ADAPTED,
+    SOURCE_ONLY,
+    Schedule,
+    StageInputs,
+    first_task_stage,
+)
 
 
 @dataclass
@@ -41,7 +43,6 @@ class StagedTraining:
 
     Args:
         name: Which model of the run this is: `source_only` or `adapted`.
-        log: Where measurements go.
         checkpoints: Where to save; None where nothing is saved.
         fingerprint: What a run that continues this one must share with it.
         best: Keeps the weights that a label-free score likes best, if the recipe asks for that.

@@ -21,7 +21,6 @@ from nlp_adapt.reporting.card import write_card
 from nlp_adapt.tasks import Task
 from nlp_adapt.training.accelerator import make_accelerator
 from nlp_adapt.training.context import RunContext, StartingModel
-from nlp_adapt.training.inputs.augmented import check_augmentation
 from nlp_adapt.training.inputs.auxiliary import read_entries
 from nlp_adapt.training.inputs.data import RunData, make_task
 from nlp_adapt.training.inputs.domains import Inputs, check_options, gather_inputs
@@ -43,7 +42,6 @@ class AdaptationTrainer:
 
     Args:
         model: Hub id, local folder or `builtin:` encoder, or a loaded classification model.
-        args: The options.
         source: The labelled domain, or a reference that `load_domain` reads; several as a list of
             domains, or as a mapping of names to domains or references. `Inputs` hold all that
             follows as well.
@@ -85,7 +83,8 @@ class AdaptationTrainer:
         stages = checked_stages(args)
         if selects_best_model(args):
             selecting_validator(args.metric_for_best_model)
-        read_entries(args)  # what is wrong with a recipe is said before any data is read
+        if args.auxiliary:  # what is wrong with a recipe is said before any data is read
+            read_entries(args)
         if isinstance(source, Inputs):
             inputs = source
         else:
@@ -93,7 +92,6 @@ class AdaptationTrainer:
         if needs_target(stages) and not inputs.targets:
             raise ConfigError(f"method '{args.method}' needs a target domain: set `target`.")
         check_options(inputs, args, stages)
-        check_augmentation(args, has_target=bool(inputs.targets))
         start = StartingModel.of(model)
         task = make_task(args, inputs)
         if start.saved is not None:  # its head knows the labels in an order of its own
@@ -115,7 +113,8 @@ class AdaptationTrainer:
             AdaptationError: If the recipe, the data or the model cannot be used.
         """
         checked_stages(recipe)
-        read_entries(recipe)
+        if recipe.auxiliary:
+            read_entries(recipe)
         if not recipe.resume:
             RunFolder(recipe.output_dir).check(overwrite=recipe.overwrite)
         return cls(recipe.model, recipe.adaptation_config(), read_inputs(recipe))

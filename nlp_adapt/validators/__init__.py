@@ -4,8 +4,6 @@ A validator sees arrays alone. Target labels are not among them unless it declar
 `uses_target_labels`; such a validator may be reported but never selects.
 """
 
-from __future__ import annotations
-
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.options import nearest
 from nlp_adapt.validators.scores import (

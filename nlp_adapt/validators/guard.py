@@ -16,8 +16,6 @@ not collapsed itself. What no sign shows is a model that is certain, diverse and
 mean another thing in the target.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field

@@ -1,7 +1,5 @@
 """The contract of a validator, the scores that choose models, and the distance of two domains."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar

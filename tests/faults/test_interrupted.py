@@ -14,8 +14,12 @@ import torch
 from nlp_adapt.errors import RunError, RunStopped
 from nlp_adapt.training.accelerator import any_process
 from nlp_adapt.training.log import RunLog
-from nlp_adapt.training.saving.checkpoint import CheckpointFolder, verify
-from nlp_adapt.training.saving.random_state import load_random, random_tensors
+from nlp_adapt.training.saving.checkpoint import (
+    CheckpointFolder,
+    load_random,
+    random_tensors,
+    verify,
+)
 from nlp_adapt.training.saving.run_folder import RunFolder
 from tests.helpers.interruptions import signal_at, weights
 from tests.helpers.trainers import toy_domain, trainer_for, with_domains

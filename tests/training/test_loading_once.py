@@ -11,7 +11,7 @@ from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.modeling.lora import save_task_model
 from nlp_adapt.prediction.opening import load_predictor
 from nlp_adapt.training import context as context_module
-from nlp_adapt.training.saving.random_state import random_tensors
+from nlp_adapt.training.saving.checkpoint import random_tensors
 from nlp_adapt.training.trainer import AdaptationTrainer
 from tests.helpers.adapters import logits, lora_trainer, saved_base, stirred
 from tests.helpers.tiny_encoders import tiny_model, tiny_tokenizer

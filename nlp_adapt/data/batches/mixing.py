@@ -5,8 +5,6 @@ round the domains in turn, so that every domain has an equal share of every step
 and exactly its share over time. Which rows a step holds is a pure function of the seed and the step.
 """
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Mapping
 from itertools import pairwise

@@ -12,8 +12,6 @@ Where one domain's texts are longer throughout, no pairing of rows avoids paddin
 halves of a batch, the source's rows and the others, have widths of their own (see `modeling.cpu`).
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
@@ -42,13 +40,8 @@ class PairedBatches:
         sides: The rows of each side that the stage reads, the source first: `source` and `target`,
             or one of them, labelled target rows, `few_shot`, where there are some, and rows of
             auxiliary tasks, `auxiliary/NAME`.
-        total_steps: Optimizer steps of the stage.
         batch_size: Rows per side in one micro-batch of one process.
         micro_batches: Micro-batches per optimizer step and process.
-        processes: Number of processes.
-        process: This process's index.
-        seed: Seed of the row order.
-        pad_id: Token id of padding.
         portions: Rows of a side in a step, as a share of a whole batch, where it is not 1.
         divide: Whether a batch may go through the encoder in two passes of different width.
     """

@@ -1,7 +1,5 @@
 """Paired batches whose target is a stream, read and tokenised a window of steps ahead."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass

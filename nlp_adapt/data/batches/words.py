@@ -5,8 +5,6 @@ carry a label. A sentence that is longer than the model is cut into overlapping 
 its words belongs to exactly one of them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any

@@ -5,21 +5,26 @@ at what can be used and may still mislead: leaked test rows, contradictory label
 cut, classes in other proportions, and marks that give a domain away.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from nlp_adapt.data.doctor.domain_checks import check_rows, check_tokens
-from nlp_adapt.data.doctor.finding import NOTE, SERIOUS, SEVERITIES, WARNING, Finding, text_of
+from nlp_adapt.data.doctor.finding import (
+    NOTE,
+    SERIOUS,
+    SEVERITIES,
+    WARNING,
+    DomainView,
+    Finding,
+    text_of,
+)
 from nlp_adapt.data.doctor.pair_checks import (
     check_alone,
     check_few_shot,
     check_pair,
     check_several,
 )
-from nlp_adapt.data.doctor.view import DomainView
 from nlp_adapt.data.domain import Domain
 from nlp_adapt.data.label_spaces import widest_source
 from nlp_adapt.errors import DataError
@@ -43,7 +48,6 @@ def examine(
         few_shot: Labelled rows released for training, by the name of their target.
         tokenizer: A fast tokenizer, to see which texts are cut and which words vanish; without it
             those checks are left out.
-        max_length: Longest row in tokens.
 
     Returns:
         The findings, the serious ones first. Of several domains, a finding names which it is about.

@@ -1,7 +1,5 @@
 """What can be wrong within one domain: its rows, its classes, and what a tokenizer makes of it."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -12,8 +10,15 @@ from typing import Any
 import numpy as np
 
 from nlp_adapt.data.batches.words import special_tokens, split_into_pieces
-from nlp_adapt.data.doctor.finding import NOTE, WARNING, Finding, found_at, have, percent
-from nlp_adapt.data.doctor.view import DomainView
+from nlp_adapt.data.doctor.finding import (
+    NOTE,
+    WARNING,
+    DomainView,
+    Finding,
+    found_at,
+    have,
+    percent,
+)
 from nlp_adapt.data.label_spaces import label_counts
 
 # Text that was decoded with the wrong encoding somewhere: what UTF-8's bytes look like in Latin-1

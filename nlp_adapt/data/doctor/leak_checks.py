@@ -1,12 +1,18 @@
 """Test rows that training has seen: between the domains, within one, and among released rows."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from nlp_adapt.data.doctor.finding import SERIOUS, WARNING, Finding, found_at, percent, rows_of
-from nlp_adapt.data.doctor.view import DomainView, Rows
+from nlp_adapt.data.doctor.finding import (
+    SERIOUS,
+    WARNING,
+    DomainView,
+    Finding,
+    Rows,
+    found_at,
+    percent,
+    rows_of,
+)
 
 SERIOUS_LEAK = 0.5
 FEW_TEST_ROWS = 20

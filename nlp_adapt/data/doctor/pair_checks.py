@@ -1,16 +1,13 @@
 """What can be wrong between domains: shared rows, other labels, and what gives a domain away."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import median
 
-from nlp_adapt.data.doctor.finding import NOTE, SERIOUS, WARNING, Finding, percent
+from nlp_adapt.data.doctor.finding import NOTE, SERIOUS, WARNING, DomainView, Finding, Rows, percent
 from nlp_adapt.data.doctor.leak_checks import check_leakage, check_released, check_shared_rows
-from nlp_adapt.data.doctor.view import DomainView, Rows
 from nlp_adapt.data.domain import Domain
 from nlp_adapt.data.label_spaces import (
     check_source,

@@ -5,8 +5,6 @@ verified before pip looks into it. For a source distribution pip asks the packag
 for metadata, which would run its setup.py: a backend of our own answers in its place.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import os

@@ -10,8 +10,6 @@
 Both NER domains are read as PER, LOC and ORG; give a `label_map` of your own to see other types.
 """
 
-from __future__ import annotations
-
 import difflib
 import gzip
 import io

@@ -1,7 +1,5 @@
 """CoNLL columns, and the word splitter for plain text."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator

@@ -5,8 +5,6 @@ row a line without quoting, as its specification has it; a field that is quoted 
 unwrapped.
 """
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Iterator
 from itertools import chain

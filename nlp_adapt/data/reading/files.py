@@ -4,8 +4,6 @@ Training reads a file whole, streaming and prediction a piece at a time, so that
 not grow with it. Nothing is guessed in place of a row that cannot be read: it comes with the reason.
 """
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import zlib

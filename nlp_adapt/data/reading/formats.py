@@ -3,8 +3,6 @@
 `prediction.files.writers` lists those that labelled rows are written in.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from nlp_adapt.data.reading.conll import Conll

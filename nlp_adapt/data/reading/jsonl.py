@@ -1,7 +1,5 @@
 """jsonl, and a JSON array of rows."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from itertools import chain

@@ -1,7 +1,5 @@
 """The lines of a text file, within limits, and the format that is one text a line."""
 
-from __future__ import annotations
-
 import gzip
 import io
 import math

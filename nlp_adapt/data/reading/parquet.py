@@ -1,7 +1,5 @@
 """parquet, read through pyarrow in batches."""
 
-from __future__ import annotations
-
 import contextlib
 import shutil
 import tempfile

@@ -1,7 +1,5 @@
 """Rows that cannot be used: refused, or set aside, counted and named."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Mapping
 from threading import Lock

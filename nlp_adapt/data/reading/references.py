@@ -1,7 +1,5 @@
 """What a domain reference names: a file, a folder, a built-in domain, a Hub dataset, an object."""
 
-from __future__ import annotations
-
 import difflib
 import re
 from collections import defaultdict

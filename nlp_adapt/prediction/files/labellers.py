@@ -1,7 +1,5 @@
 """What `nlp-adapt predict` adds to a row: a label for a text, or a tag for each of its words."""
 
-from __future__ import annotations
-
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -48,9 +46,6 @@ class Labeller(ABC):
     """How a task reads a cell, and what it adds to the row.
 
     Args:
-        predictor: A `Predictor` for the task.
-        text_column: The column to read; None recognises it.
-        all_scores: Whether to add the score of every label.
         likeness: A `Likeness`, to add how far texts are from the training domains.
     """
 

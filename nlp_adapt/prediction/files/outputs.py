@@ -1,7 +1,5 @@
 """Running `nlp-adapt predict`: from the input to a file, in parts, or to standard output."""
 
-from __future__ import annotations
-
 import argparse
 import atexit
 import contextlib

@@ -5,8 +5,6 @@ same command with the same input and options finds them and does the rest; then 
 and the output appears at once and whole.
 """
 
-from __future__ import annotations
-
 import contextlib
 import gzip
 import json

@@ -4,8 +4,6 @@ Every row of the input comes out once, in its place and with its columns, or goe
 were set aside, with the reason.
 """
 
-from __future__ import annotations
-
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Tagged words alone: CoNLL columns, or a page on which entities are coloured."""
 
-from __future__ import annotations
-
 import html
 import re
 from collections.abc import Iterable, Mapping, Sequence

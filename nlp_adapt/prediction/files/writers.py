@@ -3,8 +3,6 @@
 `data.reading.formats` lists those that rows are read from.
 """
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

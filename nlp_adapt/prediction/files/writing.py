@@ -1,7 +1,5 @@
 """How labelled rows become a file: a start, then parts, which are joined at the end."""
 
-from __future__ import annotations
-
 import csv
 import gzip
 import io

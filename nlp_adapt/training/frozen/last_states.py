@@ -4,8 +4,6 @@ A file of states is complete when its header, a JSON file with a checksum, is th
 last. A file that does not match its header is removed, as if it had never been made.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import logging

@@ -4,8 +4,6 @@ A head reads what the model's last linear layer reads, and gives the weights of 
 the result is the same plain model with another head. It shows what training the encoder has to beat.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
@@ -84,8 +82,6 @@ def logistic_regression(
 
     Args:
         features: `[units, size]`.
-        labels: `[units]` their classes.
-        num_labels: Number of classes of the model; one without units is never predicted.
 
     Returns:
         Weights `[classes, size]` and biases `[classes]` of a linear layer on the features as they

@@ -4,8 +4,6 @@ They are kept in the run's folder, as people can read them: a resumed run trains
 and all processes on those that the first one made.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import logging
@@ -20,7 +18,7 @@ from datasets import Dataset, Features
 from nlp_adapt.augmentation.rows import RowEditor
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.data.batches.encoded import EncodedRows
-from nlp_adapt.errors import ConfigError, RunError
+from nlp_adapt.errors import RunError
 from nlp_adapt.files import text_hash, write_text
 from nlp_adapt.modeling.architectures import plain_model
 from nlp_adapt.modeling.backbone import load_tokenizer
@@ -147,16 +145,6 @@ class RowAugmentation:
 
     def _first_process_first(self) -> AbstractContextManager[Any]:
         return nullcontext() if self.accelerator is None else self.accelerator.main_process_first()
-
-
-def check_augmentation(config: AdaptationConfig, has_target: bool) -> None:
-    """Refuse, before anything is loaded, copies that need a target where there is none.
-
-    Raises:
-        ConfigError: If they do.
-    """
-    if config.augment == "domain_terms" and not has_target:
-        raise ConfigError("augment: domain_terms needs a target domain: set `target`.")
 
 
 def write_rows(

@@ -4,8 +4,6 @@ Every task has rows of its own: those of a reference, or the sources' texts with
 another column.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import typing
@@ -116,7 +114,6 @@ def gather_auxiliary(
     Args:
         targets: Its targets, whose own labels no auxiliary task may bring in.
         references: What the sources were read from; default: what they say of it.
-        quarantine: As in `load_domain`.
 
     Raises:
         AdaptationError: If an entry or its labels cannot be used; the message names the key.

@@ -1,7 +1,5 @@
 """The data of a run: its domains split, checked and tokenised, target labels left behind."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -113,10 +111,7 @@ def prepare_data(
     sources = [
         encoder.with_validation(source.with_labels(task.label_names)) for source in domains.sources
     ]
-    targets = [
-        without_rows_of(target, domains.few_shot.get(target.name)).with_labels(task.label_names)
-        for target in domains.targets
-    ]
+    targets = [one.with_labels(task.label_names) for one in _unreleased(domains)]
     train: dict[str, EncodedRows] = {}
     texts: dict[str, dict[str, int]] = {}
     kept = [shuffled_head(one.train, config.max_source_rows, config.seed) for one in sources]
@@ -154,6 +149,15 @@ def prepare_data(
         augmentation=copies.report if copies else None,
         auxiliary_validation=held_out,
     )
+
+
+def _unreleased(domains: Inputs) -> list[Domain]:
+    """The targets, their test rows without those that the user has released for training."""
+    released = domains.few_shot
+    return [
+        without_rows_of(target, released[target.name]) if target.name in released else target
+        for target in domains.targets
+    ]
 
 
 @dataclass

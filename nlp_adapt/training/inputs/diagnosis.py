@@ -1,7 +1,5 @@
 """What the data doctor finds in the domains of a recipe, as far as they can be read."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """The domains of a run: its sources, its targets, and labelled target rows where there are some."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -81,10 +79,7 @@ def gather_inputs(
         source: A domain or a reference; several as a list of domains, or as a mapping of names to
             domains or references. A list of references is one domain of several files.
         target: Likewise; None or empty for none.
-        few_shot: See `few_shot_domains`.
-        auxiliary: See `gather_auxiliary`.
         stream: The target as a stream, where `target` is a sample of it.
-        reading: How `gather_auxiliary` reads what is not given.
 
     Raises:
         AdaptationError: If a domain cannot be read, two of a side have the same name, or labels do
@@ -106,7 +101,9 @@ def gather_inputs(
             config.seed,
             load=lambda one: load_domain(one, task=config.task, test_fraction=0.0),
         )
-    tasks = gather_auxiliary(config, sources, targets, auxiliary, **reading)
+    tasks: Mapping[str, AuxiliaryTask] = {}
+    if config.auxiliary or auxiliary:
+        tasks = gather_auxiliary(config, sources, targets, auxiliary, **reading)
     return Inputs(sources, targets, released, tasks, stream)
 
 
@@ -118,6 +115,8 @@ def check_options(domains: Inputs, config: AdaptationConfig, stages: Sequence[St
     """
     if config.streaming and len(domains.targets) > 1:
         raise ConfigError("streaming reads a single target: give one, or turn streaming off.")
+    if config.augment == "domain_terms" and not domains.targets:
+        raise ConfigError("augment: domain_terms needs a target domain: set `target`.")
     if domains.few_shot and "few_shot" not in sides_read(stages):
         raise ConfigError(
             "target_few_shot: no stage of this method has the objective 'task', which alone learns "

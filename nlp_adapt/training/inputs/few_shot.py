@@ -5,8 +5,6 @@ are refused; validators and model selection still see none. Their texts are take
 test rows.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -101,9 +99,9 @@ def draw(target: Domain, size: int, seed: int) -> Domain:
     return replace(_bare(target), train=target.train.select(rows), reference=str(size))
 
 
-def without_rows_of(target: Domain, few_shot: Domain | None) -> Domain:
+def without_rows_of(target: Domain, few_shot: Domain) -> Domain:
     """The target, its test rows without those whose text is among the released ones."""
-    if few_shot is None or few_shot.train is None or target.test is None:
+    if few_shot.train is None or target.test is None:
         return target
     released = {text_key(text) for text in few_shot.train[few_shot.text_column][:]}
     kept = [

@@ -1,7 +1,5 @@
 """What a recipe names to train and evaluate on, read."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 
@@ -88,7 +86,7 @@ def _refuse_target_labels(recipe: Recipe) -> None:
     Raises:
         ConfigError: If there is one.
     """
-    for name, entry in read_entries(recipe).items():
+    for name, entry in (read_entries(recipe) if recipe.auxiliary else {}).items():
         same = entry.label_column is None or entry.label_column == recipe.label_column
         if entry.task == recipe.task and same and entry.reference in _of_targets(recipe):
             raise ConfigError(

@@ -1,7 +1,5 @@
 """A streamed target in a run: a sample of it as a `Domain`, and the stream for training."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """What a teacher says of training rows, computed once before a student learns from it."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 
@@ -41,9 +39,6 @@ def with_teacher(teacher: Predictor, rows: EncodedRows, dataset: Any, task: Task
     The teacher reads the data set with its own tokenizer. A word that vanishes in it gets equal
     logits.
 
-    Args:
-        teacher: See `load_teacher`.
-        rows: The student's rows of `dataset`.
     """
     encoded = teacher.task.encode(dataset, teacher.tokenizer, teacher.max_length)
     logits = teacher.logits(encoded)

@@ -1,7 +1,5 @@
 """Keeping the weights that a label-free score likes best."""
 
-from __future__ import annotations
-
 import json
 import logging
 from pathlib import Path
@@ -17,9 +15,6 @@ LOGGER = logging.getLogger(__name__)
 
 class BestModel:
     """The best task model of a run so far, on disk, so that an interruption does not lose it.
-
-    Args:
-        folder: Where it is kept, beside the checkpoints.
 
     Raises:
         ConfigError: If the validator is unknown or reads target labels.

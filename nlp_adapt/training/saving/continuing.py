@@ -1,7 +1,5 @@
 """Opening what an earlier run saved or pushed, so that training can continue from it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

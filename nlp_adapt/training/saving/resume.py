@@ -1,16 +1,129 @@
-"""Finding what a run can go on from, and refusing what would not be the same run."""
+"""Whether a run is the one that it continues, and what it goes on from."""
 
-from __future__ import annotations
-
+import dataclasses
+import hashlib
 import json
 import logging
+import platform
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+import torch
+from torch import Tensor
+
+from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.errors import RunError
 from nlp_adapt.files import write_json
+from nlp_adapt.training.accelerator import precision_of
 from nlp_adapt.training.saving.checkpoint import Checkpoint, CheckpointFolder
-from nlp_adapt.training.saving.fingerprint import differences
 from nlp_adapt.training.saving.run_folder import RunFolder
+from nlp_adapt.training.sharding import requested_sharding
+
+# Options that change nothing about the weights a run ends with.
+FREE_OPTIONS = frozenset(
+    {
+        *("output_dir", "compare_source_only", "per_device_eval_batch_size", "logging_steps"),
+        *("save_strategy", "save_steps", "save_total_limit", "report_to", "disable_tqdm"),
+        *("overwrite", "resume", "allow_inexact_resume", "ddp_timeout", "push_to_hub", "fsdp"),
+        *("hub_model_id", "hub_private_repo", "data_doctor"),
+        # The product of these with the number of processes, the global batch, is compared instead.
+        *("per_device_train_batch_size", "gradient_accumulation_steps"),
+        # Resolved values are compared instead.
+        *("precision", "bf16", "fp16"),
+    }
+)
+# Where these differ the run can go on, but its last bits may differ.
+SOFT = ("machine.", "versions.")
+
+
+def fingerprint(context: Any, data_hashes: dict[str, str]) -> dict[str, str]:
+    """Names and values of everything that decides the weights a run ends with."""
+    config: AdaptationConfig = context.config
+    accelerator = context.accelerator
+    rows = config.per_device_train_batch_size * config.gradient_accumulation_steps
+    parts = {
+        "model": context.start.name,
+        "labels": ", ".join(context.task.label_names),
+        "tokenizer": tokenizer_hash(context.tokenizer),
+        "rows per step and domain": str(rows * accelerator.num_processes),
+        "precision": precision_of(accelerator),
+        "machine.processes": str(accelerator.num_processes),
+        "machine.threads": str(torch.get_num_threads()),
+        "machine.device": accelerator.device.type,
+        "machine.platform": platform.machine(),
+        "versions.torch": torch.__version__,
+    }
+    if requested_sharding(config) is not None:
+        parts["machine.sharding"] = "FSDP2"
+    if context.start.objectives:
+        parts["objectives continued from"] = objectives_hash(context.start.objectives)
+    for side, value in data_hashes.items():
+        parts[f"data of the {side}"] = value
+    for field in dataclasses.fields(AdaptationConfig):
+        if field.name not in FREE_OPTIONS:
+            parts[f"option {field.name}"] = repr(getattr(config, field.name))
+    return parts
+
+
+def tokenizer_hash(tokenizer: Any) -> str:
+    """SHA-256 of a fast tokenizer, without the padding and truncation it was last called with."""
+    state = json.loads(tokenizer.backend_tokenizer.to_str())
+    state.pop("padding", None)
+    state.pop("truncation", None)
+    text = json.dumps(state, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def objectives_hash(objectives: Mapping[str, Mapping[str, Tensor]]) -> str:
+    """SHA-256 over names, shapes, types and values of the objectives that a run continues from."""
+    digest = hashlib.sha256()
+    for objective, tensors in sorted(objectives.items()):
+        for name, value in sorted(tensors.items()):
+            header = f"{objective}.{name} {value.dtype} {list(value.shape)}\n"
+            digest.update(header.encode())
+            digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def differences(before: dict[str, str], now: dict[str, str]) -> tuple[list[str], list[str]]:
+    """Lines that say what differs: what forbids an exact resume, and what may change last bits."""
+    hard: list[str] = []
+    soft: list[str] = []
+    for name in sorted({*before, *now}):
+        old, new = before.get(name), now.get(name)
+        if old == new:
+            continue
+        line = f"{name}: was {_short(old)}, is {_short(new)}"
+        (soft if name.startswith(SOFT) else hard).append(line)
+    return hard, soft
+
+
+def _short(value: str | None) -> str:
+    if value is None:
+        return "not there"
+    is_hash = len(value) == 64 and all(letter in "0123456789abcdef" for letter in value)
+    return value[:12] if is_hash else value
+
+
+class SampleLedger:
+    """A chain of SHA-256 over the row numbers of every step tried, skipped ones included.
+
+    Two runs with the same value have seen the same rows in the same order. The value is saved with
+    each checkpoint, so that an interrupted run ends with the value of an uninterrupted one.
+    """
+
+    def __init__(self, value: str = "") -> None:
+        self.value = value
+
+    def add(self, stage: int, attempt: int, rows: Mapping[str, np.ndarray] | Any) -> None:
+        """Enter the rows `[global batch]` of each side of one step."""
+        digest = hashlib.sha256(f"{self.value}:{stage}:{attempt}".encode())
+        for side in sorted(rows):
+            digest.update(side.encode())
+            digest.update(np.ascontiguousarray(rows[side], dtype="<i8").tobytes())
+        self.value = digest.hexdigest()
+
 
 LOGGER = logging.getLogger("nlp_adapt")
 

@@ -1,7 +1,5 @@
 """The folder of a run: what is in it, and who may write to it."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from contextlib import AbstractContextManager

@@ -1,7 +1,5 @@
 """What is saved of a stage: everything that its next step depends on."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,8 +8,8 @@ from torch import Tensor
 
 from nlp_adapt.data.batches.streamed import StreamedBatches
 from nlp_adapt.training.accelerator import from_every_process
-from nlp_adapt.training.saving.checkpoint import Checkpoint
-from nlp_adapt.training.saving.random_state import (
+from nlp_adapt.training.saving.checkpoint import (
+    Checkpoint,
     by_process,
     load_random,
     of_process,
@@ -25,12 +23,7 @@ EARLIER = "earlier"
 
 
 def stage_state(training: Any, loop: Any) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
-    """Where a stage stands, and its tensors by group; every process must call it.
-
-    Args:
-        training: The `StagedTraining`.
-        loop: The `StageLoop` of the stage.
-    """
+    """Where a stage stands, and its tensors by group; every process must call it."""
     accelerator, main = training.accelerator, training.context.main
     # Before anything below could draw from them.
     random = by_process(from_every_process(accelerator, random_tensors()))

@@ -1,7 +1,5 @@
 """Whether a run is complete, and whether resuming it would be exact."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

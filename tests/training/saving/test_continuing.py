@@ -15,7 +15,7 @@ from nlp_adapt.data.domain import Domain, make_dataset
 from nlp_adapt.errors import ModelError, RunError
 from nlp_adapt.objectives import Setup, build_objective
 from nlp_adapt.training.saving.continuing import continue_objective, lasting_state, open_saved
-from nlp_adapt.training.saving.fingerprint import objectives_hash
+from nlp_adapt.training.saving.resume import objectives_hash
 from nlp_adapt.training.trainer import AdaptationTrainer
 from tests.helpers.interruptions import InterruptedRunError, crash_after
 from tests.helpers.trainers import toy_domain, trainer_for

@@ -8,7 +8,7 @@ import pytest
 
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.errors import ConfigError
-from nlp_adapt.privacy import holds_secret, redact, shareable
+from nlp_adapt.escaping import holds_secret, redact, shareable
 from nlp_adapt.recipe import Recipe
 
 TOKEN = "hf_" + "abcdefghijklmnopqrstuv"
