@@ -9,11 +9,7 @@ from nlp_adapt.options import check_options
 
 
 def check_config(config: Any) -> None:
-    """Check every option by itself, then together.
-
-    Raises:
-        ConfigError: If a value is outside its range or options contradict each other.
-    """
+    """Check every option by itself, then together."""
     check_options(config)
     _check_parts(config)
     _check_together(config)

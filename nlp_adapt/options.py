@@ -77,11 +77,7 @@ def option(
 
 
 def check_options(config: Any) -> None:
-    """Check every option of a dataclass against its choices and bounds.
-
-    Raises:
-        ConfigError: If a value is outside of them.
-    """
+    """Check every option of a dataclass against its choices and bounds."""
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         choices, bounds = field.metadata.get("choices"), field.metadata.get("bounds")

@@ -43,9 +43,6 @@ class RowEditor:
         tokenizer: The encoder's; for `infill`, the language model's.
         embeddings: `[vocabulary, size]` input embeddings, for `domain_terms`.
         max_length: Longest text in tokens, for `infill`. Words beyond it stay as they are.
-
-    Raises:
-        ConfigError: If the edit cannot be made from this.
     """
 
     def __init__(

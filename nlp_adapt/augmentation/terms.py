@@ -88,9 +88,6 @@ def domain_terms(own: Mapping[str, int], other: Mapping[str, int]) -> tuple[list
     A term scores at least 3, occurs at least 3 times, is at least 3 times as frequent as in the
     other domain, and rarer there than one word in 2,000: function words, whose frequencies differ
     in any two large corpora, mark no domain.
-
-    Raises:
-        ConfigError: If a domain has no words.
     """
     words = [*{**own, **other}]
     counts = np.array([[one.get(word, 0) for word in words] for one in (own, other)], dtype=float)

@@ -83,11 +83,7 @@ def add_recipe_arguments(parser: argparse.ArgumentParser, printed: str) -> None:
 
 
 def read_recipe(args: argparse.Namespace) -> Recipe:
-    """The recipe that a command line gives.
-
-    Raises:
-        ConfigError: It cannot be used, or names no labelled domain.
-    """
+    """The recipe that a command line gives."""
     recipe = load_recipe(args.config, recipe_overrides(args))
     if not recipe.source and not recipe.sources:
         raise ConfigError(

@@ -58,11 +58,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def compare(source: Domain, target: Domain) -> dict[str, Any]:
-    """Counts of both domains, what they share, and a label map for what only the target has.
-
-    Raises:
-        DataError: The source has no labels.
-    """
+    """Counts of both domains, what they share, and a label map for what only the target has."""
     from nlp_adapt.data.label_spaces import compare_labels, label_counts
     from nlp_adapt.data.labels import propose_label_map
 

@@ -69,9 +69,6 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
 
     What the command's parser does not know goes to the command's `accept_unknown`, where it has
     one, and is refused otherwise.
-
-    Raises:
-        ConfigError: A command, an option or a value is missing or unknown.
     """
     words = underscored(words)
     command = next((word for word in words if not word.startswith("-")), None)

@@ -119,11 +119,7 @@ def _drop(examples: Examples, name: str, notes: Sequence[str]) -> Examples:
 
 
 def find_text(table: Table, options: ReadOptions, unlabelled: bool = False) -> tuple[str, bool]:
-    """The text column, and whether its text has yet to be split into words.
-
-    Raises:
-        DataError: There is no such column, or several may be meant.
-    """
+    """The text column, and whether its text has yet to be split into words."""
     named = options.text_column
     if named is not None and (named in table.columns or not unlabelled):
         _require(table, named, "text_column")
@@ -245,9 +241,6 @@ def classes_by_row(
 
     Takes what `load_domain` and `read_classes` take; the column labels whole rows whatever the
     task. Class names are by what a domain calls its rows ("file:line"); rows without are left out.
-
-    Raises:
-        DataError: Nothing can be read, no table has the column, or rows cannot be told apart.
     """
     tables = [
         table

@@ -67,11 +67,7 @@ class Domain:
         return None
 
     def without_labels(self) -> Dataset:
-        """Every training and unlabelled row, without labels: all that adaptation may see.
-
-        Raises:
-            DataError: The domain has neither training nor unlabelled rows.
-        """
+        """Every training and unlabelled row, without labels: all that adaptation may see."""
         from datasets import concatenate_datasets
 
         keep = [self.text_column, "row"]
@@ -84,11 +80,7 @@ class Domain:
         return concatenate_datasets(parts)
 
     def with_labels(self, names: Sequence[str]) -> Domain:
-        """The same domain with its labels encoded in another order of names, or among more names.
-
-        Raises:
-            DataError: A label that occurs in the rows is not among the names.
-        """
+        """The same domain with its labels encoded in another order of names, or among more names."""
         if self.label_names is None:
             return self
         ids = {label_key(name): i for i, name in enumerate(names)}

@@ -52,11 +52,7 @@ def label_counts(domain: Domain) -> dict[str, int]:
 
 
 def check_source(source: Domain) -> None:
-    """Refuse a source domain that nothing can be learned from.
-
-    Raises:
-        DataError: No labelled training rows, a single class, or no entity at all.
-    """
+    """Refuse a source domain that nothing can be learned from."""
     if source.train is None:
         raise DataError(
             f"the source domain {source.name} has no labelled training rows: "

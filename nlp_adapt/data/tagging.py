@@ -29,9 +29,6 @@ def detect_scheme(sequences: Iterable[Sequence[str]]) -> str:
 
     Returns:
         "BIO", "IOB1", "BIOES", "BILOU" or "IO".
-
-    Raises:
-        DataError: The tags mix schemes.
     """
     prefixes: set[str] = set()
     breaks_bio = breaks_iob1 = 0

@@ -69,9 +69,6 @@ def f1(labels: list[int], predictions: list[int], average: str | None) -> Any:
         predictions: Predicted class ids, shape (rows,).
         average: "macro", "weighted", "micro", or None for a list with one value for each class
             that occurs, in the order of their ids.
-
-    Raises:
-        ConfigError: The average is none of these.
     """
     import numpy as np
     from sklearn.metrics import f1_score

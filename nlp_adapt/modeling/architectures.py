@@ -83,9 +83,6 @@ def encoder_layers(task_model: Any) -> nn.ModuleList:
     """The transformer layers, lowest first.
 
     ALBERT's shared layers come as the list of their groups, shorter than the depth of the encoder.
-
-    Raises:
-        ConfigError: If the encoder has no list of layers.
     """
     depth = plain_model(task_model).config.num_hidden_layers
     lists = [part for part in encoder_of(task_model).modules() if isinstance(part, nn.ModuleList)]
@@ -99,11 +96,7 @@ def encoder_layers(task_model: Any) -> nn.ModuleList:
 
 
 def separate_layers(task_model: Any, key: str) -> nn.ModuleList:
-    """The layers, where each has weights of its own.
-
-    Raises:
-        ConfigError: If layers share their weights, as ALBERT's do.
-    """
+    """The layers, where each has weights of its own."""
     layers = encoder_layers(task_model)
     config = plain_model(task_model).config
     if len(layers) != config.num_hidden_layers:
@@ -146,9 +139,6 @@ def layer_distances(task_model: Any) -> dict[int, int]:
     """For the id of each encoder parameter, how many layers lie between it and the top.
 
     The top layer and what follows it have 0, the lowest layer `n - 1`, the embeddings `n`.
-
-    Raises:
-        ConfigError: If layers share their weights.
     """
     layers = separate_layers(task_model, "layer_decay")
     distances = {id(one): len(layers) for one in encoder_of(task_model).parameters()}
@@ -195,11 +185,7 @@ def head_modules(task_model: Any) -> dict[str, nn.Module]:
 
 
 def output_layer(model: Any) -> nn.Linear:
-    """The linear layer that maps features to the model's labels.
-
-    Raises:
-        ModelError: If the model has none.
-    """
+    """The linear layer that maps features to the model's labels."""
     num_labels = model.config.num_labels
     base = encoder_of(model)
     inside = set(base.modules()) if base is not plain_model(model) else set()

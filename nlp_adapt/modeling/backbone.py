@@ -147,11 +147,7 @@ def load_task_model(
 
 
 def load_encoder(model: str) -> Any:
-    """The bare encoder in float32, without a task head.
-
-    Raises:
-        ModelError: If it cannot be found, reached or read.
-    """
+    """The bare encoder in float32, without a task head."""
     import transformers
 
     try:
@@ -168,11 +164,7 @@ def is_adapter_folder(model: str | Path) -> bool:
 
 
 def adapter_base(folder: Path) -> str:
-    """The model that the adapters in `folder` were trained on.
-
-    Raises:
-        ModelError: If the folder does not say.
-    """
+    """The model that the adapters in `folder` were trained on."""
     try:
         values = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
     except ValueError as error:

@@ -81,11 +81,7 @@ def has_adapters(task_model: Any) -> bool:
 
 
 def merged(task_model: Any) -> Any:
-    """A copy of the plain model with its adapters multiplied into the weights.
-
-    Raises:
-        ModelError: If an adapter holds numbers that are not finite.
-    """
+    """A copy of the plain model with its adapters multiplied into the weights."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     model = copy.deepcopy(plain_model(task_model))

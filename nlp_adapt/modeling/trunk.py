@@ -45,11 +45,7 @@ class _Passed(nn.Module):
 
 
 class Trunk:
-    """The embeddings and layers of an encoder.
-
-    Raises:
-        ModelError: If the encoder has no separate list of layers or no `embeddings` module.
-    """
+    """The embeddings and layers of an encoder."""
 
     def __init__(self, task_model: Any) -> None:
         self.encoder = encoder_of(task_model)

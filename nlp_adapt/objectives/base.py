@@ -177,11 +177,7 @@ class Objective(nn.Module):
 
     @classmethod
     def check(cls, options: Any, config: AdaptationConfig) -> None:
-        """Refuse, before anything is read, a run that it cannot serve with these `config_class` options.
-
-        Raises:
-            ConfigError: With what to change.
-        """
+        """Refuse, before anything is read, a run that it cannot serve with these `config_class` options."""
 
     @classmethod
     def read_options(cls, name: str, options: Mapping[str, object]) -> ObjectiveConfig:

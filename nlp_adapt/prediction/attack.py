@@ -37,9 +37,6 @@ class Attack:
             the row as it is.
         steps: Steps of `pgd`.
         step_size: Length of a step of `pgd`, as a share of epsilon.
-
-    Raises:
-        ConfigError: If the attack is unknown or a number out of range.
     """
 
     kind: str = "fgm"

@@ -130,9 +130,6 @@ def held_out_rows(domain: Domain, predictor: Predictor) -> EncodedRows:
     """Labelled rows of a domain: validation rows, else test rows, else all that it has.
 
     The training rows of a domain with other splits are those that the members know.
-
-    Raises:
-        DataError: If it has none.
     """
     domain = domain.with_labels(predictor.label_names)
     rows = next((part for part in (domain.validation, domain.test, domain.train) if part), None)

@@ -142,11 +142,7 @@ def group_means(features: np.ndarray, groups: np.ndarray) -> np.ndarray:
 
 
 def load_likeness(model: str) -> Likeness:
-    """The statistics beside a saved or pushed model.
-
-    Raises:
-        ModelError: There are none.
-    """
+    """The statistics beside a saved or pushed model."""
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 

@@ -17,11 +17,7 @@ SOURCE_ONLY = "source-only"
 
 
 def read_results(run: Path) -> dict[str, Any]:
-    """The results of a finished run.
-
-    Raises:
-        RunError: There are none.
-    """
+    """The results of a finished run."""
     try:
         return json.loads((run / "results.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

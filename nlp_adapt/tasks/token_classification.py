@@ -74,11 +74,7 @@ class TokenClassification(Task):
         self._seen_entities = entity_surfaces(self._true_tags(dataset), dataset["tokens"][:])
 
     def metrics(self, logits: np.ndarray, encoded: EncodedRows, dataset: Any) -> dict[str, Any]:
-        """Span scores over every word; those that vanished in tokenisation count as `O`.
-
-        Raises:
-            DataError: The data set has no labels.
-        """
+        """Span scores over every word; those that vanished in tokenisation count as `O`."""
         sentences = dataset["tokens"][:]
         return span_metrics(
             self._true_tags(dataset),

@@ -23,9 +23,6 @@ def make_accelerator(config: AdaptationConfig) -> Any:
     """An Accelerator with the run's precision and trackers, the same in every process.
 
     Gradient accumulation, batches and sharding are the loop's own, so Accelerate is told of none.
-
-    Raises:
-        ConfigError: If the run was launched under something that it does not work with.
     """
     from accelerate import Accelerator, InitProcessGroupKwargs, PartialState
     from accelerate.state import AcceleratorState

@@ -30,9 +30,6 @@ def check_domains(
 
     Returns:
         The findings as plain values, for results.json; empty where `data_doctor` is off.
-
-    Raises:
-        DataError: A finding is serious, and `data_doctor` is `refuse`.
     """
     if config.data_doctor == "off":
         return []
@@ -145,11 +142,7 @@ def _reads(model: str, side: str) -> bool:
 
 
 def refuse_full_disk(cost: dict[str, Any], folder: Path) -> None:
-    """Stop before the first step where the disk cannot hold the run.
-
-    Raises:
-        RunError: With what is needed and what is free.
-    """
+    """Stop before the first step where the disk cannot hold the run."""
     free = shutil.disk_usage(folder).free
     if free < cost["disk_bytes"]:
         raise RunError(

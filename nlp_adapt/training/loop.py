@@ -127,11 +127,7 @@ class StageLoop:
 
     @contextmanager
     def naming_lost_processes(self) -> Iterator[None]:
-        """Inside, a collective that fails says that another process is gone.
-
-        Raises:
-            RunError: If it is.
-        """
+        """Inside, a collective that fails says that another process is gone."""
         try:
             yield
         except RuntimeError as error:

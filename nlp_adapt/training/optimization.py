@@ -31,9 +31,6 @@ def parameter_groups(
     adapters at `lora_learning_rate`; the task head at `head_learning_rate`; what objectives own
     (discriminators, auxiliary heads) at `discriminator_learning_rate`. Biases and norms do not
     decay.
-
-    Raises:
-        ConfigError: If `layer_decay` is set for layers that share their weights.
     """
     faster = max(learning_rate, min(10 * learning_rate, 1e-3))
     head_rate = _first_set(config.head_learning_rate, faster)

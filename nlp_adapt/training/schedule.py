@@ -109,11 +109,7 @@ class Schedule:
 
 
 def needs_target(stages: Sequence[Stage]) -> bool:
-    """Whether any objective of any stage reads target rows.
-
-    Raises:
-        ConfigError: If an objective or one of its options is unknown.
-    """
+    """Whether any objective of any stage reads target rows."""
     for stage in stages:
         if stage.fit is not None:
             check_fit(stage.fit)

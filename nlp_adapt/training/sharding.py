@@ -38,11 +38,7 @@ class Sharding(NamedTuple):
 
 
 def requested_sharding(config: AdaptationConfig) -> Sharding | None:
-    """What the option `fsdp` or the launcher asks for; None without either, or with one process.
-
-    Raises:
-        ConfigError: If it asks for what a run cannot do.
-    """
+    """What the option `fsdp` or the launcher asks for; None without either, or with one process."""
     launched = _is_set(REQUESTED)
     if not (launched or config.fsdp) or process_count() < 2:
         return None

@@ -35,11 +35,7 @@ __all__ = [
 
 
 def selecting_validator(name: str) -> Validator:
-    """The validator `name`, if it may choose a model.
-
-    Raises:
-        ConfigError: If there is none, or if it reads target labels.
-    """
+    """The validator `name`, if it may choose a model."""
     known = list(_label_free())
     if name not in VALIDATORS:
         raise ConfigError(

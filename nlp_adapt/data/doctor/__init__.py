@@ -87,11 +87,7 @@ def _listed(domains: Domain | Sequence[Domain] | None) -> Sequence[Domain]:
 
 
 def refuse_serious(findings: Sequence[Finding]) -> None:
-    """Raise where a run on this data would mislead.
-
-    Raises:
-        DataError: Names the first serious finding.
-    """
+    """Raise where a run on this data would mislead."""
     serious = [finding for finding in findings if finding.severity == SERIOUS]
     if serious:
         more = f" ({len(serious) - 1} more: run `nlp-adapt doctor`)" if len(serious) > 1 else ""

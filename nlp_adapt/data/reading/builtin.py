@@ -82,11 +82,7 @@ def builtin_names() -> tuple[str, ...]:
 
 
 def builtin_files(name: str) -> list[Path]:
-    """The files of a built-in domain, one a split; fetched and cached on first use.
-
-    Raises:
-        DataError: There is no such domain, or it cannot be fetched.
-    """
+    """The files of a built-in domain, one a split; fetched and cached on first use."""
     if name not in _PACKAGE_OF:
         nearest = difflib.get_close_matches(name, _PACKAGE_OF, n=1, cutoff=0.4)
         hint = f"did you mean {nearest[0]}? There are" if nearest else "there are"

@@ -46,11 +46,7 @@ class RowFile:
         return self._format.line_per_token
 
     def columns(self) -> list[str]:
-        """The columns in order; jsonl is read once for the names in it.
-
-        Raises:
-            DataError: The file is missing, empty, of an unknown format or broken in its header.
-        """
+        """The columns in order; jsonl is read once for the names in it."""
         with _plain_errors(self.path):
             return self._format.columns(self.path)
 
@@ -59,11 +55,7 @@ class RowFile:
         return self._format.features(self.path)
 
     def rows(self) -> Iterator[Row]:
-        """Every row in order, readable or not.
-
-        Raises:
-            DataError: The file cannot be read on, such as for an open quotation mark.
-        """
+        """Every row in order, readable or not."""
         with _plain_errors(self.path):
             yield from self._format.rows(self.path)
 

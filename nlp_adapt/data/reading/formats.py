@@ -26,11 +26,7 @@ def data_ending(path: Path) -> str | None:
 
 
 def format_of(path: Path) -> Format:
-    """The format that a file's name says.
-
-    Raises:
-        DataError: It says none.
-    """
+    """The format that a file's name says."""
     if ending := data_ending(path):
         return ENDINGS[ending]
     raise DataError(

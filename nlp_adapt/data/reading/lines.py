@@ -75,9 +75,6 @@ def read_lines(path: Path) -> Iterator[Line]:
     """Each line of a file, without its ending and without a leading BOM.
 
     A line that is not UTF-8 or holds a NUL says so, and has U+FFFD in place of what cannot be read.
-
-    Raises:
-        DataError: A line is absurdly long.
     """
     with open_bytes(path) as stream:
         number = 0

@@ -54,9 +54,6 @@ class LeftOut:
         """Leave out row `number` of a shard, which messages call `place`.
 
         The `reason` says in a sentence why it cannot be read; None where it only holds no text.
-
-        Raises:
-            DataError: As for `Quarantine.take`.
         """
         with self._lock:
             if number <= self._furthest.get(shard, -1):

@@ -120,11 +120,7 @@ def table_from_dataset(dataset: Any, origin: str, file: str | None = None) -> Ta
 
 
 def as_records(items: Any, rows: Sequence[str]) -> Sequence[Mapping[str, Any]]:
-    """Objects as they are, and texts as the column `text`.
-
-    Raises:
-        DataError: The items are something else, or a mixture.
-    """
+    """Objects as they are, and texts as the column `text`."""
     if all(isinstance(item, Mapping) for item in items):
         return items
     if all(isinstance(item, str) for item in items):
@@ -149,19 +145,11 @@ class Format:
     line_per_token = False
 
     def rows(self, path: Path) -> Iterator[Row]:
-        """Every row in order, read as it is asked for. Rows that cannot be read say why.
-
-        Raises:
-            DataError: The file cannot be read on, such as for an open quotation mark.
-        """
+        """Every row in order, read as it is asked for. Rows that cannot be read say why."""
         raise NotImplementedError
 
     def columns(self, path: Path) -> list[str]:
-        """The names of the columns in order; by default the file is read once for them.
-
-        Raises:
-            DataError: The file is empty, or broken where its columns are named.
-        """
+        """The names of the columns in order; by default the file is read once for them."""
         names: dict[str, None] = {}
         for row in self.rows(path):
             names.update(dict.fromkeys(row.record or ()))

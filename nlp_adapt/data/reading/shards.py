@@ -118,11 +118,7 @@ def _hub_errors(name: str) -> Iterator[None]:
 
 
 def find_shards(reference: Any, task: str) -> list[Shard]:
-    """The shards that a reference names: files, folders of files, patterns, or a Hub id.
-
-    Raises:
-        DataError: If nothing is there, or a file's format is unknown.
-    """
+    """The shards that a reference names: files, folders of files, patterns, or a Hub id."""
     if isinstance(reference, (list, tuple)):
         return [shard for part in reference for shard in find_shards(part, task)]
     path = Path(str(reference)).expanduser()
@@ -144,11 +140,7 @@ def find_shards(reference: Any, task: str) -> list[Shard]:
 
 
 def hub_split(reference: str) -> HubSplit:
-    """The split that a Hub reference such as `user/name:config/split` names; default: train.
-
-    Raises:
-        DataError: If it looks like a file instead.
-    """
+    """The split that a Hub reference such as `user/name:config/split` names; default: train."""
     match = HUB_ID.fullmatch(reference)
     if match is None or data_ending(Path(reference)) or reference.startswith((".", "/", "~")):
         raise DataError(f"{reference} does not exist: name files, a folder, a pattern or a Hub id.")

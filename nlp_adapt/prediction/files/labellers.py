@@ -60,11 +60,7 @@ class Labeller(ABC):
         """What the summary counts, in order."""
 
     def find_column(self, first: Sequence[Row], columns: Sequence[str], origin: str) -> str:
-        """The column to read, recognised by the first readable rows.
-
-        Raises:
-            DataError: There is none.
-        """
+        """The column to read, recognised by the first readable rows."""
         return self._find_text(first, columns, origin)[0]
 
     @abstractmethod
@@ -72,20 +68,12 @@ class Labeller(ABC):
         """The new columns in order, with their types; known once the column is found."""
 
     def names(self, columns: Sequence[str], origin: str) -> dict[str, str]:
-        """What the new columns are called beside the input's.
-
-        Raises:
-            DataError: A column of the input would be lost.
-        """
+        """What the new columns are called beside the input's."""
         return _predicted(list(self.types()), columns, origin)
 
     @abstractmethod
     def read(self, value: Any) -> Any:
-        """What the model reads of a cell, or None where it holds no text.
-
-        Raises:
-            UnusableCellError: It holds something else.
-        """
+        """What the model reads of a cell, or None where it holds no text."""
 
     @abstractmethod
     def answer(self, inputs: list[Any]) -> list[Answer]:

@@ -39,11 +39,7 @@ def endings_for(*, words: bool) -> tuple[str, ...]:
 
 
 def output_ending(out: Path, *, words: bool) -> str:
-    """The ending of `out` that says its format, without .gz.
-
-    Raises:
-        RunError: It is none of those there are.
-    """
+    """The ending of `out` that says its format, without .gz."""
     name = out.name.lower()
     for ending in endings_for(words=words):
         plain = name.removesuffix(".gz")
@@ -53,11 +49,7 @@ def output_ending(out: Path, *, words: bool) -> str:
 
 
 def check_output(out: Path, source: Path | None, option: str = "--out") -> None:
-    """Refuse an output that cannot be written, before any work is done.
-
-    Raises:
-        RunError: The folder is missing or closed, or it is the input.
-    """
+    """Refuse an output that cannot be written, before any work is done."""
     if source is not None and out.exists() and source.exists() and out.samefile(source):
         raise RunError(f"{option} {out}: is the input file; choose another name.")
     if out.is_dir():

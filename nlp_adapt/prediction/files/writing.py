@@ -75,11 +75,7 @@ class Writer(ABC):
 
     @abstractmethod
     def encode(self, rows: Sequence[LabelledRow]) -> bytes:
-        """Some rows as a part of the output.
-
-        Raises:
-            DataError: A value does not fit the format.
-        """
+        """Some rows as a part of the output."""
 
     def merge(self, parts: list[Path], staged: Path, summary: Mapping[str, Any]) -> None:
         """Write `staged` from parts, files with what `encode` gave; `summary` counts all rows."""

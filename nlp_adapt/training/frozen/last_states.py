@@ -120,11 +120,7 @@ class LastStates:
         return None
 
     def make(self, path: Path) -> np.ndarray:
-        """Compute them into a file.
-
-        Raises:
-            OSError: The file cannot be written.
-        """
+        """Compute them into a file."""
         path.parent.mkdir(parents=True, exist_ok=True)
         staged = path.with_name(f".{path.stem}-{uuid.uuid4().hex}")  # two runs may do so at once
         try:

@@ -21,11 +21,7 @@ SHRINKAGE = 0.01
 
 
 def check_fit(name: str) -> None:
-    """Refuse an unknown fit.
-
-    Raises:
-        ConfigError: With what there is.
-    """
+    """Refuse an unknown fit."""
     if name not in FITS:
         raise ConfigError(f"unknown fit '{name}'{nearest(name, FITS)} (there is {', '.join(FITS)})")
 
@@ -112,9 +108,6 @@ def coral(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     Args:
         source: `[units, size]`.
         target: `[units, size]`.
-
-    Raises:
-        ConfigError: If the target has a single unit, which has no spread.
     """
     if len(target) < 2:
         raise ConfigError("this method aligns spreads: the target needs 2 texts or words at least.")

@@ -64,11 +64,7 @@ class RowAugmentation:
         unlabelled: Sequence[Any],
         train: Mapping[str, EncodedRows],
     ) -> Copies:
-        """The copies of the labelled rows, read from where they are kept or made now.
-
-        Raises:
-            AdaptationError: If the edit cannot be made with this model or data.
-        """
+        """The copies of the labelled rows, read from where they are kept or made now."""
         key = self._key([*labelled, *unlabelled])
         with self._first_process_first():
             found = read_rows(self.kept, key)
@@ -150,11 +146,7 @@ class RowAugmentation:
 def write_rows(
     path: Path, key: str, rows: Sequence[Mapping[str, Any]], report: Mapping[str, Any]
 ) -> None:
-    """Write JSON lines: a header that vouches for the rows, then one row a line.
-
-    Raises:
-        RunError: If it cannot be written.
-    """
+    """Write JSON lines: a header that vouches for the rows, then one row a line."""
     body = "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
     header = {"format": FORMAT, "key": key, "sha256": text_hash(body), "report": report}
     try:

@@ -66,11 +66,7 @@ class AuxiliaryTask:
 
 
 def read_entries(config: AdaptationConfig) -> dict[str, AuxiliaryEntry]:
-    """The entries of the option `auxiliary`, each key checked.
-
-    Raises:
-        ConfigError: If a name, a key or a value cannot be used.
-    """
+    """The entries of the option `auxiliary`, each key checked."""
     kinds = typing.get_type_hints(AuxiliaryEntry)
     entries = {}
     for name, raw in config.auxiliary.items():

@@ -108,11 +108,7 @@ def gather_inputs(
 
 
 def check_options(domains: Inputs, config: AdaptationConfig, stages: Sequence[Stage]) -> None:
-    """Refuse options that would do nothing with these domains and stages.
-
-    Raises:
-        ConfigError: If they would not.
-    """
+    """Refuse options that would do nothing with these domains and stages."""
     if config.streaming and len(domains.targets) > 1:
         raise ConfigError("streaming reads a single target: give one, or turn streaming off.")
     if config.augment == "domain_terms" and not domains.targets:
@@ -125,11 +121,7 @@ def check_options(domains: Inputs, config: AdaptationConfig, stages: Sequence[St
 
 
 def distinct(domains: Sequence[Domain], side: str) -> tuple[Domain, ...]:
-    """The domains, if each has a name of its own.
-
-    Raises:
-        ConfigError: If there are none, or two have the same name.
-    """
+    """The domains, if each has a name of its own."""
     if not domains:
         raise ConfigError(f"{side}s is empty: name at least one domain.")
     names = [domain.name for domain in domains]

@@ -171,11 +171,7 @@ def _labels_by_text(domain: Domain) -> Iterator[tuple[str, list[str]]]:
 
 
 def _labelled(domain: Domain) -> Domain:
-    """All rows of a reference as training rows.
-
-    Raises:
-        DataError: If some have no label, or none has one.
-    """
+    """All rows of a reference as training rows."""
     from datasets import concatenate_datasets
 
     where = f"target_few_shot {domain.reference}"

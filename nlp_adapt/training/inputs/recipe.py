@@ -15,11 +15,7 @@ from nlp_adapt.training.inputs.stream import open_stream, sample_domain
 
 
 def read_inputs(recipe: Recipe) -> Inputs:
-    """All that a recipe's run trains and evaluates on.
-
-    Raises:
-        AdaptationError: If something is not named, cannot be read, or does not fit together.
-    """
+    """All that a recipe's run trains and evaluates on."""
     sources = sources_of(recipe)
     stream = open_stream(recipe.target, recipe) if recipe.streaming and recipe.target else None
     targets = targets_of(recipe, stream)
@@ -81,11 +77,7 @@ def few_shot_of(recipe: Recipe) -> Any:
 
 
 def _refuse_target_labels(recipe: Recipe) -> None:
-    """Refuse an auxiliary task that reads the target's own labels.
-
-    Raises:
-        ConfigError: If there is one.
-    """
+    """Refuse an auxiliary task that reads the target's own labels."""
     for name, entry in (read_entries(recipe) if recipe.auxiliary else {}).items():
         same = entry.label_column is None or entry.label_column == recipe.label_column
         if entry.task == recipe.task and same and entry.reference in _of_targets(recipe):

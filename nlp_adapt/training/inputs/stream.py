@@ -32,11 +32,7 @@ class TargetStream:
 
 
 def open_stream(reference: Any, config: AdaptationConfig) -> TextStream:
-    """The stream that a reference names.
-
-    Raises:
-        DataError: If there is nothing to stream.
-    """
+    """The stream that a reference names."""
     return TextStream(
         find_shards(reference, config.task),
         task=config.task,

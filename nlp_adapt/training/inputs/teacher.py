@@ -15,11 +15,7 @@ from nlp_adapt.tasks import Task
 
 
 def load_teacher(path: str, task: Task, precision: str = "fp32") -> Predictor:
-    """The teacher, checked to do the same task with the same labels.
-
-    Raises:
-        ModelError: If it cannot be opened, or does something else.
-    """
+    """The teacher, checked to do the same task with the same labels."""
     teacher = load_predictor(path, precision=precision)
     if teacher.task.name != task.name:
         raise ModelError(f"teacher {path}: does {teacher.task.name}, not {task.name}.")

@@ -14,11 +14,7 @@ LOGGER = logging.getLogger(__name__)
 
 
 class BestModel:
-    """The best task model of a run so far, on disk, so that an interruption does not lose it.
-
-    Raises:
-        ConfigError: If the validator is unknown or reads target labels.
-    """
+    """The best task model of a run so far, on disk, so that an interruption does not lose it."""
 
     def __init__(self, folder: Path, metric: str, *, keep: bool = True) -> None:
         selecting_validator(metric)

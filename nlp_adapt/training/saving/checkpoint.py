@@ -192,11 +192,7 @@ def random_tensors() -> dict[str, Tensor]:
 
 
 def load_random(states: dict[str, Tensor]) -> None:
-    """Put `random_tensors` back.
-
-    Raises:
-        RunError: If the state of a generator in use is missing.
-    """
+    """Put `random_tensors` back."""
     for name in ("torch", "python", "python_gauss"):
         if name not in states:
             raise RunError(f"the state of the random generator '{name}' is missing.")

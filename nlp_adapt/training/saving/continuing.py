@@ -32,11 +32,7 @@ class SavedRun:
     objectives: Mapping[str, Mapping[str, Tensor]]
 
     def task(self, name: str, label_names: Sequence[str]) -> Task:
-        """The task with the labels in the model's own order, whatever order the data has.
-
-        Raises:
-            ModelError: If the model was trained for other labels.
-        """
+        """The task with the labels in the model's own order, whatever order the data has."""
         from transformers import AutoConfig
 
         config = AutoConfig.from_pretrained(self.folder)

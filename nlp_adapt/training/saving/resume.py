@@ -191,9 +191,6 @@ def start_or_resume(
 
     Returns:
         The checkpoint to go on from, if there is one, and what results.json says about the resume.
-
-    Raises:
-        RunError: If the run in the folder cannot be resumed, or not as the same run.
     """
     checkpoint, notes = None, []
     if resume:

@@ -55,11 +55,7 @@ class RunFolder:
             )
 
     def lock(self) -> AbstractContextManager[None]:
-        """Inside, no other run may write to the folder.
-
-        Raises:
-            RunError: If another run does, or the folder cannot be written.
-        """
+        """Inside, no other run may write to the folder."""
         name = f"output_dir {self.path}"
         return sole_writer(self.path / LOCK_FILE, name=name, writer="run", place="folder")
 

@@ -17,9 +17,6 @@ def verify_run(path: str | Path) -> dict[str, Any]:
     Returns:
         `complete`; `exact_resume`, or None for a complete run; `problems`, one sentence each; and
         `checkpoints`, the whole ones among them first to last.
-
-    Raises:
-        RunError: If the folder holds no run.
     """
     folder = RunFolder(path)
     if not folder.holds_run():
