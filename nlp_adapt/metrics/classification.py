@@ -1,7 +1,9 @@
-"""How well each class is recognised. scikit-learn does the arithmetic."""
+"""How well each class is recognised, all from one confusion matrix."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from nlp_adapt.errors import ConfigError, DataError
 from nlp_adapt.metrics.rows import check_pair, label_ids
@@ -34,29 +36,28 @@ def classification_metrics(
             an id that has no name.
         ConfigError: Two classes have the same name.
     """
-    from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
-
     truth, guesses = label_ids(labels, "labels"), label_ids(predictions, "predictions")
     check_pair(truth, guesses, "labels")
     names = _distinct_names(label_names)
     _check_known(truth, names, "labels")
     _check_known(guesses, names, "predictions")
 
-    ids = list(range(len(names)))
-    columns = precision_recall_fscore_support(truth, guesses, labels=ids, zero_division=0)
-    present = {*truth, *guesses}
+    matrix = _confusion_matrix(truth, guesses, len(names))
+    right, support, predicted = matrix.diagonal(), matrix.sum(1), matrix.sum(0)
+    columns = (_share(right, predicted), _share(right, support), _class_f1(matrix), support)
+    present = support + predicted > 0
     return {
-        "accuracy": float(accuracy_score(truth, guesses)),
-        "macro_f1": f1(truth, guesses, "macro"),
-        "weighted_f1": f1(truth, guesses, "weighted"),
-        "matthews": matthews(truth, guesses),
+        "accuracy": float(right.sum() / len(truth)),
+        "macro_f1": _average_f1(matrix, "macro"),
+        "weighted_f1": _average_f1(matrix, "weighted"),
+        "matthews": _matthews(matrix),
         "per_class": {
             name: {"precision": float(p), "recall": float(r), "f1": float(f), "support": int(s)}
             for name, p, r, f, s in zip(names, *columns, strict=True)
         },
-        "confusion_matrix": confusion_matrix(truth, guesses, labels=ids).tolist(),
+        "confusion_matrix": matrix.tolist(),
         "label_names": names,
-        "absent_labels": [name for label, name in enumerate(names) if label not in present],
+        "absent_labels": [name for name, there in zip(names, present, strict=True) if not there],
         "support": len(truth),
     }
 
@@ -70,13 +71,9 @@ def f1(labels: list[int], predictions: list[int], average: str | None) -> Any:
         average: "macro", "weighted", "micro", or None for a list with one value for each class
             that occurs, in the order of their ids.
     """
-    import numpy as np
-    from sklearn.metrics import f1_score
-
     if average not in AVERAGES:
         raise ConfigError(f"F1 has no average {average!r}: choose macro, weighted, micro or None.")
-    scores = f1_score(labels, predictions, average=average, zero_division=0)
-    return np.asarray(scores).tolist()
+    return _average_f1(_occurring(labels, predictions), average)
 
 
 def matthews(labels: list[int], predictions: list[int]) -> float:
@@ -84,12 +81,48 @@ def matthews(labels: list[int], predictions: list[int]) -> float:
 
     It lies in [-1, 1]; 0 where it is undefined, which is when either side is all one class.
     """
-    from sklearn.metrics import matthews_corrcoef
+    return _matthews(_occurring(labels, predictions))
 
-    # scikit-learn returns 0 here too, but with a warning about its confusion matrix.
-    if len(set(labels)) == 1 or len(set(predictions)) == 1:
+
+def _occurring(labels: list[int], predictions: list[int]) -> np.ndarray:
+    """The confusion matrix of the classes that occur, in the order of their ids."""
+    classes, places = np.unique([labels, predictions], return_inverse=True)
+    truth, guesses = places.reshape(2, -1)
+    return _confusion_matrix(truth, guesses, len(classes))
+
+
+def _confusion_matrix(labels: Any, predictions: Any, classes: int) -> np.ndarray:
+    """Rows `[classes, classes]` by label and prediction."""
+    cells = np.asarray(labels) * classes + np.asarray(predictions)
+    return np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
+
+
+def _share(part: Any, whole: Any) -> np.ndarray:
+    """`part / whole`, 0 where both are."""
+    return np.divide(part, whole, out=np.zeros(len(whole)), where=whole > 0)
+
+
+def _class_f1(matrix: np.ndarray) -> np.ndarray:
+    return _share(2 * matrix.diagonal(), matrix.sum(0) + matrix.sum(1))
+
+
+def _average_f1(matrix: np.ndarray, average: str | None) -> Any:
+    support = matrix.sum(1)
+    if average == "micro":  # each row has one label and one prediction: F1 is accuracy
+        return float(matrix.trace() / matrix.sum())
+    occurs = support + matrix.sum(0) > 0
+    scores = _class_f1(matrix)[occurs]
+    if average is None:
+        return scores.tolist()
+    return float(np.average(scores, weights=support[occurs] if average == "weighted" else None))
+
+
+def _matthews(matrix: np.ndarray) -> float:
+    rows, support, predicted = matrix.sum(), matrix.sum(1), matrix.sum(0)
+    spread = (rows**2 - support @ support) * float(rows**2 - predicted @ predicted)
+    if spread <= 0:
         return 0.0
-    return float(matthews_corrcoef(labels, predictions))
+    return float((matrix.trace() * rows - support @ predicted) / np.sqrt(spread))
 
 
 def comparable(metrics: Mapping[str, Any], key: str) -> float:

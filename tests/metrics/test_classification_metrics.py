@@ -5,6 +5,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import (
+    accuracy_score,
+    confusion_matrix,
+    f1_score,
+    matthews_corrcoef,
+    precision_recall_fscore_support,
+)
 
 from nlp_adapt.errors import AdaptationError
 from nlp_adapt.metrics import classification_metrics
@@ -114,3 +121,24 @@ def test_bad_rows_are_named(labels, predictions, message):
 def test_repeated_names_are_refused():
     with pytest.raises(AdaptationError, match="Two classes are named 'pos'"):
         classification_metrics([0], [0], ["pos", "neg", "pos"])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_every_score_is_that_of_scikit_learn(seed):
+    draw = np.random.default_rng(seed)
+    classes, rows = draw.integers(2, 6), draw.integers(1, 60)
+    labels = draw.integers(0, classes, rows)
+    guesses = np.where(draw.random(rows) < 0.6, labels, draw.integers(0, classes, rows))
+    scores = classification_metrics(labels, guesses, [str(i) for i in range(classes)])
+    ids = list(range(classes))
+    assert scores["confusion_matrix"] == confusion_matrix(labels, guesses, labels=ids).tolist()
+    assert scores["accuracy"] == accuracy_score(labels, guesses)
+    for average in ("macro", "weighted"):
+        expected = f1_score(labels, guesses, average=average, zero_division=0)
+        assert scores[f"{average}_f1"] == pytest.approx(expected, abs=1e-12)
+    if len({*labels}) > 1 and len({*guesses}) > 1:
+        expected = matthews_corrcoef(labels, guesses)
+        assert scores["matthews"] == pytest.approx(expected, abs=1e-12)
+    columns = precision_recall_fscore_support(labels, guesses, labels=ids, zero_division=0)
+    for name, *expected in zip(scores["label_names"], *columns, strict=True):
+        assert list(scores["per_class"][name].values()) == pytest.approx(expected)
