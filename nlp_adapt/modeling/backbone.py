@@ -1,21 +1,16 @@
-"""Loading pretrained encoders with a plain task head."""
+"""Finding a model, its tokenizer and its configuration, with errors of one sentence."""
 
 import difflib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from nlp_adapt.errors import ModelError
+from nlp_adapt.errors import AdaptationError, ModelError
 from nlp_adapt.modeling.architectures import architecture_of
-from nlp_adapt.modeling.lora import (
-    ADAPTER_CONFIG,
-    ADAPTER_WEIGHTS,
-    STANDS_ON_ADAPTERS,
-    unloaded,
-)
+from nlp_adapt.modeling.lora import ADAPTER_CONFIG
 
 BUILTIN_PREFIX = "builtin:"
 # Name -> import name of the package, folder inside it, how to install it.
@@ -24,6 +19,40 @@ _BUILTIN = {
 }
 # What a Hub repository of adapters may hold that is read.
 _ADAPTER_FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
+
+_POINTER = b"version https://git-lfs"
+# Found in what is raised -> what to do about it.
+_ADVICE = {
+    "custom code": (
+        "code that comes with a model is never run; choose a model of a class that transformers has"
+    ),
+    "flashattention": "install flash-attn, or set attn_implementation to sdpa",
+    "error while deserializing": "its safetensors file is damaged; download it again",
+    "validation error for field": "correct its config.json",
+}
+_UNREACHABLE = ("connect", "offline", "couldn't reach")
+
+
+@contextmanager
+def loading(model: str, part: str) -> Iterator[None]:
+    """Around a loader of another library: it reports nothing, and what it raises is a `ModelError`.
+
+    Args:
+        model: What is loaded.
+        part: Which part of it, in words.
+    """
+    from transformers.utils import logging
+
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    except AdaptationError:
+        raise
+    except Exception as error:  # libraries raise what they like, up to classes of their own
+        raise ModelError(f"{model}: the {part} {_what_is_wrong(model, error)}") from error
+    finally:
+        logging.set_verbosity(level)
 
 
 def resolve_model(model: str) -> str:
@@ -93,69 +122,15 @@ def load_tokenizer(model: str, *, words: bool = False) -> Any:
 
     path = resolve_model(model)
     options: dict[str, Any] = {}
-    try:
+    with loading(model, "tokenizer"):
         if words:
             config = AutoConfig.from_pretrained(path, trust_remote_code=False)
             if architecture_of(config).marks_first_words:
                 options["add_prefix_space"] = True
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False, **options)
-    except (OSError, ValueError) as error:
-        raise _cannot_load(model, "tokenizer", error) from error
     if not tokenizer.is_fast:
         raise ModelError(f"{model}: has no fast tokenizer; use a model with tokenizer.json.")
     return tokenizer
-
-
-def load_task_model(
-    model: str, auto_class: str, label_names: list[str], attn_implementation: str | None = None
-) -> Any:
-    """An `AutoModelFor*` in float32 with a head for `label_names`.
-
-    A folder or a Hub repository of adapters comes as the plain model, with the adapters merged in.
-
-    Args:
-        model: Hub id, folder or `builtin:` name.
-        attn_implementation: `sdpa`, `eager`, or None for the model's own choice.
-
-    Raises:
-        ModelError: If it cannot be found, reached or read.
-    """
-    import transformers
-
-    try:
-        path = model if is_adapter_folder(model) else fetch_adapters(resolve_model(model))
-    except OSError as error:
-        raise _cannot_load(model, "adapter", error) from error
-    if is_adapter_folder(path):
-        return _load_adapter_folder(Path(path), auto_class, label_names, attn_implementation)
-    kind = getattr(transformers, auto_class)
-    options = {"attn_implementation": attn_implementation} if attn_implementation else {}
-    try:
-        return kind.from_pretrained(
-            path,
-            num_labels=len(label_names),
-            id2label=dict(enumerate(label_names)),
-            label2id={name: index for index, name in enumerate(label_names)},
-            dtype=torch.float32,
-            use_safetensors=True,
-            trust_remote_code=False,
-            ignore_mismatched_sizes=True,
-            **options,
-        )
-    except (OSError, ValueError) as error:
-        raise _cannot_load(model, "model", error) from error
-
-
-def load_encoder(model: str) -> Any:
-    """The bare encoder in float32, without a task head."""
-    import transformers
-
-    try:
-        return transformers.AutoModel.from_pretrained(
-            resolve_model(model), dtype=torch.float32, use_safetensors=True, trust_remote_code=False
-        )
-    except (OSError, ValueError) as error:
-        raise _cannot_load(model, "encoder", error) from error
 
 
 def is_adapter_folder(model: str | Path) -> bool:
@@ -178,25 +153,6 @@ def adapter_base(folder: Path) -> str:
     return str(base)
 
 
-def _load_adapter_folder(
-    folder: Path, auto_class: str, label_names: list[str], attn_implementation: str | None
-) -> Any:
-    from peft import PeftModel
-    from safetensors import SafetensorError
-
-    if not (folder / ADAPTER_WEIGHTS).is_file():  # PEFT would turn to a pickle
-        raise ModelError(
-            f"{folder}: holds no {ADAPTER_WEIGHTS}; weights in other formats are not read."
-        )
-    base = load_task_model(adapter_base(folder), auto_class, label_names, attn_implementation)
-    try:
-        model = unloaded(PeftModel.from_pretrained(base, str(folder)))
-        setattr(model, STANDS_ON_ADAPTERS, True)
-        return model
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise _cannot_load(str(folder), "adapter", error) from error
-
-
 def model_config(model: str) -> Any:
     """The configuration of a model, or of the base that adapters stand on; no weights are read.
 
@@ -205,26 +161,33 @@ def model_config(model: str) -> Any:
     """
     from transformers import AutoConfig
 
-    try:
+    with loading(model, "configuration"):
         path = model if is_adapter_folder(model) else fetch_adapters(resolve_model(model))
         if is_adapter_folder(path):
             return model_config(adapter_base(Path(path)))
         return AutoConfig.from_pretrained(path, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise _cannot_load(model, "configuration", error) from error
 
 
-def _cannot_load(model: str, part: str, error: Exception) -> ModelError:
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+def _what_is_wrong(model: str, error: Exception) -> str:
+    for file in sorted(Path(model).expanduser().glob("*")):
+        if file.is_file():
+            with file.open("rb") as opened:
+                pointer = opened.read(len(_POINTER)) == _POINTER
+            if pointer:
+                return f"cannot be loaded: {file.name} is a pointer of Git LFS; run `git lfs pull`."
     lowered = str(error).lower()
-    if "custom code" in lowered:
-        return ModelError(
-            f"{model}: the {part} needs code of its own, and code that comes with a model is never "
-            "run; choose a model of a class that transformers has."
+    advice = next((todo for words, todo in _ADVICE.items() if words in lowered), None)
+    if advice is None and any(words in lowered for words in _UNREACHABLE):
+        return (
+            "is not in the local cache and the Hub cannot be reached; check the network, or name a "
+            "local folder or builtin:minilm-l6."
         )
-    if "connect" in lowered or "offline" in lowered or "couldn't reach" in lowered:
-        return ModelError(
-            f"{model}: the {part} is not in the local cache and the Hub cannot be reached; "
-            "check the network, or name a local folder or builtin:minilm-l6."
-        )
-    return ModelError(f"{model}: the {part} cannot be loaded ({reason})")
+    return f"cannot be loaded ({_reason(error)})" + (f": {advice}." if advice else "")
+
+
+def _reason(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    first = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+    return first if isinstance(error, (OSError, ValueError)) else f"{type(error).__name__}: {first}"

@@ -1,12 +1,13 @@
-"""What makes training and prediction quick on a CPU; elsewhere these functions change nothing.
+"""What makes training and prediction quick: a number format, and much that a CPU alone needs.
 
 Training calls `prepare_training` before a stage and `training_step` around each micro-batch,
 prediction calls `prepare_prediction`.
 """
 
 import ctypes
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from typing import Any
 
@@ -15,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nlp_adapt.config import AdaptationConfig
+from nlp_adapt.errors import ConfigError
 from nlp_adapt.modeling.architectures import architecture_of, encoder_of, place_of, plain_model
 from nlp_adapt.modeling.trunk import Given, swapped
 
@@ -28,6 +30,32 @@ _MMAP_MAX = -4
 _STEPS = 1 << 16
 _LOWEST = -(1 << 15)
 _torchs_dropout = F.dropout
+
+
+def choose_precision(wanted: str, device: torch.device) -> str:
+    """Resolve `auto` to `fp32` or `bf16`, and refuse what the device cannot do.
+
+    On a GPU `auto` takes bf16 where the hardware has it. On a CPU it times one layer-sized product
+    in both formats: processors without bf16 instructions emulate them, many times slower.
+    """
+    if wanted == "fp16" and device.type == "cpu":
+        raise ConfigError("precision fp16 needs a GPU; on a CPU use fp32, bf16 or auto.")
+    if wanted != "auto":
+        return wanted
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    if device.type != "cpu":
+        return "fp32"
+    seconds = _layer_seconds((torch.float32, torch.bfloat16))
+    return "bf16" if seconds[torch.bfloat16] < 0.8 * seconds[torch.float32] else "fp32"
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
+    """Mixed precision on `device`; nothing for fp32."""
+    if precision == "fp32":
+        return nullcontext()
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float16
+    return torch.autocast(device.type, dtype=dtype)
 
 
 def prepare_training(task_model: Any, config: AdaptationConfig, device: torch.device) -> None:
@@ -207,3 +235,34 @@ def _joined(outputs: Sequence[Any], width: int) -> Any:
             values = [F.pad(value, (0, 0, 0, width - value.shape[1])) for value in values]
         found[name] = torch.cat(values)
     return type(outputs[0])(**found)
+
+
+@cache
+def _layer_seconds(
+    formats: tuple[torch.dtype, ...], size: int = 768, rows: int = 256, repeats: int = 9
+) -> dict[torch.dtype, float]:
+    """Best time of one layer's product in each format, measured once in a process.
+
+    An emulated format needs seconds for all rows: if a few of them take several times as long as in
+    the first format, their times are the answer.
+    """
+    few = _best_seconds(formats, size, rows // 16, repeats=3)
+    if max(few.values()) > 4 * few[formats[0]]:
+        return few
+    return _best_seconds(formats, size, rows, repeats)
+
+
+def _best_seconds(
+    formats: tuple[torch.dtype, ...], size: int, rows: int, repeats: int
+) -> dict[torch.dtype, float]:
+    """Best time of a product in each format, taken in turn: the machine may be busy."""
+    inputs = {kind: torch.ones(rows, size, dtype=kind) for kind in formats}
+    weights = {kind: torch.ones(size, 4 * size, dtype=kind) for kind in formats}
+    best = dict.fromkeys(formats, float("inf"))
+    with torch.inference_mode():
+        for _ in range(repeats):
+            for kind in formats:
+                start = time.perf_counter()
+                inputs[kind] @ weights[kind]
+                best[kind] = min(best[kind], time.perf_counter() - start)
+    return best

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from nlp_adapt.data.batches.encoded import EncodedRows
 from nlp_adapt.errors import ConfigError
+from nlp_adapt.modeling.cpu import autocast
 from nlp_adapt.modeling.perturbation import (
     fgm_perturbation,
     perturbed,
     pgd_perturbation,
     without_dropout,
 )
-from nlp_adapt.modeling.precision import autocast
 from nlp_adapt.modeling.units import unit_logits
 from nlp_adapt.names import IGNORED_LABEL
 from nlp_adapt.prediction.opening import EnsemblePredictor

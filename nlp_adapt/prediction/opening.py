@@ -16,16 +16,12 @@ import torch
 from nlp_adapt.data.batches.encoded import EncodedRows
 from nlp_adapt.errors import ConfigError, ModelError, RunError
 from nlp_adapt.files import write_folder
-from nlp_adapt.modeling.backbone import (
-    fetch_adapters,
-    load_task_model,
-    load_tokenizer,
-    resolve_model,
-)
-from nlp_adapt.modeling.precision import choose_precision
-from nlp_adapt.names import SEQUENCE_CLASSIFICATION, TOKEN_CLASSIFICATION
+from nlp_adapt.modeling.backbone import fetch_adapters, load_tokenizer, loading, resolve_model
+from nlp_adapt.modeling.cpu import choose_precision
+from nlp_adapt.modeling.pretrained import load_task_model
+from nlp_adapt.names import SEQUENCE_CLASSIFICATION, TOKEN_CLASSIFICATION, labels_of, order_by_name
 from nlp_adapt.prediction.predictor import Predictor
-from nlp_adapt.tasks import TASKS
+from nlp_adapt.tasks import TASKS, Task
 
 ENSEMBLE = "ensemble.json"
 
@@ -53,17 +49,14 @@ def load_predictor(
         options = {"precision": precision, "batch_size": batch_size, "device": device}
         return EnsemblePredictor(load_members(members, **options), weights)
     name = str(_model_folder(model))
-    path = fetch_adapters(resolve_model(name))
-    try:
+    with loading(str(model), "configuration"):
+        path = fetch_adapters(resolve_model(name))
         config = transformers.AutoConfig.from_pretrained(path, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ModelError(f"{model}: cannot be opened as a model ({reason})") from error
     architectures = " ".join(config.architectures or [])
     kind = TOKEN_CLASSIFICATION if "TokenClass" in architectures else SEQUENCE_CLASSIFICATION
     if "Classification" not in architectures:
         raise ModelError(f"{model}: is not a classification model; train one first.")
-    label_names = [config.id2label[index] for index in range(config.num_labels)]
+    label_names = labels_of(config, str(model))
     task = TASKS[kind](label_names)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     loaded = _moved(load_task_model(path, task.auto_class, label_names), device)
@@ -85,13 +78,16 @@ def load_members(models: Sequence[str | Path], **options: Any) -> list[Predictor
     members = [load_predictor(model, **options) for model in models]
     first = members[0]
     for path, member in zip(models, members, strict=True):
-        for what, one, two in (
-            ("task", member.task.name, first.task.name),
-            ("labels", member.label_names, first.label_names),
-            ("vocabulary", member.tokenizer.get_vocab(), first.tokenizer.get_vocab()),
+        order = order_by_name(member.label_names, first.label_names)
+        for what, fits in (
+            ("task differs", member.task.name == first.task.name),
+            ("labels differ", order is not None),
+            ("vocabulary differs", member.tokenizer.get_vocab() == first.tokenizer.get_vocab()),
         ):
-            if one != two:
-                raise ModelError(f"{path}: its {what} differs from that of {models[0]}.")
+            if not fits:
+                raise ModelError(f"{path}: its {what} from that of {models[0]}.")
+        if member.label_names != first.label_names:
+            member.take_labels(first.task, order or [])
     return members
 
 
@@ -126,6 +122,18 @@ class EnsemblePredictor(Predictor):
             return np.log(np.exp(every).mean(0).clip(1e-30)).astype(np.float32)
         matrix, bias = self.weights
         return (side_by_side(every) @ matrix.T + bias).astype(np.float32)
+
+    def take_labels(self, task: Task, order: Sequence[int]) -> None:
+        """Name the labels as `task` does, in its order, in every member."""
+        for member in self.members:
+            member.take_labels(task, order)
+        if self.weights is not None:
+            matrix, bias = self.weights
+            columns = [
+                number * len(order) + row for number in range(len(self.members)) for row in order
+            ]
+            self.weights = matrix[order][:, columns], bias[order]
+        self.task = task
 
     def logits_and_features(self, rows: EncodedRows) -> tuple[np.ndarray, np.ndarray]:
         """Raise `ModelError`: each member has features of its own."""

@@ -16,9 +16,10 @@ from nlp_adapt.data.batches.encoded import (
     width_for,
 )
 from nlp_adapt.modeling.architectures import longest_input, output_layer
-from nlp_adapt.modeling.cpu import prepare_prediction
-from nlp_adapt.modeling.precision import autocast
+from nlp_adapt.modeling.cpu import autocast, prepare_prediction
+from nlp_adapt.modeling.pretrained import reorder_head
 from nlp_adapt.modeling.units import FeatureTap, by_unit, unit_logits
+from nlp_adapt.names import name_labels
 from nlp_adapt.prediction.tagged_text import tag_texts
 from nlp_adapt.tasks import Task
 
@@ -114,6 +115,12 @@ class Predictor:
     def label_names(self) -> tuple[str, ...]:
         """Class names in index order."""
         return self.task.label_names
+
+    def take_labels(self, task: Task, order: Sequence[int]) -> None:
+        """Name the labels as `task` does, whose outputs are those of the model in this `order`."""
+        reorder_head(self.task_model, order)
+        name_labels(self.task_model.config, task.label_names)
+        self.task = task
 
     def logits(self, rows: EncodedRows) -> np.ndarray:
         """Logits `[units, classes]` of encoded rows."""

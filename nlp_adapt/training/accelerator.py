@@ -12,7 +12,7 @@ import torch
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.launch import process_count
-from nlp_adapt.modeling.precision import choose_precision
+from nlp_adapt.modeling.cpu import choose_precision
 from nlp_adapt.options import nearest
 from nlp_adapt.training.sharding import REQUESTED, requested_sharding
 

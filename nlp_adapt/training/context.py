@@ -13,8 +13,9 @@ from torch import Tensor
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.methods import Stage
 from nlp_adapt.modeling.architectures import longest_input
-from nlp_adapt.modeling.backbone import load_task_model, model_config
+from nlp_adapt.modeling.backbone import model_config
 from nlp_adapt.modeling.lora import add_adapters, has_adapters
+from nlp_adapt.modeling.pretrained import fit_given, given_order, load_task_model
 from nlp_adapt.tasks import Task
 from nlp_adapt.training.inputs.augmented import RowAugmentation
 from nlp_adapt.training.inputs.data import RunData, prepare_data
@@ -62,6 +63,11 @@ class StartingModel:
         config = model_config(self.folder_or_id) if self.loaded is None else self.loaded.config
         return longest_input(config, tokenizer)
 
+    def check(self, task: Task) -> None:
+        """Refuse a loaded model whose head does not fit the task, before rows are read for it."""
+        if self.loaded is not None:
+            given_order(self.loaded, task.auto_class, task.label_names)
+
     def fresh(self, config: AdaptationConfig, task: Task) -> Any:
         """The task model as pretrained; its new head and adapters are drawn from the seed."""
         from transformers import set_seed
@@ -69,9 +75,15 @@ class StartingModel:
         set_seed(config.seed)
         if self.loaded is not None:
             model = copy.deepcopy(self.loaded)
+            fit_given(model, task.auto_class, task.label_names)
         else:
-            names, attention = list(task.label_names), config.attn_implementation
-            model = load_task_model(self.folder_or_id, task.auto_class, names, attention)
+            model = load_task_model(
+                self.folder_or_id,
+                task.auto_class,
+                task.label_names,
+                config.attn_implementation,
+                new_head=self.saved is None,
+            )
         if not config.lora or has_adapters(model):
             return model
         return add_adapters(

@@ -9,9 +9,9 @@ from typing import Any
 
 from nlp_adapt.files import write_folder, write_json, write_tensors
 from nlp_adapt.methods import selects_best_model
-from nlp_adapt.modeling.backbone import load_task_model
 from nlp_adapt.modeling.freezing import freeze
 from nlp_adapt.modeling.lora import save_task_model
+from nlp_adapt.modeling.pretrained import load_task_model
 from nlp_adapt.objectives import Objective, objective_class
 from nlp_adapt.prediction.likeness import STATISTICS, domain_samples, measure_domains
 from nlp_adapt.prediction.predictor import Predictor

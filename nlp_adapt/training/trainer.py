@@ -96,6 +96,7 @@ class AdaptationTrainer:
         task = make_task(args, inputs)
         if start.saved is not None:  # its head knows the labels in an order of its own
             task = start.saved.task(args.task, task.label_names)
+        start.check(task)
         tokenizer = processing_class or load_tokenizer(
             start.folder_or_id, words=task.units_are_words
         )

@@ -12,9 +12,9 @@ from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.data.domain import Domain, make_dataset
 from nlp_adapt.errors import ConfigError, ModelError
 from nlp_adapt.methods import METHODS
-from nlp_adapt.modeling.backbone import load_task_model
 from nlp_adapt.modeling.freezing import freeze
 from nlp_adapt.modeling.lora import add_adapters, merged, save_task_model
+from nlp_adapt.modeling.pretrained import load_task_model
 from nlp_adapt.modeling.units import FeatureTap
 from nlp_adapt.prediction.opening import load_predictor
 from nlp_adapt.training.trainer import AdaptationTrainer
@@ -22,6 +22,8 @@ from tests.helpers.adapters import INPUTS, logits, lora_trainer, saved_base, sti
 from tests.helpers.interruptions import InterruptedRunError, crash_after
 from tests.helpers.tiny_encoders import ARCHITECTURES, tiny_model, tiny_tokenizer
 from tests.helpers.trainers import toy_domain, trainer_for
+
+NAMES = ["negative", "positive"]
 
 
 def assert_opens_everywhere(model, tmp_path, task, labels):
@@ -33,7 +35,7 @@ def assert_opens_everywhere(model, tmp_path, task, labels):
     assert not torch.allclose(logits(base), wanted, atol=1e-2)
     opened = peft.PeftModel.from_pretrained(base, str(tmp_path / "adapter"))
     torch.testing.assert_close(logits(opened), wanted, atol=1e-5, rtol=0)
-    names = [f"class {index}" for index in range(labels)]
+    names = list(model.config.id2label.values())
     ours = load_task_model(str(tmp_path / "adapter"), f"AutoModelFor{task}", names)
     torch.testing.assert_close(logits(ours), wanted, atol=1e-5, rtol=0)
     save_task_model(opened, tmp_path / "unloaded", merge=True)
@@ -255,7 +257,7 @@ def test_peft_switches_between_the_adapters_of_several_domains(tmp_path):
                 if parameter.requires_grad:
                     parameter.mul_(1 + number)
         save_task_model(model, tmp_path / domain)
-        alone[domain] = logits(load_task_model(str(tmp_path / domain), auto.__name__, ["a", "b"]))
+        alone[domain] = logits(load_task_model(str(tmp_path / domain), auto.__name__, NAMES))
     base = auto.from_pretrained(tmp_path / "base", num_labels=2)
     model = peft.PeftModel.from_pretrained(base, tmp_path / "tweets", adapter_name="tweets")
     model.load_adapter(tmp_path / "film", adapter_name="film")

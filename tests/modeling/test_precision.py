@@ -5,7 +5,7 @@ import torch
 
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.modeling import precision
-from nlp_adapt.modeling.precision import choose_precision
+from nlp_adapt.modeling.cpu import choose_precision
 
 CPU = torch.device("cpu")
 FORMATS = (torch.float32, torch.bfloat16)

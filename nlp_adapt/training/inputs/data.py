@@ -183,7 +183,7 @@ class _Encoder:
             rows = self.task.encode(dataset, self.tokenizer, self.max_length)
             rows = (rows if labelled else rows.without_labels()).in_domain(index)
             if self.teacher is not None:
-                rows = with_teacher(self.teacher, rows, dataset, self.task)
+                rows = with_teacher(self.teacher, rows, dataset)
             parts.append(rows)
         return joined_rows(parts)
 

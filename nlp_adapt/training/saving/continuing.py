@@ -3,15 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from nlp_adapt.errors import ModelError
-from nlp_adapt.modeling.backbone import load_task_model
-from nlp_adapt.names import label_key
+from nlp_adapt.modeling.backbone import loading
+from nlp_adapt.names import describe_head, head_order
 from nlp_adapt.objectives import Objective
 from nlp_adapt.tasks import TASKS, Task
 
@@ -35,19 +34,15 @@ class SavedRun:
         """The task with the labels in the model's own order, whatever order the data has."""
         from transformers import AutoConfig
 
-        config = AutoConfig.from_pretrained(self.folder)
-        known = [config.id2label[index] for index in range(config.num_labels)]
-        if sorted(map(label_key, known)) != sorted(map(label_key, label_names)):
+        with loading(self.name, "configuration"):
+            config = AutoConfig.from_pretrained(self.folder, trust_remote_code=False)
+        order = head_order(config, TASKS[name].auto_class, label_names)
+        if order is None:
             raise ModelError(
-                f"{self.name}: knows the labels {', '.join(known)}, but the data has "
+                f"{self.name}: {describe_head(config, TASKS[name].auto_class)}, but the data has "
                 f"{', '.join(label_names)}; rename them with label_map, or start from the encoder."
             )
-        return TASKS[name](known)
-
-    def task_model(self, task: Task, attn_implementation: str | None = None) -> Any:
-        """The model in float32; adapters come merged into it."""
-        names = list(task.label_names)
-        return load_task_model(str(self.folder), task.auto_class, names, attn_implementation)
+        return TASKS[name]([label_names[order.index(row)] for row in range(len(order))])
 
 
 def open_saved(model: str | Path, revision: str | None = None) -> SavedRun:
