@@ -10,7 +10,8 @@ from typing import Any
 
 from nlp_adapt.config_checks import check_config
 from nlp_adapt.names import TASKS
-from nlp_adapt.options import COUNT, NOT_NEGATIVE, PART, SHARE, Bounds, option
+from nlp_adapt.options import COUNT, NOT_NEGATIVE, PART, SHARE, Bounds, coerce, kinds_of, option
+from nlp_adapt.usual_names import given_by_name
 
 DOMAIN_FEATURES = ("classifier", "first", "mean", "max")
 DOMAIN_WORDS = ("all", "balanced", "subsampled", "entities")
@@ -22,6 +23,7 @@ DOCTOR_MODES = ("refuse", "report", "off")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
+@given_by_name
 @dataclass(kw_only=True)
 class AdaptationConfig:
     """Options of one adaptation run, in the vocabulary of `transformers.TrainingArguments`.
@@ -78,6 +80,11 @@ class AdaptationConfig:
     adam_beta2: float = option(0.999, "AdamW beta 2", bounds=SHARE)
     adam_epsilon: float = option(1e-8, "AdamW epsilon", bounds=NOT_NEGATIVE)
     lr_scheduler_type: str = option("linear", "any schedule of transformers.get_scheduler")
+    lr_scheduler_kwargs: dict[str, Any] = option(
+        {},
+        "arguments of that schedule, such as {num_cycles: 2} for cosine_with_restarts; a number of "
+        "steps below 1 is a share of a stage",
+    )
     warmup_steps: float = option(
         0.1, "learning-rate warm-up: steps, or a share of them below 1", bounds=NOT_NEGATIVE
     )
@@ -275,6 +282,8 @@ class AdaptationConfig:
     )
 
     def __post_init__(self) -> None:
+        for name, kind in kinds_of(type(self)).items():
+            setattr(self, name, coerce(name, getattr(self, name), kind))
         check_config(self)
 
     def to_dict(self) -> dict[str, Any]:

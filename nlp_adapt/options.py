@@ -3,10 +3,13 @@
 import dataclasses
 import difflib
 import math
+import os
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
+from functools import cache
 from typing import Any
 
 from nlp_adapt.errors import ConfigError
@@ -96,22 +99,36 @@ def check_options(config: Any) -> None:
             raise ConfigError(f"{field.name} is {value}, but must be {bounds}.")
 
 
+@cache
+def kinds_of(config: type) -> dict[str, Any]:
+    """The type of each option of a dataclass."""
+    return typing.get_type_hints(config)
+
+
 def nearest(name: str, known: Sequence[str]) -> str:
     """A hint such as `; did you mean 'seed'?`, or an empty string."""
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean '{close[0]}'?" if close else ""
+    by_key = {one.lower(): one for one in known}
+    close = difflib.get_close_matches(name.lower(), by_key, n=1)
+    return f"; did you mean '{by_key[close[0]]}'?" if close else ""
 
 
 def coerce(key: str, value: Any, kind: Any) -> Any:
-    """Turn a YAML value or a command-line string into `kind`, or say what is wrong with it."""
+    """Turn a value of YAML, Python or the command line into `kind`, or say what is wrong with it.
+
+    Nothing, where a list or a mapping is due, is an empty one.
+    """
+    value = _plain(value)
     if kind is Any:
         return value
     options = typing.get_args(kind) if _is_union(kind) else (kind,)
-    if value is None or (
-        value in ("none", "null") and type(None) in options and str not in options
-    ):
+    if kind == list[str]:
+        value = _names(value)
+    if value is None or (value in ("none", "null") and str not in options):
         if type(None) in options:
             return None
+        empty = typing.get_origin(options[0])
+        if empty in (list, dict):
+            return empty()
         raise ConfigError(f"{key} needs a value ({_describe(options)}).")
     candidates = [option for option in options if option is not type(None)]
     # A list given where one or many are allowed stays a list.
@@ -124,6 +141,26 @@ def coerce(key: str, value: Any, kind: Any) -> Any:
 
 
 _FAILED = object()
+
+
+def _plain(value: Any) -> Any:
+    """A value as YAML could hold it: no enum, path or tuple, and no number of numpy's."""
+    if isinstance(value, Enum):
+        return _plain(value.value)
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    return value.item() if getattr(value, "ndim", None) == 0 else value
+
+
+def _names(value: Any) -> Any:
+    """Names as Trainer's users write them: `en`, `tensorboard,wandb` or `none` beside a list."""
+    if isinstance(value, str) and not value.startswith("["):
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    return [] if value == ["none"] else value
 
 
 def _convert(key: str, value: Any, kind: Any) -> Any:
@@ -166,10 +203,7 @@ def _whole(number: float) -> Any:
 def _convert_list(key: str, value: Any, kind: Any) -> Any:
     (item,) = typing.get_args(kind)
     if isinstance(value, str):
-        parsed = parse_inline(key, value) if value.startswith("[") else None
-        if parsed is None and item is str and key == "report_to":
-            parsed = [part.strip() for part in value.split(",") if part.strip()]
-        value = parsed
+        value = parse_inline(key, value) if value.startswith("[") else None
     if not isinstance(value, list):
         return _FAILED
     return [coerce(f"{key}[{index}]", element, item) for index, element in enumerate(value)]

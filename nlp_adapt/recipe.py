@@ -4,7 +4,6 @@ Every value is checked against its option's type.
 """
 
 import dataclasses
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +11,12 @@ from typing import Any
 
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.errors import ConfigError
-from nlp_adapt.options import coerce, nearest, option
+from nlp_adapt.options import option
+from nlp_adapt.usual_names import given_by_name, hint
 from nlp_adapt.yaml_text import dump_yaml, parse_inline, read_yaml
 
 
+@given_by_name
 @dataclass(kw_only=True)
 class Recipe(AdaptationConfig):
     """A whole run as a recipe file states it: the options, plus model and data."""
@@ -83,13 +84,11 @@ def load_recipe(
     origin = str(path) if path is not None else "the recipe"
     for key, value in (overrides or {}).items():
         _assign(values, key, value)
-    schema = typing.get_type_hints(Recipe)
-    known = {field.name for field in dataclasses.fields(Recipe)}
+    known = [field.name for field in dataclasses.fields(Recipe)]
     for key in values:
         if key not in known:
-            hint = nearest(str(key), sorted(known))
-            raise ConfigError(f"{origin}: unknown key '{key}'{hint}")
-    return Recipe(**{key: coerce(key, value, schema[key]) for key, value in values.items()})
+            raise ConfigError(f"{origin}: unknown key '{key}'{hint(key, known)}")
+    return Recipe(**values)
 
 
 def dump_recipe(config: AdaptationConfig, path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import NoReturn
 import nlp_adapt
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.options import nearest
+from nlp_adapt.usual_names import hint
 
 COMMANDS = {
     name: import_module(f"nlp_adapt.cli.{name}")
@@ -110,4 +111,4 @@ def _unknown_message(parser: argparse.ArgumentParser, word: str) -> str:
         return f"unexpected argument '{word}' (`{parser.prog} --help` shows what there is)"
     name = word.partition("=")[0]
     known = [flag for action in parser._actions for flag in action.option_strings]
-    return f"unknown option {name}{nearest(name, known)} (`{parser.prog} --help` lists the options)"
+    return f"unknown option {name}{hint(name, known)} (`{parser.prog} --help` lists the options)"

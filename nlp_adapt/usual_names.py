@@ -1,0 +1,202 @@
+"""What other programs call our options, and why some of theirs are none of ours.
+
+One table serves recipes, the command line and Python. Names that stand in it are refused all the
+same: an option has one name, which a recipe can be searched for.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from nlp_adapt.errors import ConfigError
+from nlp_adapt.options import nearest
+
+_CALLED = {
+    "output_dir": "output out out_dir save_dir save_path output_path results_dir checkpoint_dir",
+    "task": "task_name task_type problem_type",
+    "method": "adaptation_method algorithm approach",
+    "num_train_epochs": "epoch epochs num_epochs n_epochs max_epochs train_epochs",
+    "max_steps": "steps num_steps max_train_steps num_train_steps num_training_steps total_steps",
+    "per_device_eval_batch_size": "eval_batch_size val_batch_size test_batch_size "
+    "per_gpu_eval_batch_size",
+    "gradient_accumulation_steps": "gradient_accumulation grad_accum grad_accum_steps accum_steps "
+    "accumulate_grad_batches",
+    "learning_rate": "lr learn_rate encoder_lr",
+    "head_learning_rate": "head_lr lr_head classifier_lr classifier_learning_rate",
+    "discriminator_learning_rate": "discriminator_lr disc_lr",
+    "weight_decay": "wd l2 decay",
+    "adam_beta1": "beta1",
+    "adam_beta2": "beta2",
+    "adam_epsilon": "eps epsilon adam_eps",
+    "lr_scheduler_type": "scheduler scheduler_type lr_scheduler lr_schedule schedule",
+    "lr_scheduler_kwargs": "scheduler_kwargs scheduler_specific_kwargs lr_scheduler_args",
+    "warmup_steps": "warmup num_warmup_steps",
+    "max_grad_norm": "grad_clip clip_grad clip_grad_norm gradient_clip_val gradient_clipping "
+    "max_norm clip_norm",
+    "label_smoothing_factor": "label_smoothing smoothing",
+    "ema_decay": "ema ema_rate",
+    "layer_decay": "llrd layerwise_lr_decay layer_lr_decay layerwise_learning_rate_decay",
+    "lora": "use_lora peft use_peft",
+    "lora_r": "r rank lora_rank lora_dim",
+    "lora_targets": "target_modules lora_target_modules",
+    "max_length": "max_len maxlen max_seq_len max_seq_length seq_len seq_length sequence_length "
+    "model_max_length max_sequence_length block_size",
+    "validation_fraction": "val_size dev_size val_split validation_split",
+    "precision": "mixed_precision amp use_amp half half_precision dtype torch_dtype fp32",
+    "bf16": "use_bf16",
+    "fp16": "use_fp16",
+    "attn_implementation": "attention use_flash_attention use_flash_attention_2 flash_attention",
+    "gradient_checkpointing": "grad_checkpointing use_gradient_checkpointing",
+    "torch_compile": "compile",
+    "seed": "random_seed random_state manual_seed data_seed",
+    "eval_strategy": "evaluation_strategy",
+    "eval_steps": "eval_every eval_interval evaluate_every validation_steps",
+    "logging_steps": "log_steps log_every log_interval",
+    "save_steps": "save_every save_interval checkpoint_every checkpointing_steps",
+    "save_total_limit": "save_limit keep_checkpoints",
+    "load_best_model_at_end": "load_best_model save_best save_best_model restore_best",
+    "metric_for_best_model": "metric metric_name best_metric",
+    "report_to": "report logger trackers tensorboard wandb use_wandb",
+    "disable_tqdm": "quiet no_progress no_progress_bar",
+    "overwrite": "overwrite_output_dir force",
+    "push_to_hub": "push",
+    "hub_model_id": "repo repo_id hub_repo",
+    "hub_private_repo": "private hub_private",
+    "hub_license": "license",
+    "hub_language": "lang language languages",
+    "model": "model_name model_name_or_path pretrained_model_name_or_path pretrained_model "
+    "model_id model_path base_model bert_model encoder backbone checkpoint",
+    "source": "src source_file source_data source_path source_domain source_dataset train "
+    "train_file train_data train_path train_dataset",
+    "target": "tgt target_file target_data target_path target_domain target_dataset "
+    "unlabeled unlabeled_file unlabeled_data unlabelled_data",
+    "text_column": "text_col text_field text_column_name sentence_column",
+    "label_column": "label_col label_field label_column_name labels_column",
+    "label_map": "id2label label_mapping labels_map",
+}
+_SAID = {
+    "batch_size train_batch_size per_device_batch_size per_gpu_train_batch_size bs": (
+        "here it is per_device_train_batch_size, which counts the rows of each domain: a step sees "
+        "twice as many"
+    ),
+    "warmup_ratio warmup_proportion": (
+        "here it is warmup_steps, where a number below 1 is a share of the steps"
+    ),
+    "resume_from_checkpoint": (
+        "here it is resume, true or false: a run goes on from its newest checkpoint in output_dir"
+    ),
+    "do_train do_eval do_predict": (
+        "there is no such switch: train, evaluate and predict are commands, and methods of the "
+        "trainer"
+    ),
+    "early_stopping early_stopping_patience early_stopping_threshold patience": (
+        "a run does not stop early, since its schedules count to its end; load_best_model_at_end "
+        "keeps the best weights"
+    ),
+    "greater_is_better": "each label-free score knows which way is better: leave it out",
+    "optim optimizer": "it is always AdamW: leave it out",
+    "label2id": "here it is label_map, the other way round: raw label to name",
+    "num_labels num_classes n_classes label_list labels": (
+        "the labels are those of the data: leave it out"
+    ),
+    "validation_file eval_file dev_file eval_dataset test_file test_data test_path": (
+        "name labelled rows with source_test or target_test, by the domain that they are from"
+    ),
+    "dataset dataset_name dataset_config_name data data_dir data_files": (
+        "name the two domains with source and target: files, folders, or Hub ids such as "
+        "name:config/split"
+    ),
+    "max_train_samples max_samples num_train_samples": (
+        "here they are max_source_rows and max_target_rows"
+    ),
+    "max_eval_samples max_predict_samples": "all labelled test rows are scored: leave it out",
+    "tokenizer tokenizer_name use_fast_tokenizer": (
+        "the model brings its tokenizer; another is given to AdaptationTrainer as processing_class"
+    ),
+    "padding pad_to_max_length truncation": (
+        "rows are cut at max_length and padded to the longest of their batch: leave it out"
+    ),
+    "dataloader_num_workers num_workers workers dataloader_pin_memory dataloader_drop_last "
+    "dataloader_prefetch_factor group_by_length remove_unused_columns": (
+        "rows are tokenised before training and need no loader: leave it out"
+    ),
+    "trust_remote_code": "code that comes with a model or with data is never run: leave it out",
+    "token use_auth_token hub_token hf_token api_token": (
+        "log in with `hf auth login` or HF_TOKEN, since a run writes its options down"
+    ),
+    "cache_dir": "set HF_HOME in the environment",
+    "device devices gpu gpus n_gpu no_cuda use_cpu cpu use_mps_device": (
+        "a GPU is used where there is one; CUDA_VISIBLE_DEVICES in the environment chooses or hides it"
+    ),
+    "local_rank nproc_per_node num_processes": "start it with `accelerate launch` or torchrun",
+    "deepspeed": "DeepSpeed is not supported: set fsdp",
+    "fsdp_config": "fsdp: true is all there is to set",
+    "logging_dir run_name": "logs are in output_dir, which also tells runs apart: leave it out",
+    "logging_strategy": "log.jsonl gets a line every logging_steps",
+    "save_safetensors": "weights are always saved as safetensors: leave it out",
+    "dropout hidden_dropout_prob attention_dropout classifier_dropout": (
+        "the encoder's dropout is that of its configuration; see discriminator_dropout and "
+        "lora_dropout"
+    ),
+    "freeze_encoder freeze_base freeze_backbone freeze_layers num_frozen_layers": (
+        "here it is freeze: none, embeddings, all, or how many layers"
+    ),
+    "lambda lambda_ lambd grl_lambda grl_alpha trade_off tradeoff adversarial_weight": (
+        "lambda_max is the strength of the gradient reversal, options.NAME.weight the weight of an "
+        "objective"
+    ),
+}
+USUAL_NAMES = {name: ours for ours, names in _CALLED.items() for name in names.split()} | {
+    name: sentence for names, sentence in _SAID.items() for name in names.split()
+}
+# What a recipe holds beside the options, and where Python is given it.
+_BESIDE = dict.fromkeys(("model", "source", "target", "target_few_shot"), "AdaptationTrainer")
+_BESIDE |= dict.fromkeys(("text_column", "label_column", "label_map"), "load_domain")
+
+Config = TypeVar("Config")
+
+
+def hint(name: str, known: Sequence[str]) -> str:
+    """What an unknown option is called here, why there is none, or the nearest that there is.
+
+    Args:
+        name: As it was given, with the dashes of a flag if `known` has them.
+    """
+    flag = "--" if name.startswith("--") else ""
+    own = name.lower().strip("-").replace("-", "_")
+    meant = USUAL_NAMES.get(own, own)
+    if " " in meant:
+        return f": {meant}"
+    if meant != own and f"{flag}{meant}" in known:
+        return f": here it is {flag}{meant}"
+    if meant in _BESIDE and not flag:
+        return f": {meant} is given to {_BESIDE[meant]}"
+    return nearest(name, known)
+
+
+def given_by_name(config: type[Config]) -> type[Config]:
+    """Let a dataclass of options answer what it does not know with a sentence.
+
+    Raises:
+        ConfigError: When one is made with an unknown option, or with options without names.
+    """
+    made: Any = config.__init__
+    known = [field.name for field in dataclasses.fields(config)]  # type: ignore[arg-type]
+
+    @functools.wraps(made)
+    def checked(self: Any, *nameless: Any, **options: Any) -> None:
+        if nameless:
+            raise ConfigError(
+                f"{config.__name__} takes its options by name, such as "
+                f"{config.__name__}(output_dir={nameless[0]!r})."
+            )
+        for name in options:
+            if name not in known:
+                raise ConfigError(f"{config.__name__}: unknown option '{name}'{hint(name, known)}")
+        made(self, **options)
+
+    config.__init__ = checked  # type: ignore[method-assign]
+    return config
