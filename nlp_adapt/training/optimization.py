@@ -1,4 +1,4 @@
-"""How a stage is optimized: learning rates, schedule, gradual unfreezing, averaged weights."""
+"""How a stage is optimized: learning rates, gradual unfreezing, averaged weights."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -91,28 +91,6 @@ def build_optimizer(
         eps=config.adam_epsilon,
         fused=True,
     )
-
-
-def build_scheduler(optimizer: torch.optim.Optimizer, config: AdaptationConfig, steps: int) -> Any:
-    """A schedule of `transformers.get_scheduler` over the stage's applied steps."""
-    from transformers import get_scheduler
-
-    warmup = config.warmup_steps
-    try:
-        scheduler = get_scheduler(
-            config.lr_scheduler_type,
-            optimizer,
-            num_warmup_steps=int(warmup if warmup >= 1 else warmup * steps),
-            num_training_steps=steps,
-        )
-    except (ValueError, TypeError) as error:
-        raise ConfigError(f"lr_scheduler_type '{config.lr_scheduler_type}': {error}") from error
-    if not isinstance(scheduler, torch.optim.lr_scheduler.LambdaLR):
-        raise ConfigError(
-            f"lr_scheduler_type '{config.lr_scheduler_type}' follows a score of each step, which a "
-            "run without target labels has not: use a schedule over steps, such as linear or cosine."
-        )
-    return scheduler
 
 
 class WeightAverage:

@@ -27,6 +27,7 @@ from nlp_adapt.training.checks import (
     warn_of_unread,
 )
 from nlp_adapt.training.context import RunContext
+from nlp_adapt.training.learning_rates import check_every_stage
 from nlp_adapt.training.log import RunLog
 from nlp_adapt.training.results import describe_run, difference
 from nlp_adapt.training.saving.best import BestModel
@@ -101,6 +102,7 @@ class Run:
         schedule = Schedule(
             self.config, self.context.stages, source_rows, self.context.global_batch
         )
+        check_every_stage(schedule)
         done = {name: self._finished(name) for name in schedule.models if resume}
         finished = {name for name, scores in done.items() if scores}
         if resume:

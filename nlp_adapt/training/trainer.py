@@ -25,6 +25,7 @@ from nlp_adapt.training.inputs.auxiliary import read_entries
 from nlp_adapt.training.inputs.data import RunData, make_task
 from nlp_adapt.training.inputs.domains import Inputs, check_options, gather_inputs
 from nlp_adapt.training.inputs.recipe import read_inputs
+from nlp_adapt.training.learning_rates import check_rates
 from nlp_adapt.training.run import Run, save_plain
 from nlp_adapt.training.saving.continuing import open_saved
 from nlp_adapt.training.saving.run_folder import RunFolder
@@ -83,6 +84,7 @@ class AdaptationTrainer:
         stages = checked_stages(args)
         if selects_best_model(args):
             selecting_validator(args.metric_for_best_model)
+        check_rates(args)
         if args.auxiliary:  # what is wrong with a recipe is said before any data is read
             read_entries(args)
         if isinstance(source, Inputs):

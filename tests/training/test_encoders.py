@@ -9,7 +9,7 @@ import torch
 import transformers
 
 from nlp_adapt.config import DOMAIN_FEATURES, AdaptationConfig
-from nlp_adapt.errors import ConfigError, RunError
+from nlp_adapt.errors import RunError
 from nlp_adapt.modeling.units import FeatureTap
 from nlp_adapt.training.trainer import AdaptationTrainer
 from tests.helpers.tiny_encoders import ARCHITECTURES, tiny_model, tiny_tokenizer
@@ -164,9 +164,3 @@ def test_an_objective_goes_on_in_the_next_stage_if_its_build_is_the_same(
     )  # fmt: skip
     assert trainer.train()["adapted"]["steps"] == 4
     assert taken[-1] is kept
-
-
-@pytest.mark.parametrize("name", ["reduce_lr_on_plateau", "greedy"])
-def test_a_schedule_that_waits_for_a_score_is_refused(tmp_path, name):
-    with pytest.raises(ConfigError, match="follows a score"):
-        trainer_for(tmp_path, lr_scheduler_type=name).train()
