@@ -1,6 +1,6 @@
 """Logits for encoded rows in batches, and labels for new texts."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -20,6 +20,7 @@ from nlp_adapt.modeling.cpu import autocast, prepare_prediction
 from nlp_adapt.modeling.pretrained import reorder_head
 from nlp_adapt.modeling.units import FeatureTap, by_unit, unit_logits
 from nlp_adapt.names import name_labels
+from nlp_adapt.prediction.given_texts import read_texts
 from nlp_adapt.prediction.tagged_text import tag_texts
 from nlp_adapt.tasks import Task
 
@@ -133,19 +134,26 @@ class Predictor:
         return self._read(rows, features), features
 
     def predict_with_features(
-        self, texts: Sequence[str]
+        self, texts: str | Iterable[str]
     ) -> tuple[list[dict[str, Any]], np.ndarray]:
         """The predictions of `predict` for sentence tasks, and the features `[texts, width]`."""
-        logits, features = self.logits_and_features(self._encode(texts))
+        logits, features = self.logits_and_features(self._encode(read_texts(texts)))
         return self._answers(logits), features
 
-    def predict(self, texts: Sequence[str]) -> list[dict[str, Any]]:
-        """Predictions for each text, in order.
+    def predict(self, texts: str | Iterable[str]) -> list[dict[str, Any]]:
+        """Predictions for each text, in order; a single text gives a list of one.
 
         Sentence tasks give `label`, `score` and `scores` by label name; token tasks give the words
         with their tags, and the entities with character offsets.
+
+        Args:
+            texts: A text, or a list, tuple, array or column of texts.
+
+        Raises:
+            DataError: If there is anything else among them, such as None or a whole data frame.
         """
-        if len(texts) == 0:
+        texts = read_texts(texts)
+        if not texts:
             return []
         if self.task.units_are_words:
             return [tagged.to_dict() for tagged in tag_texts(self, texts)]
@@ -161,10 +169,10 @@ class Predictor:
             features=features,
         )
 
-    def _encode(self, texts: Sequence[str]) -> EncodedRows:
+    def _encode(self, texts: list[str]) -> EncodedRows:
         from datasets import Dataset
 
-        dataset = Dataset.from_dict({"text": list(texts)})
+        dataset = Dataset.from_dict({"text": texts})
         return self.task.encode(dataset, self.tokenizer, self.max_length)
 
     def _answers(self, logits: np.ndarray) -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """New text with predicted tags: one tag for each word, and the entities that they spell."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, NamedTuple
@@ -9,6 +9,7 @@ from nlp_adapt.data.batches.words import encode_words
 from nlp_adapt.data.reading.conll import split_words
 from nlp_adapt.data.tagging import split_tag
 from nlp_adapt.names import OUTSIDE
+from nlp_adapt.prediction.given_texts import read_sentences, read_texts
 
 
 class Entity(NamedTuple):
@@ -111,17 +112,24 @@ def join_words(words: Sequence[str]) -> Words:
     return Words(" ".join(words), spans, list(words))
 
 
-def tag_texts(predictor: Any, texts: Sequence[str]) -> list[TaggedText]:
+def tag_texts(predictor: Any, texts: str | Iterable[str]) -> list[TaggedText]:
     """Split plain texts, which may be empty, into words and tag them.
 
     Words are those of `data.reading.conll.split_words`; the `Predictor` is for token classification.
+
+    Raises:
+        DataError: As `Predictor.predict`.
     """
-    return _tag(predictor, [split_text(text) for text in texts])
+    return _tag(predictor, [split_text(text) for text in read_texts(texts)])
 
 
-def tag_words(predictor: Any, sentences: Sequence[Sequence[str]]) -> list[TaggedText]:
-    """Tag sentences, which may be empty, that are split into words already; one tag a word."""
-    return _tag(predictor, [join_words(words) for words in sentences])
+def tag_words(predictor: Any, sentences: Iterable[Sequence[str]]) -> list[TaggedText]:
+    """Tag sentences, which may be empty, that are split into words already; one tag a word.
+
+    Raises:
+        DataError: If one of them is something else, such as a text.
+    """
+    return _tag(predictor, [join_words(words) for words in read_sentences(sentences)])
 
 
 def with_tags(

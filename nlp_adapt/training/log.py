@@ -88,8 +88,8 @@ class RunLog:
         staged.write_text("".join(kept), encoding="utf-8")
         staged.replace(self._path)
 
-    def end_stage(self) -> None:
-        """Close the progress bar."""
+    def close(self) -> None:
+        """End a stage, and with it the line of the progress bar."""
         if self._bar is not None:
             self._bar.close()
 

@@ -136,7 +136,7 @@ class StageLoop:
             reason = str(error).strip().splitlines()[0]
             raise RunError(
                 f"process {self.accelerator.process_index} lost another process after step "
-                f"{self.step} ({reason}); see what the other one said, then run again with resume."
+                f"{self.step} ({reason}); see what the other one said, then run again with --resume."
             ) from error
 
     @contextmanager

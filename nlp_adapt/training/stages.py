@@ -1,7 +1,7 @@
 """Training one model through the stages of a method."""
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -111,7 +111,7 @@ class StagedTraining:
         )
         self.log.start_stage(self.title, 0, model=self.name, stage=number + 1)
         self.log.write(step=0, fit=kind)
-        self.log.end_stage()
+        self.log.close()
 
     def _train(
         self, number: int, stage: Stage, steps: int, unfreezes: bool, resume: Checkpoint | None
@@ -128,7 +128,7 @@ class StagedTraining:
             loop.batches = self.inputs.paired_batches(model, steps, self.config.seed + number)
         label = self.title if number == 0 else f"{self.title} (stage {number + 1})"
         self.log.start_stage(label, steps, done=loop.step, model=self.name, stage=number + 1)
-        with loop.naming_lost_processes():
+        with closing(self.log), loop.naming_lost_processes():
             for step in loop.steps():
                 self.steps += 1
                 if self.schedule.evaluates_after(step, steps):
@@ -139,7 +139,6 @@ class StagedTraining:
                     raise self.stop.stopped(self.log.total_steps)
         if loop.unfreezing is not None:
             loop.unfreezing.finish()
-        self.log.end_stage()
         self.task_model = model.task_model
         self.objectives.update(model.objectives.items())
         loop.release()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from nlp_adapt.training.inputs.recipe import read_inputs
 from nlp_adapt.training.learning_rates import check_rates
 from nlp_adapt.training.run import Run, save_plain
 from nlp_adapt.training.saving.continuing import open_saved
+from nlp_adapt.training.saving.resume import check_named
 from nlp_adapt.training.saving.run_folder import RunFolder
 from nlp_adapt.training.schedule import needs_target
 from nlp_adapt.training.scoring import Scorer
@@ -151,16 +152,23 @@ class AdaptationTrainer:
             auxiliary=auxiliary,
         )
 
-    def train(self, resume_from_checkpoint: bool | None = None) -> dict[str, Any]:
+    def train(self, resume_from_checkpoint: bool | str | Path | None = None) -> dict[str, Any]:
         """Train the twin and the adapted model, evaluate both, save everything.
 
         Args:
-            resume_from_checkpoint: Continue from the last valid checkpoint; default: `args.resume`.
+            resume_from_checkpoint: Continue from the last valid checkpoint, which may be named, as
+                may the run's folder; default: `args.resume`.
 
         Returns:
             The content of `results.json`.
+
+        Raises:
+            AdaptationError: If the run cannot be trained, resumed or saved.
         """
         resume = self.args.resume if resume_from_checkpoint is None else resume_from_checkpoint
+        if isinstance(resume, (str, Path)):
+            check_named(resume, self.folder)
+            resume = True
         if self.args.push_to_hub:
             check_push(self.args, self.model_name)
         accelerator = make_accelerator(self.args)
@@ -228,8 +236,8 @@ class AdaptationTrainer:
         """Score the current model on the labelled test rows of both domains, in float32."""
         return self.scorer.tests(self._require_model())
 
-    def predict(self, texts: Sequence[str]) -> list[dict[str, Any]]:
-        """`label`, `score` and `scores` for each text."""
+    def predict(self, texts: str | Iterable[str]) -> list[dict[str, Any]]:
+        """`label`, `score` and `scores` for each text, as `Predictor.predict` gives them."""
         predictor = Predictor(
             self._require_model(),
             self.processing_class,

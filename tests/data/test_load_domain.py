@@ -5,6 +5,8 @@ import json
 import random
 
 import datasets
+import numpy
+import pandas
 import pandas as pd
 import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
@@ -112,6 +114,46 @@ def test_objects_give_the_same_domain():
     texts = load_domain(["a plain text", "another one"])
     assert list(texts.unlabelled["text"]) == ["a plain text", "another one"]
     assert texts.label_names is None
+
+
+def test_a_column_of_texts_is_unlabelled_rows():
+    dataset = Dataset.from_list(rows(6))
+    texts = list(dataset["text"])
+    for column in (
+        dataset["text"],
+        dataset.with_format("torch")["text"],
+        dataset.to_iterable_dataset()["text"],
+        pandas.Series(texts, index=range(50, 56)),
+        numpy.array(texts),
+        tuple(texts),
+    ):
+        assert list(load_domain(column).unlabelled["text"]) == texts
+    words = pandas.Series(["good", "bad"])  # each a row, not the name of a file
+    assert list(load_domain(words).unlabelled["text"]) == ["good", "bad"]
+
+
+@pytest.mark.parametrize("form", ["numpy", "torch", "pandas", "arrow"])
+def test_the_format_of_a_dataset_changes_nothing(form):
+    dataset = Dataset.from_list(rows(12))
+    plain = load_domain(dataset)
+    for formatted in (dataset.with_format(form), dataset.with_format(form, columns=["label"])):
+        assert load_domain(formatted).fingerprint() == plain.fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (lambda: Dataset.from_list(rows(4)).with_transform(dict), "has a transform"),
+        (lambda: Dataset.from_list(rows(4)).to_iterable_dataset(), "a IterableDataset cannot be"),
+        (lambda: ["a good film", None], "rows:1 holds a NoneType"),
+        (lambda: pandas.Series(["a film", float("nan")]), "rows:1 holds a float"),
+        (lambda: (text for text in ["a film"]), "a generator cannot be read"),
+        (lambda: numpy.arange(3), "rows:0 holds a int64"),
+    ],
+)
+def test_what_is_no_domain_in_python_gets_one_sentence(data, message):
+    with pytest.raises(DataError, match=message):
+        load_domain(data())
 
 
 def test_without_labels_has_no_label_column_and_no_test_rows():

@@ -65,7 +65,10 @@ def test_the_command_line_leaves_with_the_code_of_the_signal(
         signal_at(patch, 0)
         code, _, text = run_cli(*words)
     assert code == 143
-    assert "stopped by SIGTERM after step 1, and saved" in text
+    said = (
+        "nlp-adapt: stopped by SIGTERM after step 1, and saved: run again with --resume to go on."
+    )
+    assert text.splitlines()[-1] == said  # on a line of its own, below the progress bar
     assert "Traceback" not in text
     assert run_cli(*words, "--resume")[0] == 0
 
@@ -178,6 +181,52 @@ def test_a_change_that_is_allowed_is_recorded(stopped_run):
         "exact": False,
         "notes": ["option learning_rate: was 5e-05, is 0.001"],
     }
+
+
+def test_a_run_from_before_there_was_an_option_followed_its_default(stopped_run):
+    path = stopped_run / "run" / "adaptation" / "fingerprint.json"
+    parts = json.loads(path.read_text())
+    del parts["option lr_scheduler_kwargs"]
+    path.write_text(json.dumps(parts))
+    arguments = {"lr_scheduler_type": "cosine", "lr_scheduler_kwargs": {"num_cycles": 1}}
+    with pytest.raises(RunError, match=r"option lr_scheduler_kwargs: was \{\}, is \{'num_cycles'"):
+        trainer_for(stopped_run, **OPTIONS, **arguments, resume=True).train()
+    assert trainer_for(stopped_run, **OPTIONS, resume=True).train()["resumed"]["exact"]
+
+
+@pytest.mark.parametrize("named", ["run/checkpoints/step-000000002", "run/checkpoints", "run"])
+def test_a_named_checkpoint_of_the_run_is_gone_on_from(stopped_run, named):
+    results = trainer_for(stopped_run, **OPTIONS).train(stopped_run / named)
+    assert results["resumed"] == {"step": 2, "exact": True, "notes": []}
+
+
+@pytest.mark.parametrize(
+    ("named", "reason"),
+    [
+        ("no/such", r"does not exist; see .*checkpoints \(it has step-000000001, step"),
+        ("True", "does not exist"),
+        ("other/checkpoints/step-000000002", "is no checkpoint of the run in"),
+        ("run/checkpoints/step-000000001", "newest checkpoint, which alone .*step-000000002 first"),
+        ("run/checkpoints/step-000000003", "cannot be used: .*manifest.json: missing"),
+    ],
+)
+def test_a_named_checkpoint_that_the_run_would_not_take_is_refused(stopped_run, named, reason):
+    checkpoints = stopped_run / "run" / "checkpoints"
+    shutil.copytree(checkpoints, stopped_run / "other" / "checkpoints")
+    shutil.copytree(checkpoints / "step-000000002", checkpoints / "step-000000001")
+    (checkpoints / "step-000000003").mkdir()
+    with pytest.raises(RunError, match=reason):
+        trainer_for(stopped_run, **OPTIONS).train(resume_from_checkpoint=str(stopped_run / named))
+    assert not (stopped_run / "run" / "model").exists()
+
+
+def test_a_new_run_has_no_checkpoint_to_name(tmp_path):
+    (tmp_path / "run").mkdir()
+    with pytest.raises(RunError, match="is no checkpoint of the run"):
+        trainer_for(tmp_path, **OPTIONS).train(str(tmp_path / "run"))
+    with pytest.raises(RunError, match=r"no/such: does not exist; .* \(it has none\)"):
+        trainer_for(tmp_path, **OPTIONS).train("no/such")
+    assert not (tmp_path / "run" / "recipe.yaml").exists()
 
 
 @pytest.mark.parametrize("state", ["optimizer", "random"])

@@ -12,7 +12,7 @@ from typing import Any
 from nlp_adapt.data.reading.builtin import BUILTIN_PREFIX, DEFAULT_LABEL_MAPS, builtin_files
 from nlp_adapt.data.reading.files import read_file
 from nlp_adapt.data.reading.formats import ENDINGS, data_ending
-from nlp_adapt.data.reading.rows import Row, Table, as_records, table_from_dataset, table_of
+from nlp_adapt.data.reading.rows import Table, is_column, table_from_dataset, table_of_items
 from nlp_adapt.errors import DataError
 
 Splits = dict[str, list[Table]]
@@ -58,6 +58,8 @@ def read_reference(
     Raises:
         DataError: Nothing readable stands behind the reference.
     """
+    if is_column(reference):
+        return [Source("rows", {"train": [table_of_items(list(reference))]})]
     if isinstance(reference, (list, tuple)) and not _is_rows(reference):
         if not reference:
             raise DataError("an empty list names no data.")
@@ -67,9 +69,7 @@ def read_reference(
         read = partial(read_file, task=task, quarantine=quarantine)
         return [_read_named(str(reference).strip(), split, read)]
     if isinstance(reference, (list, tuple)):
-        places = [f"rows:{i}" for i in range(len(reference))]
-        rows = map(Row, places, as_records(reference, places))
-        return [Source("rows", {"train": [table_of(rows, "the list of rows")]})]
+        return [Source("rows", {"train": [table_of_items(reference)]})]
     return [_read_object(reference, split)]
 
 
@@ -89,7 +89,9 @@ def _is_rows(items: list | tuple) -> bool:
     """
     if items and all(isinstance(item, str) for item in items):
         return any(re.search(r"\s", item.strip()) and not Path(item).exists() for item in items)
-    return any(isinstance(item, Mapping) and not _has_splits(item) for item in items)
+    return any(
+        item is None or (isinstance(item, Mapping) and not _has_splits(item)) for item in items
+    )
 
 
 def _has_splits(item: Any) -> bool:

@@ -112,11 +112,36 @@ def table_of(
 
 
 def table_from_dataset(dataset: Any, origin: str, file: str | None = None) -> Table:
-    """A `datasets.Dataset` as a table; of a file, its rows are called "file:1" and so on."""
+    """A `datasets.Dataset` as a table; of a file, its rows are called "file:1" and so on.
+
+    Raises:
+        DataError: If its rows come from a transform, of which the columns know nothing.
+    """
+    if dataset.format["type"] == "custom":
+        raise DataError(
+            f"{origin} has a transform (set_transform): apply it with map, or take it off with "
+            "reset_format, so that it is plain what is read."
+        )
+    dataset = dataset.with_format(None)
     name, first = (origin, 0) if file is None else (file, 1)
     places = [f"{name}:{i}" for i in range(first, first + len(dataset))]
     columns = {name: dataset[name] for name in dataset.column_names}
     return Table(columns, places, origin, dataset.features)
+
+
+def is_column(data: Any) -> bool:
+    """Whether it is one value a row: a Series, an array of one dimension, a column of a Dataset."""
+    return getattr(data, "ndim", None) == 1 or hasattr(data, "column_name")
+
+
+def table_of_items(items: Sequence[Any]) -> Table:
+    """Objects or texts that stand in no file as a table.
+
+    Raises:
+        DataError: The items are something else, or a mixture.
+    """
+    places = [f"rows:{i}" for i in range(len(items))]
+    return table_of(map(Row, places, as_records(items, places)), "the list of rows")
 
 
 def as_records(items: Any, rows: Sequence[str]) -> Sequence[Mapping[str, Any]]:

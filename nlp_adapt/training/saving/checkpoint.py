@@ -95,7 +95,7 @@ class CheckpointFolder:
             reason = getattr(error, "strerror", None) or error
             raise RunError(
                 f"{final}: the checkpoint could not be written ({reason}); "
-                "earlier checkpoints are intact: free some space and run again with resume."
+                "earlier checkpoints are intact: free some space and run again with --resume."
             ) from error
         self._rotate()
         return final

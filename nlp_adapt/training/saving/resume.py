@@ -6,6 +6,7 @@ import json
 import logging
 import platform
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.errors import RunError
 from nlp_adapt.files import write_json
 from nlp_adapt.training.accelerator import precision_of
-from nlp_adapt.training.saving.checkpoint import Checkpoint, CheckpointFolder
+from nlp_adapt.training.saving.checkpoint import Checkpoint, CheckpointFolder, verify
 from nlp_adapt.training.saving.run_folder import RunFolder
 from nlp_adapt.training.sharding import requested_sharding
 
@@ -87,11 +88,15 @@ def objectives_hash(objectives: Mapping[str, Mapping[str, Tensor]]) -> str:
 
 
 def differences(before: dict[str, str], now: dict[str, str]) -> tuple[list[str], list[str]]:
-    """Lines that say what differs: what forbids an exact resume, and what may change last bits."""
+    """Lines that say what differs: what forbids an exact resume, and what may change last bits.
+
+    A run that began before there was an option has followed its default.
+    """
     hard: list[str] = []
     soft: list[str] = []
+    defaults = {f"option {name}": repr(value) for name, value in vars(AdaptationConfig()).items()}
     for name in sorted({*before, *now}):
-        old, new = before.get(name), now.get(name)
+        old, new = before.get(name, defaults.get(name)), now.get(name)
         if old == new:
             continue
         line = f"{name}: was {_short(old)}, is {_short(new)}"
@@ -157,6 +162,37 @@ def find_checkpoint(
             lost,
         )
     return checkpoint, notes
+
+
+def check_named(path: str | Path, folder: RunFolder) -> None:
+    """Refuse a named checkpoint that the run would not go on from: it takes its newest whole one.
+
+    Args:
+        path: A checkpoint of the run, the folder of its checkpoints, or its own.
+
+    Raises:
+        RunError: If it is none of these, or another checkpoint of the run comes first.
+    """
+    place, name = Path(path).expanduser(), f"resume_from_checkpoint {path}"
+    paths = CheckpointFolder(folder.checkpoints, limit=1).paths()
+    if not place.exists():
+        known = f"it has {', '.join(one.name for one in paths)}" if paths else "it has none"
+        raise RunError(f"{name}: does not exist; see {folder.checkpoints} ({known}).")
+    if folder.holds_run() and any(map(place.samefile, folder.resumable())):
+        return
+    if not any(map(place.samefile, paths)):
+        raise RunError(
+            f"{name}: is no checkpoint of the run in {folder.path}; to start from a model of another "
+            "run, use AdaptationTrainer.from_pretrained."
+        )
+    if (problem := verify(place)) is not None:
+        raise RunError(f"{name}: cannot be used: {problem}")
+    newer = [one for one in paths if one.name > place.name and verify(one) is None]
+    if newer:
+        raise RunError(
+            f"{name}: is not the run's newest checkpoint, which alone it goes on from; delete "
+            f"{', '.join(map(str, newer))} first, if the steps since then are to be trained anew."
+        )
 
 
 def check_same_run(folder: RunFolder, now: dict[str, str], *, allow_inexact: bool) -> list[str]:

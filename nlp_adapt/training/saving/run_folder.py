@@ -38,6 +38,10 @@ class RunFolder:
         """Whether an earlier run has left files here."""
         return any(path.exists() for path in self._contents())
 
+    def resumable(self) -> list[Path]:
+        """The folders that stand for "the newest checkpoint"."""
+        return [path for path in (self.path, self.checkpoints) if path.is_dir()]
+
     def scores(self, name: str) -> Path:
         """Where the scores of a finished model are kept until results.json holds them all."""
         return self.adaptation / f"{name}.scores.json"

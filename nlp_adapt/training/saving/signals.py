@@ -38,7 +38,7 @@ class StopRequest:
         number = self.received or int(signal.SIGTERM)
         name = signal.Signals(number).name
         return RunStopped(
-            f"stopped by {name} after step {steps}, and saved: run again with resume to go on.",
+            f"stopped by {name} after step {steps}, and saved: run again with --resume to go on.",
             number,
         )
 
