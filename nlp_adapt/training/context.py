@@ -6,6 +6,7 @@ import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -41,8 +42,8 @@ class StartingModel:
     @classmethod
     def of(cls, model: Any) -> StartingModel:
         """From a name, a loaded model, or what an earlier run saved."""
-        if isinstance(model, str):
-            return cls(model)
+        if isinstance(model, (str, Path)):
+            return cls(str(model))
         if isinstance(model, SavedRun):
             return cls(model.name, saved=model)
         name = str(getattr(model.config, "_name_or_path", "") or type(model).__name__)

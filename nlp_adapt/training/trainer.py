@@ -81,6 +81,11 @@ class AdaptationTrainer:
         auxiliary: Mapping[str, Any] | None = None,
         processing_class: Any = None,
     ) -> None:
+        if not isinstance(args, AdaptationConfig):
+            raise ConfigError(
+                f"args is a {type(args).__name__}, but must be an AdaptationConfig: it has the same "
+                "options by the same names."
+            )
         self.args = args
         stages = checked_stages(args)
         if selects_best_model(args):

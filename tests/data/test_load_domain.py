@@ -5,8 +5,7 @@ import json
 import random
 
 import datasets
-import numpy
-import pandas
+import numpy as np
 import pandas as pd
 import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
@@ -123,12 +122,12 @@ def test_a_column_of_texts_is_unlabelled_rows():
         dataset["text"],
         dataset.with_format("torch")["text"],
         dataset.to_iterable_dataset()["text"],
-        pandas.Series(texts, index=range(50, 56)),
-        numpy.array(texts),
+        pd.Series(texts, index=range(50, 56)),
+        np.array(texts),
         tuple(texts),
     ):
         assert list(load_domain(column).unlabelled["text"]) == texts
-    words = pandas.Series(["good", "bad"])  # each a row, not the name of a file
+    words = pd.Series(["good", "bad"])  # each a row, not the name of a file
     assert list(load_domain(words).unlabelled["text"]) == ["good", "bad"]
 
 
@@ -146,9 +145,9 @@ def test_the_format_of_a_dataset_changes_nothing(form):
         (lambda: Dataset.from_list(rows(4)).with_transform(dict), "has a transform"),
         (lambda: Dataset.from_list(rows(4)).to_iterable_dataset(), "a IterableDataset cannot be"),
         (lambda: ["a good film", None], "rows:1 holds a NoneType"),
-        (lambda: pandas.Series(["a film", float("nan")]), "rows:1 holds a float"),
+        (lambda: pd.Series(["a film", float("nan")]), "rows:1 holds a float"),
         (lambda: (text for text in ["a film"]), "a generator cannot be read"),
-        (lambda: numpy.arange(3), "rows:0 holds a int64"),
+        (lambda: np.arange(3), "rows:0 holds a int64"),
     ],
 )
 def test_what_is_no_domain_in_python_gets_one_sentence(data, message):

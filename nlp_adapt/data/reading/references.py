@@ -58,8 +58,6 @@ def read_reference(
     Raises:
         DataError: Nothing readable stands behind the reference.
     """
-    if is_column(reference):
-        return [Source("rows", {"train": [table_of_items(list(reference))]})]
     if isinstance(reference, (list, tuple)) and not _is_rows(reference):
         if not reference:
             raise DataError("an empty list names no data.")
@@ -68,8 +66,8 @@ def read_reference(
     if isinstance(reference, (str, Path)):
         read = partial(read_file, task=task, quarantine=quarantine)
         return [_read_named(str(reference).strip(), split, read)]
-    if isinstance(reference, (list, tuple)):
-        return [Source("rows", {"train": [table_of_items(reference)]})]
+    if isinstance(reference, (list, tuple)) or is_column(reference):
+        return [Source("rows", {"train": [table_of_items(list(reference))]})]
     return [_read_object(reference, split)]
 
 

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from nlp_adapt.errors import ModelError
-from nlp_adapt.modeling.backbone import loading
+from nlp_adapt.modeling.backbone import loading, refuse_missing_folder
 from nlp_adapt.names import describe_head, head_order
 from nlp_adapt.objectives import Objective
 from nlp_adapt.tasks import TASKS, Task
@@ -53,6 +53,7 @@ def open_saved(model: str | Path, revision: str | None = None) -> SavedRun:
     """
     path = Path(model).expanduser()
     if not path.is_dir():
+        refuse_missing_folder(str(model))
         path = _download(str(model), revision)
     folder = path / "model" if (path / "model" / "config.json").is_file() else path
     if not (folder / "config.json").is_file():
