@@ -10,8 +10,7 @@ from typing import Any
 
 from nlp_adapt.config_checks import check_config
 from nlp_adapt.names import TASKS
-from nlp_adapt.options import COUNT, NOT_NEGATIVE, PART, SHARE, Bounds, coerce, kinds_of, option
-from nlp_adapt.usual_names import given_by_name
+from nlp_adapt.options import COUNT, NOT_NEGATIVE, PART, SHARE, Bounds, given_by_name, option
 
 DOMAIN_FEATURES = ("classifier", "first", "mean", "max")
 DOMAIN_WORDS = ("all", "balanced", "subsampled", "entities")
@@ -282,8 +281,6 @@ class AdaptationConfig:
     )
 
     def __post_init__(self) -> None:
-        for name, kind in kinds_of(type(self)).items():
-            setattr(self, name, coerce(name, getattr(self, name), kind))
         check_config(self)
 
     def to_dict(self) -> dict[str, Any]:

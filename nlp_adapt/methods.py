@@ -8,7 +8,8 @@ from typing import Any
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.names import TASKS, TOKEN_CLASSIFICATION
-from nlp_adapt.options import coerce, nearest
+from nlp_adapt.options import coerce
+from nlp_adapt.usual_names import nearest
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """What an option is: its default, help line, choices and bounds, beside each other in a dataclass."""
 
 import dataclasses
-import difflib
 import math
 import os
 import types
@@ -9,11 +8,14 @@ import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from functools import cache
-from typing import Any
+from functools import wraps
+from typing import Any, TypeVar
 
 from nlp_adapt.errors import ConfigError
+from nlp_adapt.usual_names import hint, nearest
 from nlp_adapt.yaml_text import parse_inline
+
+Config = TypeVar("Config")
 
 
 @dataclass(frozen=True)
@@ -99,17 +101,31 @@ def check_options(config: Any) -> None:
             raise ConfigError(f"{field.name} is {value}, but must be {bounds}.")
 
 
-@cache
-def kinds_of(config: type) -> dict[str, Any]:
-    """The type of each option of a dataclass."""
-    return typing.get_type_hints(config)
+def given_by_name(config: type[Config]) -> type[Config]:
+    """Let a dataclass of options read what it is given, and answer with a sentence what it cannot.
 
+    Raises:
+        ConfigError: When one is made with an unknown option, a value of another type, or no names.
+    """
+    made: Any = config.__init__
+    kinds = typing.get_type_hints(config)
 
-def nearest(name: str, known: Sequence[str]) -> str:
-    """A hint such as `; did you mean 'seed'?`, or an empty string."""
-    by_key = {one.lower(): one for one in known}
-    close = difflib.get_close_matches(name.lower(), by_key, n=1)
-    return f"; did you mean '{by_key[close[0]]}'?" if close else ""
+    @wraps(made)
+    def checked(self: Any, *nameless: Any, **options: Any) -> None:
+        if nameless:
+            raise ConfigError(
+                f"{config.__name__} takes its options by name, such as "
+                f"{config.__name__}(output_dir={nameless[0]!r})."
+            )
+        for name in options:
+            if name not in kinds:
+                raise ConfigError(
+                    f"{config.__name__}: unknown option '{name}'{hint(name, list(kinds))}"
+                )
+        made(self, **{name: coerce(name, value, kinds[name]) for name, value in options.items()})
+
+    config.__init__ = checked  # type: ignore[method-assign]
+    return config
 
 
 def coerce(key: str, value: Any, kind: Any) -> Any:

@@ -11,8 +11,8 @@ from typing import Any
 
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.errors import ConfigError
-from nlp_adapt.options import option
-from nlp_adapt.usual_names import given_by_name, hint
+from nlp_adapt.options import given_by_name, option
+from nlp_adapt.usual_names import hint
 from nlp_adapt.yaml_text import dump_yaml, parse_inline, read_yaml
 
 

@@ -6,13 +6,8 @@ same: an option has one name, which a recipe can be searched for.
 
 from __future__ import annotations
 
-import dataclasses
-import functools
+import difflib
 from collections.abc import Sequence
-from typing import Any, TypeVar
-
-from nlp_adapt.errors import ConfigError
-from nlp_adapt.options import nearest
 
 _CALLED = {
     "output_dir": "output out out_dir save_dir save_path output_path results_dir checkpoint_dir",
@@ -156,8 +151,6 @@ USUAL_NAMES = {name: ours for ours, names in _CALLED.items() for name in names.s
 _BESIDE = dict.fromkeys(("model", "source", "target", "target_few_shot"), "AdaptationTrainer")
 _BESIDE |= dict.fromkeys(("text_column", "label_column", "label_map"), "load_domain")
 
-Config = TypeVar("Config")
-
 
 def hint(name: str, known: Sequence[str]) -> str:
     """What an unknown option is called here, why there is none, or the nearest that there is.
@@ -177,26 +170,8 @@ def hint(name: str, known: Sequence[str]) -> str:
     return nearest(name, known)
 
 
-def given_by_name(config: type[Config]) -> type[Config]:
-    """Let a dataclass of options answer what it does not know with a sentence.
-
-    Raises:
-        ConfigError: When one is made with an unknown option, or with options without names.
-    """
-    made: Any = config.__init__
-    known = [field.name for field in dataclasses.fields(config)]  # type: ignore[arg-type]
-
-    @functools.wraps(made)
-    def checked(self: Any, *nameless: Any, **options: Any) -> None:
-        if nameless:
-            raise ConfigError(
-                f"{config.__name__} takes its options by name, such as "
-                f"{config.__name__}(output_dir={nameless[0]!r})."
-            )
-        for name in options:
-            if name not in known:
-                raise ConfigError(f"{config.__name__}: unknown option '{name}'{hint(name, known)}")
-        made(self, **options)
-
-    config.__init__ = checked  # type: ignore[method-assign]
-    return config
+def nearest(name: str, known: Sequence[str]) -> str:
+    """A hint such as `; did you mean 'seed'?`, or an empty string."""
+    by_key = {one.lower(): one for one in known}
+    close = difflib.get_close_matches(name.lower(), by_key, n=1)
+    return f"; did you mean '{by_key[close[0]]}'?" if close else ""

@@ -8,8 +8,7 @@ from typing import NoReturn
 
 import nlp_adapt
 from nlp_adapt.errors import ConfigError
-from nlp_adapt.options import nearest
-from nlp_adapt.usual_names import hint
+from nlp_adapt.usual_names import hint, nearest
 
 COMMANDS = {
     name: import_module(f"nlp_adapt.cli.{name}")

@@ -11,7 +11,7 @@ from nlp_adapt.objectives.base import AuxiliarySpec as AuxiliarySpec
 from nlp_adapt.objectives.base import Objective, ObjectiveConfig, Setup
 from nlp_adapt.objectives.base import StepView as StepView
 from nlp_adapt.objectives.task import TaskLoss
-from nlp_adapt.options import nearest
+from nlp_adapt.usual_names import nearest
 
 # The class of `iw_dann` is `IwDann` of the module `iw_dann`, and so on.
 _NAMES = (

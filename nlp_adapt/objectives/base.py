@@ -23,7 +23,8 @@ from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.data.batches.mixing import APART
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.modeling.outputs import DomainOutput, Progress, Terms
-from nlp_adapt.options import check_options, coerce, nearest, option
+from nlp_adapt.options import check_options, coerce, option
+from nlp_adapt.usual_names import nearest
 
 SOURCE_SIDE = frozenset({"source"})
 TARGET_SIDE = frozenset({"target"})

@@ -13,8 +13,8 @@ from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.launch import process_count
 from nlp_adapt.modeling.cpu import choose_precision
-from nlp_adapt.options import nearest
 from nlp_adapt.training.sharding import REQUESTED, requested_sharding
+from nlp_adapt.usual_names import nearest
 
 UNSUPPORTED = ("FSDP", "DEEPSPEED", "MEGATRON_LM")
 

@@ -1,26 +1,37 @@
-"""What is looked over before the first step: the data, options that nothing reads, and the disk."""
+"""What is looked over before the first step: data, learning rates, options that nothing reads, disk."""
 
 import dataclasses
 import logging
+import math
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from inspect import signature
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.data.batches.encoded import EncodedRows
 from nlp_adapt.data.doctor import NOTE, examine, refuse_serious
-from nlp_adapt.errors import RunError
+from nlp_adapt.errors import ConfigError, RunError
 from nlp_adapt.methods import Stage
 from nlp_adapt.names import TOKEN_CLASSIFICATION
 from nlp_adapt.objectives import OBJECTIVES, Objective, objective_class
 from nlp_adapt.training.inputs.domains import Inputs
+from nlp_adapt.training.optimization import build_scheduler, in_steps, phases
+from nlp_adapt.training.schedule import Schedule
+from nlp_adapt.usual_names import nearest
 
 LOGGER = logging.getLogger(__name__)
 FLOAT_BYTES = 4
 ADAM_MOMENTS = 2
 # Tokenizers, logs and results, for which the estimate need not be exact.
 OTHER_BYTES = 32 * 1024**2
+# Of a learning-rate schedule: given by us, or following from what else is given.
+OUR_ARGUMENTS = frozenset(
+    ("optimizer", "num_warmup_steps", "num_training_steps", "num_stable_steps", "last_epoch")
+)
 
 
 def check_domains(
@@ -46,6 +57,80 @@ def check_domains(
     for finding in findings if say else ():
         LOGGER.log(logging.INFO if finding.severity == NOTE else logging.WARNING, "%s", finding)
     return [finding.to_dict() for finding in findings]
+
+
+def check_every_stage(schedule: Schedule) -> None:
+    """Refuse learning rates that one of a run's stages could not follow, before any trains.
+
+    Raises:
+        ConfigError: As `check_rates`.
+    """
+    for name, stages in schedule.models.items():
+        for stage, steps in zip(stages, schedule.steps(name), strict=True):
+            if steps:
+                check_rates(schedule.config, steps, stage.learning_rate)
+
+
+def check_rates(
+    config: AdaptationConfig, steps: int = 10**9, learning_rate: float | None = None
+) -> None:
+    """Refuse learning rates that a stage of so many steps could not follow.
+
+    Raises:
+        ConfigError: If there is no such schedule, or it lacks an argument or cannot use one.
+    """
+    given, kind = config.lr_scheduler_kwargs, config.lr_scheduler_type
+    _check_arguments(kind, given)
+    name = f"lr_scheduler_type '{kind}'"
+    rate = config.learning_rate if learning_rate is None else learning_rate
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=rate)
+    try:
+        warmup, parts = in_steps(config.warmup_steps, steps), phases(config, steps)
+        scheduler = build_scheduler(optimizer, config, steps)
+        if not isinstance(scheduler, torch.optim.lr_scheduler.LambdaLR):
+            raise ConfigError(
+                f"{name} follows a score of each step, which a run without target labels has not: "
+                "use a schedule over steps, such as linear or cosine."
+            )
+        tried = {0, min(warmup, steps), steps // 2, steps}
+        factors = [scheduler.lr_lambdas[0](step) for step in tried]
+    except (ValueError, TypeError, ArithmeticError) as error:
+        raise ConfigError(f"{name} with lr_scheduler_kwargs {given}: {error}") from error
+    if parts and warmup + sum(parts.values()) > steps:
+        listed = ", ".join(f"{part} {count}" for part, count in parts.items())
+        raise ConfigError(
+            f"{name}: warmup_steps {warmup} and {listed} are more than the {steps} steps of a "
+            "stage; give shares of it, such as 0.1."
+        )
+    if not all(isinstance(one, (int, float)) and 0 <= one < math.inf for one in factors):
+        raise ConfigError(f"{name} with lr_scheduler_kwargs {given} gives rates that are none.")
+
+
+def _check_arguments(schedule: str, given: Mapping[str, Any]) -> None:
+    """Compare the arguments of a schedule with those it takes; `get_scheduler` drops some."""
+    from transformers.optimization import TYPE_TO_SCHEDULER_FUNCTION
+
+    functions = {str(kind.value): made for kind, made in TYPE_TO_SCHEDULER_FUNCTION.items()}
+    if schedule not in functions:
+        raise ConfigError(
+            f"lr_scheduler_type is '{schedule}', but must be one of {', '.join(functions)}"
+            f"{nearest(schedule, list(functions))}"
+        )
+    takes = {
+        name: parameter.default is parameter.empty
+        for name, parameter in signature(functions[schedule]).parameters.items()
+        if name not in OUR_ARGUMENTS and parameter.kind is not parameter.VAR_KEYWORD
+    }
+    for name in given:
+        if name not in takes:
+            raise ConfigError(
+                f"lr_scheduler_kwargs: {schedule} takes no '{name}'{nearest(name, list(takes))} "
+                f"(it takes {', '.join(takes) or 'nothing'})"
+            )
+    for name in (name for name, needed in takes.items() if needed and name not in given):
+        raise ConfigError(
+            f"lr_scheduler_type '{schedule}' needs {name}: set lr_scheduler_kwargs to {{{name}: ...}}."
+        )
 
 
 def unread_options(config: AdaptationConfig, stages: Sequence[Stage]) -> list[str]:

@@ -18,13 +18,13 @@ from nlp_adapt.errors import RunError
 from nlp_adapt.modeling.cpu import training_step
 from nlp_adapt.modeling.outputs import Progress
 from nlp_adapt.training.accelerator import any_process, from_every_process, mean_of_logs
-from nlp_adapt.training.learning_rates import build_scheduler
 from nlp_adapt.training.log import RunLog
 from nlp_adapt.training.model import AdaptationModel
 from nlp_adapt.training.optimization import (
     GradualUnfreezing,
     WeightAverage,
     build_optimizer,
+    build_scheduler,
 )
 from nlp_adapt.training.saving.resume import SampleLedger
 from nlp_adapt.training.saving.signals import StopRequest

@@ -1,4 +1,4 @@
-"""How a stage is optimized: learning rates, gradual unfreezing, averaged weights."""
+"""How a stage is optimized: learning rates, schedule, gradual unfreezing, averaged weights."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -91,6 +91,33 @@ def build_optimizer(
         eps=config.adam_epsilon,
         fused=True,
     )
+
+
+def build_scheduler(optimizer: torch.optim.Optimizer, config: AdaptationConfig, steps: int) -> Any:
+    """A schedule of `transformers.get_scheduler` over the stage's applied steps.
+
+    What it lacks or cannot use, `checks.check_rates` has refused before.
+    """
+    from transformers import get_scheduler
+
+    return get_scheduler(
+        config.lr_scheduler_type,
+        optimizer,
+        num_warmup_steps=in_steps(config.warmup_steps, steps),
+        num_training_steps=steps,
+        scheduler_specific_kwargs={**config.lr_scheduler_kwargs, **phases(config, steps)},
+    )
+
+
+def phases(config: AdaptationConfig, steps: int) -> dict[str, int]:
+    """The arguments of the schedule that count steps, in steps of a stage."""
+    given = config.lr_scheduler_kwargs
+    return {name: in_steps(given[name], steps) for name in given if name.endswith("_steps")}
+
+
+def in_steps(number: float, steps: int) -> int:
+    """A number of steps, or a share of them below 1, in steps."""
+    return int(number if number >= 1 else number * steps)
 
 
 class WeightAverage:

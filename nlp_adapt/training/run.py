@@ -21,13 +21,13 @@ from nlp_adapt.reporting.card import write_card
 from nlp_adapt.training.accelerator import any_process, end_trackers
 from nlp_adapt.training.checks import (
     check_domains,
+    check_every_stage,
     describe,
     estimate,
     refuse_full_disk,
     warn_of_unread,
 )
 from nlp_adapt.training.context import RunContext
-from nlp_adapt.training.learning_rates import check_every_stage
 from nlp_adapt.training.log import RunLog
 from nlp_adapt.training.results import describe_run, difference
 from nlp_adapt.training.saving.best import BestModel

@@ -5,7 +5,7 @@ A validator sees arrays alone. Target labels are not among them unless it declar
 """
 
 from nlp_adapt.errors import ConfigError
-from nlp_adapt.options import nearest
+from nlp_adapt.usual_names import nearest
 from nlp_adapt.validators.scores import (
     EstimatedAccuracy,
     InformationMaximisation,

@@ -166,5 +166,5 @@ def test_no_recipe_can_turn_code_on(tmp_path, key):
     path.write_text(f"{key}: true\n")
     with pytest.raises(ConfigError, match=f"unknown key '{key}'"):
         load_recipe(path)
-    with pytest.raises(TypeError):
+    with pytest.raises(ConfigError):
         AdaptationConfig(**{key: True})

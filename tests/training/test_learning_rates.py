@@ -8,7 +8,8 @@ import torch
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.recipe import load_recipe
-from nlp_adapt.training.learning_rates import build_scheduler, check_rates
+from nlp_adapt.training.checks import check_rates
+from nlp_adapt.training.optimization import build_scheduler
 from tests.helpers.trainers import trainer_for
 
 

@@ -13,8 +13,8 @@ import torch
 from nlp_adapt.data.batches.encoded import EncodedRows
 from nlp_adapt.errors import ConfigError, DataError
 from nlp_adapt.modeling.architectures import output_layer
-from nlp_adapt.options import nearest
 from nlp_adapt.prediction.predictor import predict_logits
+from nlp_adapt.usual_names import nearest
 
 FITS = ("coral", "logistic_regression")
 SHRINKAGE = 0.01

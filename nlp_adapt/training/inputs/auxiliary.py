@@ -21,8 +21,9 @@ from nlp_adapt.data.splits import hold_out_validation, shuffled_head
 from nlp_adapt.errors import ConfigError, DataError
 from nlp_adapt.names import SEQUENCE_CLASSIFICATION, TASKS, TOKEN_CLASSIFICATION, label_key
 from nlp_adapt.objectives.base import AuxiliarySpec
-from nlp_adapt.options import coerce, nearest
+from nlp_adapt.options import coerce
 from nlp_adapt.training.inputs.few_shot import gives_away, is_renaming
+from nlp_adapt.usual_names import nearest
 
 FEWEST_ROWS = 10
 MOST_CLASSES = 50
