@@ -1,6 +1,6 @@
 """Logits for encoded rows in batches, and labels for new texts."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 

@@ -110,7 +110,9 @@ def _check_arguments(schedule: str, given: Mapping[str, Any]) -> None:
     """Compare the arguments of a schedule with those it takes; `get_scheduler` drops some."""
     from transformers.optimization import TYPE_TO_SCHEDULER_FUNCTION
 
-    functions = {str(kind.value): made for kind, made in TYPE_TO_SCHEDULER_FUNCTION.items()}
+    functions: dict[str, Any] = {
+        str(kind.value): made for kind, made in TYPE_TO_SCHEDULER_FUNCTION.items()
+    }
     if schedule not in functions:
         raise ConfigError(
             f"lr_scheduler_type is '{schedule}', but must be one of {', '.join(functions)}"
