@@ -28,6 +28,17 @@ def label_key(name: str) -> str:
     return re.sub(r"\s+", " ", name.strip()).casefold()
 
 
+def counted(number: int, one: str) -> str:
+    """`1 note`, `2,000 notes`, `3 entities`."""
+    many = f"{one[:-1]}ies" if one.endswith("y") else one + ("es" if one.endswith("s") else "s")
+    return f"{number:,} {one if number == 1 else many}"
+
+
+def were(number: int) -> str:
+    """The verb that goes with so many."""
+    return "was" if number == 1 else "were"
+
+
 def labels_of(config: Any, model: str) -> list[str]:
     """The names of a classifier's labels, in the order of its outputs.
 

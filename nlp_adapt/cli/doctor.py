@@ -14,6 +14,7 @@ from typing import Any
 from nlp_adapt.cli import console
 from nlp_adapt.cli.flags import add_recipe_arguments, read_recipe, take_dotted_flags
 from nlp_adapt.escaping import one_line
+from nlp_adapt.names import counted
 
 USAGE = "nlp-adapt doctor --source DATA [--target DATA] [--config RECIPE.yaml] [--KEY VALUE ...] [--json]"
 HELP = "look for faults in the data of a run"
@@ -45,6 +46,7 @@ def render(report: dict[str, Any]) -> str:
     for side, domain in report["domains"].items():
         rows = ", ".join(f"{count:,} {split}" for split, count in domain["rows"].items())
         lines.append(f"{side}  {domain['name']}: {rows}")
+        lines.append(f"    {one_line(domain['read'])}")
     for finding in report["findings"]:
         message = one_line(finding["message"])  # it may quote a label or a file's name
         lines.append(f"\n{finding['severity']}  {finding['domain']}: {message}")
@@ -54,6 +56,7 @@ def render(report: dict[str, Any]) -> str:
         if finding["advice"]:
             lines.append(f"    {finding['advice']}")
     counts = Counter(finding["severity"] for finding in report["findings"])
-    summary = f"{counts['serious']} serious, {counts['warning']} warnings, {counts['note']} notes."
+    warnings, notes = (counted(counts[kind], kind) for kind in ("warning", "note"))
+    summary = f"{counts['serious']} serious, {warnings}, {notes}."
     verdict = " Training on this data would be refused." if report["refused"] else ""
     return "\n".join([*lines, f"\n{summary}{verdict}"])

@@ -36,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print both label sets and the proposal."""
+    from nlp_adapt.data.labels import LabelMap
     from nlp_adapt.data.loading import load_domain, load_labelled
 
     options: dict[str, Any] = {
@@ -44,12 +45,16 @@ def run(args: argparse.Namespace) -> int:
         "test_fraction": 0.0,
         "repair_tags": args.repair_tags,
     }
+    given: LabelMap | None = None
     if args.label_map is not None:
-        options["label_map"] = coerce("label_map", args.label_map, dict[str, str])
+        given = LabelMap(coerce("label_map", args.label_map, dict[str, str]))
+        options["label_map"] = given
     with console.stdout_for_results(args.json):
         # Tagged words can be read as texts too, so tags are looked for first.
         source = load_labelled(args.source, [args.task] if args.task else TASKS[::-1], **options)
         target = load_domain(args.target, task=source.task, **options)
+        if given:
+            given.refuse_unmet("either domain")
         for line in (*source.notes, *target.notes):
             console.note(line)
         report = compare(source, target)
@@ -59,8 +64,8 @@ def run(args: argparse.Namespace) -> int:
 
 def compare(source: Domain, target: Domain) -> dict[str, Any]:
     """Counts of both domains, what they share, and a label map for what only the target has."""
+    from nlp_adapt.data.label_proposal import propose_label_map
     from nlp_adapt.data.label_spaces import compare_labels, label_counts
-    from nlp_adapt.data.labels import propose_label_map
 
     if source.label_names is None:
         raise DataError(
@@ -76,7 +81,7 @@ def compare(source: Domain, target: Domain) -> dict[str, Any]:
         "shared": list(space.shared),
         "source_only": list(space.source_only),
         "target_only": list(space.target_only),
-        "label_map": propose_label_map(counts, space.target_only),
+        "label_map": propose_label_map(counts, (*space.shared, *space.target_only)),
     }
 
 
@@ -98,11 +103,17 @@ def render(report: dict[str, Any]) -> str:
 def _advice(report: dict[str, Any]) -> str:
     source, target = report["source"]["name"], report["target"]["name"]
     if not report["target"]["labels"]:
-        return f"{target} has no labels: there is nothing to map."
+        what = "tags" if report["task"] == TOKEN_CLASSIFICATION else "labels"
+        return f"{target} has no {what}: there is nothing to map."
     if not report["target_only"]:
         lacking = ", ".join(report["source_only"])
         return f"{source} has every label of {target}: no map is needed." + (
             f" {target} lacks {lacking}." if lacking else ""
+        )
+    if not report["label_map"]:
+        return (
+            f"{target} has labels that {source} lacks, and no name tells what they mean: say so "
+            "with label_map."
         )
     import yaml
 

@@ -28,6 +28,7 @@ from nlp_adapt.cli.flags import add_model_arguments, open_model, positive
 from nlp_adapt.data.reading.formats import FORMATS
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.launch import is_main_process, process_count
+from nlp_adapt.names import counted
 from nlp_adapt.prediction.files.writers import DEFAULT_PIPED, WRITERS, endings_for
 
 HELP = "label new rows with a saved model"
@@ -121,11 +122,11 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _said(args: argparse.Namespace, summary: dict[str, Any]) -> str:
-    from nlp_adapt.data.doctor.finding import have, rows_of
+    from nlp_adapt.data.doctor.finding import have
 
     out = "standard output" if args.out == PIPE else args.out
     counts = ", ".join(f"{count:,} {name}" for name, count in summary["labels"].items())
-    lines = [f"{rows_of(summary['rows'])} written to {out}: {counts or 'no labels'}."]
+    lines = [f"{counted(summary['rows'], 'row')} written to {out}: {counts or 'no labels'}."]
     if summary["without_text"]:
         lines.append(f"{have(summary['without_text'])} no text and got no label.")
     if summary["rejected"]:

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from itertools import compress
 from typing import Any
 
-from nlp_adapt.data.labels import NO_LABELS, read_classes
+from nlp_adapt.data.labels import IGNORE, NO_LABELS, LabelMap, read_classes
 from nlp_adapt.data.reading.conll import split_words
 from nlp_adapt.data.reading.references import describe, read_reference
 from nlp_adapt.data.reading.rows import Table
-from nlp_adapt.data.tagging import IGNORE, read_tags
+from nlp_adapt.data.tagging import read_tags
 from nlp_adapt.errors import DataError
-from nlp_adapt.names import TOKEN_CLASSIFICATION
+from nlp_adapt.names import TOKEN_CLASSIFICATION, counted, were
 
 # Names are compared without case, spaces, hyphens and underscores. Within a table, an earlier
 # group wins; two columns of one group are ambiguous.
@@ -40,7 +40,7 @@ class ReadOptions:
     task: str
     text_column: str | None = None
     label_column: str | None = None
-    label_map: Mapping[str, str] = field(default_factory=dict)
+    label_map: LabelMap = field(default_factory=lambda: LabelMap({}))
     max_rows: int | None = None
     seed: int = 42
     repair_tags: bool = False
@@ -60,6 +60,7 @@ class Examples:
     rows: list[str] = field(default_factory=list)
     ordered_names: list[str] = field(default_factory=list)  # as a ClassLabel column declares them
     notes: list[str] = field(default_factory=list)
+    columns: list[tuple[str, str | None]] = field(default_factory=list)  # of text, of labels
 
     def extend(self, other: Examples) -> None:
         """Append another table's examples."""
@@ -72,6 +73,10 @@ class Examples:
         return Examples(*(list(compress(values, chosen)) for values in columns))
 
 
+class NoTextError(DataError):
+    """No column looks like the text (or the words) of the task."""
+
+
 def read_examples(table: Table, options: ReadOptions, unlabelled: bool = False) -> Examples:
     """Recognise a table's columns and read its rows, without their labels if `unlabelled`.
 
@@ -82,7 +87,7 @@ def read_examples(table: Table, options: ReadOptions, unlabelled: bool = False) 
     label_column = None if unlabelled or split_text else _find_label(table, options, text_column)
     wanted = [column for column in (text_column, label_column) if column is not None]
     table = table.narrow(wanted, options.max_rows, options.seed)
-    examples = Examples(rows=list(table.rows))
+    examples = Examples(rows=list(table.rows), columns=[(text_column, label_column)])
     read = cell_reader(options, split_text)
     for i, value in enumerate(table.columns[text_column]):
         try:
@@ -110,11 +115,16 @@ def _drop(examples: Examples, name: str, notes: Sequence[str]) -> Examples:
     ignored = [label == IGNORE for label in examples.labels]
     kept = examples.where([not (e or i) for e, i in zip(empty, ignored, strict=True)])
     kept.ordered_names, kept.notes = examples.ordered_names, [*notes, *examples.notes]
+    kept.columns = examples.columns
     if rows := list(compress(examples.rows, empty)):
         listed = ", ".join(rows[:5]) + (", ..." if len(rows) > 5 else "")
-        kept.notes.append(f"{len(rows)} empty rows of {name} were left out: {listed}.")
+        kept.notes.append(
+            f"{counted(len(rows), 'empty row')} of {name} {were(len(rows))} left out: {listed}."
+        )
     if count := sum(ignored):
-        kept.notes.append(f"{count} rows of {name} were left out, their label being ignored.")
+        kept.notes.append(
+            f"{counted(count, 'row')} of {name} {were(count)} left out, the label being ignored."
+        )
     return kept
 
 
@@ -134,7 +144,7 @@ def find_text(table: Table, options: ReadOptions, unlabelled: bool = False) -> t
         return text, options.tagging
     tagged = not options.tagging and _recognise(table, TOKEN_NAMES, "text_column")
     hint = ", or set task: token-classification" if tagged else ""
-    raise DataError(
+    raise NoTextError(
         f"{table.origin} has no column that looks like {'tokens' if options.tagging else 'text'} "
         f"(columns: {_listed(table)}): name it with text_column{hint}."
     )
@@ -255,6 +265,7 @@ def classes_by_row(
         )
     found: dict[str, str] = {}
     seen: set[str] = set()
+    mapping = LabelMap(label_map)
     for table in tables:
         if not seen.isdisjoint(table.rows):
             raise DataError(
@@ -263,7 +274,8 @@ def classes_by_row(
             )
         seen.update(table.rows)
         if column in table.columns:
-            labels, _, _ = read_classes(table, column, label_map, named=True)
+            labels, _, _ = read_classes(table, column, mapping, named=True)
             pairs = zip(table.rows, labels, strict=True)
             found |= {row: label for row, label in pairs if label is not None and label != IGNORE}
+    mapping.refuse_unmet(describe(reference))
     return found

@@ -30,6 +30,7 @@ class Domain:
         unlabelled: Rows without a usable label, or None.
         reference: What the user wrote to name the domain.
         notes: What was dropped, mapped or repaired while reading, in plain sentences.
+        columns: The columns of text and of labels (None: none) that were read, of each table.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Domain:
     unlabelled: Dataset | None = None
     reference: str = ""
     notes: tuple[str, ...] = ()
+    columns: tuple[tuple[str, str | None], ...] = ()
 
     @property
     def splits(self) -> dict[str, Dataset]:

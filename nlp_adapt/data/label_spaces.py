@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nlp_adapt.data.domain import Domain
-from nlp_adapt.data.labels import as_yaml, propose_label_map
+from nlp_adapt.data.label_proposal import propose_label_map
+from nlp_adapt.data.labels import as_yaml
 from nlp_adapt.data.tagging import entity_types
 from nlp_adapt.errors import DataError
 from nlp_adapt.names import OUTSIDE, TOKEN_CLASSIFICATION, label_key
@@ -49,6 +50,16 @@ def label_counts(domain: Domain) -> dict[str, int]:
         else:
             counts.update(names[i] for i in labels)
     return {name: counts[name] for name in kinds_of(domain)}
+
+
+def what_was_read(domain: Domain) -> str:
+    """The columns that were taken, and how often each class or entity type occurs."""
+    parts = [
+        f"columns {text} and {label}" if label else f"column {text}, no labels"
+        for text, label in domain.columns
+    ]
+    counts = ", ".join(f"{count:,} {name}" for name, count in label_counts(domain).items())
+    return "; ".join([*parts, *([counts] if counts else [])])
 
 
 def check_source(source: Domain) -> None:
@@ -107,13 +118,12 @@ def match_labels(source: Domain, target: Domain) -> LabelSpace:
     space = compare_labels(source, target)
     if space.target_only:
         ours = kinds_of(source)
-        proposal = propose_label_map(ours, space.target_only)
+        theirs = (*space.shared, *space.target_only)
         what = "entity types" if source.task == TOKEN_CLASSIFICATION else "labels"
         raise DataError(
-            f"the {what} of {target.name} ({', '.join((*space.shared, *space.target_only))}) "
-            f"include some that {source.name} ({', '.join(ours)}) lacks: "
-            f"{', '.join(space.target_only)}. Say what they mean with a label map, for example "
-            f"label_map: {as_yaml(proposal)}"
+            f"the {what} of {target.name} ({', '.join(theirs)}) include some that {source.name} "
+            f"({', '.join(ours)}) lacks: {', '.join(space.target_only)}. "
+            f"{_ask(propose_label_map(ours, theirs))}"
         )
     return space
 
@@ -128,17 +138,21 @@ def label_space(sources: Sequence[Domain], targets: Sequence[Domain] = ()) -> tu
     widest = widest_source(sources)
     for source in sources:
         check_source(source)
-        if missing := labels_beyond(source, widest):
+        if labels_beyond(source, widest):
             names = ", ".join(kinds_of(source))
-            proposal = propose_label_map(kinds_of(widest), missing)
             raise DataError(
                 f"the labels of {source.name} ({names}) and {widest.name} "
-                f"({', '.join(kinds_of(widest))}) do not match, and neither has them all. Say what "
-                f"they mean with a label map, for example label_map: {as_yaml(proposal)}"
+                f"({', '.join(kinds_of(widest))}) do not match, and neither has them all. "
+                f"{_ask(propose_label_map(kinds_of(widest), kinds_of(source)))}"
             )
     for target in targets:
         match_labels(widest, target)
     return widest.label_names or ()
+
+
+def _ask(proposal: dict[str, str]) -> str:
+    asked = "Say what they mean with a label map"
+    return f"{asked}, for example label_map: {as_yaml(proposal)}" if proposal else f"{asked}."
 
 
 def widest_source(sources: Sequence[Domain]) -> Domain:

@@ -6,14 +6,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from nlp_adapt.data.columns import Examples, ReadOptions, read_examples
+from nlp_adapt.data.columns import Examples, NoTextError, ReadOptions, read_examples
 from nlp_adapt.data.domain import Domain, make_dataset
-from nlp_adapt.data.labels import encode
+from nlp_adapt.data.labels import LabelMap, encode
 from nlp_adapt.data.reading.references import Source, describe, read_reference
 from nlp_adapt.data.splits import split_by_hash
 from nlp_adapt.data.tagging import bio2_names, entity_types, split_tag
 from nlp_adapt.errors import DataError
-from nlp_adapt.names import SEQUENCE_CLASSIFICATION, TASKS, TOKEN_CLASSIFICATION, label_key
+from nlp_adapt.names import (
+    SEQUENCE_CLASSIFICATION,
+    TASKS,
+    TOKEN_CLASSIFICATION,
+    counted,
+    label_key,
+    were,
+)
 
 
 def load_domain(
@@ -46,7 +53,8 @@ def load_domain(
             the rows as unlabelled. Labels are strings, whole numbers, booleans or ClassLabel ids.
         label_map: Label -> class name, or "ignore" to leave such rows out; for numbers also
             thresholds, {"<3": "negative", ">3": "positive"}; for tags entity type -> entity type,
-            or "ignore" for O, and ids without names -> tag. It replaces a built-in domain's own.
+            or "ignore" for O, and other tags -> tag. "" stands for no label. It replaces a built-in
+            domain's own. A key that names nothing is refused; a `LabelMap` leaves that to the caller.
         split: The one split to read, as if it were a file of its own.
         test_fraction: Share of the labelled training rows to set aside, by a hash of the text,
             where there is no test split.
@@ -61,11 +69,13 @@ def load_domain(
     if isinstance(reference, Domain):
         return reference
     _check(task, test_fraction, max_rows)
-    mapping = {str(key): str(value) for key, value in (label_map or {}).items()}
+    mapping = LabelMap.of(label_map or {})
     options = ReadOptions(task, text_column, label_column, mapping, max_rows, seed, repair_tags)
     sources = read_reference(reference, task, split, quarantine)
     splits, notes = _collect(sources, options, own_maps=label_map is None)
     name = name or "+".join(dict.fromkeys(source.name for source in sources))
+    if mapping is not label_map and max_rows is None:
+        mapping.refuse_unmet(name, shared=True)
     domain = _assemble(name, task, splits, notes, test_fraction, seed)
     return replace(domain, reference=describe(reference))
 
@@ -85,22 +95,23 @@ def load_labelled(reference: Any, tasks: Sequence[str], **options: Any) -> Domai
     It comes without labels where it has none for any of them.
 
     Raises:
-        DataError: It cannot be read for any; says why not for the first.
+        DataError: It cannot be read for any, or has labels for none and something is wrong with them.
     """
     unlabelled: Domain | None = None
-    first_error: DataError | None = None
+    errors: list[DataError] = []
     for task in tasks:
         try:
             domain = load_domain(reference, task=task, **options)
         except DataError as error:
-            first_error = first_error or error
+            errors.append(error)
             continue
         if domain.label_names is not None:
             return domain
         unlabelled = domain
-    if unlabelled is None:
-        assert first_error is not None
-        raise first_error
+    # Text alone can be read for any task; that its labels cannot be is what the user must know.
+    telling = [error for error in errors if not isinstance(error, NoTextError)]
+    if telling or unlabelled is None:
+        raise (telling or errors)[0]
     return unlabelled
 
 
@@ -111,7 +122,7 @@ def _collect(
     splits: dict[str, Examples] = defaultdict(Examples)
     for source in sources:
         if own_maps:
-            options = replace(options, label_map=source.label_map)
+            options = replace(options, label_map=LabelMap(source.label_map))
         for role, tables in source.splits.items():
             parts = [read_examples(table, options, role == "unlabelled") for table in tables]
             if not any(part.texts for part in parts):
@@ -135,13 +146,17 @@ def _assemble(
     unlabelled = splits.pop("unlabelled", Examples())
     labelled: dict[str, Examples] = {}
     ordered = [n for examples in splits.values() for n in examples.ordered_names]
+    read = [pair for one in (*splits.values(), unlabelled) for pair in one.columns]
     for role, examples in splits.items():
         has_label = [label is not None for label in examples.labels]
         missing = examples.where([not has for has in has_label])
         if role == "train":
             unlabelled.extend(missing)
         elif missing.texts:
-            notes.append(f"{len(missing.texts)} {role} rows of {name} lack a label: left out.")
+            rows, lack = len(missing.texts), "tags" if task == TOKEN_CLASSIFICATION else "a label"
+            notes.append(
+                f"{counted(rows, f'{role} row')} of {name} without {lack} {were(rows)} left out."
+            )
         if any(has_label):
             labelled[role] = examples.where(has_label)
     if "train" in labelled and "test" not in labelled and test_fraction > 0:
@@ -152,7 +167,8 @@ def _assemble(
     parts = {role: _encode(task, examples, names) for role, examples in labelled.items()}
     if unlabelled.texts:
         parts["unlabelled"] = make_dataset(task, unlabelled.texts, unlabelled.rows)
-    return Domain(name=name, task=task, notes=tuple(dict.fromkeys(notes)), **parts)
+    columns, said = (tuple(dict.fromkeys(values)) for values in (read, notes))
+    return Domain(name=name, task=task, columns=columns, notes=said, **parts)
 
 
 def _set_test_aside(
@@ -164,7 +180,8 @@ def _set_test_aside(
     if any(chosen):
         labelled["test"] = train.where(chosen)
         notes.append(
-            f"There is no test split: {sum(chosen)} of {len(chosen)} labelled rows were set aside."
+            f"There is no test split: {sum(chosen):,} of {counted(len(chosen), 'labelled row')} "
+            f"{were(sum(chosen))} set aside."
         )
     if not all(chosen):
         labelled["train"] = train.where([not is_test for is_test in chosen])

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from nlp_adapt.data.domain import Domain
+from nlp_adapt.data.label_proposal import propose_label_map
 from nlp_adapt.data.label_spaces import compare_labels, kinds_of, label_counts
-from nlp_adapt.data.labels import propose_label_map
 from nlp_adapt.escaping import one_line
-from nlp_adapt.names import TOKEN_CLASSIFICATION
+from nlp_adapt.names import TOKEN_CLASSIFICATION, counted
 from nlp_adapt.yaml_text import inline_yaml
 
 Line = tuple[str, Any, str]  # key, value, comment; without a key the comment stands alone
@@ -84,16 +84,19 @@ def _describe(domain: Domain) -> str:
     raw = 0 if domain.unlabelled is None else len(domain.unlabelled)
     counts = list(label_counts(domain).items())[:8]
     listed = ", ".join(f"{count:,} {name}" for name, count in counts)
-    parts = [f"{labelled:,} labelled rows: {listed}"] if labelled else []
-    parts += [f"{raw:,} rows without labels"] if raw else []
+    parts = [f"{counted(labelled, 'labelled row')}: {listed}"] if labelled else []
+    parts += [f"{counted(raw, 'row')} without labels"] if raw else []
     return "; ".join(parts)
 
 
 def _label_map(source: Domain, target: Domain) -> list[Line]:
-    theirs = compare_labels(source, target).target_only
-    if not theirs:
+    space = compare_labels(source, target)
+    if not space.target_only:
         return []
-    proposal = propose_label_map(kinds_of(source), theirs)
+    proposal = propose_label_map(kinds_of(source), (*space.shared, *space.target_only))
+    if not proposal:
+        alone = ", ".join(space.target_only)
+        return [("", None, f"label_map: say what these labels of the target mean: {alone}")]
     return [("label_map", proposal, "by name alone: CHECK it; ignore leaves rows or types out")]
 
 
@@ -104,7 +107,7 @@ def _sizes(source: Domain, longest: int, measured: str) -> list[Line]:
     batch = 32 if longest <= 128 else 16 if longest <= 256 else 8
     why = "read in overlapping windows" if tagging else "cut"
     return [
-        ("num_train_epochs", epochs, f"{rows:,} training rows"),
+        ("num_train_epochs", epochs, counted(rows, "training row")),
         ("per_device_train_batch_size", batch, "of each domain; lower it if memory runs out"),
         ("learning_rate", 1e-4 if tagging else 5e-5, "2e-5 for large models"),
         ("max_length", longest, f"{measured} 95% of the rows; longer ones are {why}"),

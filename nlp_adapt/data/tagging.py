@@ -1,14 +1,16 @@
 """Token tags: recognising BIO, IOB1, BIOES, BILOU and IO, and reading any of them as BIO2."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from nlp_adapt.data.labels import IGNORE, LabelMap, as_yaml
 from nlp_adapt.data.reading.rows import Table
+from nlp_adapt.data.tag_forms import other_forms
 from nlp_adapt.errors import DataError
-from nlp_adapt.names import OUTSIDE
+from nlp_adapt.names import OUTSIDE, counted, were
 
-IGNORE = "ignore"
 _PREFIXES = frozenset("BIELSU")
 _CLOSED_SCHEMES = ("BIOES", "BILOU")  # those that mark where an entity ends
 
@@ -115,14 +117,15 @@ def repair_bio2(sequence: Sequence[str]) -> list[str]:
     return [f"B-{split_tag(tag)[1]}" if i in bad else tag for i, tag in enumerate(sequence)]
 
 
-def apply_label_map(tags: Sequence[str], label_map: Mapping[str, str]) -> list[str]:
-    """Rename the types of one BIO2 sequence, whatever their case; "ignore" makes them O."""
-    renamed = {key.strip().casefold(): str(value).strip() for key, value in label_map.items()}
+def apply_label_map(tags: Iterable[str], label_map: Mapping[str, str]) -> list[str]:
+    """Rename the types of BIO2 tags, whatever their case; "ignore" makes them O."""
+    known = LabelMap.of(label_map)
     mapped = []
     for tag in tags:
         prefix, kind = split_tag(tag)
-        new = renamed.get(kind.casefold(), kind)
-        outside = prefix == OUTSIDE or new.casefold() in (IGNORE, OUTSIDE.casefold())
+        found = None if prefix == OUTSIDE else known.find(kind)
+        new = kind if found is None else found
+        outside = prefix == OUTSIDE or new.casefold() in (IGNORE, OUTSIDE.casefold(), "")
         mapped.append(OUTSIDE if outside else f"{prefix}-{new}")
     return mapped
 
@@ -138,7 +141,7 @@ def bio2_names(types: Iterable[str]) -> tuple[str, ...]:
 
 
 def read_tags(
-    table: Table, column: str, lengths: Sequence[int], label_map: Mapping[str, str], repair: bool
+    table: Table, column: str, lengths: Sequence[int], label_map: LabelMap, repair: bool
 ) -> tuple[list[list[str] | None], list[str]]:
     """Read a column of tags: lists of names, or of ids.
 
@@ -149,8 +152,8 @@ def read_tags(
         BIO2 tags of each row (None: unlabelled), and notes on what was repaired or ignored.
 
     Raises:
-        DataError: Tags and tokens differ in number, a tag is unknown, schemes are mixed, or a
-            sequence is ill-formed; names file and line.
+        DataError: Tags and tokens differ in number, a tag is unknown or of another form, schemes are
+            mixed, or a sequence is ill-formed; names file and line.
     """
     feature = (table.features or {}).get(column)
     declared = getattr(getattr(feature, "feature", None), "names", None)
@@ -159,6 +162,7 @@ def read_tags(
         for i, (value, length) in enumerate(zip(table.columns[column], lengths, strict=True))
     ]
     labelled = {i: tags for i, tags in enumerate(raw) if tags is not None}
+    _refuse_other_forms(table, labelled, label_map)
     try:
         scheme = detect_scheme(labelled.values())
     except DataError as error:
@@ -166,19 +170,44 @@ def read_tags(
         raise DataError(f"{table.locate(index)}: {error}") from None
     notes = _refuse_ill_formed(table, labelled, scheme, repair)
     bio2: list[list[str] | None] = list(raw)
-    ignored = 0
     for i, tags in labelled.items():
         converted = to_bio2(tags, scheme)
-        if repair:
-            converted = repair_bio2(converted)
-        bio2[i] = mapped = apply_label_map(converted, label_map)
-        pairs = zip(converted, mapped, strict=True)
-        ignored += sum(old.startswith("B-") and new == OUTSIDE for old, new in pairs)
+        bio2[i] = repair_bio2(converted) if repair else converted
+    counts = Counter(tag for tags in bio2 for tag in tags or ())
+    mapped = dict(zip(counts, apply_label_map(counts, label_map), strict=True))
+    bio2 = [None if tags is None else [mapped[tag] for tag in tags] for tags in bio2]
+    ignored = sum(
+        count for tag, count in counts.items() if tag[0] == "B" and mapped[tag] == OUTSIDE
+    )
     if ignored:
         notes.append(
-            f"{ignored} entities of {table.short_name} became O, their type being ignored."
+            f"{counted(ignored, 'entity')} of {table.short_name} became O, "
+            f"{'its' if ignored == 1 else 'their'} type being ignored."
         )
     return bio2, notes
+
+
+def _refuse_other_forms(
+    table: Table, labelled: Mapping[int, list[str]], label_map: LabelMap
+) -> None:
+    """Refuse tags that would become entity types by their form alone, unless the map names them."""
+    tags = dict.fromkeys(tag for row in labelled.values() for tag in row)
+    bare = [tag for tag in tags if split_tag(tag) == ("", tag) and label_map.exact(tag) is None]
+    found = other_forms(bare, OUTSIDE in tags)
+    if not found:
+        return
+    first = next(iter(found))
+    index = next(i for i, row in labelled.items() if first in row)
+    where = table.locate(index, labelled[index].index(first))
+    example = {tag: form for tag, form in found.items() if form}
+    if not example:
+        example = {"0": OUTSIDE, "1": "B-PER"} if first.isdigit() else {first: OUTSIDE}
+    raise DataError(
+        f"{where}: the tag {first} is not of the form X-TYPE, such as B-PER, and read as it is would "
+        f"be an entity type of its own{'' if OUTSIDE in tags else ' (no word has the tag O)'}: say "
+        "what each such tag means with label_map, for example label_map: "
+        f"{as_yaml(example)}"
+    )
 
 
 def _refuse_ill_formed(
@@ -190,13 +219,13 @@ def _refuse_ill_formed(
     index, position = bad[0]
     if repair:
         return [
-            f"{len(bad)} ill-formed tags of {table.short_name} were repaired, the first at "
-            f"{table.locate(index, position)}."
+            f"{counted(len(bad), 'ill-formed tag')} of {table.short_name} {were(len(bad))} "
+            f"repaired, the first at {table.locate(index, position)}."
         ]
     raise DataError(
         f"{table.locate(index, position)}: the tag {labelled[index][position]} is ill-formed in "
-        f"{scheme} ({len(bad)} such tags in {table.origin}): mend them, or set repair_tags to "
-        "open a new entity there."
+        f"{scheme} ({counted(len(bad), 'such tag')} in {table.origin}): mend them, or set "
+        "repair_tags to open a new entity there."
     )
 
 
@@ -204,7 +233,7 @@ def _read_row(
     value: Any,
     length: int,
     declared: Sequence[str] | None,
-    label_map: Mapping[str, str],
+    label_map: LabelMap,
     locate: Callable[..., str],
 ) -> list[str] | None:
     if value is None:
@@ -213,21 +242,20 @@ def _read_row(
         raise DataError(f"{locate()} does not hold a list of tags.")
     if len(value) != length:
         raise DataError(
-            f"{locate()} has {length} tokens but {len(value)} tags: each token needs one tag."
+            f"{locate()} has {counted(length, 'token')} but {counted(len(value), 'tag')}: each token "
+            "needs one tag."
         )
     return [_read_tag(tag, declared, label_map, locate(at)) for at, tag in enumerate(value)]
 
 
-def _read_tag(
-    tag: Any, declared: Sequence[str] | None, label_map: Mapping[str, str], where: str
-) -> str:
+def _read_tag(tag: Any, declared: Sequence[str] | None, label_map: LabelMap, where: str) -> str:
     if isinstance(tag, int) and not isinstance(tag, bool):
         if declared is not None and 0 <= tag < len(declared):
             tag = declared[tag]
         elif declared is not None:
             raise DataError(f"{where} has the tag {tag}, but {len(declared)} tags are declared.")
-        elif str(tag) in label_map:
-            tag = str(label_map[str(tag)])
+        elif label_map.exact(str(tag)) is not None:
+            tag = str(tag)
         else:
             raise DataError(
                 f"{where} has the tag {tag}, a number without a name: name each in label_map, "
@@ -235,7 +263,12 @@ def _read_tag(
             )
     if not isinstance(tag, str) or not tag.strip():
         raise DataError(f"{where} has no tag, or one that is not a string: {tag!r}.")
-    prefix, kind = split_tag(tag.strip())
+    tag = tag.strip()
+    whole = label_map.exact(tag)
+    if whole is not None and split_tag(whole)[0]:  # as a tag; what is said of a type comes later
+        label_map.find(tag)
+        tag = whole
+    prefix, kind = split_tag(tag)
     if prefix != "O" and not kind:
         raise DataError(f"{where} has the tag {tag!r}, which names no entity type.")
-    return tag.strip()
+    return tag

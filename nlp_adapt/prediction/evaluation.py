@@ -18,7 +18,8 @@ def evaluate(
     Rows are those of `split`; by default of test, or all labelled ones where there is none.
 
     Returns:
-        `task`, `data`, `split`, `rows` and `metrics`; with an attack also what it did (`attack`).
+        `task`, `data`, `split` ("all" for a file without splits), `rows` and `metrics`; with an
+        attack also what it did (`attack`).
 
     Raises:
         DataError: There are no such labelled rows, or a label is none of the model's.
@@ -54,10 +55,13 @@ def _labelled_rows(domain: Domain, wanted: str | None) -> tuple[str, Dataset]:
             "--label_column, or give other data."
         )
     if wanted is not None and wanted not in found:
-        raise DataError(
-            f"{domain.name} has no labelled {wanted} split: choose --split {' or '.join(found)}."
-        )
+        advice = f"choose --split {' or '.join(found)}"
+        if [*found] == ["train"]:  # what a file without splits is read as
+            advice = "leave --split out to score all its labelled rows"
+        raise DataError(f"{domain.name} has no labelled {wanted} split: {advice}.")
     if wanted is not None or "test" in found:
         return wanted or "test", found[wanted or "test"]
     rows = list(found.values())
-    return " + ".join(found), rows[0] if len(rows) == 1 else concatenate_datasets(rows)
+    if len(rows) > 1:
+        return " + ".join(found), concatenate_datasets(rows)
+    return "all" if "train" in found else "validation", rows[0]

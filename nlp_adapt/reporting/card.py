@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from nlp_adapt.escaping import escape, fenced, markdown_table, one_line, shareable
-from nlp_adapt.names import TOKEN_CLASSIFICATION
+from nlp_adapt.names import TOKEN_CLASSIFICATION, counted
 from nlp_adapt.recipe import Recipe
 from nlp_adapt.reporting.card_metadata import holds_adapters, metadata, papers
 from nlp_adapt.reporting.comparison import conclusions, verdict_sentences
@@ -106,7 +106,7 @@ def recipe_to_repeat(recipe: Mapping[str, Any]) -> str:
 
 def _summary(results: Results, source: str, target: str) -> str:
     released = few_shot_rows(results)
-    labels = f"with {released:,} labelled rows" if released else "without labels"
+    labels = f"with {counted(released, 'labelled row')}" if released else "without labels"
     method = escape(results["method"])
     adapted = ""
     if target and not is_source_only(results):
@@ -184,7 +184,7 @@ def _training(results: Results) -> str:
         "unlabelled target": part(results, "target", "rows").get("train"),
         "labelled target": few_shot_rows(results),
     }
-    parts = [f"{count:,} {kind} rows" for kind, count in counts.items() if count]
+    parts = [counted(count, f"{kind} row") for kind, count in counts.items() if count]
     listed = ", ".join(parts[:-1]) + (" and " if parts[1:] else "") + "".join(parts[-1:])
     text = f"Trained on {listed}. " if parts else ""
     return f"{text}{_effort(results)}".strip()
@@ -196,7 +196,7 @@ def _effort(results: Results) -> str:
     for key, name in (("adapted", "the adapted model"), ("source_only", "its source-only twin")):
         scores = part(results, key)
         if "steps" in scores and "seconds" in scores:
-            took = f"{scores['steps']:,} steps in {scores['seconds']:,.0f} seconds"
+            took = f"{counted(scores['steps'], 'step')} in {scores['seconds']:,.0f} seconds"
             spent.append(f"{name} took {took}")
     if not spent:
         return ""

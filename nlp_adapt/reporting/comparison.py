@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nlp_adapt.metrics.classification import comparable
-from nlp_adapt.names import SEQUENCE_CLASSIFICATION
+from nlp_adapt.names import SEQUENCE_CLASSIFICATION, counted
+from nlp_adapt.reporting.learning import one_answer, what_was_not_learnt
 from nlp_adapt.reporting.results import (
+    SIDES,
     Results,
     falls_back,
     few_shot_rows,
@@ -118,7 +120,7 @@ def macro_f1_variance(matrix: Sequence[Sequence[int]]) -> float:
 
 def conclusions(results: Results) -> list[str]:
     """What the numbers mean for the user, in plain sentences."""
-    return [*_answer(results), *_remarks(results)]
+    return [*_answer(results), *what_was_not_learnt(results), *_remarks(results)]
 
 
 def verdict_sentences(results: Results) -> list[str]:
@@ -149,11 +151,12 @@ def _answer(results: Results) -> list[str]:
     comparison = compare(results, "target")
     if comparison is None:
         return ["No source-only twin was trained, so there is nothing to compare with."]
-    conclusion = _conclusion(method_title(results), target, comparison)
+    useless = bool(one_answer(results, "source_only", "target", target))
+    conclusion = _conclusion(method_title(results), target, comparison, useless)
     return [conclusion, *_stray(results), *_gap(results)]
 
 
-def _conclusion(method: str, target: str, comparison: Comparison) -> str:
+def _conclusion(method: str, target: str, comparison: Comparison, useless_twin: bool) -> str:
     points = f"{abs(comparison.difference):.1f} {comparison.measure} points"
     noise = ""
     if comparison.half_width is not None:
@@ -161,9 +164,10 @@ def _conclusion(method: str, target: str, comparison: Comparison) -> str:
     if comparison.verdict == "better":
         return f"{method} is {points} better than doing nothing on {target}{noise}."
     if comparison.verdict == "worse":
+        use = f"use the source-only model in {SOURCE_ONLY_FOLDER}, or "
         return (
-            f"{method} is {points} worse than doing nothing on {target}{noise}: use the "
-            f"source-only model in {SOURCE_ONLY_FOLDER}, or try another method."
+            f"{method} is {points} worse than doing nothing on {target}{noise}: "
+            f"{'' if useless_twin else use}try another method."
         )
     if comparison.too_few and abs(comparison.difference) > (comparison.half_width or 0.0):
         return (
@@ -198,11 +202,17 @@ def _gap(results: Results) -> list[str]:
     scores, main = results["source_only"], main_measure(results)
     if not scores.get("source"):
         return []
-    lost = 100 * (comparable(scores["source"], main.key) - comparable(scores["target"], main.key))
-    names = f"from {results['source']['name']} to {results['target']['name']}"
-    if lost <= 0:
-        return [f"The source-only model loses nothing {names}: there is no gap to close."]
-    return [f"The source-only model loses {lost:.1f} {main.title} points {names}."]
+    before, after = (100 * comparable(scores[side], main.key) for side in SIDES)
+    source, target = (results[side]["name"] for side in SIDES)
+    lost = f"{before - after:.1f}"
+    if float(lost) > 0:
+        return [
+            f"The source-only model loses {lost} {main.title} points from {source} to {target}."
+        ]
+    return [
+        f"The source-only model scores no lower on {target} ({after:.1f} {main.title}) than on "
+        f"{source} ({before:.1f})."
+    ]
 
 
 def _remarks(results: Results) -> list[str]:
@@ -210,7 +220,9 @@ def _remarks(results: Results) -> list[str]:
     said = []
     if rows := few_shot_rows(results):
         names = " and ".join(results["target_labels"]["domains"])
-        said.append(f"The adapted model was also trained on {rows:,} labelled rows of {names}.")
+        said.append(
+            f"The adapted model was also trained on {counted(rows, 'labelled row')} of {names}."
+        )
         if results.get("source_only"):
             said.append(
                 "The source-only model has not seen them: the difference is that of adaptation and "
@@ -219,10 +231,12 @@ def _remarks(results: Results) -> list[str]:
             )
     tasks = []
     for name, task in part(results, "auxiliary").items():
-        tasks.append(f"{name} ({len(task['labels'])} classes, {task['rows']:,} rows)")
+        tasks.append(
+            f"{name} ({counted(len(task['labels']), 'class')}, {counted(task['rows'], 'row')})"
+        )
         if own := part(results, "adapted", "auxiliary").get(name):
             tasks[-1] += (
                 f", {100 * own['accuracy']:.1f} % right on {own['count']:,} held-out labels "
                 f"(the largest class: {100 * own['largest_class']:.1f} %)"
             )
-    return [*said, f"The adapted model also learned {'; '.join(tasks)}."] if tasks else said
+    return [*said, f"The adapted model was also trained on {'; '.join(tasks)}."] if tasks else said

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from nlp_adapt.data.labels import LabelMap
 from nlp_adapt.errors import RunError
 from nlp_adapt.tasks import TASKS
 from nlp_adapt.tasks.base import Measure
@@ -28,6 +29,19 @@ def read_recipe(run: Path) -> dict[str, Any]:
     """What the run's recipe.yaml says; empty where there is none."""
     path = run / "recipe.yaml"
     return read_yaml(path) if path.is_file() else {}
+
+
+def label_map_of(model: str | Path) -> LabelMap | None:
+    """The label map of the run that a run folder, or a model folder in it, belongs to, if any.
+
+    It is no fault of other data that a key names nothing there.
+    """
+    folder = Path(model)
+    runs = [folder]
+    runs += [folder.parent] if folder.name == "model" else []
+    runs += [folder.parent.parent] if folder.parts[-2:] == ("source_only", "model") else []
+    found = next((own for run in runs if (own := read_recipe(run).get("label_map"))), None)
+    return LabelMap(found) if found else None
 
 
 def part(values: Results, *keys: str) -> Results:

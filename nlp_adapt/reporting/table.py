@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from nlp_adapt.names import TOKEN_CLASSIFICATION
+from nlp_adapt.names import TOKEN_CLASSIFICATION, counted
 from nlp_adapt.reporting.comparison import conclusions, verdict_sentences
 from nlp_adapt.reporting.results import SIDES, Results, main_measure, model_scores, part
 from nlp_adapt.tasks import TASKS
@@ -104,8 +104,9 @@ def render_evaluation(report: Mapping[str, Any]) -> str:
     """The whole report of `nlp-adapt evaluate` as plain text."""
     task, metrics, attack = report["task"], report["metrics"], report.get("attack")
     attacked, name = (attack["metrics"], attack["kind"]) if attack else (None, "")
+    split = "" if report["split"] == "all" else f"{report['split']}, "
     parts = [
-        f"{report['model']} on {report['data']} ({report['split']}, {report['rows']:,} rows)",
+        f"{report['model']} on {report['data']} ({split}{counted(report['rows'], 'labelled row')})",
         layout(main_rows(task, metrics, attacked, name)),
     ]
     if attack:
@@ -157,7 +158,7 @@ def error_rows(
 
 def _attack_in_words(task: str, attack: Mapping[str, Any]) -> str:
     units = "words" if task == TOKEN_CLASSIFICATION else "rows"
-    steps = f" in {attack['steps']} steps" if "steps" in attack else ""
+    steps = f" in {counted(attack['steps'], 'step')}" if "steps" in attack else ""
     return (
         f"{attack['kind']} moves each row's word embeddings by at most "
         f"{100 * attack['epsilon']:g} % of their norm{steps}; "

@@ -14,9 +14,11 @@ import torch
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.data.batches.encoded import EncodedRows
 from nlp_adapt.data.doctor import NOTE, examine, refuse_serious
+from nlp_adapt.data.label_spaces import what_was_read
 from nlp_adapt.errors import ConfigError, RunError
+from nlp_adapt.escaping import one_line
 from nlp_adapt.methods import Stage
-from nlp_adapt.names import TOKEN_CLASSIFICATION
+from nlp_adapt.names import TOKEN_CLASSIFICATION, counted
 from nlp_adapt.objectives import OBJECTIVES, Objective, objective_class
 from nlp_adapt.training.inputs.domains import Inputs
 from nlp_adapt.training.optimization import build_scheduler, in_steps, phases
@@ -135,6 +137,15 @@ def _check_arguments(schedule: str, given: Mapping[str, Any]) -> None:
         )
 
 
+def describe_domains(inputs: Inputs) -> str:
+    """A line for each domain: what was read of it, and every class with its count."""
+    return "\n".join(
+        one_line(f"{side} {domain.name}: {what_was_read(domain) or 'no labels'}")
+        for side, domains in inputs.sides.items()
+        for domain in domains
+    )
+
+
 def unread_options(config: AdaptationConfig, stages: Sequence[Stage]) -> list[str]:
     """Recipe-wide options that were set, though no objective of `stages` follows them.
 
@@ -242,7 +253,7 @@ def refuse_full_disk(cost: dict[str, Any], folder: Path) -> None:
 def describe(cost: dict[str, Any]) -> str:
     """The estimate in two lines."""
     rows = ", ".join(
-        f"{count:,} {side.replace('_', '-')} rows ({cost['tokens'][side]:,} tokens)"
+        f"{counted(count, side.replace('_', '-') + ' row')} ({counted(cost['tokens'][side], 'token')})"
         for side, count in cost["rows"].items()
     )
     steps = " + ".join(f"{count:,}" for count in cost["steps"].values())

@@ -18,11 +18,13 @@ from nlp_adapt.prediction.predictor import Predictor
 from nlp_adapt.recipe import dump_recipe
 from nlp_adapt.reporting.adversary import judge_adversary
 from nlp_adapt.reporting.card import write_card
+from nlp_adapt.reporting.learning import remarks_on_log
 from nlp_adapt.training.accelerator import any_process, end_trackers
 from nlp_adapt.training.checks import (
     check_domains,
     check_every_stage,
     describe,
+    describe_domains,
     estimate,
     refuse_full_disk,
     warn_of_unread,
@@ -60,6 +62,8 @@ class Run:
 
     def execute(self, resume: bool) -> RunResult:
         """Go through the run, from its last checkpoint if asked."""
+        if self.main and not self.config.disable_tqdm:
+            print(describe_domains(self.context.inputs), file=sys.stderr)
         findings = check_domains(
             self.config, self.context.inputs, self.context.tokenizer, self.main
         )
@@ -178,6 +182,7 @@ class Run:
         if self.main:
             rows = context.data.train
             scores["adversary"] = judge_adversary(self.folder.log, training.name, rows)
+            scores["remarks"] = remarks_on_log(self.folder.log, training.name)
         return scores
 
     def _keep(self, training: StagedTraining) -> None:

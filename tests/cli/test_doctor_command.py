@@ -33,7 +33,7 @@ def test_every_fault_of_a_file_is_told_at_once(run_cli, files):
     code, out, err = run_cli("doctor", *files)
     assert (code, err) == (2, "")
     assert "tweets.jsonl:43 is not UTF-8 (byte 0xe9" in out
-    assert "1 empty rows of tweets.jsonl were left out: tweets.jsonl:42" in out
+    assert "1 empty row of tweets.jsonl was left out: tweets.jsonl:42" in out
     assert "at tweets.jsonl:41 = tweets.jsonl:1" in out
     assert out.index("serious") < out.index("note")
     assert "1 serious, " in out

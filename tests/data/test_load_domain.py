@@ -195,7 +195,9 @@ def test_a_test_split_with_withheld_labels_is_left_out_and_never_trained_on():
     )
     domain = load_domain(data)
     assert "withheld" not in set(domain.without_labels()["text"]) | set(domain.test["text"])
-    assert any("lack a label" in note for note in domain.notes)
+    assert any(
+        "1 test row of dataset without a label was left out" in note for note in domain.notes
+    )
 
 
 @pytest.mark.parametrize(
@@ -229,7 +231,7 @@ def test_label_map_with_thresholds_and_ignore():
     label_map = {"<3": "negative", ">3": "positive", "3": "ignore"}
     domain = load_domain(data, label_map=label_map, test_fraction=0)
     assert names_of(domain.train) == ["negative", "negative", "positive", "positive"]
-    assert any("1 rows" in note and "ignored" in note for note in domain.notes)
+    assert any("1 row of" in note and "ignored" in note for note in domain.notes)
 
 
 def test_minus_one_among_plain_numbers_is_a_class_but_is_reported():
@@ -413,7 +415,7 @@ def test_label_map_merges_and_ignores_types_and_reports():
         ["Al saw Alien"], ["B-person O B-movie"], label_map={"person": "PER", "movie": "ignore"}
     )
     assert tags_of(domain) == [["B-PER", "O", "O"]]
-    assert any("1 entities" in note for note in domain.notes)
+    assert any("1 entity of rows became O" in note for note in domain.notes)
 
 
 def test_ill_formed_tags_name_the_line_and_are_repaired_on_request(tmp_path):
@@ -429,7 +431,7 @@ def test_ill_formed_tags_name_the_line_and_are_repaired_on_request(tmp_path):
 @pytest.mark.parametrize(
     ("record", "message"),
     [
-        ({"tokens": ["a", "b"], "ner_tags": ["O"]}, "rows:0 has 2 tokens but 1 tags"),
+        ({"tokens": ["a", "b"], "ner_tags": ["O"]}, "rows:0 has 2 tokens but 1 tag:"),
         ({"tokens": "a b", "ner_tags": ["O", "O"]}, "rows:0 does not hold a list of tokens"),
         ({"tokens": ["a"], "ner_tags": "O"}, "rows:0 does not hold a list of tags"),
         ({"tokens": ["a"], "ner_tags": [None]}, r"rows:0 \(token 1\) has no tag"),

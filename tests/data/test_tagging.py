@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from seqeval.metrics.sequence_labeling import get_entities
 
-from nlp_adapt.data.labels import propose_label_map
+from nlp_adapt.data.label_proposal import propose_label_map
 from nlp_adapt.data.tagging import (
     apply_label_map,
     detect_scheme,

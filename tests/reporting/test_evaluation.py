@@ -32,7 +32,7 @@ def test_metrics_of_one_model() -> None:
     ]
     assert error_rows(CLEAN) == []
     text = render_evaluation(report())
-    assert text.startswith("runs/x on tweets (test, 1,234 rows)\n")
+    assert text.startswith("runs/x on tweets (test, 1,234 labelled rows)\n")
     assert "attack" not in text
 
 

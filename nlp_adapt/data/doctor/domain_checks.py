@@ -1,10 +1,11 @@
 """What can be wrong within one domain: its rows, its classes, and what a tokenizer makes of it."""
 
+import difflib
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import compress
+from itertools import combinations, compress
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from nlp_adapt.data.batches.words import special_tokens, split_into_pieces
 from nlp_adapt.data.doctor.finding import (
     NOTE,
+    SERIOUS,
     WARNING,
     DomainView,
     Finding,
@@ -20,6 +22,8 @@ from nlp_adapt.data.doctor.finding import (
     percent,
 )
 from nlp_adapt.data.label_spaces import label_counts
+from nlp_adapt.data.labels import as_yaml
+from nlp_adapt.names import counted, label_key
 
 # Text that was decoded with the wrong encoding somewhere: what UTF-8's bytes look like in Latin-1
 # or Windows-1252.
@@ -32,6 +36,8 @@ FEW_ROWS = 10
 TOKENISED_ROWS = 1_000
 MANY_CUT = 0.1
 MANY_UNKNOWN = 0.05
+SIMILAR = 0.9
+_SHORT = {"pos": "positive", "neg": "negative", "neu": "neutral"}
 
 
 def check_rows(view: DomainView) -> Iterator[Finding]:
@@ -41,6 +47,7 @@ def check_rows(view: DomainView) -> Iterator[Finding]:
     yield from _damaged(view)
     yield from _duplicates(view)
     yield from _conflicts(view)
+    yield from _names(view)
     if view.side == "source":
         yield from _classes(view)
 
@@ -109,8 +116,8 @@ def _conflicts(view: DomainView) -> Iterator[Finding]:
             "conflicting-labels",
             WARNING,
             view.side,
-            f"{len(doubtful):,} text{'' if len(doubtful) == 1 else 's'} "
-            f"{'occurs' if len(doubtful) == 1 else 'occur'} with different labels.",
+            f"{counted(len(doubtful), 'text')} {'occurs' if len(doubtful) == 1 else 'occur'} with "
+            "different labels.",
             "They are kept as they are: decide on one label each, or leave them out.",
         )
 
@@ -153,6 +160,44 @@ def _classes(view: DomainView) -> Iterator[Finding]:
         )
 
 
+def _names(view: DomainView) -> Iterator[Finding]:
+    """Names of one domain that differ in marks, in short and long form, or in a letter or two."""
+    counts = {name: count for name, count in label_counts(view.domain).items() if count}
+    pairs = [sorted(pair, key=counts.__getitem__) for pair in combinations(counts, 2)]
+    for code, severity, found in (
+        ("same-class", SERIOUS, [pair for pair in pairs if _core(pair[0]) == _core(pair[1])]),
+        ("similar-class", WARNING, [pair for pair in pairs if _similar(*pair)]),
+    ):
+        if not found:
+            continue
+        listed = "; ".join(
+            " and ".join(f"{name} ({counts[name]:,})" for name in reversed(pair)) for pair in found
+        )
+        same = severity == SERIOUS
+        yield Finding(
+            code,
+            severity,
+            view.side,
+            f"{listed} {'are one class' if same else 'may be one class'} under two names.",
+            f"{'Write' if same else 'If so, write'} label_map: {as_yaml(dict(found))}"
+            + (", or rename one of them in the data." if same else "."),
+            len(found),
+        )
+
+
+def _core(name: str) -> str:
+    """A name without spaces and punctuation, and the long form of a short one."""
+    plain = re.sub(r"[\s_.,:;/'()-]", "", label_key(name)) or name
+    return _SHORT.get(plain, plain)
+
+
+def _similar(one: str, other: str) -> bool:
+    first, second = _core(one), _core(other)
+    if first == second or re.findall(r"\d+", first) != re.findall(r"\d+", second):
+        return False
+    return difflib.SequenceMatcher(None, first, second).ratio() >= SIMILAR
+
+
 def check_tokens(view: DomainView, tokenizer: Any, max_length: int) -> Iterator[Finding]:
     """Every finding about one domain that needs the tokenizer.
 
@@ -190,7 +235,8 @@ def _check_texts(view: DomainView, tokenizer: Any, max_length: int) -> Iterator[
             "vanished",
             WARNING,
             view.side,
-            f"{len(gone):,} texts have no token left after tokenisation{sampled}.",
+            f"{counted(len(gone), 'text')} {'has' if len(gone) == 1 else 'have'} no token left after "
+            f"tokenisation{sampled}.",
             "The model sees nothing of them: leave them out.",
         )
     flat = np.fromiter((i for ids in encoded for i in ids), dtype=np.int64)
@@ -223,8 +269,8 @@ def _check_words(view: DomainView, tokenizer: Any, max_length: int) -> Iterator[
             "vanished",
             NOTE,
             view.side,
-            f"{len(gone):,} words vanish in tokenisation (invisible characters, or "
-            f"empty){sampled}.",
+            f"{counted(len(gone), 'word')} {'vanishes' if len(gone) == 1 else 'vanish'} in "
+            f"tokenisation (invisible characters, or empty){sampled}.",
             "They are predicted O and shift no other word's tag.",
         )
         yield replace(finding, count=len(gone))  # words, not sentences

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from nlp_adapt.data.domain import Domain
-from nlp_adapt.names import TOKEN_CLASSIFICATION
+from nlp_adapt.names import TOKEN_CLASSIFICATION, counted
 
 
 @dataclass(frozen=True)
@@ -171,11 +171,6 @@ def percent(part: float) -> str:
     return f"{part:.0%}" if part >= 0.1 or part == 0 else f"{part:.1%}"
 
 
-def rows_of(count: int, kind: str = "") -> str:
-    """`1 row`, `12,000 test rows`."""
-    return f"{count:,} {kind}{' ' if kind else ''}row{'' if count == 1 else 's'}"
-
-
 def have(count: int, singular: str = "has", plural: str = "have") -> str:
     """`1 row has`, `2 rows have`: a subject with its verb."""
-    return f"{rows_of(count)} {singular if count == 1 else plural}"
+    return f"{counted(count, 'row')} {singular if count == 1 else plural}"

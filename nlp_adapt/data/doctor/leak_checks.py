@@ -11,8 +11,8 @@ from nlp_adapt.data.doctor.finding import (
     Rows,
     found_at,
     percent,
-    rows_of,
 )
+from nlp_adapt.names import counted
 
 SERIOUS_LEAK = 0.5
 FEW_TEST_ROWS = 20
@@ -57,7 +57,7 @@ def check_released(target: DomainView, released: DomainView) -> Iterator[Finding
         "leakage",
         SERIOUS if none_left else WARNING,
         "target",
-        f"{len(leaked):,} of the {rows_of(len(test), 'test')} of {target.domain.name} "
+        f"{len(leaked):,} of the {counted(len(test), 'test row')} of {target.domain.name} "
         f"({percent(len(leaked) / len(test))}) {'is' if len(leaked) == 1 else 'are'} in "
         "target_few_shot.",
         "No test row would be left: name other rows in one of the two."
@@ -79,7 +79,7 @@ def _leaked(
         "leakage",
         SERIOUS if is_serious else WARNING,
         view.side,
-        f"{len(leaked):,} of the {view.side}'s {rows_of(len(test), 'test')} ({percent(share)}) "
+        f"{len(leaked):,} of the {view.side}'s {counted(len(test), 'test row')} ({percent(share)}) "
         f"{'has' if len(leaked) == 1 else 'have'} the text of a {what}.",
         advice,
     )

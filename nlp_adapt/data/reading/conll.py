@@ -9,6 +9,7 @@ from pathlib import Path
 from nlp_adapt.data.reading.lines import Line, read_lines
 from nlp_adapt.data.reading.rows import Fault, Format, Row
 from nlp_adapt.errors import DataError
+from nlp_adapt.names import counted
 
 _DOCUMENT_START = "-DOCSTART-"
 _TAG = re.compile(r"O|[BIELSU]-.+")
@@ -53,7 +54,7 @@ def conll_rows(name: str, lines: Iterable[Line]) -> Iterator[Row]:
         width = width or len(fields)
         if len(fields) != width:
             fault = fault or (
-                f"has {len(fields)} columns where the first line has {width}: each line needs a "
+                f"has {counted(len(fields), 'column')} where the first line has {width}: each line needs a "
                 "token first and its tag last, and a blank line ends a sentence."
             )
         if fault is not None:

@@ -13,12 +13,15 @@ from pathlib import Path
 from nlp_adapt.data.reading.lines import MAX_LINE_BYTES, read_lines
 from nlp_adapt.data.reading.rows import Fault, Format, Row
 from nlp_adapt.errors import DataError
+from nlp_adapt.names import counted
 
 Fields = Iterator[tuple[int, list[str]]]
 
 
 class Delimited(Format):
     """Rows of fields, the first of which names the columns."""
+
+    untyped = True
 
     def rows(self, path: Path) -> Iterator[Row]:
         """Every row below the header; those with too many or too few fields have a fault."""
@@ -29,7 +32,7 @@ class Delimited(Format):
         for number, fields in numbered:
             if len(fields) != len(header) and not faults:
                 reason = (
-                    f"has {len(fields)} fields where the header names {len(header)}: put "
+                    f"has {counted(len(fields), 'field')} where the header names {len(header)}: put "
                     "quotation marks around a text that holds the separator."
                 )
                 faults.append(Fault(number, reason))

@@ -20,7 +20,7 @@ from nlp_adapt.data.reading.lines import Texts, read_lines
 from nlp_adapt.data.reading.quarantine import SHOWN, Quarantine
 from nlp_adapt.data.reading.rows import Format, Row, Table, table_of
 from nlp_adapt.errors import DataError
-from nlp_adapt.names import TOKEN_CLASSIFICATION
+from nlp_adapt.names import TOKEN_CLASSIFICATION, counted, were
 
 _EDGE_BYTES = 65536
 
@@ -91,7 +91,8 @@ class RowFile:
                 table = table_of(rows, str(self.path), line_per_token=self.line_per_token)
         if not len(table):
             raise DataError(f"{self.path} holds no rows.")
-        return replace(table, notes=(self._set_aside(reasons),)) if reasons else table
+        notes = (self._set_aside(reasons),) if reasons else ()
+        return replace(table, notes=notes, untyped=self._format.untyped)
 
     def _readable(self, quarantine: Quarantine, reasons: dict[int, str]) -> Iterator[Row]:
         """The readable rows; `reasons` takes why not, by line, of the others."""
@@ -107,7 +108,8 @@ class RowFile:
         listed = ", ".join(f"{self.name}:{line}" for line in [*reasons][:SHOWN])
         more = ", ..." if len(reasons) > SHOWN else ""
         return (
-            f"{len(reasons):,} unreadable lines of {self.name} were set aside with their rows: "
+            f"{counted(len(reasons), 'unreadable line')} of {self.name} {were(len(reasons))} set aside "
+            f"with {'its row' if len(reasons) == 1 else 'their rows'}: "
             f"{listed}{more}. The first: {next(iter(reasons.values()))}"
         )
 

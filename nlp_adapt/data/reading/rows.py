@@ -54,6 +54,7 @@ class Table:
         origin: What to call the table in a message.
         features: The `datasets` type of each column, where the table was a Dataset.
         line_per_token: True for CoNLL files, where the tokens of a row stand on successive lines.
+        untyped: True for csv and tsv, where nothing tells a missing value from a word for one.
         notes: What the reader left out, in plain sentences.
     """
 
@@ -63,6 +64,7 @@ class Table:
     features: Mapping[str, Any] | None = None
     line_per_token: bool = False
     notes: tuple[str, ...] = ()
+    untyped: bool = False
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -164,10 +166,12 @@ class Format:
     Attributes:
         endings: The endings of their names, all lower case; the first is the one to write.
         line_per_token: Whether the tokens of a row stand on successive lines.
+        untyped: Whether every cell is text.
     """
 
     endings: tuple[str, ...]
     line_per_token = False
+    untyped = False
 
     def rows(self, path: Path) -> Iterator[Row]:
         """Every row in order, read as it is asked for. Rows that cannot be read say why."""

@@ -16,6 +16,7 @@ from nlp_adapt.data.reading.formats import data_ending
 from nlp_adapt.errors import ConfigError, DataError, RunError
 from nlp_adapt.files import sha256, sole_writer
 from nlp_adapt.launch import is_main_process, process_count, process_index
+from nlp_adapt.names import counted
 from nlp_adapt.prediction.files.labellers import TextLabeller, WordLabeller
 from nlp_adapt.prediction.files.parts import Parts, copy_all, key_of, rejected_lines
 from nlp_adapt.prediction.files.rows import LabelledRows
@@ -108,7 +109,7 @@ def _label_parts(
         options["commit"] = getattr(config, "_commit_hash", None)
         done = parts.open(key_of(source.identity, args.model, options))
         if done:
-            report = f"Going on after {done:,} finished parts of {args.chunk_rows:,} rows."
+            report = f"Going on after {counted(done, 'finished part')} of {args.chunk_rows:,} rows."
             print(report, file=sys.stderr)
     _wait_for_all()
     try:

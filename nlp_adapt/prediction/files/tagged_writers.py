@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nlp_adapt.names import counted
 from nlp_adapt.prediction.files.parts import copy_all
 from nlp_adapt.prediction.files.writing import LabelledRow, Writer, open_bytes
 
@@ -76,7 +77,7 @@ def page_head(counts: Mapping[str, int], texts: int, hues: Mapping[str, int]) ->
         f'<mark style="--hue:{hues[kind]}">{html.escape(kind)}<small>{counts[kind]:,}</small></mark>'
         for kind in found
     ]
-    summary = f"{sum(counts.values()):,} entities in {texts:,} texts"
+    summary = f"{counted(sum(counts.values()), 'entity')} in {counted(texts, 'text')}"
     return f"{_HEAD}<header><h1>Entities</h1><p>{summary}</p><p>{' '.join(legend)}</p></header>\n<ol>\n"
 
 

@@ -19,7 +19,13 @@ from nlp_adapt.data.labels import encode
 from nlp_adapt.data.loading import load_domain
 from nlp_adapt.data.splits import hold_out_validation, shuffled_head
 from nlp_adapt.errors import ConfigError, DataError
-from nlp_adapt.names import SEQUENCE_CLASSIFICATION, TASKS, TOKEN_CLASSIFICATION, label_key
+from nlp_adapt.names import (
+    SEQUENCE_CLASSIFICATION,
+    TASKS,
+    TOKEN_CLASSIFICATION,
+    counted,
+    label_key,
+)
 from nlp_adapt.objectives.base import AuxiliarySpec
 from nlp_adapt.options import coerce
 from nlp_adapt.training.inputs.few_shot import gives_away, is_renaming
@@ -253,7 +259,7 @@ def _check_classes(where: str, rows: Domain) -> None:
     found = [] if rows.train is None else rows.train[rows.label_column][:]
     if len(found) < FEWEST_ROWS:
         raise DataError(
-            f"{where}: has {len(found)} labelled training row{'' if len(found) == 1 else 's'}, but "
+            f"{where}: has {counted(len(found), 'labelled training row')}, but "
             f"needs at least {FEWEST_ROWS}."
         )
     used = {i for label in found for i in (label if isinstance(label, list) else [label])}

@@ -6,12 +6,19 @@ from typing import Any
 
 from nlp_adapt.data.doctor import NOTE, SERIOUS, Finding, examine
 from nlp_adapt.data.domain import Domain
+from nlp_adapt.data.label_spaces import label_counts, what_was_read
 from nlp_adapt.errors import DataError, ModelError
 from nlp_adapt.modeling.backbone import load_tokenizer
 from nlp_adapt.names import TOKEN_CLASSIFICATION
 from nlp_adapt.recipe import Recipe
 from nlp_adapt.training.inputs.domains import gather_inputs
-from nlp_adapt.training.inputs.recipe import few_shot_of, sources_of, targets_of
+from nlp_adapt.training.inputs.recipe import (
+    few_shot_of,
+    refuse_unmet_names,
+    sources_of,
+    targets_of,
+    with_own_map,
+)
 
 NO_LIMIT = 10**9
 
@@ -23,6 +30,7 @@ def diagnose(recipe: Recipe) -> dict[str, Any]:
         `task`, `domains` (name and rows by side, or by side and name where it has several),
         `findings`, and `refused`: whether training on this data would be.
     """
+    recipe = with_own_map(recipe)
     refusals: list[Finding] = []
     notes: list[Finding] = []
     sources = _read(recipe, "source", sources_of, refusals)
@@ -31,6 +39,11 @@ def diagnose(recipe: Recipe) -> dict[str, Any]:
     if sources:
         tokenizer = _tokenizer(recipe, notes)
         few_shot = _few_shot(recipe, sources, targets, refusals)
+        try:
+            if not refusals:
+                refuse_unmet_names(recipe)
+        except DataError as error:
+            refusals.append(Finding("label-map", SERIOUS, "both", str(error)))
         limit = min(recipe.max_length, getattr(tokenizer, "model_max_length", recipe.max_length))
         found = examine(sources, targets, few_shot=few_shot, tokenizer=tokenizer, max_length=limit)
     told = {finding.message for finding in found}
@@ -93,4 +106,9 @@ def _few_shot(
 
 
 def _sizes(domain: Domain) -> dict[str, Any]:
-    return {"name": domain.name, "rows": {name: len(rows) for name, rows in domain.splits.items()}}
+    return {
+        "name": domain.name,
+        "rows": {name: len(rows) for name, rows in domain.splits.items()},
+        "labels": label_counts(domain),
+        "read": what_was_read(domain),
+    }

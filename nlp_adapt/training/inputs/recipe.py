@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from nlp_adapt.data.domain import Domain
+from nlp_adapt.data.labels import LabelMap
 from nlp_adapt.data.loading import load_domain
 from nlp_adapt.data.streaming import TextStream
 from nlp_adapt.errors import ConfigError, DataError
@@ -16,21 +17,38 @@ from nlp_adapt.training.inputs.stream import open_stream, sample_domain
 
 def read_inputs(recipe: Recipe) -> Inputs:
     """All that a recipe's run trains and evaluates on."""
+    recipe, given = with_own_map(recipe), recipe
     sources = sources_of(recipe)
     stream = open_stream(recipe.target, recipe) if recipe.streaming and recipe.target else None
     targets = targets_of(recipe, stream)
+    few_shot = few_shot_of(recipe)
+    refuse_unmet_names(recipe)
     _refuse_target_labels(recipe)
     several: Any = recipe.sources or [recipe.source]
     inputs = gather_inputs(
         recipe,
         sources,
         targets,
-        few_shot_of(recipe),
+        few_shot,
         stream=stream,
         references=[*several.values()] if isinstance(several, dict) else [*several],
         quarantine=recipe.quarantine,
     )
-    return replace(inputs, recipe=recipe)
+    return replace(inputs, recipe=given)
+
+
+def with_own_map(recipe: Recipe) -> Recipe:
+    """The recipe with a label map that remembers what it met in all its domains."""
+    return replace(recipe, label_map=LabelMap(recipe.label_map))
+
+
+def refuse_unmet_names(recipe: Recipe) -> None:
+    """Refuse a key of the label map that names nothing in any domain that was read.
+
+    Raises:
+        DataError: If there is one.
+    """
+    LabelMap.of(recipe.label_map).refuse_unmet("any domain")
 
 
 def sources_of(recipe: Recipe) -> tuple[Domain, ...]:
@@ -132,7 +150,7 @@ def _streamed(recipe: Recipe, stream: TextStream | None) -> Domain:
     if not recipe.target_test:
         return domain
     held_out = _labelled(_load(recipe, recipe.target_test, test_fraction=0.0), "target_test")
-    return replace(domain, test=held_out.test)
+    return replace(domain, test=held_out.test, columns=held_out.columns)
 
 
 def _domain(recipe: Recipe, reference: Any, test: Any, test_key: str) -> Domain:
@@ -146,7 +164,8 @@ def _domain(recipe: Recipe, reference: Any, test: Any, test_key: str) -> Domain:
         known = {label_key(name) for name in names}
         names = (*names, *(n for n in held_out.label_names or () if label_key(n) not in known))
         domain = domain.with_labels(names)
-    return replace(domain, test=held_out.with_labels(names).test, name=domain.name)
+    columns = tuple(dict.fromkeys((*domain.columns, *held_out.columns)))
+    return replace(domain, test=held_out.with_labels(names).test, columns=columns)
 
 
 def _labelled(domain: Domain, key: str) -> Domain:

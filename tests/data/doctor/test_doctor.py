@@ -9,6 +9,7 @@ from nlp_adapt.data.doctor import SERIOUS, WARNING, examine, refuse_serious
 from nlp_adapt.data.domain import Domain, make_dataset
 from nlp_adapt.data.loading import load_domain
 from nlp_adapt.errors import DataError
+from nlp_adapt.names import counted
 from tests.helpers.doctored import TEXTS, alternating, domain, sentences
 from tests.helpers.tiny_encoders import WORDS, tiny_tokenizer
 
@@ -295,7 +296,7 @@ def test_bad_lines_are_set_aside_on_request_with_their_rows(tmp_path, name):
     read = load_domain(path, task=task, quarantine=bad, test_fraction=0)
     rows = [row for split in read.splits.values() for row in split["row"]]
     assert sorted(rows) == [f"{name}:{line}" for line in kept]
-    assert any(f"{bad} unreadable lines of {name} were set aside" in note for note in read.notes)
+    assert any(f"{counted(bad, 'unreadable line')} of {name} " in note for note in read.notes)
     if bad > 1:
         with pytest.raises(DataError, match=r"more unreadable lines than quarantine allows \(1\)"):
             load_domain(path, task=task, quarantine=1)
@@ -307,3 +308,19 @@ def test_what_no_row_can_do_without_is_refused_all_the_same(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"a\.csv:[12] is not"):
         load_domain(path, quarantine=100)
+
+
+def test_one_class_under_two_names_is_serious_and_a_likeness_a_warning():
+    twice = alternating(sentences(60))
+    for names, code in (
+        (("pos", "Positive"), "same-class"),
+        (("sport", "sports"), "similar-class"),
+    ):
+        found = by_code(examine(reviews(train=twice, names=names), tweets()))
+        finding = found["source", code]
+        assert finding.severity == (SERIOUS if code == "same-class" else WARNING)
+        assert f"{names[1]} (30)" in finding.message
+        assert "label_map: {" in finding.advice
+    for names in (("positive", "negative"), ("c", "c++"), ("class 11", "class 12"), ("+", "-")):
+        found = by_code(examine(reviews(train=twice, names=names), tweets()))
+        assert not {"same-class", "similar-class"} & {code for _, code in found}

@@ -52,7 +52,7 @@ def test_txt_holds_columns_or_plain_text(tmp_path):
 
 
 def test_a_missing_column_names_file_and_line(tmp_path):
-    with pytest.raises(DataError, match=r"a\.conll:3 has 1 columns where the first line has 2"):
+    with pytest.raises(DataError, match=r"a\.conll:3 has 1 column where the first line has 2"):
         read(tmp_path, "a O\nb O\nc\n")
     with pytest.raises(DataError, match=r"a\.conll:2 is not UTF-8"):
         read(tmp_path, b"a O\n\xe9 O\n")

@@ -74,7 +74,7 @@ def test_bom_is_not_part_of_the_first_column(tmp_path):
         ("a.jsonl", b'\xff\xfe{\x00"\x00', r"a\.jsonl:1 is not UTF-8"),
         ("a.txt", b"fine\nnot\x00fine\n", r"a\.txt:2 holds a NUL"),
         ("a.csv", "text,label\nso, good,1\n", r"a\.csv:2 has 3 fields where the header names 2"),
-        ("a.tsv", "text\tlabel\nonly\n", r"a\.tsv:2 has 1 fields"),
+        ("a.tsv", "text\tlabel\nonly\n", r"a\.tsv:2 has 1 field "),
         ("a.csv", 'text,label\n"open,1\nx,2\n', r"a\.csv:2 is not valid csv"),
         ("a.csv", "text,text\na,b\n", "names a column twice"),
         ("a.csv", "", "is empty"),

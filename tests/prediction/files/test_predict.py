@@ -123,9 +123,9 @@ def test_parts_of_another_command_are_not_used(
             "in.csv",
             b'id,text\n1,good film\n2\n3,bad \xff film\n4,a,b,c\n5,"two\nlines"\n6,nul\0\n7,dull\n',
             ["1", "5", "7"],
-            {2: "1 fields", 3: "not UTF-8", 4: "4 fields", 6: "NUL"},
+            {2: "1 field", 3: "not UTF-8", 4: "4 fields", 6: "NUL"},
         ),
-        ("in.tsv", b"id\ttext\n1\tgood\n2\n3\tbad\n", ["1", "3"], {2: "1 fields"}),
+        ("in.tsv", b"id\ttext\n1\tgood\n2\n3\tbad\n", ["1", "3"], {2: "1 field"}),
         (
             "in.jsonl",
             b'{"id": "1", "text": "good"}\n{"id": \n[1]\n\n{"id": "4", "text": 5}\n'

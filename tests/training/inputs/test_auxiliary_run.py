@@ -183,7 +183,7 @@ def test_a_run_reports_and_saves_its_heads_and_exports_a_plain_model(tmp_path, t
     assert len(adapted) == 4
     assert all(np.isfinite(line["auxiliary/topic/loss"]) for line in adapted)
     said = " ".join(conclusions(results))
-    assert "also learned stars (3 classes" in said
+    assert "was also trained on stars (3 classes" in said
     assert method_title(results) == "cdan + stars + topic"
     assert "topic" in (run / "model" / "README.md").read_text()
 
@@ -459,7 +459,7 @@ def test_the_command_line_takes_them(run_cli, files, cli_options):
         "--options.auxiliary.dropout", "0.2",
     )  # fmt: skip
     assert code == 0, err
-    assert "The adapted model also learned stars (3 classes, " in out
+    assert "The adapted model was also trained on stars (3 classes, " in out
     assert run_cli("verify", files / "run")[0] == 0
 
 
