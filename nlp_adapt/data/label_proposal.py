@@ -1,7 +1,5 @@
 """What a label map might say: names that corpora give to one class, and ratings against words."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable
 
 from nlp_adapt.data.labels import IGNORE, is_number

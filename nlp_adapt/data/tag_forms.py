@@ -1,7 +1,5 @@
 """Tags of other forms than X-TYPE: read as they are, each would be an entity type of its own."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection
 

@@ -1,7 +1,5 @@
 """What a run did not learn: one answer for every row, a loss that grew, labels that never counted."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path

@@ -94,7 +94,7 @@ def test_evaluate_repeats_the_numbers_of_the_run(
     code, out, _ = run_cli("evaluate", toy_run, *words)
     report = json.loads(out)
     assert code == 0
-    assert (report["rows"], report["split"]) == (80, "train")
+    assert (report["rows"], report["split"]) == (80, "all")
     assert report["metrics"] == results_of(toy_run)["adapted"]["target"]
     _, out, _ = run_cli("evaluate", toy_run / "source_only" / "model", *words)
     assert json.loads(out)["metrics"] == results_of(toy_run)["source_only"]["target"]
@@ -104,7 +104,7 @@ def test_evaluate_for_people(run_cli: Cli, toy_run: Path, toy_target_jsonl: Path
     code, out, _ = run_cli("evaluate", toy_run, "--data", toy_target_jsonl)
     accuracy = results_of(toy_run)["adapted"]["target"]["accuracy"]
     assert code == 0
-    assert "80 rows" in out
+    assert "(80 labelled rows)" in out
     assert f"{100 * accuracy:.1f}" in out
     assert "positive" in out
 
