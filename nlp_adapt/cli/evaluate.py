@@ -36,7 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--text_column", help="column that holds the text (or the words)")
     parser.add_argument("--label_column", help="column that holds the label (or the tags)")
     parser.add_argument(
-        "--label_map", help="raw label -> label name, as YAML (default: that of the run)"
+        "--label_map",
+        default="{}",
+        help="raw label -> label name, as YAML (default: that of the run)",
     )
     parser.add_argument("--repair_tags", action="store_true", help="repair ill-formed tags")
     add_model_arguments(parser)
@@ -59,9 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the metrics of the model on the rows."""
-    label_map = None
-    if args.label_map is not None:
-        label_map = coerce("label_map", args.label_map, dict[str, str])
+    label_map = coerce("label_map", args.label_map, dict[str, str])
     attack = _attack(args)
     with console.stdout_for_results(args.json):
         from nlp_adapt.data.loading import load_domain
@@ -69,15 +69,13 @@ def run(args: argparse.Namespace) -> int:
         from nlp_adapt.reporting.results import label_map_of
         from nlp_adapt.reporting.table import render_evaluation
 
-        if label_map is None:
-            label_map = label_map_of(args.model)
         predictor = open_model(args)
         domain = load_domain(
             args.data,
             task=predictor.task.name,
             text_column=args.text_column,
             label_column=args.label_column,
-            label_map=label_map,
+            label_map=label_map or label_map_of(args.model),
             test_fraction=0.0,
             repair_tags=args.repair_tags,
         )

@@ -15,7 +15,6 @@ _SYNONYMS = (
     ("negative", "neg", "0", "false", "bad", "-"),
     ("neutral", "neu", "mixed"),
 )
-_GROUP_OF = {name.casefold(): names[0] for names in _SYNONYMS for name in names}
 
 
 def propose_label_map(source: Iterable[str], target: Iterable[str]) -> dict[str, str]:
@@ -30,11 +29,17 @@ def propose_label_map(source: Iterable[str], target: Iterable[str]) -> dict[str,
         if _are_ratings(ratings):
             return _thresholds(ratings, words, words is theirs)
     by_key = {label_key(name): name for name in ours}
-    by_group = {_GROUP_OF[key]: name for key, name in by_key.items() if key in _GROUP_OF}
+    by_group = {_group(name): name for name in ours if _group(name)}
     alone = [name for name in theirs if label_key(name) not in by_key]
-    proposal = {name: by_group.get(_GROUP_OF.get(label_key(name), ""), IGNORE) for name in alone}
+    proposal = {name: by_group.get(_group(name), IGNORE) for name in alone}
     tells = len(alone) < len(theirs) or set(proposal.values()) - {IGNORE}
     return proposal if tells else {}
+
+
+def _group(name: str) -> str:
+    """The first of a name's synonyms; empty where none is known."""
+    key = label_key(name)
+    return next((one[0] for one in _SYNONYMS if key in map(label_key, one)), "")
 
 
 def _are_ratings(names: Collection[str]) -> bool:
@@ -46,7 +51,7 @@ def _thresholds(
     ratings: Collection[str], words: Collection[str], words_are_the_targets: bool
 ) -> dict[str, str]:
     """Ratings below and above the middle of their scale as the words negative and positive."""
-    by_group = {_GROUP_OF.get(label_key(word), word): word for word in words}
+    by_group = {_group(word): word for word in words}
     if not {"negative", "positive"} <= by_group.keys() or any(map(is_number, words)):
         return {}
     values = [float(name) for name in ratings]

@@ -18,7 +18,7 @@ def evaluate(
     Rows are those of `split`; by default of test, or all labelled ones where there is none.
 
     Returns:
-        `task`, `data`, `split` ("all" for a file without splits), `rows` and `metrics`; with an
+        `task`, `data`, `split` ("train" for a file without splits), `rows` and `metrics`; with an
         attack also what it did (`attack`).
 
     Raises:
@@ -62,6 +62,4 @@ def _labelled_rows(domain: Domain, wanted: str | None) -> tuple[str, Dataset]:
     if wanted is not None or "test" in found:
         return wanted or "test", found[wanted or "test"]
     rows = list(found.values())
-    if len(rows) > 1:
-        return " + ".join(found), concatenate_datasets(rows)
-    return "all" if "train" in found else "validation", rows[0]
+    return " + ".join(found), rows[0] if len(rows) == 1 else concatenate_datasets(rows)

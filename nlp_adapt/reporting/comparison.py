@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from nlp_adapt.metrics.classification import comparable
 from nlp_adapt.names import SEQUENCE_CLASSIFICATION, counted
-from nlp_adapt.reporting.learning import one_answer, what_was_not_learnt
 from nlp_adapt.reporting.results import (
     SIDES,
     Results,
@@ -15,7 +14,9 @@ from nlp_adapt.reporting.results import (
     is_source_only,
     main_measure,
     method_title,
+    one_answer,
     part,
+    what_was_not_learnt,
 )
 
 SOURCE_ONLY_FOLDER = "source_only/model"

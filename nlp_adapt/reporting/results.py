@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 from nlp_adapt.data.labels import LabelMap
 from nlp_adapt.errors import RunError
+from nlp_adapt.names import OUTSIDE, TOKEN_CLASSIFICATION
 from nlp_adapt.tasks import TASKS
 from nlp_adapt.tasks.base import Measure
 from nlp_adapt.yaml_text import read_yaml
@@ -95,3 +96,54 @@ def falls_back(results: Results) -> bool:
 def exported_scores(results: Results) -> Results:
     """The scores of the model that the run exports."""
     return part(results, "source_only" if falls_back(results) else "adapted")
+
+
+def what_was_not_learnt(results: Results) -> list[str]:
+    """A sentence for each model and domain whose rows all get one answer, and for its training."""
+    said = []
+    for key, model in (("source_only", "The source-only model"), ("adapted", "The adapted model")):
+        if key == "adapted" and is_source_only(results):
+            model = "The model"
+        for side in SIDES:
+            name = part(results, side).get("name", f"the {side}")
+            said += [f"{model} {what}." for what in one_answer(results, key, side, name)]
+        said += [f"{model}: {remark}" for remark in part(results, key).get("remarks", ())]
+    if one_answer(results, "source_only", "source", ""):
+        said.append(
+            "A source-only model that has not learnt its own domain is nothing to compare with: train "
+            "longer, or with another learning_rate."
+        )
+    return said
+
+
+def one_answer(results: Results, model: str, side: str, name: str) -> list[str]:
+    """What a model says of every test row of a domain, or of each of several, if it is the same.
+
+    Where the target has no labels, a sample of its texts tells.
+    """
+    scores = part(results, model, side)
+    if domains := scores.get("domains"):
+        pairs = [(_answer(results, own), own_name) for own_name, own in domains.items()]
+        return [f"{what} in the test rows of {of}" for what, of in pairs if what]
+    if scores:
+        what = _answer(results, scores)
+        return [f"{what} in the test rows of {name}"] if what else []
+    shares = part(results, model, "evidence", "predicted") if side == "target" else {}
+    only = next((label for label, share in shares.items() if share == 1.0), None)
+    if only is None:
+        return []
+    tags = results["task"] == TOKEN_CLASSIFICATION
+    what = "finds no entity" if tags and only == OUTSIDE else f"predicts nothing but {only}"
+    return [f"{what} in the text of {name}"]
+
+
+def _answer(results: Results, scores: Results) -> str:
+    if results["task"] == TOKEN_CLASSIFICATION:
+        found = [count for kind, count in part(scores, "errors").items() if kind != "missed"]
+        return "finds no entity" if scores.get("support") and found and not any(found) else ""
+    matrix = scores.get("confusion_matrix") or []
+    predicted = [sum(column) for column in zip(*matrix, strict=True)]
+    if sum(map(bool, predicted)) != 1 or sum(any(row) for row in matrix) < 2:
+        return ""
+    label = scores["label_names"][next(i for i, count in enumerate(predicted) if count)]
+    return f"predicts nothing but {label}"

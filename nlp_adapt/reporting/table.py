@@ -104,7 +104,8 @@ def render_evaluation(report: Mapping[str, Any]) -> str:
     """The whole report of `nlp-adapt evaluate` as plain text."""
     task, metrics, attack = report["task"], report["metrics"], report.get("attack")
     attacked, name = (attack["metrics"], attack["kind"]) if attack else (None, "")
-    split = "" if report["split"] == "all" else f"{report['split']}, "
+    # A file without splits is read as rows to train on, whatever it is for.
+    split = "" if report["split"] == "train" else f"{report['split']}, "
     parts = [
         f"{report['model']} on {report['data']} ({split}{counted(report['rows'], 'labelled row')})",
         layout(main_rows(task, metrics, attacked, name)),

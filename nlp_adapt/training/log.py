@@ -2,13 +2,19 @@
 
 import json
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from nlp_adapt.names import counted
 from nlp_adapt.training.accelerator import from_every_process, mean_of_logs
+
+FEWEST_LINES = 3
+RISE, LEAST_RISE = 1.1, 0.1  # of the task's loss, as a factor and in nats
 
 
 class RunLog:
@@ -135,3 +141,33 @@ def _short(means: dict[str, float], speed: float) -> dict[str, str]:
             shown["lambda"] = f"{value:.2f}"
     shown["tokens/s"] = f"{speed:,.0f}"
     return shown
+
+
+def remarks_on_log(log: Path, model: str) -> list[str]:
+    """What went wrong while a model of the run was trained, from the lines of log.jsonl."""
+    lines = [json.loads(text) for text in log.read_text(encoding="utf-8").splitlines()]
+    own = [line for line in lines if line.get("model") == model]
+    return [*_loss(own), *_self_training(own)]
+
+
+def _loss(lines: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    if broken := sum(bool(line.get("non_finite")) for line in lines):
+        yield f"its loss was not finite in {counted(broken, 'step')}: lower learning_rate."
+    losses = [line["task"] for line in lines if "task" in line]
+    if len(losses) < FEWEST_LINES:
+        return
+    first, last = losses[0], fmean(losses[-max(1, len(losses) // 3) :])
+    if last > max(RISE * first, first + LEAST_RISE):
+        yield (
+            f"its loss on the source rose from {first:.2f} to {last:.2f} in training: lower "
+            "learning_rate, or raise warmup_steps."
+        )
+
+
+def _self_training(lines: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    weights = [line["self_training/weight"] for line in lines if "self_training/weight" in line]
+    if weights and not any(weights):
+        yield (
+            "self_training gave every row the weight 0, so that its teacher taught nothing: lower "
+            "options.self_training.confidence, or choose another weighting."
+        )

@@ -18,7 +18,6 @@ from nlp_adapt.prediction.predictor import Predictor
 from nlp_adapt.recipe import dump_recipe
 from nlp_adapt.reporting.adversary import judge_adversary
 from nlp_adapt.reporting.card import write_card
-from nlp_adapt.reporting.learning import remarks_on_log
 from nlp_adapt.training.accelerator import any_process, end_trackers
 from nlp_adapt.training.checks import (
     check_domains,
@@ -30,7 +29,7 @@ from nlp_adapt.training.checks import (
     warn_of_unread,
 )
 from nlp_adapt.training.context import RunContext
-from nlp_adapt.training.log import RunLog
+from nlp_adapt.training.log import RunLog, remarks_on_log
 from nlp_adapt.training.results import describe_run, difference
 from nlp_adapt.training.saving.best import BestModel
 from nlp_adapt.training.saving.checkpoint import Checkpoint, CheckpointFolder
@@ -182,7 +181,8 @@ class Run:
         if self.main:
             rows = context.data.train
             scores["adversary"] = judge_adversary(self.folder.log, training.name, rows)
-            scores["remarks"] = remarks_on_log(self.folder.log, training.name)
+            if remarks := remarks_on_log(self.folder.log, training.name):
+                scores["remarks"] = remarks
         return scores
 
     def _keep(self, training: StagedTraining) -> None:

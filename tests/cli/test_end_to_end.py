@@ -94,7 +94,7 @@ def test_evaluate_repeats_the_numbers_of_the_run(
     code, out, _ = run_cli("evaluate", toy_run, *words)
     report = json.loads(out)
     assert code == 0
-    assert (report["rows"], report["split"]) == (80, "all")
+    assert (report["rows"], report["split"]) == (80, "train")
     assert report["metrics"] == results_of(toy_run)["adapted"]["target"]
     _, out, _ = run_cli("evaluate", toy_run / "source_only" / "model", *words)
     assert json.loads(out)["metrics"] == results_of(toy_run)["source_only"]["target"]

@@ -8,9 +8,10 @@ import pytest
 
 from nlp_adapt.metrics import span_metrics
 from nlp_adapt.reporting.comparison import conclusions
-from nlp_adapt.reporting.learning import remarks_on_log, what_was_not_learnt
+from nlp_adapt.reporting.results import what_was_not_learnt
+from nlp_adapt.training.log import remarks_on_log
+from tests.helpers.results import run
 from tests.helpers.trainers import trainer_for
-from tests.reporting.test_comparison_table import run
 
 FINE, ONE_CLASS = [[400, 100], [100, 400]], [[0, 500], [0, 500]]
 TAGGED = {"task": "token-classification", "labels": ["O", "B-PER", "I-PER"]}
