@@ -167,8 +167,8 @@ def _assemble(
     parts = {role: _encode(task, examples, names) for role, examples in labelled.items()}
     if unlabelled.texts:
         parts["unlabelled"] = make_dataset(task, unlabelled.texts, unlabelled.rows)
-    columns, said = (tuple(dict.fromkeys(values)) for values in (read, notes))
-    return Domain(name=name, task=task, columns=columns, notes=said, **parts)
+    columns, notes = list(dict.fromkeys(read)), list(dict.fromkeys(notes))
+    return Domain(name, task, notes=tuple(notes), columns=tuple(columns), **parts)
 
 
 def _set_test_aside(
