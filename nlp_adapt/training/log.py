@@ -166,7 +166,7 @@ def _loss(lines: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 def _self_training(lines: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     weights = [line["self_training/weight"] for line in lines if "self_training/weight" in line]
-    if weights and not any(weights):
+    if len(weights) >= FEWEST_LINES and not any(weights):
         yield (
             "self_training gave every row the weight 0, so that its teacher taught nothing: lower "
             "options.self_training.confidence, or choose another weighting."
