@@ -1,6 +1,5 @@
 """What the data doctor finds in the domains of a recipe, as far as they can be read."""
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -68,8 +67,8 @@ def _read(
     refusals: list[Finding],
 ) -> Sequence[Domain]:
     """A side's domains, bad lines set aside and ill-formed tags repaired, so that all are seen."""
-    lenient = dataclasses.replace(recipe, quarantine=NO_LIMIT)
-    for attempt in (recipe, lenient, dataclasses.replace(lenient, repair_tags=True)):
+    lenient = with_own_map(recipe, quarantine=NO_LIMIT)
+    for attempt in (recipe, lenient, with_own_map(lenient, repair_tags=True)):
         try:
             return read(attempt)
         except DataError as error:

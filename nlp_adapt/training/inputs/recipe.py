@@ -1,5 +1,6 @@
 """What a recipe names to train and evaluate on, read."""
 
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
@@ -37,9 +38,12 @@ def read_inputs(recipe: Recipe) -> Inputs:
     return replace(inputs, recipe=given)
 
 
-def with_own_map(recipe: Recipe) -> Recipe:
-    """The recipe with a label map that remembers what it met in all its domains."""
-    return replace(recipe, label_map=LabelMap(recipe.label_map))
+def with_own_map(recipe: Recipe, **changes: Any) -> Recipe:
+    """The recipe with a label map that remembers what it met in all its domains, and changes."""
+    own = copy(recipe)  # `replace` would make plain values of it again
+    for key, value in {"label_map": LabelMap.of(recipe.label_map), **changes}.items():
+        setattr(own, key, value)
+    return own
 
 
 def refuse_unmet_names(recipe: Recipe) -> None:
