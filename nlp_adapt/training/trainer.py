@@ -122,6 +122,7 @@ class AdaptationTrainer:
             AdaptationError: If the recipe, the data or the model cannot be used.
         """
         checked_stages(recipe)
+        check_rates(recipe)
         if recipe.auxiliary:
             read_entries(recipe)
         if not recipe.resume:

@@ -10,6 +10,7 @@ from nlp_adapt.errors import ConfigError
 from nlp_adapt.recipe import load_recipe
 from nlp_adapt.training.checks import check_rates
 from nlp_adapt.training.optimization import build_scheduler
+from nlp_adapt.training.trainer import AdaptationTrainer
 from tests.helpers.trainers import trainer_for
 
 
@@ -70,6 +71,14 @@ def test_what_a_schedule_lacks_or_cannot_use_is_refused_before_data_is_read(
 ):
     with pytest.raises(ConfigError, match=message):
         trainer_for(tmp_path, **options)
+
+
+def test_a_recipe_is_refused_before_its_files_are_read(tmp_path):
+    recipe = load_recipe(
+        None, {**schedule("warmup_stable_decay"), "source": "no.csv", "output_dir": str(tmp_path)}
+    )
+    with pytest.raises(ConfigError, match="needs num_decay_steps"):
+        AdaptationTrainer.from_recipe(recipe)
 
 
 def test_phases_longer_than_a_stage_are_refused_before_the_first_stage(tmp_path):
