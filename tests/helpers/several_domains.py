@@ -55,7 +55,7 @@ def several_trainer(folder, task="sequence-classification", few_shot=2, **option
     }
     sources, targets = domains_of(task)
     if task == TAGS:
-        model = tiny_model("bert", "TokenClassification", len(TAG_NAMES))
+        model = tiny_model("bert", "TokenClassification", TAG_NAMES)
     else:
         model = tiny_model("bert")
     return AdaptationTrainer(

@@ -70,15 +70,17 @@ def tiny_tokenizer():
 
 
 def tiny_model(architecture="bert", task="SequenceClassification", labels=2, dropout=0.0, seed=0):
-    """A random model of `architecture` with a task head."""
+    """A random model of `architecture` with a head for these `labels`, or for so many."""
     torch.manual_seed(seed)
     name, sizes = ARCHITECTURES[architecture]
     config = getattr(transformers, name)(**sizes)
     for key in list(config.to_dict()):
         if "dropout" in key and isinstance(getattr(config, key), float):
             setattr(config, key, dropout)
-    names = ["negative", "positive", "neutral", "mixed", "other"][:labels]
-    config.num_labels = labels
+    if isinstance(labels, int):
+        labels = ["negative", "positive", "neutral", "mixed", "other"][:labels]
+    names = list(labels)
+    config.num_labels = len(names)
     config.id2label = dict(enumerate(names))
     config.label2id = {name: index for index, name in enumerate(names)}
     return getattr(transformers, f"AutoModelFor{task}").from_config(config)

@@ -227,10 +227,8 @@ def test_a_tagger_learns_from_another_words_aligned(tmp_path):
         method="distillation", teacher=str(tmp_path / "teacher"), max_steps=1, disable_tqdm=True,
         compare_source_only=False, data_doctor="off",
     )  # fmt: skip
-    student = tiny_model("roberta", "TokenClassification", labels=3)
-    student.config.id2label = dict(enumerate(["B-X", "I-X", "O"]))
     trainer = AdaptationTrainer(
-        student, config,
+        tiny_model("roberta", "TokenClassification", labels=("O", "B-X", "I-X")), config,
         Domain("a", "token-classification", train=rows),
         Domain("b", "token-classification", unlabelled=rows.remove_columns("labels")),
         processing_class=tiny_tokenizer(),

@@ -91,7 +91,7 @@ def test_taggers(tmp_path, cache):
             cache_features=cached, precision="fp32", disable_tqdm=True,
             per_device_train_batch_size=4, **OPTIONS,
         )  # fmt: skip
-        model = tiny_model("bert", "TokenClassification", labels=3)
+        model = tiny_model("bert", "TokenClassification", labels=("O", "B-X", "I-X"))
         trainer = AdaptationTrainer(
             model, config, source, target, processing_class=tiny_tokenizer()
         )
@@ -105,7 +105,7 @@ def uneven_domain(name, count):
     """Texts of 1 to 14 words."""
     texts = [" ".join(f"word{(i * k) % 20}" for k in range(1, 2 + i % 14)) for i in range(count)]
     labels, places = [i % 2 for i in range(count)], [f"{name}:{i}" for i in range(count)]
-    rows = make_dataset("sequence-classification", texts, places, labels, ("bad", "good"))
+    rows = make_dataset("sequence-classification", texts, places, labels, ("negative", "positive"))
     return Domain(name, "sequence-classification", train=rows)
 
 

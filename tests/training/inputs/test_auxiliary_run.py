@@ -69,7 +69,7 @@ def starred(folder, task=TEXTS, classes=3):
 def trainer_with(folder, auxiliary, given=None, task=TEXTS, source=None, target=None, **options):
     defaults = {**BRIEF, "output_dir": str(folder / "run"), "task": task, "max_steps": 4}
     if task == TAGS:
-        model = tiny_model("bert", "TokenClassification", len(TAG_NAMES), dropout=0.1)
+        model = tiny_model("bert", "TokenClassification", TAG_NAMES, dropout=0.1)
         source = source or tag_domain("news", 30, rows=40)
         target = target or tag_domain("posts", 50)
     else:

@@ -241,8 +241,8 @@ def test_labels_are_matched_by_name_over_all_domains():
     target = texts_with([0, 0, 1], "target", ("GOOD", "BAD"))
     domains = gather_inputs(CONFIG, [first, second], target)
     trainer = AdaptationTrainer(
-        tiny_model("bert", labels=3), AdaptationConfig(validation_fraction=0.0), [first, second],
-        target, target_few_shot=1, processing_class=tiny_tokenizer(),
+        tiny_model("bert", labels=("good", "bad", "mixed")),
+        AdaptationConfig(validation_fraction=0.0), [first, second], target, target_few_shot=1, processing_class=tiny_tokenizer(),
     )  # fmt: skip
     assert trainer.task.label_names == ("Bad", "mixed", "Good")
     assert domains.sources[0].label_names == ("good", "bad")
