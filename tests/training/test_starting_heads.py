@@ -60,6 +60,17 @@ def test_so_is_a_model_object(tmp_path, inverted):
     assert given.config.id2label == dict(enumerate(INVERTED))
 
 
+@pytest.mark.parametrize("names", [INVERTED, ("LABEL_0", "LABEL_1")])
+def test_a_model_object_is_saved_with_the_names_that_it_was_trained_for(tmp_path, names):
+    quick = {"learning_rate": 0.01, "head_learning_rate": 0.01, "max_steps": 30}
+    trainer = starting_from(with_head(names), tmp_path / "run", method="source_only", **quick)
+    trainer.train()
+    rows = trainer.source.train
+    found = [max(row, key=row.get) for row in said(tmp_path / "run" / "model", list(rows["text"]))]
+    wanted = [trainer.source.label_names[label] for label in rows["label"]]
+    assert found == wanted
+
+
 def test_so_is_one_that_training_continues_from(tmp_path, inverted):
     trainer = starting_from(inverted, tmp_path / "run", compare_source_only=False)
     AdaptationTrainer.from_pretrained(inverted, trainer.args, trainer.inputs).train()
