@@ -98,7 +98,7 @@ class AdaptationConfig:
     freeze: str | int = option(
         "none",
         "what does not train: none, embeddings, a number k (embeddings and the lower k layers), "
-        "or all (the encoder)",
+        "or all (the encoder); what is frozen in a model given as an object never trains",
     )
     cache_features: bool = option(
         True, "with freeze all: compute the encoder's output once, keep it on disk, train from it"

@@ -17,6 +17,9 @@ TASKS = (SEQUENCE_CLASSIFICATION, TOKEN_CLASSIFICATION)
 OUTSIDE = "O"
 """The tag of a word outside any entity."""
 
+ADAPTER_CONFIG = "adapter_config.json"
+"""The file by which a folder of PEFT adapters is known."""
+
 IGNORED_LABEL = -100
 """The class index of what has no label, as in torch's losses."""
 

@@ -104,7 +104,7 @@ def read_all(args: argparse.Namespace) -> dict[str, float]:
     from nlp_adapt.data.batches.streamed import StreamedBatches
     from nlp_adapt.data.reading.shards import find_shards
     from nlp_adapt.data.streaming import TextStream
-    from nlp_adapt.modeling.backbone import load_tokenizer
+    from nlp_adapt.modeling.tokenizers import load_tokenizer
     from nlp_adapt.tasks import TASKS
     from nlp_adapt.training.inputs.stream import encode_with
 

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from nlp_adapt.errors import ConfigError
-from nlp_adapt.modeling.word_pieces import is_single
+from nlp_adapt.modeling.tokenizers import is_single
 
 
 @dataclass(frozen=True)

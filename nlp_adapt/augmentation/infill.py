@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from nlp_adapt.augmentation.edits import Choice, Words, mask_token_of
 from nlp_adapt.augmentation.texts import is_word
 from nlp_adapt.modeling.masked_lm import MaskedLanguageModel
-from nlp_adapt.modeling.word_pieces import WordPieces
+from nlp_adapt.modeling.tokenizers import WordPieces
 
 
 class Infill(nn.Module):

@@ -1,7 +1,6 @@
 """Score a saved model on labelled rows: a run folder, a model folder or a Hub id.
 
-Texts are read up to the model's own limit, 512 tokens at most, as `predict` does; a run with a
-smaller max_length scored its table on shorter ones.
+Texts are read up to the run's max_length, as in its table and by `predict`.
 
 With --attack also under the worst small step on each row's word embeddings, which shows how sure
 the answers are: the scores stand side by side.

@@ -43,6 +43,9 @@ def add_model_arguments(parser: argparse.ArgumentParser, precision: str = "fp32"
     parser.add_argument(
         "--precision", choices=PRECISIONS, default=precision, help=f"number format ({precision})"
     )
+    parser.add_argument(
+        "--max_length", type=positive, help="longest row in tokens (default: that of the run)"
+    )
     parser.add_argument("--device", help="cpu, cuda, ... (default: a GPU where there is one)")
 
 
@@ -51,7 +54,11 @@ def open_model(args: argparse.Namespace) -> Predictor:
     from nlp_adapt.prediction.opening import load_predictor
 
     return load_predictor(
-        args.model, precision=args.precision, batch_size=args.batch_size, device=args.device
+        args.model,
+        precision=args.precision,
+        batch_size=args.batch_size,
+        device=args.device,
+        max_length=args.max_length,
     )
 
 

@@ -92,7 +92,7 @@ def _propose(args: argparse.Namespace) -> list[Line]:
 
 def _tokenizer(model: str, task: str) -> Any:
     """The model's tokenizer; None where it is not here and cannot be fetched."""
-    from nlp_adapt.modeling.backbone import load_tokenizer
+    from nlp_adapt.modeling.tokenizers import load_tokenizer
 
     try:
         return load_tokenizer(model, words=task == TOKEN_CLASSIFICATION)

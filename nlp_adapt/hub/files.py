@@ -9,11 +9,11 @@ from typing import TypeAlias
 
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.escaping import shareable
+from nlp_adapt.names import ADAPTER_CONFIG
 from nlp_adapt.reporting.card import PLACE_OF_MODEL, build_card, recipe_to_repeat
 from nlp_adapt.reporting.card_metadata import looks_like_hub_id
 from nlp_adapt.reporting.results import read_recipe, read_results
 
-ADAPTER_CONFIG = "adapter_config.json"  # as modeling.lora has it, which imports torch
 Content: TypeAlias = "Path | bytes"
 
 
@@ -58,6 +58,7 @@ def model_to_push(folder: Path, merge_lora: bool) -> Iterator[Path]:
         return
     if not config.is_file():
         raise ConfigError(f"{folder}: holds no adapters to merge: leave out --merge_lora.")
+    from nlp_adapt.modeling.tokenizers import save_tokenizer
     from nlp_adapt.prediction.opening import load_predictor
 
     predictor = load_predictor(folder, device="cpu")
@@ -65,7 +66,7 @@ def model_to_push(folder: Path, merge_lora: bool) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as staged:
         copy = Path(staged)
         predictor.task_model.save_pretrained(copy)
-        predictor.tokenizer.save_pretrained(copy)
+        save_tokenizer(predictor.tokenizer, copy, predictor.max_length)
         (copy / "README.md").write_text(card, encoding="utf-8")
         yield copy
 

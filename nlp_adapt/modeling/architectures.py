@@ -27,8 +27,6 @@ class Architecture:
         keys_and_values: Matches the maps of a layer that (IA)3 scales.
         attention_dropout: Options of the configuration that drop attention weights.
         reserved_positions: Positions that no token has: RoBERTa counts from `padding_idx + 1`.
-        marks_first_words: Whether its tokenizer, given words, must be told to put a space before
-            each, as byte-level BPE does.
     """
 
     embeddings: str = "embeddings"
@@ -38,24 +36,17 @@ class Architecture:
     keys_and_values: str = r"(?:^|[._])(key|value|k|v|k_lin|v_lin|key_proj|value_proj|Wqkv)$"
     attention_dropout: tuple[str, ...] = ("attention_probs_dropout_prob", "attention_dropout")
     reserved_positions: int = 0
-    marks_first_words: bool = False
 
 
-_ROBERTA = Architecture(reserved_positions=2, marks_first_words=True)
-_XLM_ROBERTA = Architecture(reserved_positions=2)
-_BYTE_LEVEL = Architecture(marks_first_words=True)
+_ROBERTA = Architecture(reserved_positions=2)
 
 ARCHITECTURES: dict[str, Architecture] = {
     "roberta": _ROBERTA,
     "longformer": _ROBERTA,
-    "xlm-roberta": _XLM_ROBERTA,
-    "xlm-roberta-xl": _XLM_ROBERTA,
-    "camembert": _XLM_ROBERTA,
-    "mpnet": _XLM_ROBERTA,
-    "bart": _BYTE_LEVEL,
-    "deberta": _BYTE_LEVEL,
-    "gpt2": _BYTE_LEVEL,
-    "modernbert": _BYTE_LEVEL,
+    "xlm-roberta": _ROBERTA,
+    "xlm-roberta-xl": _ROBERTA,
+    "camembert": _ROBERTA,
+    "mpnet": _ROBERTA,
 }
 
 # How vocabularies mark a token that continues a word, or one that begins one.

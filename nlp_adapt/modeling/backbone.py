@@ -1,4 +1,4 @@
-"""Finding a model, its tokenizer and its configuration, with errors of one sentence."""
+"""Finding a model and its configuration, with errors of one sentence."""
 
 import difflib
 import json
@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nlp_adapt.errors import AdaptationError, ModelError
-from nlp_adapt.modeling.architectures import architecture_of
-from nlp_adapt.modeling.lora import ADAPTER_CONFIG
+from nlp_adapt.names import ADAPTER_CONFIG
 
 BUILTIN_PREFIX = "builtin:"
 RUNS = "runs"  # where runs are unless output_dir says otherwise: no user of the Hub
@@ -138,29 +137,6 @@ def fetch_adapters(model: str) -> str:
     except (OSError, HFValidationError):  # no such file, no such repository, or no network
         return model
     return snapshot_download(model, allow_patterns=list(_ADAPTER_FILES))
-
-
-def load_tokenizer(model: str, *, words: bool = False) -> Any:
-    """The fast tokenizer of `model`.
-
-    Args:
-        model: Hub id, folder or `builtin:` name.
-        words: Whether it will be given words instead of text: byte-level BPE tokenizers, such as
-            RoBERTa's, then put a space before each word.
-    """
-    from transformers import AutoConfig, AutoTokenizer
-
-    path = resolve_model(model)
-    options: dict[str, Any] = {}
-    with loading(model, "tokenizer"):
-        if words:
-            config = AutoConfig.from_pretrained(path, trust_remote_code=False)
-            if architecture_of(config).marks_first_words:
-                options["add_prefix_space"] = True
-        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False, **options)
-    if not tokenizer.is_fast:
-        raise ModelError(f"{model}: has no fast tokenizer; use a model with tokenizer.json.")
-    return tokenizer
 
 
 def is_adapter_folder(model: str | Path) -> bool:

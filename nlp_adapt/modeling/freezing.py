@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import nn
 
-from nlp_adapt.errors import ConfigError
+from nlp_adapt.errors import ConfigError, ModelError
 from nlp_adapt.modeling.architectures import (
     encoder_of,
     head_modules,
@@ -13,11 +13,15 @@ from nlp_adapt.modeling.architectures import (
 )
 from nlp_adapt.modeling.lora import has_adapters, is_adapter_parameter
 
+# Set on a model: the names of the parameters that it came with frozen.
+HELD = "held"
+
 
 def freeze(task_model: Any, what: str | int) -> list[nn.Module]:
     """Stop parts of a task model from training.
 
-    With LoRA the adapters and the head train, less what is frozen here.
+    With LoRA the adapters and the head train, less what is frozen here. What the caller of a run
+    has frozen in the model that it was given never trains.
 
     Args:
         what: `none`; `embeddings`, everything below the first layer; a number `k`, that and the
@@ -29,16 +33,29 @@ def freeze(task_model: Any, what: str | int) -> list[nn.Module]:
 
     Raises:
         ConfigError: If `what` is none of these, or the encoder cannot be divided so.
+        ModelError: If the caller has left nothing to train.
     """
-    adapted = has_adapters(task_model)
+    adapted, held = has_adapters(task_model), getattr(task_model, HELD, frozenset())
     heads = {id(one) for module in head_modules(task_model).values() for one in module.parameters()}
     for name, parameter in task_model.named_parameters():
         trains = not adapted or is_adapter_parameter(name) or id(parameter) in heads
-        parameter.requires_grad_(trains and "original_module" not in name)
+        parameter.requires_grad_(trains and name not in held and "original_module" not in name)
     frozen = _frozen(task_model, what)
     for module in frozen:
         module.requires_grad_(False)
+    if held and not any(parameter.requires_grad for parameter in task_model.parameters()):
+        raise ModelError(
+            "every parameter of the given model is frozen (requires_grad is False), so that nothing "
+            "would train; leave out what should (PeftModel.from_pretrained takes is_trainable=True)."
+        )
     return frozen
+
+
+def hold(task_model: Any) -> Any:
+    """The same model, which remembers what its caller froze."""
+    named = task_model.named_parameters()
+    setattr(task_model, HELD, frozenset(name for name, one in named if not one.requires_grad))
+    return task_model
 
 
 def _frozen(task_model: Any, what: str | int) -> list[nn.Module]:

@@ -24,10 +24,11 @@ from nlp_adapt.modeling.architectures import (
 )
 
 ADAPTER = "default"
-ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
-# Set on a model that other adapters were merged into: new ones fit no model that could be named.
-STANDS_ON_ADAPTERS = "stands_on_adapters"
+# Set on a model whose encoder no name leads to, such as one that other adapters were merged into:
+# nobody could open adapters on it.
+NAMELESS = "nameless"
+_READ_AS_OWN = ("LORA", "IA3")
 
 
 def add_adapters(
@@ -107,9 +108,38 @@ def unloaded(wrapper: Any) -> Any:
     Args:
         wrapper: A `peft.PeftModel`; of no more use afterwards.
     """
+    _take_out_heads(wrapper.get_base_model())
+    return wrapper.merge_and_unload(safe_merge=True)
+
+
+def check_wrapper(model: Any) -> None:
+    """Refuse a PEFT wrapper around other adapters than `add_adapters` makes.
+
+    Raises:
+        ModelError: It holds adapters of another kind, or several.
+    """
+    configs = model.peft_config.values() if hasattr(model, "get_base_model") else []
+    kinds = [one.peft_type.value for one in configs]
+    if kinds and (len(kinds) > 1 or kinds[0] not in _READ_AS_OWN):
+        raise ModelError(
+            f"the PEFT model holds {', '.join(kinds)}, but can be trained on with one adapter of "
+            "LoRA or IA3 only; merge what it holds (merge_and_unload), or give the plain model."
+        )
+
+
+def without_wrapper(model: Any) -> Any:
+    """The task model inside a PEFT wrapper with its adapters, as `add_adapters` makes it."""
+    if not hasattr(model, "get_base_model"):
+        return model
+    plain = model.get_base_model()
+    _take_out_heads(plain)
+    return plain
+
+
+def _take_out_heads(model: Any) -> None:
+    """Put the trained heads of a PEFT model in the places of their wrappers."""
     from peft.utils import ModulesToSaveWrapper
 
-    model = wrapper.get_base_model()
     heads = [(n, m) for n, m in model.named_modules() if isinstance(m, ModulesToSaveWrapper)]
     for name, head in heads:
         parent, _, child = name.rpartition(".")
@@ -117,7 +147,6 @@ def unloaded(wrapper: Any) -> Any:
             merge=True, safe_merge=True, adapter_names=None
         )
         setattr(model.get_submodule(parent), child, plain)
-    return wrapper.merge_and_unload(safe_merge=True)
 
 
 def save_task_model(task_model: Any, folder: Path, *, merge: bool = False) -> None:
@@ -126,13 +155,11 @@ def save_task_model(task_model: Any, folder: Path, *, merge: bool = False) -> No
     Args:
         task_model: A classification model, with or without injected adapters.
         merge: Multiply adapters into the weights, so that the result is a plain model. Adapters on
-            top of others always are.
+            a model without a name always are.
     """
-    merge = merge or getattr(task_model, STANDS_ON_ADAPTERS, False)
-    if hasattr(task_model, "get_base_model"):  # a PEFT wrapper that the caller made
-        plain = unloaded(task_model) if merge else task_model
-        plain.save_pretrained(folder)
-    elif not has_adapters(task_model):
+    task_model = without_wrapper(task_model)
+    merge = merge or getattr(task_model, NAMELESS, False)
+    if not has_adapters(task_model):
         task_model.save_pretrained(folder)
     elif merge:
         merged(task_model).save_pretrained(folder)
@@ -145,15 +172,16 @@ def _save_adapters(task_model: Any, folder: Path) -> None:
     from peft import get_peft_model_state_dict
     from safetensors.torch import save_file
 
+    (adapter,) = task_model.peft_config
     tensors = get_peft_model_state_dict(
-        task_model, adapter_name=ADAPTER, save_embedding_layers=False
+        task_model, adapter_name=adapter, save_embedding_layers=False
     )
     state = task_model.state_dict()
     heads = head_modules(task_model)
     inside = {id(value) for head in heads.values() for value in head.parameters()}
     names = [name for name, value in task_model.named_parameters() if id(value) in inside]
     tensors.update((name, state[name]) for name in names)
-    config = copy.deepcopy(task_model.peft_config[ADAPTER])
+    config = copy.deepcopy(task_model.peft_config[adapter])
     tagger = "TokenClassification" in type(task_model).__name__
     config.task_type = "TOKEN_CLS" if tagger else "SEQ_CLS"
     config.modules_to_save = sorted(heads)

@@ -19,7 +19,7 @@ from nlp_adapt.modeling.architectures import plain_model
 from nlp_adapt.modeling.backbone import resolve_model
 from nlp_adapt.modeling.mlm_head import MlmHead, fresh_mlm_head, load_mlm_head
 from nlp_adapt.modeling.pretrained import load_encoder
-from nlp_adapt.modeling.word_pieces import WordPieces
+from nlp_adapt.modeling.tokenizers import WordPieces
 
 LOGGER = logging.getLogger("nlp_adapt")
 

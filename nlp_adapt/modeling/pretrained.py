@@ -23,7 +23,7 @@ from nlp_adapt.modeling.backbone import (
     model_config,
     resolve_model,
 )
-from nlp_adapt.modeling.lora import ADAPTER_WEIGHTS, STANDS_ON_ADAPTERS, unloaded
+from nlp_adapt.modeling.lora import ADAPTER_WEIGHTS, NAMELESS, is_adapter_parameter, unloaded
 from nlp_adapt.names import describe_head, head_order, name_labels
 
 LOGGER = logging.getLogger("nlp_adapt")
@@ -86,6 +86,21 @@ def load_encoder(model: str) -> Any:
         encoder, report = transformers.AutoModel.from_pretrained(path, **_OPTIONS)
     _refuse_lacking(model, report, {name for name in report["missing_keys"] if "pooler" in name})
     return encoder
+
+
+def has_encoder_of(task_model: Any, model: str) -> bool:
+    """Whether a task model's encoder, without its adapters and heads, is that of a named model."""
+    try:
+        named = load_encoder(model).state_dict()
+    except ModelError:
+        return False
+    heads = {id(one) for head in head_modules(task_model).values() for one in head.parameters()}
+    return all(
+        (other := named.get(name.replace(".base_layer.", "."))) is not None
+        and torch.equal(value.detach().float().cpu(), other)
+        for name, value in encoder_of(task_model).named_parameters()
+        if id(value) not in heads and not is_adapter_parameter(name)
+    )
 
 
 def fit_given(model: Any, auto_class: str, wanted: Sequence[str]) -> None:
@@ -196,7 +211,7 @@ def _load_adapters(
         plain = unloaded(PeftModel.from_pretrained(base.model, str(folder)))
     reorder_head(plain, order or [])
     name_labels(plain.config, names)
-    setattr(plain, STANDS_ON_ADAPTERS, True)
+    setattr(plain, NAMELESS, True)
     return _Loaded(plain, base.new - brought)
 
 

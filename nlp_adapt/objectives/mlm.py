@@ -14,7 +14,7 @@ from torch import Tensor
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.modeling.mlm_head import build_mlm_head
 from nlp_adapt.modeling.outputs import Terms
-from nlp_adapt.modeling.word_pieces import WordPieces
+from nlp_adapt.modeling.tokenizers import WordPieces
 from nlp_adapt.names import IGNORED_LABEL
 from nlp_adapt.objectives.base import Objective, ObjectiveConfig, Setup, StepView
 from nlp_adapt.objectives.views import last_hidden_state, select_side, source_rows

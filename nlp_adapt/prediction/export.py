@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from nlp_adapt.errors import ConfigError, ModelError, RunError
+from nlp_adapt.modeling.tokenizers import save_tokenizer
 from nlp_adapt.prediction.opening import EnsemblePredictor, load_predictor
 from nlp_adapt.prediction.predictor import Predictor
 
@@ -77,7 +78,7 @@ def export_onnx(model: str | Path, folder: str | Path, *, int8: bool = False) ->
             _quantise(staged / ONNX_FILE)
             difference = _difference(predictor, staged / ONNX_FILE)
         predictor.task_model.config.save_pretrained(staged)
-        predictor.tokenizer.save_pretrained(staged)
+        save_tokenizer(predictor.tokenizer, staged, predictor.max_length)
         staged.rename(out)
     finally:
         shutil.rmtree(staged, ignore_errors=True)

@@ -16,9 +16,10 @@ import torch
 from nlp_adapt.data.batches.encoded import EncodedRows
 from nlp_adapt.errors import ConfigError, ModelError, RunError
 from nlp_adapt.files import write_folder
-from nlp_adapt.modeling.backbone import fetch_adapters, load_tokenizer, loading, resolve_model
+from nlp_adapt.modeling.backbone import fetch_adapters, loading, resolve_model
 from nlp_adapt.modeling.cpu import choose_precision
 from nlp_adapt.modeling.pretrained import load_task_model
+from nlp_adapt.modeling.tokenizers import check_vocabulary, load_tokenizer
 from nlp_adapt.names import SEQUENCE_CLASSIFICATION, TOKEN_CLASSIFICATION, labels_of, order_by_name
 from nlp_adapt.prediction.predictor import Predictor
 from nlp_adapt.tasks import TASKS, Task
@@ -32,22 +33,31 @@ def load_predictor(
     precision: str = "fp32",
     batch_size: int = 64,
     device: str | None = None,
+    max_length: int | None = None,
 ) -> Predictor:
     """Open a saved model, a run folder or a Hub id for prediction.
 
     Args:
         model: Model folder, adapter folder, ensemble, run folder or Hub id.
         device: Where it runs; default: a GPU if there is one.
+        max_length: Longest row in tokens; default: that of the run, which its tokenizer states.
 
     Raises:
         ModelError: If it cannot be loaded or is not a classification model.
+        ConfigError: If the model cannot read `max_length` tokens.
     """
     import transformers
 
     if (Path(model) / ENSEMBLE).is_file():
         members, weights = _read_ensemble(model)
-        options = {"precision": precision, "batch_size": batch_size, "device": device}
-        return EnsemblePredictor(load_members(members, **options), weights)
+        found = load_members(
+            members,
+            precision=precision,
+            batch_size=batch_size,
+            device=device,
+            max_length=max_length,
+        )
+        return EnsemblePredictor(found, weights)
     name = str(_model_folder(model))
     with loading(str(model), "configuration"):
         path = fetch_adapters(resolve_model(name))
@@ -61,9 +71,17 @@ def load_predictor(
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     loaded = _moved(load_task_model(path, task.auto_class, label_names), device)
     tokenizer = load_tokenizer(name, words=task.units_are_words)
+    check_vocabulary(tokenizer, loaded.config, name)
     if precision == "auto":
         precision = choose_precision("auto", torch.device(device))
-    return Predictor(loaded, tokenizer, task, precision=precision, batch_size=batch_size)
+    return Predictor(
+        loaded,
+        tokenizer,
+        task,
+        precision=precision,
+        batch_size=batch_size,
+        max_length=max_length,
+    )
 
 
 def load_members(models: Sequence[str | Path], **options: Any) -> list[Predictor]:

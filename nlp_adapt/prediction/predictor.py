@@ -15,9 +15,10 @@ from nlp_adapt.data.batches.encoded import (
     to_tensors,
     width_for,
 )
-from nlp_adapt.modeling.architectures import longest_input, output_layer
+from nlp_adapt.modeling.architectures import output_layer
 from nlp_adapt.modeling.cpu import autocast, prepare_prediction
 from nlp_adapt.modeling.pretrained import reorder_head
+from nlp_adapt.modeling.tokenizers import reading_length
 from nlp_adapt.modeling.units import FeatureTap, by_unit, unit_logits
 from nlp_adapt.names import name_labels
 from nlp_adapt.prediction.given_texts import read_texts
@@ -92,7 +93,8 @@ class Predictor:
 
     Args:
         batch_size: Rows per batch; longer rows come in smaller batches.
-        max_length: Longest row in tokens; None for the model's own limit, at most 512.
+        max_length: Longest row in tokens; None for what the tokenizer states, which a run sets to its
+            own `max_length`, and 512 at most where it states nothing.
     """
 
     def __init__(
@@ -110,7 +112,7 @@ class Predictor:
         self.task = task
         self.precision = precision
         self.batch_size = batch_size
-        self.max_length = max_length or min(512, longest_input(task_model.config, tokenizer))
+        self.max_length = reading_length(task_model.config, tokenizer, max_length)
 
     @property
     def label_names(self) -> tuple[str, ...]:

@@ -12,9 +12,9 @@ from typing import Any
 import yaml
 
 from nlp_adapt.escaping import escape, fenced, markdown_table, one_line, shareable
-from nlp_adapt.names import TOKEN_CLASSIFICATION, counted
+from nlp_adapt.names import ADAPTER_CONFIG, TOKEN_CLASSIFICATION, counted
 from nlp_adapt.recipe import Recipe
-from nlp_adapt.reporting.card_metadata import holds_adapters, metadata, papers
+from nlp_adapt.reporting.card_metadata import metadata, papers
 from nlp_adapt.reporting.comparison import conclusions, verdict_sentences
 from nlp_adapt.reporting.results import (
     Results,
@@ -54,12 +54,17 @@ def write_card(run_dir: str | Path) -> Path:
     """
     run = Path(run_dir)
     card = run / "model" / "README.md"
-    card.write_text(build_card(read_results(run), read_recipe(run)), encoding="utf-8")
+    adapters = (run / "model" / ADAPTER_CONFIG).is_file()
+    text = build_card(read_results(run), read_recipe(run), adapters)
+    card.write_text(text, encoding="utf-8")
     return card
 
 
-def build_card(results: Results, recipe: Mapping[str, Any]) -> str:
-    """The card's text, from the content of results.json and the resolved recipe."""
+def build_card(results: Results, recipe: Mapping[str, Any], adapters: bool = False) -> str:
+    """The card's text, from the content of results.json and the resolved recipe.
+
+    `adapters` says whether the model is saved as PEFT adapters on its base model.
+    """
     source = escape(part(results, "source").get("name", "the source"))
     target = escape(part(results, "target").get("name", ""))
     labels = ", ".join(escape(label) for label in results.get("labels", ()))
@@ -69,12 +74,12 @@ def build_card(results: Results, recipe: Mapping[str, Any]) -> str:
     )
     measured = _MEASURED if exported_scores(results).get("target") else _UNMEASURED
     sections = [
-        f"---\n{metadata(results, recipe)}\n---",
+        f"---\n{metadata(results, recipe, adapters)}\n---",
         f"# {f'{source} to {target}' if target else source}: {escape(results['method'])}",
         _summary(results, source, target),
         f"Labels: {labels}.",
         "## Use",
-        fenced(_usage(results, holds_adapters(recipe)), "python"),
+        fenced(_usage(results, adapters), "python"),
         *_results(results),
         "## Training",
         _training(results),
@@ -158,7 +163,10 @@ def _class_rows(results: Results) -> list[list[str]]:
 
 def _usage(results: Results, adapters: bool) -> str:
     task = TASKS[results["task"]]
-    options = ', aggregation_strategy="first"' if task.units_are_words else ""
+    options = ", truncation=True"  # the tokenizer states the length
+    if task.units_are_words:  # read in windows, as here
+        options = ', aggregation_strategy="first"'
+        options += f", stride={results['max_length'] // 4}" if "max_length" in results else ""
     last = 'print(model("A sentence of the target domain."))'
     if not adapters:
         return (

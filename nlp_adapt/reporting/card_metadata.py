@@ -22,7 +22,7 @@ _MEASURES = {
 }
 
 
-def metadata(results: Results, recipe: Mapping[str, Any]) -> str:
+def metadata(results: Results, recipe: Mapping[str, Any], adapters: bool = False) -> str:
     """The YAML block of the card, without its fences."""
     from huggingface_hub import ModelCardData
 
@@ -30,7 +30,7 @@ def metadata(results: Results, recipe: Mapping[str, Any]) -> str:
     method = re.sub(r"[^a-z0-9]+", "-", str(results["method"]).lower()).strip("-")[:40]
     scores = _eval_results(results)
     data = ModelCardData(
-        library_name="peft" if holds_adapters(recipe) else "transformers",
+        library_name="peft" if adapters else "transformers",
         pipeline_tag=TASKS[results["task"]].pipeline_tag,
         base_model=model if looks_like_hub_id(model) else None,
         datasets=hub_datasets(results) or None,
@@ -42,11 +42,6 @@ def metadata(results: Results, recipe: Mapping[str, Any]) -> str:
         eval_results=scores or None,
     )
     return redact(data.to_yaml())
-
-
-def holds_adapters(recipe: Mapping[str, Any]) -> bool:
-    """Whether the model is saved as PEFT adapters on its base model."""
-    return bool(recipe.get("lora")) and not recipe.get("merge_lora")
 
 
 def looks_like_hub_id(name: str) -> bool:

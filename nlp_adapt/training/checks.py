@@ -37,7 +37,7 @@ OUR_ARGUMENTS = frozenset(
 
 
 def check_domains(
-    config: AdaptationConfig, inputs: Inputs, tokenizer: Any, say: bool = True
+    config: AdaptationConfig, inputs: Inputs, tokenizer: Any, max_length: int, say: bool = True
 ) -> list[dict[str, Any]]:
     """Examine a run's domains; log what is found, where `say` is set.
 
@@ -46,13 +46,12 @@ def check_domains(
     """
     if config.data_doctor == "off":
         return []
-    limit = min(config.max_length, tokenizer.model_max_length)
     findings = examine(
         inputs.sources,
         inputs.targets,
         few_shot=inputs.few_shot,
         tokenizer=tokenizer,
-        max_length=limit,
+        max_length=max_length,
     )
     if config.data_doctor == "refuse":
         refuse_serious(findings)

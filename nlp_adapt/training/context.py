@@ -13,10 +13,18 @@ from torch import Tensor
 
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.methods import Stage
-from nlp_adapt.modeling.architectures import longest_input
 from nlp_adapt.modeling.backbone import model_config
-from nlp_adapt.modeling.lora import add_adapters, has_adapters
-from nlp_adapt.modeling.pretrained import fit_given, given_order, load_task_model
+from nlp_adapt.modeling.freezing import hold
+from nlp_adapt.modeling.lora import (
+    NAMELESS,
+    add_adapters,
+    check_wrapper,
+    has_adapters,
+    without_wrapper,
+)
+from nlp_adapt.modeling.pretrained import fit_given, given_order, has_encoder_of, load_task_model
+from nlp_adapt.modeling.tokenizers import training_limit
+from nlp_adapt.prediction.predictor import Predictor
 from nlp_adapt.tasks import Task
 from nlp_adapt.training.inputs.augmented import RowAugmentation
 from nlp_adapt.training.inputs.data import RunData, prepare_data
@@ -46,8 +54,9 @@ class StartingModel:
             return cls(str(model))
         if isinstance(model, SavedRun):
             return cls(model.name, saved=model)
-        name = str(getattr(model.config, "_name_or_path", "") or type(model).__name__)
-        return cls(name, loaded=model)
+        check_wrapper(model)
+        unnamed = f"{type(model).__name__} given as an object"  # no id, which a card would name
+        return cls(str(getattr(model.config, "_name_or_path", "") or unnamed), loaded=model)
 
     @property
     def folder_or_id(self) -> str:
@@ -59,10 +68,15 @@ class StartingModel:
         """States of the objectives that an earlier run ended with, by name."""
         return {} if self.saved is None else self.saved.objectives
 
-    def longest_input(self, tokenizer: Any) -> int:
-        """Most tokens a row may have; read from its configuration alone."""
-        config = model_config(self.folder_or_id) if self.loaded is None else self.loaded.config
-        return longest_input(config, tokenizer)
+    @cached_property
+    def config(self) -> Any:
+        """The model's configuration, for which no weights are read."""
+        return model_config(self.folder_or_id) if self.loaded is None else self.loaded.config
+
+    @cached_property
+    def is_named(self) -> bool:
+        """Whether adapters of a model given as an object fit what its name leads to."""
+        return has_encoder_of(self.loaded, self.name)
 
     def check(self, task: Task) -> None:
         """Refuse a loaded model whose head does not fit the task, before rows are read for it."""
@@ -73,11 +87,14 @@ class StartingModel:
         """The task model as pretrained; its new head and adapters are drawn from the seed."""
         from transformers import set_seed
 
-        set_seed(config.seed)
         if self.loaded is not None:
-            model = copy.deepcopy(self.loaded)
+            model = hold(without_wrapper(copy.deepcopy(self.loaded)))
             fit_given(model, task.auto_class, task.label_names)
+            if config.lora or has_adapters(model):
+                setattr(model, NAMELESS, not self.is_named)
+            set_seed(config.seed)
         else:
+            set_seed(config.seed)
             model = load_task_model(
                 self.folder_or_id,
                 task.auto_class,
@@ -143,7 +160,7 @@ class RunContext:
     @cached_property
     def max_length(self) -> int:
         """Most tokens of a row in this run."""
-        return min(self.config.max_length, self.start.longest_input(self.tokenizer))
+        return min(self.config.max_length, training_limit(self.start.config, self.tokenizer))
 
     @cached_property
     def data(self) -> RunData:
@@ -182,6 +199,16 @@ class RunContext:
             pad_id=self.pad_id,
             batch_size=self.config.per_device_eval_batch_size,
             accelerator=self.accelerator,
+        )
+
+    def predictor(self, model: Any) -> Predictor:
+        """Labels new texts as this run reads them."""
+        return Predictor(
+            model,
+            self.tokenizer,
+            self.task,
+            batch_size=self.config.per_device_eval_batch_size,
+            max_length=self.max_length,
         )
 
     def fresh_model(self) -> Any:

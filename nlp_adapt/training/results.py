@@ -34,6 +34,7 @@ def describe_run(context: RunContext) -> dict[str, Any]:
         "seed": context.config.seed,
         "labels": list(context.task.label_names),
         "precision": precision_of(accelerator),
+        "max_length": context.max_length,
         "main_metric": context.task.main_metric,
         "source": _describe_side(inputs, data, "source"),
         "target": _describe_side(inputs, data, "target"),

@@ -12,9 +12,9 @@ from nlp_adapt.methods import selects_best_model
 from nlp_adapt.modeling.freezing import freeze
 from nlp_adapt.modeling.lora import save_task_model
 from nlp_adapt.modeling.pretrained import load_task_model
+from nlp_adapt.modeling.tokenizers import save_tokenizer
 from nlp_adapt.objectives import Objective, objective_class
 from nlp_adapt.prediction.likeness import STATISTICS, domain_samples, measure_domains
-from nlp_adapt.prediction.predictor import Predictor
 from nlp_adapt.recipe import dump_recipe
 from nlp_adapt.reporting.adversary import judge_adversary
 from nlp_adapt.reporting.card import write_card
@@ -64,7 +64,11 @@ class Run:
         if self.main and not self.config.disable_tqdm:
             print(describe_domains(self.context.inputs), file=sys.stderr)
         findings = check_domains(
-            self.config, self.context.inputs, self.context.tokenizer, self.main
+            self.config,
+            self.context.inputs,
+            self.context.tokenizer,
+            self.context.max_length,
+            self.main,
         )
         if self.main:
             warn_of_unread(self.config, self.context.stages)
@@ -202,7 +206,7 @@ class Run:
 
     def _save_domain_statistics(self, model: Any) -> None:
         """Write where the texts of both domains lie, for `nlp-adapt predict --domain-likeness`."""
-        predictor = Predictor(model, self.context.tokenizer, self.context.task)
+        predictor = self.context.predictor(model)
         samples = domain_samples(self.context.data.train, self.config.seed)
         likeness = measure_domains(predictor, samples)
         if likeness is not None:
@@ -282,6 +286,6 @@ def save_plain(context: RunContext, model: Any, folder: Any) -> None:
 
     def write(staged: Any) -> None:
         save_task_model(model, staged, merge=context.config.merge_lora)
-        context.tokenizer.save_pretrained(staged)
+        save_tokenizer(context.tokenizer, staged, context.max_length)
 
     write_folder(folder, write)

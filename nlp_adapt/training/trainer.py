@@ -13,9 +13,8 @@ from nlp_adapt.data.domain import Domain
 from nlp_adapt.errors import ConfigError, RunError
 from nlp_adapt.hub.push import check_push, push_run
 from nlp_adapt.methods import selects_best_model
-from nlp_adapt.modeling.backbone import load_tokenizer
+from nlp_adapt.modeling.tokenizers import check_vocabulary, for_words, load_tokenizer
 from nlp_adapt.objectives import checked_stages
-from nlp_adapt.prediction.predictor import Predictor
 from nlp_adapt.recipe import Recipe
 from nlp_adapt.reporting.card import write_card
 from nlp_adapt.tasks import Task
@@ -43,7 +42,8 @@ class AdaptationTrainer:
     "is it better than doing nothing".
 
     Args:
-        model: Hub id, local folder or `builtin:` encoder, or a loaded classification model.
+        model: Hub id, local folder or `builtin:` encoder, or a loaded classification model, whose
+            frozen parameters stay as they are; adapters of a PEFT model (LoRA, IA3) go on training.
         source: The labelled domain, or a reference that `load_domain` reads; several as a list of
             domains, or as a mapping of names to domains or references. `Inputs` hold all that
             follows as well.
@@ -105,9 +105,10 @@ class AdaptationTrainer:
         if start.saved is not None:  # its head knows the labels in an order of its own
             task = start.saved.task(args.task, task.label_names)
         start.check(task)
-        tokenizer = processing_class or load_tokenizer(
-            start.folder_or_id, words=task.units_are_words
-        )
+        tokenizer = processing_class or load_tokenizer(start.folder_or_id)
+        check_vocabulary(tokenizer, start.config, start.name)
+        if task.units_are_words:
+            tokenizer = for_words(tokenizer)
         folder = RunFolder(args.output_dir)
         self.context = RunContext(args, stages, inputs, task, tokenizer, start, folder)
         self.model: Any = None
@@ -244,13 +245,7 @@ class AdaptationTrainer:
 
     def predict(self, texts: str | Iterable[str]) -> list[dict[str, Any]]:
         """`label`, `score` and `scores` for each text, as `Predictor.predict` gives them."""
-        predictor = Predictor(
-            self._require_model(),
-            self.processing_class,
-            self.task,
-            batch_size=self.args.per_device_eval_batch_size,
-        )
-        return predictor.predict(texts)
+        return self.context.predictor(self._require_model()).predict(texts)
 
     def save_model(self, output_dir: str | Path | None = None) -> None:
         """Save the task model and tokenizer as a plain Hugging Face folder."""

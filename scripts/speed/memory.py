@@ -113,7 +113,7 @@ def small_encoder(model: str, folder: Path) -> str:
     """A random two-layer encoder with the tokenizer of `model`, written to `folder`."""
     from transformers import BertConfig, BertModel
 
-    from nlp_adapt.modeling.backbone import load_tokenizer
+    from nlp_adapt.modeling.tokenizers import load_tokenizer
 
     tokenizer = load_tokenizer(model)
     config = BertConfig(

@@ -107,7 +107,7 @@ def test_serious_findings_refuse_a_run_before_it_writes_anything(tmp_path):
     assert not trainer.folder.holds_run()
     for mode, number in (("report", 1), ("off", 0)):
         trainer.args.data_doctor = mode
-        found = check_domains(trainer.args, trainer.inputs, tiny_tokenizer())
+        found = check_domains(trainer.args, trainer.inputs, tiny_tokenizer(), 64)
         assert sum(finding["severity"] == "serious" for finding in found) == number
 
 

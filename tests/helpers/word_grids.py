@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from nlp_adapt.augmentation.edits import Words
-from nlp_adapt.modeling.word_pieces import WordPieces
+from nlp_adapt.modeling.tokenizers import WordPieces
 from tests.helpers.tiny_batches import VOCABULARY, make_tokenizer
 
 WORD = {token: index for index, token in enumerate(VOCABULARY)}

@@ -186,16 +186,14 @@ def test_a_model_that_the_caller_wrapped_with_peft(tmp_path):
         toy_domain("a", 30), toy_domain("b", 50), processing_class=tiny_tokenizer(),
     )  # fmt: skip
     trainer.train()
+    before = wrapped.get_base_model().state_dict()
     changed = [
         name
-        for (name, one), two in zip(
-            trainer.model.named_parameters(), wrapped.parameters(), strict=True
-        )
-        if not torch.equal(one, two)
+        for name, value in trainer.model.state_dict().items()
+        if name in before and not torch.equal(value, before[name])
     ]
-    assert changed
-    assert all("lora_" in name or "modules_to_save" in name for name in changed)
-    assert (tmp_path / "run" / "model" / "adapter_model.safetensors").is_file()
+    assert any("lora_B" in name for name in changed)
+    assert all("lora_" in name or "classifier" in name for name in changed)
 
 
 def test_merging_leaves_no_trace_of_adapters():

@@ -10,7 +10,8 @@ import pytest
 import transformers
 
 from nlp_adapt.errors import ConfigError, ModelError
-from nlp_adapt.modeling.backbone import load_tokenizer, resolve_model
+from nlp_adapt.modeling.backbone import resolve_model
+from nlp_adapt.modeling.tokenizers import load_tokenizer
 from nlp_adapt.prediction.opening import load_predictor
 from nlp_adapt.training.saving.continuing import open_saved
 from nlp_adapt.training.trainer import AdaptationTrainer

@@ -9,9 +9,10 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassification, MPNetModel
 
 from nlp_adapt.errors import ModelError
-from nlp_adapt.modeling.backbone import load_tokenizer, model_config
+from nlp_adapt.modeling.backbone import model_config
 from nlp_adapt.modeling.lora import add_adapters, save_task_model
 from nlp_adapt.modeling.pretrained import load_encoder, load_task_model
+from nlp_adapt.modeling.tokenizers import load_tokenizer
 from nlp_adapt.prediction.opening import load_predictor
 from tests.helpers.brought import TEXTS, reweighted, saved, starting_from, with_head
 from tests.helpers.tiny_encoders import tiny_model

@@ -12,7 +12,7 @@ import transformers
 
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.modeling.mlm_head import build_mlm_head, fresh_mlm_head
-from nlp_adapt.modeling.word_pieces import WordPieces
+from nlp_adapt.modeling.tokenizers import WordPieces
 from nlp_adapt.objectives import build_objective
 from nlp_adapt.objectives.mlm import mask_tokens
 from nlp_adapt.objectives.views import select_side

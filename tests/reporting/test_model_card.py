@@ -86,7 +86,7 @@ def test_the_card_of_a_tagger(results: dict[str, Any]) -> None:
         "source_only": {"source": scores, "target": scores},
         "adapted": {"source": scores, "target": scores},
     }
-    card = build_card(results, {"task": "token-classification", "lora": True})
+    card = build_card(results, {"task": "token-classification"}, adapters=True)
     assert metadata_errors(card) == []
     data = ModelCard(card).data
     assert (data.pipeline_tag, data.library_name) == ("token-classification", "peft")

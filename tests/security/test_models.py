@@ -9,9 +9,9 @@ import torch
 
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.errors import ConfigError, ModelError
-from nlp_adapt.modeling.backbone import load_tokenizer
 from nlp_adapt.modeling.mlm_head import load_mlm_head
 from nlp_adapt.modeling.pretrained import load_task_model
+from nlp_adapt.modeling.tokenizers import load_tokenizer
 from nlp_adapt.prediction.opening import load_predictor
 from nlp_adapt.recipe import load_recipe
 from nlp_adapt.training.saving.checkpoint import CheckpointFolder, verify

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from nlp_adapt.data.batches.words import special_tokens, split_into_pieces
+from nlp_adapt.data.batches.words import split_into_pieces
 from nlp_adapt.data.doctor.finding import (
     NOTE,
     SERIOUS,
@@ -214,7 +214,7 @@ def _check_texts(view: DomainView, tokenizer: Any, max_length: int) -> Iterator[
         list(rows.texts), return_attention_mask=False, return_token_type_ids=False, verbose=False
     )["input_ids"]
     lengths = np.array([len(ids) for ids in encoded])
-    extra = sum(map(len, special_tokens(tokenizer)))
+    extra = tokenizer.num_special_tokens_to_add()
     sampled = _of_sample(len(rows), view)
     if cut := list(compress(rows.places, lengths > max_length)):
         share = len(cut) / len(rows)
@@ -249,7 +249,7 @@ def _check_words(view: DomainView, tokenizer: Any, max_length: int) -> Iterator[
     sentences, places = sentences[::every], view.everything.places[::every]
     sampled = _of_sample(len(sentences), view)
     pieces = split_into_pieces(sentences, tokenizer)
-    lengths = np.diff(pieces.offsets) + sum(map(len, special_tokens(tokenizer)))
+    lengths = np.diff(pieces.offsets) + tokenizer.num_special_tokens_to_add()
     if windowed := list(compress(places, lengths > max_length)):
         yield found_at(
             windowed,

@@ -32,7 +32,7 @@ from nlp_adapt.prediction.predictor import Predictor
 # What the labelled rows depend on, besides the model and the input.
 _PART_OPTIONS = (
     *("text_column", "all_scores", "domain_likeness"),
-    *("precision", "chunk_rows", "out", "input_format"),
+    *("precision", "max_length", "chunk_rows", "out", "input_format"),
 )
 
 

@@ -21,8 +21,8 @@ from nlp_adapt.data.batches.encoded import EncodedRows
 from nlp_adapt.errors import RunError
 from nlp_adapt.files import text_hash, write_text
 from nlp_adapt.modeling.architectures import plain_model
-from nlp_adapt.modeling.backbone import load_tokenizer
 from nlp_adapt.modeling.masked_lm import language_model_of
+from nlp_adapt.modeling.tokenizers import load_tokenizer
 
 LOGGER = logging.getLogger("nlp_adapt")
 SALT = 21

@@ -14,7 +14,7 @@ from nlp_adapt.data.batches.words import encode_texts
 from nlp_adapt.data.domain import Domain
 from nlp_adapt.data.label_spaces import label_space
 from nlp_adapt.data.splits import hold_out_validation, shuffled_head
-from nlp_adapt.modeling.backbone import load_tokenizer
+from nlp_adapt.modeling.tokenizers import for_words
 from nlp_adapt.tasks import TASKS, Task
 from nlp_adapt.training.inputs.augmented import RowAugmentation
 from nlp_adapt.training.inputs.auxiliary import AuxiliaryTask
@@ -207,9 +207,8 @@ class _Encoder:
         tokenizer, words = self.tokenizer, self.task.units_are_words
         if words and not own.units_are_words:
             return encode_texts(dataset["text"][:], tokenizer, self.max_length, dataset["label"][:])
-        if own.units_are_words and not words and tokenizer.name_or_path:
-            # As it is loaded for words: byte-level tokenizers put a space before each.
-            tokenizer = load_tokenizer(tokenizer.name_or_path, words=True)
+        if own.units_are_words and not words:
+            tokenizer = for_words(tokenizer)
         return own.encode(dataset, tokenizer, self.max_length)
 
     def with_validation(self, domain: Domain) -> Domain:

@@ -7,7 +7,8 @@ from nlp_adapt.data.doctor import NOTE, SERIOUS, Finding, examine
 from nlp_adapt.data.domain import Domain
 from nlp_adapt.data.label_spaces import label_counts, what_was_read
 from nlp_adapt.errors import DataError, ModelError
-from nlp_adapt.modeling.backbone import load_tokenizer
+from nlp_adapt.modeling.backbone import model_config
+from nlp_adapt.modeling.tokenizers import load_tokenizer, training_limit
 from nlp_adapt.names import TOKEN_CLASSIFICATION
 from nlp_adapt.recipe import Recipe
 from nlp_adapt.training.inputs.domains import gather_inputs
@@ -43,7 +44,9 @@ def diagnose(recipe: Recipe) -> dict[str, Any]:
                 refuse_unmet_names(recipe)
         except DataError as error:
             refusals.append(Finding("label-map", SERIOUS, "both", str(error)))
-        limit = min(recipe.max_length, getattr(tokenizer, "model_max_length", recipe.max_length))
+        limit = recipe.max_length
+        if tokenizer is not None:
+            limit = min(limit, training_limit(model_config(recipe.model), tokenizer))
         found = examine(sources, targets, few_shot=few_shot, tokenizer=tokenizer, max_length=limit)
     told = {finding.message for finding in found}
     findings = [one for one in refusals if one.message not in told] + found + notes
