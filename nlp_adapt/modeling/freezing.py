@@ -35,7 +35,8 @@ def freeze(task_model: Any, what: str | int) -> list[nn.Module]:
         ConfigError: If `what` is none of these, or the encoder cannot be divided so.
         ModelError: If the caller has left nothing to train.
     """
-    adapted, held = has_adapters(task_model), getattr(task_model, HELD, frozenset())
+    adapted = has_adapters(task_model)
+    held: frozenset[str] = getattr(task_model, HELD, frozenset())
     heads = {id(one) for module in head_modules(task_model).values() for one in module.parameters()}
     for name, parameter in task_model.named_parameters():
         trains = not adapted or is_adapter_parameter(name) or id(parameter) in heads
