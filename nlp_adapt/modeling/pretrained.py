@@ -195,7 +195,11 @@ def _load_adapters(
         )
     told = (folder / "config.json").is_file()  # beside its own adapters, PEFT writes none
     with loading(str(folder), "configuration"):
-        config = AutoConfig.from_pretrained(folder) if told else model_config(str(folder))
+        config = (
+            AutoConfig.from_pretrained(folder, trust_remote_code=False)
+            if told
+            else model_config(str(folder))
+        )
     order = head_order(config, auto_class, names)
     if order is None and told:
         raise ModelError(
