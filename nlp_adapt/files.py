@@ -1,4 +1,4 @@
-"""Files that are whole or not there: atomic writes, hashes, and one writer at a time."""
+"""Files that are whole or not there: atomic writes, checksums, and one writer at a time."""
 
 import contextlib
 import hashlib
@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,14 @@ from nlp_adapt.errors import RunError
 _BLOCK = 1 << 20
 
 
-def sha256(path: Path) -> str:
-    """SHA-256 of a file as hex."""
+def sha256(path: Path, size: int | None = None) -> str:
+    """SHA-256 of a file, or of its first `size` bytes, as hex."""
     digest = hashlib.sha256()
+    left = path.stat().st_size if size is None else size
     with path.open("rb") as file:
-        while block := file.read(_BLOCK):
+        while block := file.read(min(left, _BLOCK)):
             digest.update(block)
+            left -= len(block)
     return digest.hexdigest()
 
 
@@ -44,14 +46,17 @@ def replacing(path: Path) -> Iterator[Path]:
 
     The folder is made where it is missing. After an error nothing is left behind.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     staged = path.with_name(f".{path.name}.staged")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield staged
         sync(staged)
         os.replace(staged, path)
+    except Exception as error:
+        raise _unwritten(path, error) from error
     finally:
-        staged.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            staged.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -76,16 +81,117 @@ def write_tensors(path: Path, tensors: Mapping[str, Any]) -> None:
 
 
 def write_folder(path: Path, write: Callable[[Path], Any]) -> None:
-    """Let `write(folder)` fill a folder beside `path`, then put it in its place."""
+    """Let `write(folder)` fill a folder beside `path`, then put it in its place.
+
+    After an error nothing is left behind, and what was at `path` stays.
+
+    Raises:
+        RunError: If the disk is full or the folder cannot be written.
+    """
     staged = path.with_name(f".{path.name}.staged")
     shutil.rmtree(staged, ignore_errors=True)
-    staged.mkdir(parents=True)
-    write(staged)
-    for file in [*(file for file in staged.rglob("*") if file.is_file()), staged]:
-        sync(file)
-    if path.exists():
-        shutil.rmtree(path)
-    os.rename(staged, path)
+    try:
+        staged.mkdir(parents=True)
+        write(staged)
+        for file in [*(file for file in staged.rglob("*") if file.is_file()), staged]:
+            sync(file)
+        if path.exists():
+            shutil.rmtree(path)
+        os.rename(staged, path)
+    except Exception as error:
+        raise _unwritten(path, error) from error
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+
+
+def _unwritten(path: Path, error: Exception) -> Exception:
+    """What to raise where `path` could not be written: a sentence if the disk is why."""
+    # Libraries in Rust (tokenizers, safetensors) raise errors of their own for what the disk says.
+    reason = error.strerror if isinstance(error, OSError) else str(error)
+    if isinstance(error, RunError) or not (isinstance(error, OSError) or "os error" in str(error)):
+        return error
+    return RunError(
+        f"{path}: cannot be written ({reason or error}); free some space or see to the folder's "
+        "permissions, and try again: nothing half-written is left."
+    )
+
+
+def checksums(files: Iterable[Path], root: Path) -> dict[str, dict[str, Any]]:
+    """Size in bytes and SHA-256 of each file, by its path below `root`."""
+    return {
+        path.relative_to(root).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256(path)}
+        for path in sorted(files)
+    }
+
+
+def damage(path: Path, expected: Any) -> str | None:
+    """What is wrong with a file of which `checksums` once said `expected`, or None."""
+    if not path.is_file():
+        return f"{path}: missing."
+    try:
+        same = path.stat().st_size == expected["bytes"] and sha256(path) == expected["sha256"]
+    except (KeyError, TypeError):
+        same = False
+    return None if same else f"{path}: damaged (its SHA-256 differs from the manifest)."
+
+
+class Manifest:
+    """A file with the checksums of what is finished in the folder of a run.
+
+    Model cards are left out: people edit them, and nothing is read from them.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.path = root / "adaptation" / "manifest.json"
+
+    def seal(self, *paths: Path) -> None:
+        """Take down the checksums of files and whole folders as they are now."""
+        kept = {
+            name: sums
+            for name, sums in (self._read() or {}).items()
+            if not any(_is_below(self.root / name, path) for path in paths)
+        }
+        files = [file for path in paths for file in _files(path)]
+        write_json(self.path, {**kept, **checksums(files, self.root)})
+
+    def problems(self, *paths: Path) -> list[str]:
+        """What is wrong with files and folders that were sealed, a sentence each."""
+        known = self._read()
+        if known is None:
+            return [f"{self.path}: missing or unreadable, so nothing vouches for the run's files."]
+        found = []
+        for path in paths:
+            sealed = {self.root / name for name in known if _is_below(self.root / name, path)}
+            strange = [file for file in _files(path) if file not in sealed]
+            found += [
+                f"{one}: not in {self.path.name}, so nothing vouches for it." for one in strange
+            ]
+            names = sorted(file.relative_to(self.root).as_posix() for file in sealed)
+            found += filter(None, (damage(self.root / name, known[name]) for name in names))
+        return found
+
+    def _read(self) -> dict[str, Any] | None:
+        try:
+            known = json.loads(self.path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return known if isinstance(known, dict) else None
+
+
+def _files(path: Path) -> list[Path]:
+    """The files that a manifest vouches for: `path` itself, or those in it."""
+    if not path.is_dir():
+        return [path] if path.is_file() else []
+    return [
+        file
+        for file in path.rglob("*")
+        if file.suffix in (".json", ".safetensors", ".txt", ".model") and not file.is_symlink()
+    ]
+
+
+def _is_below(file: Path, path: Path) -> bool:
+    return file == path or path in file.parents
 
 
 @contextlib.contextmanager

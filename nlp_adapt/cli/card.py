@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the card, then say where it is and what the spread is."""
-    from nlp_adapt.files import write_json
+    from nlp_adapt.files import Manifest, write_json
     from nlp_adapt.reporting.card import write_card
     from nlp_adapt.reporting.results import read_results
     from nlp_adapt.reporting.runs import collect_seeds, seed_rows, seed_sentence
@@ -38,6 +38,7 @@ def run(args: argparse.Namespace) -> int:
     if args.seeds:
         results["seeds"] = collect_seeds(folder, [Path(other) for other in args.seeds])
         write_json(folder / "results.json", results)
+        Manifest(folder).seal(folder / "results.json")
     card = write_card(folder)
     rows = seed_rows(results)
     spread = f"{layout(rows)}\n\n{seed_sentence(results)}\n\n" if rows else ""

@@ -10,6 +10,7 @@ import nlp_adapt
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.errors import AdaptationError, ConfigError, RunError
 from nlp_adapt.escaping import redact
+from nlp_adapt.files import Manifest
 from nlp_adapt.hub.errors import CONFLICT, asked_wait, explain, hub_errors, may_succeed, status
 from nlp_adapt.hub.files import Content, is_replaced, model_to_push, name_in_card, run_files
 from nlp_adapt.reporting.card_metadata import looks_like_hub_id
@@ -78,8 +79,7 @@ def push_run(
     _check(repo_id, revision, create_pr)
     assert repo_id is not None
     folder = Path(run)
-    if not (folder / "model").is_dir() or not (folder / "results.json").is_file():
-        raise RunError(f"{folder}: holds no finished run to push; train first.")
+    _check_run(folder)
     api = HfApi(token=token, library_name="nlp-adapt", library_version=nlp_adapt.__version__)
     push = _Push(api, retry or DEFAULT_RETRY, repo_id, private, revision or MAIN, create_pr)
     try:
@@ -93,6 +93,16 @@ def push_run(
     raise HubError(
         f"{repo_id}: the push failed, {reason}. The run is saved in {folder}; `{again}` tries again."
     )
+
+
+def _check_run(folder: Path) -> None:
+    """Refuse a folder without a finished run, or with one that is not as it was written."""
+    if not (folder / "model").is_dir() or not (folder / "results.json").is_file():
+        raise RunError(f"{folder}: holds no finished run to push; train first.")
+    manifest = Manifest(folder)
+    pushed = (folder / "model", folder / "results.json")
+    if manifest.path.exists() and (problems := manifest.problems(*pushed)):
+        raise RunError(f"{problems[0]} What was not trained here is not pushed as if it were.")
 
 
 def check_push(config: AdaptationConfig, model: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from nlp_adapt.files import checksums
 from nlp_adapt.names import counted
 from nlp_adapt.training.accelerator import from_every_process, mean_of_logs
 
@@ -54,6 +55,25 @@ class RunLog:
         self._bar.update(1)
         if step % self._every == 0 or step == self._bar.total:
             self._flush(step)
+
+    def state(self) -> dict[str, Any]:
+        """What was measured since the last line, and the file's checksum; every process calls it."""
+        terms = [{name: float(value) for name, value in one.items()} for one in self._terms]
+        own = {"terms": terms, "sums": self._sums, "seconds": time.perf_counter() - self._since}
+        pending = from_every_process(self._accelerator, own)
+        file = None
+        if self._path is not None and self._path.is_file():
+            (file,) = checksums([self._path], self._path.parent).values()
+        return {"pending": pending, "file": file}
+
+    def restore(self, state: dict[str, Any] | None) -> None:
+        """Go on within a line, where `state()` was taken by as many processes."""
+        pending = (state or {}).get("pending", [])
+        if len(pending) == self._accelerator.num_processes:
+            own = pending[self._accelerator.process_index]
+            self._terms.extend(own["terms"])
+            self._sums.update(own["sums"])
+            self._since = time.perf_counter() - own["seconds"]
 
     def write(self, **values: Any) -> None:
         """Append one line to the log file and send its numbers to the trackers."""
@@ -122,7 +142,7 @@ class RunLog:
         self._reset()
 
     def _reset(self) -> None:
-        self._terms: list[dict[str, Tensor]] = []
+        self._terms: list[Mapping[str, Tensor | float]] = []
         self._sums: dict[str, float] = {}
         self._since = time.perf_counter()
 

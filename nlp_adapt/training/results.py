@@ -27,7 +27,7 @@ def describe_run(context: RunContext) -> dict[str, Any]:
     """Everything known before training: what is trained on what, where and with which versions."""
     data, inputs, accelerator = context.data, context.inputs, context.accelerator
     return {
-        "format": 1,
+        "format": 2,  # since 2 a manifest vouches for the run's files
         "task": context.config.task,
         "method": context.method,
         "model": context.start.name,

@@ -1,9 +1,8 @@
 """One run: the source-only twin and the adapted model trained, scored, compared and saved."""
 
-import json
+import logging
+import shutil
 import sys
-import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,10 +34,13 @@ from nlp_adapt.training.saving.best import BestModel
 from nlp_adapt.training.saving.checkpoint import Checkpoint, CheckpointFolder
 from nlp_adapt.training.saving.continuing import lasting_state
 from nlp_adapt.training.saving.resume import fingerprint, start_or_resume
+from nlp_adapt.training.saving.run_folder import OBJECTIVES
 from nlp_adapt.training.schedule import ADAPTED, SOURCE_ONLY, Schedule, portions
 from nlp_adapt.training.scoring import examine, guard
 from nlp_adapt.training.stages import StagedTraining
 from nlp_adapt.validators.guard import SOURCE_ONLY as TWIN_IS_BETTER
+
+LOGGER = logging.getLogger("nlp_adapt")
 
 
 @dataclass
@@ -89,6 +91,8 @@ class Run:
         self._train_models(end, same, checkpoint, resume)
         if self.main:
             write_json(self.folder.results, end.results)
+            written = (self.folder.results, self.folder.recipe, self.folder.log)
+            self.folder.manifest.seal(*written)
             write_card(self.folder.path)
             self.checkpoints.remove()
         self.accelerator.wait_for_everyone()
@@ -128,6 +132,7 @@ class Run:
                 checkpoints=self.checkpoints,
                 fingerprint=same,
                 best=self._best_model(name),
+                inexact=list((end.results["resumed"] or {}).get("notes", ())),
             )
             cost = cost or self._preview(training)
             at = checkpoint if checkpoint and checkpoint.position["model"] == name else None
@@ -139,20 +144,22 @@ class Run:
         end.results["difference"] = difference(end.results, self.context.task.main_metric)
         self._judge(end)
         if finished == set(schedule.models) and self.folder.results.is_file():
-            end.results.update(self._known())
+            end.results.update(self.folder.known())
 
     def _train_one(self, training: StagedTraining, checkpoint: Checkpoint | None) -> dict[str, Any]:
         """Train one model through its stages, score it and save it."""
-        started = time.perf_counter()
+        # The last checkpoint holds the whole model: a signal now costs no more than the scores, and
+        # those are waited for, as a step is; a second signal does not wait.
         with training.stop:
             training.run(checkpoint)
-        self.accelerator.wait_for_everyone()
-        seconds = time.perf_counter() - started
-        scores = self._score(training)
-        scores["seconds"] = round(seconds, 2)
-        if self.main:
-            self._keep(training)
-            write_json(self.folder.scores(training.name), scores)
+            self.accelerator.wait_for_everyone()
+            seconds = training.seconds
+            scores = self._score(training)
+            scores["seconds"] = round(seconds, 2)
+            if self.main:
+                self._keep(training)
+                write_json(self.folder.scores(training.name), scores)
+                self.folder.manifest.seal(*self.folder.finished_files(training.name))
         # A signal after the last step has stopped nothing yet; the other model would not hear of it.
         (stop,) = any_process(self.accelerator, training.stop.received is not None)
         if stop and training.name != ADAPTED:
@@ -179,6 +186,7 @@ class Run:
             "seconds": 0.0,
             "ledger": training.ledger.value,
             "adversary": {},
+            **({"inexact": training.inexact} if training.inexact else {}),
         }
         if training.stream is not None:
             scores["left_out"] = training.stream.texts.left_out.report()
@@ -194,13 +202,14 @@ class Run:
         if training.name == SOURCE_ONLY:
             save_plain(self.context, training.task_model, self.folder.source_only)
             return
+        shutil.rmtree(self.folder.adapted.parent, ignore_errors=True)  # of a model that was damaged
         save_plain(self.context, training.task_model, self.folder.model)
         tensors = {
             f"{name}.{key}": value
             for name, objective in training.objectives.items()
             for key, value in lasting_state(objective).items()
         }
-        write_tensors(self.folder.adaptation / "objectives.safetensors", tensors)
+        write_tensors(self.folder.adaptation / OBJECTIVES, tensors)
         with training.scoring():
             self._save_domain_statistics(training.task_model)
 
@@ -211,6 +220,7 @@ class Run:
         likeness = measure_domains(predictor, samples)
         if likeness is not None:
             likeness.save(self.folder.adaptation / STATISTICS)
+            self.folder.manifest.seal(self.folder.adaptation / STATISTICS)
 
     def _judge(self, end: RunResult) -> None:
         """Let the guard compare both models; export the twin where it wins and the recipe says so."""
@@ -263,18 +273,13 @@ class Run:
 
     def _finished(self, name: str) -> dict[str, Any] | None:
         """Scores of a model that an interrupted run had already finished and saved."""
-        folder = self.folder.model if name == ADAPTED else self.folder.source_only
-        if not self.folder.scores(name).is_file() or not (folder / "config.json").is_file():
+        if not self.folder.scores(name).exists():
+            return None
+        if problems := self.folder.manifest.problems(*self.folder.finished_files(name)):
+            if self.main:
+                LOGGER.warning("%s The %s model is trained again.", " ".join(problems), name)
             return None
         return self.folder.read_scores(name)
-
-    def _known(self) -> Mapping[str, Any]:
-        """What a run that was complete already knew, and nothing here tells anew."""
-        try:
-            known = json.loads(self.folder.results.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return {key: known[key] for key in ("cost", "resumed", "seeds") if key in known}
 
     def _load(self, folder: Any) -> Any:
         task = self.context.task

@@ -98,8 +98,13 @@ class Schedule:
         return ends or self._due(strategy, self.config.eval_steps, step, last)
 
     def saves_after(self, step: int, last: int) -> bool:
-        """Whether a checkpoint is saved after a step of a stage."""
-        return self._due(self.config.save_strategy, self.config.save_steps, step, last)
+        """Whether a checkpoint is saved after a step of a stage; after its last one always.
+
+        What comes after training, scores above all, takes a while, and may be interrupted as well.
+        """
+        strategy = self.config.save_strategy
+        ends = step == last and strategy != "no"
+        return ends or self._due(strategy, self.config.save_steps, step, last)
 
     def _due(self, strategy: str, every: int, step: int, last: int) -> bool:
         if strategy == "no":

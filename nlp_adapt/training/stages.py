@@ -1,5 +1,6 @@
 """Training one model through the stages of a method."""
 
+import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
@@ -46,6 +47,8 @@ class StagedTraining:
         checkpoints: Where to save; None where nothing is saved.
         fingerprint: What a run that continues this one must share with it.
         best: Keeps the weights that a label-free score likes best, if the recipe asks for that.
+        inexact: What makes this model another than an uninterrupted run's, for good.
+        seconds_before: Time that it trained before it was interrupted.
     """
 
     context: RunContext
@@ -61,12 +64,20 @@ class StagedTraining:
     steps: int = 0
     known_rows: KnownRows | None = None
     task_model: Any = None
+    inexact: list[str] = field(default_factory=list)
+    seconds_before: float = 0.0
 
     def __post_init__(self) -> None:
         self.config, self.accelerator = self.context.config, self.context.accelerator
         if self.task_model is None:
             self.task_model = self.context.fresh_model().to(self.accelerator.device)
         self.stream = self.context.stream
+        self._since = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Time spent on it, over all interruptions."""
+        return self.seconds_before + time.perf_counter() - self._since
 
     @property
     def title(self) -> str:
@@ -128,6 +139,8 @@ class StagedTraining:
             loop.batches = self.inputs.paired_batches(model, steps, self.config.seed + number)
         label = self.title if number == 0 else f"{self.title} (stage {number + 1})"
         self.log.start_stage(label, steps, done=loop.step, model=self.name, stage=number + 1)
+        if resume is not None:
+            self.log.restore(resume.position.get("log"))
         with closing(self.log), loop.naming_lost_processes():
             for step in loop.steps():
                 self.steps += 1

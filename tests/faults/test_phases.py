@@ -102,7 +102,7 @@ def test_the_best_weights_outlive_rotation_and_a_crash(tmp_path, monkeypatch):
         with pytest.raises(InterruptedRunError):
             trainer_for(tmp_path / "broken", **options).train()
     names = sorted(path.name for path in (tmp_path / "broken" / "run" / "checkpoints").iterdir())
-    assert names == ["best.json", "best.safetensors", "step-000000004"]
+    assert names == ["best-1.safetensors", "best.json", "step-000000004"]
     results = trainer_for(tmp_path / "broken", **options, resume=True).train()
     assert results["adapted"]["best"] == expected["adapted"]["best"]
     assert results["adapted"]["best"]["step"] == 1

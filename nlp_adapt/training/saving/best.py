@@ -7,10 +7,12 @@ from typing import Any
 
 from safetensors.torch import load_file
 
-from nlp_adapt.files import write_json, write_tensors
+from nlp_adapt.errors import RunError
+from nlp_adapt.files import checksums, damage, write_json, write_tensors
 from nlp_adapt.validators import selecting_validator
 
 LOGGER = logging.getLogger(__name__)
+RECORD = "best.json"
 
 
 class BestModel:
@@ -19,9 +21,8 @@ class BestModel:
     def __init__(self, folder: Path, metric: str, *, keep: bool = True) -> None:
         selecting_validator(metric)
         self.metric = metric
+        self._folder = folder
         self._keep = keep
-        self._weights = folder / "best.safetensors"
-        self._record = folder / "best.json"
 
     def consider(self, model: Any, scores: dict[str, float], step: int) -> bool:
         """Keep the model if its score is the highest so far; an equal later one replaces it.
@@ -39,21 +40,33 @@ class BestModel:
         if best is not None and best["step"] > step:
             return False
         if self._keep:
-            write_tensors(self._weights, model.state_dict())
-            write_json(self._record, {"metric": self.metric, "score": score, "step": step})
+            # A name of its own for each: until the record is replaced, the old weights are there.
+            weights = self._folder / f"best-{step}.safetensors"
+            write_tensors(weights, model.state_dict())
+            said = {"metric": self.metric, "score": score, "step": step}
+            write_json(
+                self._folder / RECORD, {**said, "weights": checksums([weights], self._folder)}
+            )
+            self._remove_but(weights)
         return True
 
     def record(self) -> dict[str, Any] | None:
         """What the best model scored and when, or None."""
-        if not self._record.is_file():
-            return None
-        return json.loads(self._record.read_text(encoding="utf-8"))
+        best = _record(self._folder)
+        return None if best is None else {name: best[name] for name in ("metric", "score", "step")}
 
     def restore(self, model: Any) -> dict[str, Any] | None:
-        """Put the best weights into `model`; returns their record, or None where none was scored."""
-        best = self.record()
+        """Put the best weights into `model`; returns their record, or None where none was scored.
+
+        Raises:
+            RunError: If they are damaged.
+        """
+        best = _record(self._folder)
         if best is not None:
-            model.load_state_dict(load_file(self._weights), strict=False)
+            if problem := best_damage(self._folder):
+                raise RunError(f"{problem} Run again with --resume to train from before it.")
+            (name,) = best["weights"]
+            model.load_state_dict(load_file(self._folder / name), strict=False)
         elif self._keep:
             LOGGER.warning(
                 "%s was never measured during training, so the model keeps its last weights: set "
@@ -61,9 +74,33 @@ class BestModel:
                 "load_best_model_at_end to false.",
                 self.metric,
             )
-        return best
+        return self.record()
 
     def forget(self) -> None:
-        """Delete what is kept, before another model of the run trains."""
-        self._weights.unlink(missing_ok=True)
-        self._record.unlink(missing_ok=True)
+        """Delete what is kept, where a run goes on from before it."""
+        (self._folder / RECORD).unlink(missing_ok=True)
+        self._remove_but(None)
+
+    def _remove_but(self, kept: Path | None) -> None:
+        for path in self._folder.glob("best-*.safetensors"):
+            if path != kept:
+                path.unlink(missing_ok=True)
+
+
+def best_damage(folder: Path, since: int = 0) -> str | None:
+    """What is wrong with the best weights, of step `since` or later, in `folder`, or None."""
+    best = _record(folder)
+    if best is None or best["step"] < since:
+        return f"{folder / RECORD}: missing or damaged, and with it the best weights so far."
+    ((name, expected),) = best["weights"].items()
+    return damage(folder / name, expected)
+
+
+def _record(folder: Path) -> dict[str, Any] | None:
+    try:
+        best = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        ((name, _),) = best["weights"].items()
+        whole = Path(name).name == name and {"metric", "score", "step"} <= best.keys()
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+    return best if whole else None

@@ -21,9 +21,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from nlp_adapt.errors import RunError
-from nlp_adapt.files import sha256, sync
+from nlp_adapt.files import checksums, damage, sync
+from nlp_adapt.training.saving.best import best_damage
 
 MANIFEST = "manifest.json"
+POSITION = "position.json"
+GROUPS = "groups"
 STAGING = ".staging-"
 REPLACEABLE = frozenset({"optimizer.safetensors", "random.safetensors"})
 
@@ -78,12 +81,12 @@ class CheckpointFolder:
                     key: value.detach().cpu().contiguous().clone() for key, value in group.items()
                 }
                 save_file(unique, staging / f"{name}.safetensors")
-            (staging / "position.json").write_text(json.dumps(position, indent=1), encoding="utf-8")
+            # The groups stand in the position as well: a manifest that lacks one is found out.
+            where = json.dumps({**position, GROUPS: sorted(tensors)}, indent=1)
+            (staging / POSITION).write_text(where, encoding="utf-8")
             files = sorted(path for path in staging.iterdir())
-            manifest = {
-                path.name: {"bytes": path.stat().st_size, "sha256": sha256(path)} for path in files
-            }
-            (staging / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+            manifest = json.dumps(checksums(files, staging), indent=1)
+            (staging / MANIFEST).write_text(manifest, encoding="utf-8")
             for path in [*files, staging / MANIFEST, staging]:
                 sync(path)
             if final.exists():
@@ -101,7 +104,10 @@ class CheckpointFolder:
         return final
 
     def latest(self, *, inexact: bool = False) -> tuple[Checkpoint | None, list[str]]:
-        """The newest checkpoint whose files match its manifest, and what was wrong with newer ones.
+        """The newest checkpoint that can be gone on from, and what was wrong with newer ones.
+
+        Its files match its manifest, and so do the best weights so far that it counts on, unless
+        they are from a later step, which the run then comes to again.
 
         Args:
             inexact: If none is whole, take the newest that lacks nothing but the states of the
@@ -109,14 +115,20 @@ class CheckpointFolder:
         """
         problems: list[str] = []
         paths = list(reversed(self.paths()))
-        for path in paths:
-            problem = verify(path)
-            if problem is None:
-                return _read(path), problems
-            problems.append(problem)
-        for path in paths if inexact else []:
-            if verify(path, without=REPLACEABLE) is None:
-                return _read(path), problems
+        for without in (frozenset(), REPLACEABLE) if inexact else (frozenset(),):
+            lost = -1
+            for path in paths:
+                problem = verify(path, without)
+                if problem is None:
+                    checkpoint = read_checkpoint(path)
+                    best = checkpoint.position.get("best")
+                    if best and checkpoint.position["run_step"] >= lost:
+                        problem = best_damage(self.folder, best["step"])
+                        lost = max(lost, best["step"])
+                    if problem is None:
+                        return checkpoint, problems
+                if problem not in problems:
+                    problems.append(problem)
         return None, problems
 
     def newest_step(self) -> int:
@@ -154,23 +166,32 @@ def verify(path: Path, without: frozenset[str] = frozenset()) -> str | None:
     try:
         manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
+        manifest = None
+    if not isinstance(manifest, dict):
         return f"{path / MANIFEST}: missing or unreadable, so the checkpoint is not complete."
-    for name, expected in manifest.items():
+    for name in dict.fromkeys([POSITION, *manifest]):
         if Path(name).name != name:
             return f"{path / MANIFEST}: names a file outside of the checkpoint."
-        file = path / name
-        if not file.is_file():
-            if name in without:
-                continue
-            return f"{file}: missing."
-        if file.stat().st_size != expected["bytes"] or sha256(file) != expected["sha256"]:
-            return f"{file}: damaged (its SHA-256 differs from the manifest)."
+        if name in without and not (path / name).exists():
+            continue
+        if problem := damage(path / name, manifest.get(name)):
+            return problem
+    # The position is whole now, and says what else there must be.
+    for group in json.loads((path / POSITION).read_text(encoding="utf-8")).get(GROUPS, ()):
+        if f"{group}.safetensors" not in manifest:
+            return (
+                f"{path / MANIFEST}: lacks {group}.safetensors, so the checkpoint is not complete."
+            )
     return None
 
 
-def _read(path: Path) -> Checkpoint:
-    tensors = {file.stem: load_file(file) for file in path.glob("*.safetensors")}
-    position = json.loads((path / "position.json").read_text(encoding="utf-8"))
+def read_checkpoint(path: Path) -> Checkpoint:
+    """What a checkpoint folder holds, once `verify` has found nothing wrong with it."""
+    position = json.loads((path / POSITION).read_text(encoding="utf-8"))
+    listed = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+    files = [path / name for name in listed if name.endswith(".safetensors")]
+    tensors = {file.stem: load_file(file) for file in files if file.exists()}
+    position.pop(GROUPS, None)
     return Checkpoint(path, position, tensors)
 
 

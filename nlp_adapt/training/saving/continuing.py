@@ -13,8 +13,8 @@ from nlp_adapt.modeling.backbone import loading, refuse_missing_folder
 from nlp_adapt.names import describe_head, head_order
 from nlp_adapt.objectives import Objective
 from nlp_adapt.tasks import TASKS, Task
+from nlp_adapt.training.saving.run_folder import OBJECTIVES
 
-OBJECTIVES = "objectives.safetensors"
 _NEEDED = ("*.json", "*.safetensors", "*.txt", "*.model", f"adaptation/{OBJECTIVES}")
 
 

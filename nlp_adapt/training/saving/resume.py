@@ -15,7 +15,7 @@ from torch import Tensor
 
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.errors import RunError
-from nlp_adapt.files import write_json
+from nlp_adapt.files import sha256, write_json
 from nlp_adapt.training.accelerator import precision_of
 from nlp_adapt.training.saving.checkpoint import Checkpoint, CheckpointFolder, verify
 from nlp_adapt.training.saving.run_folder import RunFolder
@@ -195,15 +195,14 @@ def check_named(path: str | Path, folder: RunFolder) -> None:
         )
 
 
-def check_same_run(folder: RunFolder, now: dict[str, str], *, allow_inexact: bool) -> list[str]:
+def check_same_run(
+    folder: RunFolder, before: dict[str, str], now: dict[str, str], *, allow_inexact: bool
+) -> list[str]:
     """Compare a run with the one in its folder; notes on what may change its last bits.
 
     Raises:
         RunError: If something differs that decides the weights, with one line for each.
     """
-    if not folder.fingerprint.is_file():
-        return []
-    before = json.loads(folder.fingerprint.read_text(encoding="utf-8"))
     hard, soft = differences(before, now)
     if hard and not allow_inexact:
         listed = "".join(f"\n  {line}" for line in hard)
@@ -225,20 +224,63 @@ def start_or_resume(
 ) -> tuple[Checkpoint | None, dict[str, Any] | None]:
     """Decide where a run begins, and keep its fingerprint for a later resume.
 
+    What once made a run inexact is told by each later resume: the first fingerprint stays, and
+    checkpoints and scores carry the notes.
+
     Returns:
         The checkpoint to go on from, if there is one, and what results.json says about the resume.
+
+    Raises:
+        RunError: If the run in the folder cannot be resumed, or not as the same run.
     """
-    checkpoint, notes = None, []
+    checkpoint, notes, before = None, [], None
     if resume:
-        notes = check_same_run(folder, parts, allow_inexact=allow_inexact)
         checkpoint, missing = find_checkpoint(checkpoints, allow_inexact=allow_inexact)
-        notes += missing
+        before = _first_fingerprint(folder, checkpoint, allow_inexact=allow_inexact)
+        if before is not None:
+            notes = check_same_run(folder, before, parts, allow_inexact=allow_inexact)
+        earlier = checkpoint.position.get("inexact", []) if checkpoint else []
+        log = _log_problems(folder, checkpoint, allow_inexact=allow_inexact)
+        notes = list(dict.fromkeys([*earlier, *notes, *missing, *log]))
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
-        write_json(folder.fingerprint, parts)
+        write_json(folder.fingerprint, before or parts)
+        folder.manifest.seal(folder.fingerprint)
         for note in notes:
             LOGGER.warning("the resumed run may not end with the same bits: %s", note)
     if not resume:
         return None, None
     step = checkpoint.position["run_step"] if checkpoint else 0
     return checkpoint, {"step": step, "exact": not notes, "notes": notes}
+
+
+def _log_problems(
+    folder: RunFolder, checkpoint: Checkpoint | None, *, allow_inexact: bool
+) -> list[str]:
+    """What is wrong with the log up to the checkpoint: the adversary is judged by it."""
+    known = (checkpoint.position.get("log") or {}).get("file") if checkpoint else None
+    log = folder.log
+    if known is None or (log.is_file() and sha256(log, known["bytes"]) == known["sha256"]):
+        return []
+    problem = f"{log}: damaged or missing, and the adversary is judged by it."
+    if allow_inexact:
+        return [problem]
+    raise RunError(f"{problem} Start anew with overwrite, or set allow_inexact_resume.")
+
+
+def _first_fingerprint(
+    folder: RunFolder, checkpoint: Checkpoint | None, *, allow_inexact: bool
+) -> dict[str, str] | None:
+    """What the run was when it began; None where nothing of it is left to go on from."""
+    if folder.fingerprint.is_file() and not folder.manifest.problems(folder.fingerprint):
+        return json.loads(folder.fingerprint.read_text(encoding="utf-8"))
+    if checkpoint is not None:
+        return checkpoint.position["fingerprint"]
+    if not any(folder.scores(name).exists() for name in ("source_only", "adapted")):
+        return None
+    if allow_inexact:
+        return {"fingerprint": "lost"}
+    raise RunError(
+        f"{folder.fingerprint}: missing or damaged, so nothing says what the finished models were "
+        "trained on; start anew with overwrite, or set allow_inexact_resume."
+    )

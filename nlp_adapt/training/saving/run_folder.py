@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from nlp_adapt.errors import RunError
-from nlp_adapt.files import sole_writer, write_folder
+from nlp_adapt.files import Manifest, sole_writer, write_folder
+from nlp_adapt.prediction.likeness import STATISTICS
 
 LOCK_FILE = ".lock"
+OBJECTIVES = "objectives.safetensors"
 
 
 class RunFolder:
@@ -28,6 +30,7 @@ class RunFolder:
         self.log = self.path / "log.jsonl"
         self.fingerprint = self.adaptation / "fingerprint.json"
         self.augmented = self.path / "augmented.jsonl"
+        self.manifest = Manifest(self.path)
 
     def _contents(self) -> list[Path]:
         folders = (self.model, self.source_only.parent, self.adapted.parent, self.adaptation)
@@ -45,6 +48,21 @@ class RunFolder:
     def scores(self, name: str) -> Path:
         """Where the scores of a finished model are kept until results.json holds them all."""
         return self.adaptation / f"{name}.scores.json"
+
+    def finished_files(self, name: str) -> list[Path]:
+        """What is saved of a finished model: its folder, its scores, its objectives."""
+        if name == "source_only":
+            return [self.source_only, self.scores(name)]
+        own = self.adapted if self.adapted.exists() else self.model
+        return [own, self.scores(name), self.adaptation / OBJECTIVES, self.adaptation / STATISTICS]
+
+    def known(self) -> dict[str, Any]:
+        """What a run that was complete already knew, and its resume does not tell anew."""
+        try:
+            known = json.loads(self.results.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return {key: known[key] for key in ("cost", "resumed", "seeds") if key in known}
 
     def read_scores(self, name: str) -> dict[str, Any]:
         """The scores of a finished model."""
@@ -71,6 +89,7 @@ class RunFolder:
         for path, source in ((self.adapted, self.model), (self.model, self.source_only)):
             if path == self.model or not path.exists():
                 write_folder(path, partial(shutil.copytree, source, dirs_exist_ok=True))
+                self.manifest.seal(path)
 
     def claim(self, *, overwrite: bool, resume: bool) -> None:
         """Make the folder ready for a run.

@@ -27,7 +27,7 @@ def stage_state(training: Any, loop: Any) -> tuple[dict[str, Any], dict[str, dic
     accelerator, main = training.accelerator, training.context.main
     # Before anything below could draw from them.
     random = by_process(from_every_process(accelerator, random_tensors()))
-    tensors = _state(loop, keep=main)
+    tensors, log = _state(loop, keep=main), training.log.state()
     earlier = {
         f"{name}.{key}": value
         for name, objective in training.objectives.items()
@@ -49,6 +49,10 @@ def stage_state(training: Any, loop: Any) -> tuple[dict[str, Any], dict[str, dic
         "processes": accelerator.num_processes,
         "scaler": None if scaler is None else scaler.state_dict(),
         "fingerprint": training.fingerprint,
+        "inexact": training.inexact,
+        "best": None if training.best is None else training.best.record(),
+        "seconds": training.seconds,
+        "log": log,
         "stream": None,
     }
     if isinstance(loop.batches, StreamedBatches):
@@ -82,6 +86,7 @@ def restore_stage(training: Any, loop: Any, checkpoint: Checkpoint) -> None:
     training.ledger.value = position["ledger"]
     training.steps += position["step"]
     training.log.total_steps = position["run_step"]
+    training.seconds_before = position.get("seconds", 0.0)
 
 
 def _state(loop: Any, *, keep: bool) -> dict[str, dict[str, Tensor]]:

@@ -8,7 +8,9 @@ from safetensors import SafetensorError, safe_open
 
 from nlp_adapt.errors import RunError
 from nlp_adapt.training.saving.checkpoint import REPLACEABLE, CheckpointFolder, verify
-from nlp_adapt.training.saving.run_folder import RunFolder
+from nlp_adapt.training.saving.run_folder import OBJECTIVES, RunFolder
+
+FIRST_WITH_MANIFEST = 2  # format of results.json
 
 
 def verify_run(path: str | Path) -> dict[str, Any]:
@@ -28,7 +30,8 @@ def verify_run(path: str | Path) -> dict[str, Any]:
     for name in names:
         where = folder.model if name == "adapted" else folder.source_only
         problems += _model_problems(where)
-    problems += _tensor_problems(folder.adaptation / "objectives.safetensors")
+    problems += _tensor_problems(folder.adaptation / OBJECTIVES)
+    problems += _changed(folder, names, results)
     if results is not None and not problems:
         return {
             "complete": True,
@@ -45,6 +48,24 @@ def verify_run(path: str | Path) -> dict[str, Any]:
         "checkpoints": whole,
         "resumed": None if results is None else results.get("resumed"),
     }
+
+
+def _changed(folder: RunFolder, names: list[str], results: dict[str, Any] | None) -> list[str]:
+    """What is finished, and no longer as it was written."""
+    sealed = [
+        path for name in names if folder.scores(name).exists() for path in _files(folder, name)
+    ]
+    if results is not None:
+        if results.get("format", 1) < FIRST_WITH_MANIFEST:
+            return []
+        sealed += [folder.results, folder.recipe, folder.log, folder.fingerprint]
+    elif folder.fingerprint.exists():
+        sealed.append(folder.fingerprint)
+    return folder.manifest.problems(*dict.fromkeys(sealed)) if sealed else []
+
+
+def _files(folder: RunFolder, name: str) -> list[Path]:
+    return [*folder.finished_files(name), *([folder.model] if name == "adapted" else [])]
 
 
 def _models(folder: RunFolder) -> list[str]:
