@@ -22,31 +22,65 @@ class Architecture:
     Attributes:
         embeddings: The module of the encoder that gives the first layer its input.
         projections: Modules between the two (ELECTRA).
-        after_layers: Modules of the encoder that read its last layer.
+        after_layers: Modules of the encoder that read its last layer, where it has them.
         attention: Found in the names of a layer's attention.
         keys_and_values: Matches the maps of a layer that (IA)3 scales.
         attention_dropout: Options of the configuration that drop attention weights.
         reserved_positions: Positions that no token has: RoBERTa counts from `padding_idx + 1`.
+        padding_side: Where the saved tokenizer pads; batches are padded on the right in any case.
+        reads_end: The module of the sentence head that reads the last place of each row, be it
+            padding or not (XLNet).
+        tokens_first: Whether its word embeddings are asked for `[width, rows]` ids.
+        pads_further: Whether it pads rows to multiples of a block before it embeds them.
+        refused: Why it cannot be trained rightly.
     """
 
     embeddings: str = "embeddings"
     projections: tuple[str, ...] = ("embeddings_project",)
-    after_layers: tuple[str, ...] = ("pooler", "final_norm")
+    after_layers: tuple[str, ...] = (
+        "pooler", "final_norm", "norm", "ln_f", "norm_f", "final_layer_norm", "final_layernorm"
+    )  # fmt: skip
     attention: str = r"att(n|ention)"
     keys_and_values: str = r"(?:^|[._])(key|value|k|v|k_lin|v_lin|key_proj|value_proj|Wqkv)$"
     attention_dropout: tuple[str, ...] = ("attention_probs_dropout_prob", "attention_dropout")
     reserved_positions: int = 0
+    padding_side: str = "right"
+    reads_end: str = ""
+    tokens_first: bool = False
+    pads_further: bool = False
+    refused: str = ""
 
 
 _ROBERTA = Architecture(reserved_positions=2)
+_T5 = Architecture(after_layers=("encoder.final_layer_norm",))
+_LEAKS = Architecture(refused="it mixes the padding beside a text into it")
 
 ARCHITECTURES: dict[str, Architecture] = {
-    "roberta": _ROBERTA,
-    "longformer": _ROBERTA,
-    "xlm-roberta": _ROBERTA,
-    "xlm-roberta-xl": _ROBERTA,
-    "camembert": _ROBERTA,
-    "mpnet": _ROBERTA,
+    **dict.fromkeys(
+        ["roberta", "camembert", "data2vec-text", "ibert", "lilt", "luke", "markuplm", "mpnet"],
+        _ROBERTA,
+    ),
+    **dict.fromkeys(("xlm-roberta", "xmod"), _ROBERTA),
+    **dict.fromkeys(("canine", "convbert", "fnet", "funnel", "nystromformer", "yoso"), _LEAKS),
+    **dict.fromkeys(("t5", "mt5", "umt5"), _T5),
+    "big_bird": Architecture(pads_further=True),
+    "biogpt": Architecture(after_layers=("layer_norm",)),
+    "ctrl": Architecture(after_layers=("layernorm",)),
+    "esm": Architecture(reserved_positions=2, after_layers=("encoder.emb_layer_norm_after",)),
+    "layoutlmv2": Architecture(refused="it reads the image of a page beside its text"),
+    "layoutlmv3": Architecture(reserved_positions=2, after_layers=()),
+    "longformer": Architecture(reserved_positions=2, pads_further=True),
+    "megatron-bert": Architecture(after_layers=("pooler", "encoder.ln")),
+    "mra": Architecture(refused="its attention is zero without a CUDA kernel of its own"),
+    "opt": Architecture(after_layers=("decoder.final_layer_norm",)),
+    "reformer": Architecture(refused="it trains on rows of one fixed length alone"),
+    "roberta-prelayernorm": Architecture(
+        reserved_positions=2, after_layers=("pooler", "LayerNorm")
+    ),
+    "xlm-roberta-xl": Architecture(
+        reserved_positions=2, after_layers=("pooler", "encoder.LayerNorm")
+    ),
+    "xlnet": Architecture(padding_side="left", reads_end="sequence_summary", tokens_first=True),
 }
 
 # How vocabularies mark a token that continues a word, or one that begins one.
@@ -57,6 +91,11 @@ WORD_START_PREFIXES = ("Ġ", "▁")
 def architecture_of(config: Any) -> Architecture:
     """The facts about the architecture of a transformers configuration."""
     return ARCHITECTURES.get(config.model_type, Architecture())
+
+
+def averages_logits(config: Any) -> bool:
+    """Whether a sentence head that maps every token to logits takes their mean (EuroBERT's)."""
+    return getattr(config, "classifier_pooling", None) == "late"
 
 
 def plain_model(task_model: Any) -> Any:
@@ -75,15 +114,21 @@ def encoder_layers(task_model: Any) -> nn.ModuleList:
 
     ALBERT's shared layers come as the list of their groups, shorter than the depth of the encoder.
     """
-    depth = plain_model(task_model).config.num_hidden_layers
+    model = plain_model(task_model)
+    depth, kind = model.config.num_hidden_layers, type(model).__name__
     lists = [part for part in encoder_of(task_model).modules() if isinstance(part, nn.ModuleList)]
-    for layers in lists:
-        if len(layers) == depth:
-            return layers
-    if not lists:
-        kind = type(plain_model(task_model)).__name__
-        raise ConfigError(f"{kind} has no list of layers that could be told apart.")
-    return lists[0]
+    deep = [layers for layers in lists if len(layers) == depth]
+    if not lists or model.config.is_encoder_decoder or _are_parts(deep, encoder_of(task_model)):
+        raise ConfigError(
+            f"{kind} has no single list of layers, so that freeze takes only 'all', lora_targets "
+            "only names, and layer_decay and gradual_unfreezing do not apply."
+        )
+    return (deep or lists)[0]
+
+
+def _are_parts(lists: list[nn.ModuleList], encoder: nn.Module) -> bool:
+    """Whether layers lie in pieces, each kind of piece in a list of its own, as XLM's do."""
+    return len(set(lists) & set(encoder.children())) > 1
 
 
 def separate_layers(task_model: Any, key: str) -> nn.ModuleList:
@@ -101,10 +146,9 @@ def separate_layers(task_model: Any, key: str) -> nn.ModuleList:
 
 def after_layers(task_model: Any) -> list[nn.Module]:
     """Modules of the encoder that read its last layer: a pooler, a final norm."""
-    encoder = encoder_of(task_model)
-    named = dict(encoder.named_children())
+    named = dict(encoder_of(task_model).named_modules())
     names = architecture_of(plain_model(task_model).config).after_layers
-    return [named[name] for name in names if isinstance(named.get(name), nn.Module)]
+    return [named[name] for name in names if name in named]
 
 
 def modules_below(task_model: Any, depth: int) -> list[nn.Module]:
@@ -196,35 +240,16 @@ def output_layer(model: Any) -> nn.Linear:
     return found[-1]
 
 
-def mlm_parts(model: Any) -> tuple[nn.Linear, nn.Module, nn.LayerNorm] | None:
-    """Dense layer, activation and norm before a masked-LM model's decoder, if that is all it has."""
-    output = model.get_output_embeddings()
-    encoder = set(model.base_model.modules())
-    leaves = [
-        module
-        for module in model.modules()
-        if module not in encoder and module is not output and not list(module.children())
-    ]
-    dense = [module for module in leaves if isinstance(module, nn.Linear)]
-    norms = [module for module in leaves if isinstance(module, nn.LayerNorm)]
-    if len(dense) != 1 or len(norms) != 1:
-        return None
-    activations = [
-        module
-        for module in leaves
-        if not list(module.parameters(recurse=False))
-        and not isinstance(module, (nn.Dropout, nn.modules.loss._Loss))
-    ]
-    # RoBERTa-like heads call GELU as a function and so show no activation module.
-    return dense[0], activations[0] if activations else nn.GELU(), norms[0]
-
-
 def longest_input(config: Any, tokenizer: Any) -> int:
     """Most tokens that a row may have for an encoder with this configuration."""
     limit = getattr(tokenizer, "model_max_length", None) or 10**9
-    positions = getattr(config, "max_position_embeddings", None)
-    if positions:
-        limit = min(limit, positions - architecture_of(config).reserved_positions)
+    names = ("max_position_embeddings", "max_seq_len")
+    positions = next(filter(None, (getattr(config, name, None) for name in names)), 0)
+    if positions > 0:  # XLNet, whose positions are relative, says -1
+        reserved = architecture_of(config).reserved_positions
+        if reserved:
+            reserved = max(reserved, (config.pad_token_id or 0) + 1)
+        limit = min(limit, positions - reserved)
     return int(min(limit, 10**6))
 
 

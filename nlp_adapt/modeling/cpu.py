@@ -208,7 +208,10 @@ def _run(
     holder, name = place_of(embeddings, encoder)
     embedded, given = embeddings(ids), Given()
     outputs, first = [], 0
-    with swapped([(holder, name, given)]):
+    tokens_first = architecture_of(encoder.config).tokens_first
+    # I-BERT's embeddings come with a scale: each part then looks up its own.
+    shared = isinstance(embedded, Tensor)
+    with swapped([(holder, name, given)] if shared else []):
         for rows, width in passes:
             part = slice(first, first + rows)
 
@@ -216,7 +219,9 @@ def _run(
                 fits = isinstance(value, Tensor) and value.shape[:2] == ids.shape
                 return value[part, :width] if fits else value
 
-            given.states = embedded[part, :width]
+            if shared:
+                states = embedded[part, :width]
+                given.states = states.transpose(0, 1) if tokens_first else states
             outputs.append(
                 whole(*map(cut, arguments), **{key: cut(value) for key, value in options.items()})
             )

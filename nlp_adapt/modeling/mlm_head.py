@@ -7,8 +7,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nlp_adapt.modeling.architectures import mlm_parts
-
 
 class MlmHead(nn.Module):
     """Hidden states to vocabulary logits: dense, activation, norm, then the tied decoder.
@@ -95,7 +93,7 @@ def _read_head(model: Any, embeddings: Tensor) -> MlmHead | None:
     output = model.get_output_embeddings()
     if not isinstance(output, nn.Linear) or output.weight.shape != embeddings.shape:
         return None
-    parts = mlm_parts(model)
+    parts = _parts(model)
     if parts is None:
         return None
     dense, activation, norm = parts
@@ -104,3 +102,26 @@ def _read_head(model: Any, embeddings: Tensor) -> MlmHead | None:
     return MlmHead(
         copy.deepcopy(dense), activation, copy.deepcopy(norm), bias, None if tied else output.weight
     )
+
+
+def _parts(model: Any) -> tuple[nn.Linear, nn.Module, nn.LayerNorm] | None:
+    """Dense layer, activation and norm before a masked-LM model's decoder, if that is all it has."""
+    output = model.get_output_embeddings()
+    encoder = set(model.base_model.modules())
+    leaves = [
+        module
+        for module in model.modules()
+        if module not in encoder and module is not output and not list(module.children())
+    ]
+    dense = [module for module in leaves if isinstance(module, nn.Linear)]
+    norms = [module for module in leaves if isinstance(module, nn.LayerNorm)]
+    if len(dense) != 1 or len(norms) != 1:
+        return None
+    activations = [
+        module
+        for module in leaves
+        if not list(module.parameters(recurse=False))
+        and not isinstance(module, (nn.Dropout, nn.modules.loss._Loss))
+    ]
+    # RoBERTa-like heads call GELU as a function and so show no activation module.
+    return dense[0], activations[0] if activations else nn.GELU(), norms[0]

@@ -15,6 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nlp_adapt.errors import ConfigError
+from nlp_adapt.modeling.architectures import architecture_of, plain_model
+
 # A power of two keeps tiny gradients above fp16's underflow and changes no other number.
 LOSS_SCALE = 1024.0
 
@@ -22,6 +25,8 @@ LOSS_SCALE = 1024.0
 @contextmanager
 def perturbed(model: Any, perturbation: Tensor) -> Iterator[None]:
     """Add `perturbation` `[rows, width, size]` to the word embeddings of every forward pass."""
+    if architecture_of(plain_model(model).config).tokens_first:
+        perturbation = perturbation.transpose(0, 1)
 
     def add(module: nn.Module, arguments: tuple[Any, ...], embedded: Tensor) -> Tensor:
         return embedded + perturbation.to(embedded.dtype)
@@ -31,6 +36,24 @@ def perturbed(model: Any, perturbation: Tensor) -> Iterator[None]:
         yield
     finally:
         handle.remove()
+
+
+def refuse_unperturbable(task_model: Any, what: str) -> None:
+    """Refuse a model that reads the text's embeddings in two places, or through a tied copy.
+
+    Args:
+        what: What would perturb them.
+    """
+    model = plain_model(task_model)
+    own = model.get_input_embeddings()
+    tied = [one for one in model.modules() if getattr(one, "weight", None) is own.weight]
+    pads = architecture_of(model.config).pads_further
+    alone = isinstance(own, nn.Embedding) and tied == [own]
+    if model.config.is_encoder_decoder or not alone or pads:
+        raise ConfigError(
+            f"{what} perturbs the embeddings of the text, which {type(model).__name__} does not read "
+            "in one place and as they are: choose another method, or an encoder such as BERT."
+        )
 
 
 @contextmanager

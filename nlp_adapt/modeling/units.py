@@ -10,14 +10,54 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nlp_adapt.modeling.architectures import encoder_of, output_layer
+from nlp_adapt.errors import DataError
+from nlp_adapt.modeling.architectures import (
+    architecture_of,
+    averages_logits,
+    encoder_of,
+    output_layer,
+    plain_model,
+)
 from nlp_adapt.modeling.outputs import DomainOutput
 
 
 def unit_logits(task_model: Any, batch: Mapping[str, Any]) -> Tensor:
     """Logits `[units, classes]` of a collated batch, as the model gives them."""
     inputs = {name: batch[name] for name in ("input_ids", "attention_mask") if name in batch}
-    return by_unit(task_model(**inputs).logits, batch)
+    with _ends_found(task_model, batch):
+        return by_unit(task_model(**inputs).logits, batch)
+
+
+@contextmanager
+def _ends_found(task_model: Any, batch: Mapping[str, Any]) -> Iterator[None]:
+    """Inside, a head that reads the last place of a row gets the last token, padded or not.
+
+    Positions are relative where this is so: the logits are those of rows padded on the left. Heads
+    of encoder-decoders look for the end token, and want as many of them in each row.
+    """
+    model = plain_model(task_model)
+    if model.config.is_encoder_decoder:
+        counts = (batch["input_ids"] == model.config.eos_token_id).sum(1)
+        if (counts != counts[0]).any():
+            raise DataError(
+                f"a text holds the end token of {type(model).__name__}, such as </s>, in its own "
+                "words, and the model would read it as the end: take it out of the texts."
+            )
+    head = getattr(model, architecture_of(model.config).reads_end or "_", None)
+    if head is None or getattr(model.config, "summary_type", "last") != "last":
+        yield
+        return
+
+    def ends(module: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        states, *others = arguments
+        last = batch["attention_mask"].sum(1) - 1
+        return states[torch.arange(len(states), device=last.device), last].unsqueeze(1), *others
+
+    handle = head.register_forward_pre_hook(ends)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def by_unit(values: Tensor, batch: Mapping[str, Any]) -> Tensor:
@@ -31,12 +71,14 @@ class FeatureTap:
     """Records the input of the last linear layer, the one that produces the logits.
 
     For BERT this is the pooled output, for RoBERTa the hidden layer of its classification head,
-    for token classification each token's last hidden state: always what the classifier reads.
+    for token classification each token's last hidden state: always what the classifier reads. Heads
+    of decoders map every token and keep the logits of the last, and so does the tap.
 
     """
 
     def __init__(self, model: nn.Module) -> None:
         self.layer = output_layer(model)
+        self.config = plain_model(model).config
         self._seen: Tensor | None = None
         self._hook = self.layer.register_forward_pre_hook(self._record)
 
@@ -48,6 +90,7 @@ class FeatureTap:
         copied = FeatureTap.__new__(FeatureTap)
         memo[id(self)] = copied
         copied.layer, copied._seen = copy.deepcopy(self.layer, memo), None
+        copied.config = self.config
         copied._hook = self._hook
         return copied
 
@@ -55,12 +98,24 @@ class FeatureTap:
         """Stop recording."""
         self._hook.remove()
 
-    def take(self) -> Tensor:
-        """The features of the last forward pass, once."""
+    @property
+    def sees_tokens(self) -> bool:
+        """Whether the layer mapped every token in the last forward pass."""
+        return self._seen is not None and self._seen.dim() == 3
+
+    def take(self, batch: Mapping[str, Any]) -> Tensor:
+        """The features `[units, size]` of the last forward pass, which read `batch`, once."""
         if self._seen is None:
             raise RuntimeError("no forward pass since the features were last taken")
         seen, self._seen = self._seen, None
-        return seen
+        if "unit_positions" in batch or seen.dim() == 2:
+            return by_unit(seen, batch)
+        if averages_logits(self.config):
+            return pool_tokens(seen, batch["attention_mask"], "mean")
+        ids = batch["input_ids"]  # the last token is found as transformers' heads find it
+        places = torch.arange(ids.shape[1], device=ids.device)
+        last = (places * (ids != self.config.pad_token_id)).argmax(-1)
+        return seen[torch.arange(len(seen), device=ids.device), last]
 
 
 @contextmanager
@@ -114,12 +169,12 @@ class UnitReader:
         """One forward pass over `batch`; units of the source, then units of the target."""
         if self._tap is not None:
             logits = unit_logits(task_model, batch)
-            features = self._tap.take()
+            features = self._tap.take(batch)
         else:
             with encoder_outputs(task_model) as seen:
                 logits = unit_logits(task_model, batch)
             features = pool_tokens(seen[-1], batch["attention_mask"], self.domain_features)
-        features = by_unit(features, batch)
+            features = by_unit(features, batch)
         split = batch["source_units"]
         weights = None
         if self.outside is not None:

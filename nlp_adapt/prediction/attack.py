@@ -17,6 +17,7 @@ from nlp_adapt.modeling.perturbation import (
     fgm_perturbation,
     perturbed,
     pgd_perturbation,
+    refuse_unperturbable,
     without_dropout,
 )
 from nlp_adapt.modeling.units import unit_logits
@@ -81,6 +82,7 @@ def attacked_logits(predictor: Predictor, rows: EncodedRows, attack: Attack) -> 
     if not (rows.labels != IGNORED_LABEL).any():
         raise ConfigError("attack: no row has a label, so there is nothing to be wrong about.")
     model: Any = predictor.task_model
+    refuse_unperturbable(model, "attack")
     logits = np.zeros((rows.units, model.config.num_labels), dtype=np.float32)
     device = next(model.parameters()).device
     pad_id = predictor.tokenizer.pad_token_id or 0

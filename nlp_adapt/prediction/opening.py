@@ -19,6 +19,7 @@ from nlp_adapt.files import write_folder
 from nlp_adapt.modeling.backbone import fetch_adapters, loading, resolve_model
 from nlp_adapt.modeling.cpu import choose_precision
 from nlp_adapt.modeling.pretrained import load_task_model
+from nlp_adapt.modeling.suitability import fit_to_tokenizer, with_padding
 from nlp_adapt.modeling.tokenizers import check_vocabulary, load_tokenizer
 from nlp_adapt.names import SEQUENCE_CLASSIFICATION, TOKEN_CLASSIFICATION, labels_of, order_by_name
 from nlp_adapt.prediction.predictor import Predictor
@@ -72,6 +73,8 @@ def load_predictor(
     loaded = _moved(load_task_model(path, task.auto_class, label_names), device)
     tokenizer = load_tokenizer(name, words=task.units_are_words)
     check_vocabulary(tokenizer, loaded.config, name)
+    tokenizer = with_padding(tokenizer, loaded.config)
+    fit_to_tokenizer(loaded, tokenizer)
     if precision == "auto":
         precision = choose_precision("auto", torch.device(device))
     return Predictor(

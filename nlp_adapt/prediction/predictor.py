@@ -19,7 +19,7 @@ from nlp_adapt.modeling.architectures import output_layer
 from nlp_adapt.modeling.cpu import autocast, prepare_prediction
 from nlp_adapt.modeling.pretrained import reorder_head
 from nlp_adapt.modeling.tokenizers import reading_length
-from nlp_adapt.modeling.units import FeatureTap, by_unit, unit_logits
+from nlp_adapt.modeling.units import FeatureTap, unit_logits
 from nlp_adapt.names import name_labels
 from nlp_adapt.prediction.given_texts import read_texts
 from nlp_adapt.prediction.tagged_text import tag_texts
@@ -60,7 +60,7 @@ def predict_logits(
             units = unit_indices(rows, chosen)
             logits[units] = unit_logits(task_model, batch).float().cpu().numpy()
             if tap is not None and features is not None:
-                features[units] = by_unit(tap.take(), batch).float().cpu().numpy()
+                features[units] = tap.take(batch).float().cpu().numpy()
     if tap is not None:
         tap.remove()
     task_model.train(was_training)

@@ -11,6 +11,7 @@ from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.errors import ConfigError, ModelError
 from nlp_adapt.modeling.cpu import prepare_training
 from nlp_adapt.modeling.outputs import DomainOutput, Progress
+from nlp_adapt.modeling.perturbation import refuse_unperturbable
 from nlp_adapt.modeling.units import UnitReader
 from nlp_adapt.objectives import Objective, StepView, objective_class
 from nlp_adapt.training.frozen.feature_cache import CachedTrunk
@@ -100,9 +101,12 @@ def prepare_encoder(
         # The older name is deprecated, the newer one not in every version.
         newer = getattr(task_model, "activation_checkpointing_enable", None)
         (newer or task_model.gradient_checkpointing_enable)()
+    clash = sorted(name for name in objectives if objective_class(name).perturbs_embeddings)
+    if clash:
+        refuse_unperturbable(task_model, ", ".join(clash))
     if not config.torch_compile:
         return
-    if clash := sorted(name for name in objectives if objective_class(name).perturbs_embeddings):
+    if clash:
         raise ConfigError(
             f"torch_compile does not go with {', '.join(clash)}, which perturb the embeddings: "
             "turn it off, or choose another method."

@@ -13,6 +13,7 @@ from nlp_adapt.data.batches.encoded import EncodedRows
 from nlp_adapt.data.batches.mixing import domain_ids, label_counts
 from nlp_adapt.methods import Stage
 from nlp_adapt.modeling.freezing import freeze, freeze_head
+from nlp_adapt.modeling.suitability import fit_to_tokenizer
 from nlp_adapt.modeling.units import UnitReader
 from nlp_adapt.objectives import Objective, Setup, build_objective, module_name
 from nlp_adapt.training.accelerator import precision_of
@@ -71,6 +72,8 @@ class StagedTraining:
         self.config, self.accelerator = self.context.config, self.context.accelerator
         if self.task_model is None:
             self.task_model = self.context.fresh_model().to(self.accelerator.device)
+        features = self.config.domain_features
+        fit_to_tokenizer(self.task_model, self.context.tokenizer, features)
         self.stream = self.context.stream
         self._since = time.perf_counter()
 

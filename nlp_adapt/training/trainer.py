@@ -13,6 +13,7 @@ from nlp_adapt.data.domain import Domain
 from nlp_adapt.errors import ConfigError, RunError
 from nlp_adapt.hub.push import check_push, push_run
 from nlp_adapt.methods import selects_best_model
+from nlp_adapt.modeling.suitability import refuse_architecture, with_padding
 from nlp_adapt.modeling.tokenizers import check_vocabulary, for_words, load_tokenizer
 from nlp_adapt.objectives import checked_stages
 from nlp_adapt.recipe import Recipe
@@ -104,11 +105,13 @@ class AdaptationTrainer:
         task = make_task(args, inputs)
         if start.saved is not None:  # its head knows the labels in an order of its own
             task = start.saved.task(args.task, task.label_names)
+        refuse_architecture(start.config)
         start.check(task)
         tokenizer = processing_class or load_tokenizer(start.folder_or_id)
         check_vocabulary(tokenizer, start.config, start.name)
         if task.units_are_words:
             tokenizer = for_words(tokenizer)
+        tokenizer = with_padding(tokenizer, start.config)
         folder = RunFolder(args.output_dir)
         self.context = RunContext(args, stages, inputs, task, tokenizer, start, folder)
         self.model: Any = None

@@ -178,7 +178,7 @@ def test_a_model_that_the_caller_wrapped_with_peft(tmp_path):
     )
     tap = FeatureTap(wrapped)
     result = wrapped.eval()(**INPUTS).logits
-    torch.testing.assert_close(tap.layer(tap.take()), result)
+    torch.testing.assert_close(tap.layer(tap.take(INPUTS)), result)
     trainer = AdaptationTrainer(
         wrapped,
         AdaptationConfig(output_dir=str(tmp_path / "run"), precision="fp32", max_steps=2,

@@ -44,10 +44,11 @@ def test_trains_and_exports(tmp_path, architecture):
 def test_the_tap_reads_what_the_classifier_reads(architecture):
     model = tiny_model(architecture, labels=3).eval()
     tap = FeatureTap(model)
-    logits = model(input_ids=torch.tensor([[2, 9, 8, 3]])).logits
-    features = tap.take()
+    batch = {"input_ids": torch.tensor([[2, 9, 8, 3]])}
+    logits = model(**batch).logits
+    features = tap.take(batch)
     with pytest.raises(RuntimeError, match="since the features"):
-        tap.take()
+        tap.take(batch)
     torch.testing.assert_close(tap.layer(features), logits)
 
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from nlp_adapt.data.batches.encoded import EncodedRows, collate, concatenate, to_tensors
 from nlp_adapt.data.reading.builtin import cache_folder
-from nlp_adapt.errors import ModelError
+from nlp_adapt.errors import AdaptationError
 from nlp_adapt.modeling.perturbation import without_dropout
 from nlp_adapt.modeling.trunk import Trunk
 from nlp_adapt.modeling.units import UnitReader
@@ -159,16 +159,16 @@ def _fitting_trunk(
         raise UnsuitableError(f"{', '.join(own_view)} reads the text itself")
     try:
         trunk = Trunk(task_model)
-    except ModelError as error:
-        raise UnsuitableError(str(error)) from error
+    except AdaptationError as error:
+        raise UnsuitableError(str(error).rstrip(".")) from error
     one = next(iter(rows.values()))
     few = one.select(np.linspace(0, len(one) - 1, min(PROBE_ROWS, len(one))).astype(int))
     wanted = _read(task_model, few, reader, pad_id)
     for first_only in (True, False) if few.positions is None else (False,):
         last = LastStates(trunk, few, first_only, pad_id)
         states = np.zeros(last.shape, dtype=last.dtype)
-        last.fill(states)
         try:
+            last.fill(states)
             found = _read(task_model, replace(last.stored, states=states), reader, pad_id, trunk)
         except (AttributeError, IndexError, RuntimeError, TypeError, ValueError):
             continue
