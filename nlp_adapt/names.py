@@ -119,7 +119,7 @@ def _names(config: Any) -> list[str]:
 
 def _other_task(config: Any, auto_class: str) -> str:
     """What the head was made for, by the name of its class, if not for `auto_class`."""
-    tasks = re.findall(r"For(\w+)", " ".join(config.architectures or []))
+    tasks = re.findall(r"For([A-Z]\w+)", " ".join(config.architectures or []))
     return "" if auto_class.removeprefix("AutoModelFor") in tasks else " ".join(tasks)
 
 

@@ -115,10 +115,14 @@ def encoder_layers(task_model: Any) -> nn.ModuleList:
     ALBERT's shared layers come as the list of their groups, shorter than the depth of the encoder.
     """
     model = plain_model(task_model)
-    depth, kind = model.config.num_hidden_layers, type(model).__name__
+    depth, kind = getattr(model.config, "num_hidden_layers", None), type(model).__name__
     lists = [part for part in encoder_of(task_model).modules() if isinstance(part, nn.ModuleList)]
     deep = [layers for layers in lists if len(layers) == depth]
-    if not lists or model.config.is_encoder_decoder or _are_parts(deep, encoder_of(task_model)):
+    if (
+        not (depth and lists)
+        or model.config.is_encoder_decoder
+        or _are_parts(deep, encoder_of(task_model))
+    ):
         raise ConfigError(
             f"{kind} has no single list of layers, so that freeze takes only 'all', lora_targets "
             "only names, and layer_decay and gradual_unfreezing do not apply."

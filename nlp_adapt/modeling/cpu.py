@@ -206,11 +206,12 @@ def _run(
     """The outputs of each part."""
     embeddings = encoder.get_input_embeddings()
     holder, name = place_of(embeddings, encoder)
-    embedded, given = embeddings(ids), Given()
-    outputs, first = [], 0
-    tokens_first = architecture_of(encoder.config).tokens_first
-    # I-BERT's embeddings come with a scale: each part then looks up its own.
-    shared = isinstance(embedded, Tensor)
+    facts = architecture_of(encoder.config)
+    embedded = embeddings(ids.T).transpose(0, 1) if facts.tokens_first else embeddings(ids)
+    given, first = Given(), 0
+    outputs = []
+    # I-BERT's embeddings come with a scale, Longformer's with more padding: parts look up their own.
+    shared = isinstance(embedded, Tensor) and not facts.pads_further
     with swapped([(holder, name, given)] if shared else []):
         for rows, width in passes:
             part = slice(first, first + rows)
@@ -221,7 +222,7 @@ def _run(
 
             if shared:
                 states = embedded[part, :width]
-                given.states = states.transpose(0, 1) if tokens_first else states
+                given.states = states.transpose(0, 1) if facts.tokens_first else states
             outputs.append(
                 whole(*map(cut, arguments), **{key: cut(value) for key, value in options.items()})
             )

@@ -13,6 +13,7 @@ from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.data.domain import Domain, make_dataset
 from nlp_adapt.errors import AdaptationError, ConfigError
 from nlp_adapt.modeling.architectures import after_layers, encoder_layers, encoder_of, longest_input
+from nlp_adapt.modeling.cpu import in_passes
 from nlp_adapt.modeling.perturbation import perturbed, refuse_unperturbable
 from nlp_adapt.modeling.suitability import (
     OTHERS,
@@ -22,14 +23,16 @@ from nlp_adapt.modeling.suitability import (
 )
 from nlp_adapt.modeling.units import UnitReader, unit_logits
 from nlp_adapt.training.trainer import AdaptationTrainer
-from tests.helpers.shrunken import tiny_classifier
+from tests.helpers.shrunken import TAGS, tiny_classifier
 from tests.helpers.tiny_encoders import WORDS, tiny_tokenizer
 from tests.helpers.trainers import toy_domain
 
-SENTENCES, TAGS = "SequenceClassification", "TokenClassification"
-TASKS = {SENTENCES: "sentences", TAGS: "words"}
+SENTENCES, WORDWISE = "SequenceClassification", "TokenClassification"
+TASKS = {SENTENCES: "sentences", WORDWISE: "words"}
 TEXTS = ["word1 word30 word5", "word2", "word7 word8 word1 word33 word60 word61 word62"]
 WORKS = "works"
+# Rows and width of each part of a batch of two rows, of 9 and of 20 tokens.
+PASSES = ((1, 9), (1, 20))
 
 
 def outcome(model_type, task, methods=("dann",), *, twin=True):
@@ -50,9 +53,8 @@ def outcome(model_type, task, methods=("dann",), *, twin=True):
         tokenizer = with_padding(tiny_tokenizer(), model.config)
         fit_to_tokenizer(model, tokenizer)
     except AdaptationError as error:
-        return str(error).removesuffix(f"; {OTHERS}.").partition("cannot be adapted: ")[2] or str(
-            error
-        )
+        reason = str(error).removesuffix(f"; {OTHERS}.")
+        return reason.partition("cannot be adapted: ")[2] or reason
     check_forward(model, tokenizer)
     for method in methods:
         with tempfile.TemporaryDirectory() as folder:
@@ -87,6 +89,8 @@ def check_forward(model, tokenizer):
         reader.remove()
         for got, row in zip(logits, plain, strict=True):
             _close(got[: len(row)] if got.dim() == 2 else got, row, "padded and unpadded rows")
+        with in_passes(model, PASSES):
+            _close(unit_logits(model, batch)[:, :9], logits[:, :9], "logits of a divided batch")
         check_perturbation(model, batch, logits)
         longest = longest_input(model.config, type("", (), {"model_max_length": 50}))
         model(**_batch([[2, *[9] * (longest - 2), 3]]))
@@ -103,7 +107,10 @@ def check_perturbation(model, batch, logits):
         push[0, 1] = torch.linspace(-1, 1, size)
         with perturbed(model, push):
             moved = (unit_logits(model, batch) - logits).flatten(1).abs().amax(1)
+            with in_passes(model, PASSES):
+                divided = (unit_logits(model, batch) - logits).flatten(1).abs().amax(1)
         assert (moved > 1e-6).tolist() == [True, False], "the row that a perturbation moves"
+        assert divided[0] > 1e-6, "a perturbation of a divided batch"
 
 
 def _run_after_layers(model, batch):
@@ -137,10 +144,10 @@ def check_run(model, task, method, folder, twin):
     """A run of two steps, whose saved folders plain transformers reads as we do."""
     args = AdaptationConfig(
         output_dir=str(folder), method=method, precision="fp32", max_steps=2, disable_tqdm=True,
-        task="token-classification" if task == TAGS else "sequence-classification",
+        task="token-classification" if task == WORDWISE else "sequence-classification",
         per_device_train_batch_size=4, compare_source_only=twin, data_doctor="off",
     )  # fmt: skip
-    domain = tagged_domain if task == TAGS else toy_domain
+    domain = tagged_domain if task == WORDWISE else toy_domain
     trainer = AdaptationTrainer(
         model, args, domain("reviews", 30), domain("tweets", 50), processing_class=tiny_tokenizer()
     )
@@ -167,8 +174,10 @@ def check_saved(own, folder, task):
             unit_logits(own or plain, _batch([tokenizer(text)["input_ids"]]))[0] for text in TEXTS
         ]
     for logits, mask, wanted in zip(together, inputs["attention_mask"], alone, strict=True):
-        _close(logits[mask.bool()] if task == TAGS else logits, wanted, "logits of the saved model")
-    if task == TAGS:
+        _close(
+            logits[mask.bool()] if task == WORDWISE else logits, wanted, "logits of the saved model"
+        )
+    if task == WORDWISE:
         return
     answer = transformers.pipeline("text-classification", plain, tokenizer=tokenizer, device="cpu")
     for scores, wanted in zip(answer(TEXTS, top_k=None), alone, strict=True):
@@ -179,11 +188,10 @@ def check_saved(own, folder, task):
 
 def tagged_domain(name, first_word, rows=24):
     """Sentences with an entity each."""
-    tags = ("O", "B-PER", "I-PER")
     words = [[WORDS[first_word + i % 7], WORDS[i % 2], WORDS[20 + i % 5]] for i in range(rows)]
     labels = [[0, 1, 2] if i % 2 else [0, 0, 1] for i in range(rows)]
     places = [f"{name}:{i}" for i in range(rows)]
-    dataset = make_dataset("token-classification", words, places, labels, tags)
+    dataset = make_dataset("token-classification", words, places, labels, TAGS)
     return Domain(name, "token-classification", train=dataset, test=dataset.select(range(9)))
 
 

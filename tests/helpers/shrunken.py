@@ -5,11 +5,13 @@ from __future__ import annotations
 from contextlib import suppress
 
 import torch
+import transformers
 from transformers import CONFIG_MAPPING
 from transformers.models.auto import modeling_auto
 
 from tests.helpers.tiny_encoders import VOCAB
 
+TAGS = ("O", "B-PER", "I-PER")
 WIDTH, HEADS, LAYERS, POSITIONS, RANK = 48, 2, 2, 40, 8
 # Names of attributes, and the number that they are set to where a configuration has them.
 _SIZES = (
@@ -123,14 +125,12 @@ def _shrink(config):
         setattr(config, name, value)
 
 
-def tiny_classifier(model_type, task="SequenceClassification", labels=2, seed=0):
-    """A random model of an architecture with a task head."""
-    import transformers
-
+def tiny_classifier(model_type, task="SequenceClassification", seed=0):
+    """A random model of an architecture with a head for sentiment or for persons."""
     torch.manual_seed(seed)
-    names = ["negative", "positive", "neutral", "mixed", "other"][:labels]
     config = tiny_config(model_type)
-    config.num_labels = labels
+    names = ("negative", "positive") if task == "SequenceClassification" else TAGS
+    config.num_labels = len(names)
     config.id2label = dict(enumerate(names))
     config.label2id = {name: index for index, name in enumerate(names)}
     return getattr(transformers, f"AutoModelFor{task}").from_config(config).float()

@@ -1,5 +1,8 @@
-"""What each architecture does in a run, or why it is refused."""
+"""What each architecture does in a run, or why it is refused; the page of architectures says the same."""
 
+import importlib.util
+import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -8,21 +11,38 @@ import transformers
 
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.errors import ConfigError, DataError, ModelError
-from nlp_adapt.modeling.architectures import longest_input
+from nlp_adapt.modeling.architectures import ARCHITECTURES, longest_input
 from nlp_adapt.modeling.freezing import freeze
 from nlp_adapt.modeling.suitability import fit_to_tokenizer, with_padding
 from nlp_adapt.modeling.units import UnitReader, unit_logits
 from nlp_adapt.training.trainer import AdaptationTrainer
-from tests.helpers.architecture_walk import SENTENCES, TAGS, TASKS, TEXTS, WORKS, outcome
+from tests.helpers.architecture_walk import SENTENCES, TASKS, TEXTS, WORDWISE, WORKS, outcome
 from tests.helpers.shrunken import classifiers, tiny_classifier, tiny_config
 from tests.helpers.tiny_encoders import tiny_model, tiny_tokenizer
 from tests.helpers.trainers import toy_domain, trainer_for
 
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "reference" / "architectures.md"
 ENCODERS = ("albert", "bert", "deberta-v2", "distilbert", "electra", "modernbert", "mpnet", "roberta",
             "xlm-roberta")  # fmt: skip
 OTHERS = ("bart", "data2vec-text", "esm", "gpt2", "llama", "luke", "qwen2", "roberta-prelayernorm", "t5",
           "xlnet")  # fmt: skip
 UNLIMITED = SimpleNamespace(model_max_length=None)
+
+
+@pytest.fixture(scope="module")
+def script():
+    spec = importlib.util.spec_from_file_location(
+        "architectures_page", ROOT / "scripts" / "architectures_page.py"
+    )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def written():
+    return PAGE.read_text(encoding="utf-8").splitlines()
 
 
 @pytest.mark.parametrize("name", ENCODERS)
@@ -34,16 +54,42 @@ def test_one_forward_gives_what_plain_transformers_gives(name):
 @pytest.mark.parametrize("name", OTHERS)
 def test_it_trains_and_plain_transformers_reads_the_same(name):
     assert outcome(name, SENTENCES, twin=False) == WORKS
-    if name in classifiers(TAGS):
-        assert outcome(name, TAGS, methods=()) == WORKS
+    if name in classifiers(WORDWISE):
+        assert outcome(name, WORDWISE, methods=()) == WORKS
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [*ENCODERS, *OTHERS])
 def test_the_first_methods_that_people_try(name):
     assert outcome(name, SENTENCES, methods=("source_only", "dann", "mcc", "auto")) == WORKS
-    if name in classifiers(TAGS):
-        assert outcome(name, TAGS, methods=("source_only", "dann", "auto")) == WORKS
+    if name in classifiers(WORDWISE):
+        assert outcome(name, WORDWISE, methods=("source_only", "dann", "auto")) == WORKS
+
+
+@pytest.mark.slow
+def test_the_page_says_what_becomes_of_every_architecture(script, written):
+    if f"transformers {transformers.__version__} " not in "\n".join(written):
+        pytest.skip("the page was made with another version of transformers")
+    found = script.page(script.walk(), transformers.__version__)
+    assert found.splitlines() == written
+
+
+def test_the_page_agrees_with_the_table_of_architectures(script, written):
+    tried = {task: dict.fromkeys([*ENCODERS, *OTHERS], WORKS) for task in TASKS}
+    for name in (*ENCODERS, *OTHERS):
+        for task in TASKS:
+            if name not in classifiers(task):
+                del tried[task][name]
+    assert not set(script.rows(tried)) - set(written)
+    known = {name for task in TASKS for name in classifiers(task)}
+    for name, facts in ARCHITECTURES.items():
+        assert name in known
+        lines = [line for line in written if line.startswith(f"- `{name}`, ")]
+        assert bool(lines) is bool(facts.refused), name
+        assert all(line.endswith(f": {facts.refused}") for line in lines)
+    listed = {found[1] for line in written if (found := re.match(r"\| `(.+?)` \|", line))}
+    newer = f"transformers {transformers.__version__} " not in "\n".join(written)
+    assert newer or listed == known
 
 
 @pytest.mark.parametrize(
