@@ -23,7 +23,7 @@ IGNORE = "ignore"
 ALIKE = 0.8  # from here on a key is taken for a misspelt label
 
 _WHOLE = re.compile(r"([+-]?\d+)\.0*")
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
+_NUMBER = re.compile(r"[+-]?(\d+(?:\.\d*)?|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 _THRESHOLD = re.compile(r"(<=|>=|<|>)\s*([+-]?\d+(?:\.\d+)?)")
 _HOLDS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 

@@ -30,7 +30,7 @@ MINIMUM_WORDS = 5_000
 
 # Marks of a source that a discriminator can read instead of what the texts say.
 _MARKS: dict[str, Callable[[str], object]] = {
-    "HTML tags": re.compile(r"<(?:br|p|/p|div|b|i|a)\b[^>]*>", re.IGNORECASE).search,
+    "HTML tags": re.compile(r"<(?:br|p|/p|div|b|i|a)\b[^<>]*>", re.IGNORECASE).search,
     "web links": re.compile(r"https?://|www\.|\bt\.co/").search,
     "@mentions": re.compile(r"(?:^|\s)@\w").search,
     "#hashtags": re.compile(r"(?:^|\s)#\w").search,
