@@ -277,3 +277,13 @@ def continuing_tokens(vocabulary: Mapping[str, int]) -> list[int]:
         for token, index in vocabulary.items()
         if token and not token.startswith(prefix) and token[0] not in string.punctuation
     ]
+
+
+def is_adapter_parameter(name: str) -> bool:
+    """Whether a parameter's name is one of an adapter's."""
+    return "lora_" in name or "ia3_" in name
+
+
+def has_adapters(task_model: Any) -> bool:
+    """Whether a model holds adapters, injected or in a PEFT wrapper."""
+    return any(is_adapter_parameter(name) for name, _ in task_model.named_parameters())

@@ -7,11 +7,12 @@ from torch import nn
 from nlp_adapt.errors import ConfigError, ModelError
 from nlp_adapt.modeling.architectures import (
     encoder_of,
+    has_adapters,
     head_modules,
+    is_adapter_parameter,
     modules_below,
     separate_layers,
 )
-from nlp_adapt.modeling.lora import has_adapters, is_adapter_parameter
 
 # Set on a model: the names of the parameters that it came with frozen.
 HELD = "held"

@@ -18,6 +18,7 @@ from nlp_adapt.errors import ConfigError, ModelError
 from nlp_adapt.modeling.architectures import (
     architecture_of,
     encoder_layers,
+    has_adapters,
     head_modules,
     linear_maps,
     plain_model,
@@ -69,16 +70,6 @@ def add_adapters(
     for module in head_modules(task_model).values():
         module.requires_grad_(True)
     return task_model
-
-
-def is_adapter_parameter(name: str) -> bool:
-    """Whether a parameter's name is one of an adapter's."""
-    return "lora_" in name or "ia3_" in name
-
-
-def has_adapters(task_model: Any) -> bool:
-    """Whether a model holds adapters, injected or in a PEFT wrapper."""
-    return any(is_adapter_parameter(name) for name, _ in task_model.named_parameters())
 
 
 def merged(task_model: Any) -> Any:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.modeling.architectures import architecture_of, plain_model
+from nlp_adapt.modeling.units import without_dropout
 
 # A power of two keeps tiny gradients above fp16's underflow and changes no other number.
 LOSS_SCALE = 1024.0
@@ -54,19 +55,6 @@ def refuse_unperturbable(task_model: Any, what: str) -> None:
             f"{what} perturbs the embeddings of the text, which {type(model).__name__} does not read "
             "in one place and as they are: choose another method, or an encoder such as BERT."
         )
-
-
-@contextmanager
-def without_dropout(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside, and each module's own mode again afterwards."""
-    training = [module for module in model.modules() if module.training]
-    for module in training:
-        module.training = False
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
 
 
 def embed(model: Any, batch: Mapping[str, Any]) -> Tensor:

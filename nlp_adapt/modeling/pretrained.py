@@ -14,7 +14,13 @@ import torch
 from torch import nn
 
 from nlp_adapt.errors import ModelError
-from nlp_adapt.modeling.architectures import encoder_of, head_modules, output_layer, plain_model
+from nlp_adapt.modeling.architectures import (
+    encoder_of,
+    head_modules,
+    is_adapter_parameter,
+    output_layer,
+    plain_model,
+)
 from nlp_adapt.modeling.backbone import (
     adapter_base,
     fetch_adapters,
@@ -23,7 +29,7 @@ from nlp_adapt.modeling.backbone import (
     model_config,
     resolve_model,
 )
-from nlp_adapt.modeling.lora import ADAPTER_WEIGHTS, NAMELESS, is_adapter_parameter, unloaded
+from nlp_adapt.modeling.lora import ADAPTER_WEIGHTS, NAMELESS, unloaded
 from nlp_adapt.names import describe_head, head_order, name_labels
 
 LOGGER = logging.getLogger("nlp_adapt")

@@ -14,8 +14,7 @@ from torch import Tensor
 from nlp_adapt.data.batches.encoded import collate, pack_rows, to_tensors
 from nlp_adapt.errors import ConfigError, ModelError
 from nlp_adapt.modeling.architectures import architecture_of, averages_logits, plain_model
-from nlp_adapt.modeling.perturbation import without_dropout
-from nlp_adapt.modeling.units import FeatureTap, unit_logits
+from nlp_adapt.modeling.units import FeatureTap, unit_logits, without_dropout
 
 PROBE_TEXTS = ("a", "some text that is a good deal longer than the other one")
 PROBE_TOKENS = 16

@@ -131,6 +131,19 @@ def encoder_outputs(model: Any) -> Iterator[list[Tensor]]:
         handle.remove()
 
 
+@contextmanager
+def without_dropout(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside, and each module's own mode again afterwards."""
+    training = [module for module in model.modules() if module.training]
+    for module in training:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
 class UnitReader:
     """Runs a task model and reads features and logits of each unit, split by domain.
 

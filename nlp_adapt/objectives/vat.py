@@ -17,8 +17,8 @@ from nlp_adapt.modeling.perturbation import (
     perturbed,
     random_perturbation,
     row_norms,
-    without_dropout,
 )  # fmt: skip
+from nlp_adapt.modeling.units import without_dropout
 from nlp_adapt.objectives.base import Objective, ObjectiveConfig, StepView
 from nlp_adapt.objectives.consistency import divergence
 from nlp_adapt.objectives.views import select_side

@@ -18,9 +18,8 @@ from nlp_adapt.modeling.perturbation import (
     perturbed,
     pgd_perturbation,
     refuse_unperturbable,
-    without_dropout,
 )
-from nlp_adapt.modeling.units import unit_logits
+from nlp_adapt.modeling.units import unit_logits, without_dropout
 from nlp_adapt.names import IGNORED_LABEL
 from nlp_adapt.prediction.opening import EnsemblePredictor
 from nlp_adapt.prediction.predictor import Predictor, prediction_batches, unit_indices

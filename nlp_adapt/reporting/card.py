@@ -133,7 +133,11 @@ def _results(results: Results) -> list[str]:
         type_rows(results),
         _class_rows(results),
     ]
-    seeds, signs = seed_rows(results), sign_rows(results)
+    seeds: list[Any] = []
+    spread = f"One run with seed {results['seed']}; other seeds give other numbers."
+    if results.get("seeds"):
+        seeds, spread = seed_rows(results), seed_sentence(results)
+    signs = sign_rows(results)
     sections = [
         "## Results",
         "Test rows of both domains, in percent; *source-only* is the same model trained with the "
@@ -141,7 +145,7 @@ def _results(results: Results) -> list[str]:
         *(markdown_table(rows) for rows in tables if rows),
         " ".join(map(escape, conclusions(results))),
         *([markdown_table(seeds)] if seeds else []),
-        escape(seed_sentence(results)),
+        escape(spread),
     ]
     if signs:
         sections += [

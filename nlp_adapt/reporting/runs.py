@@ -188,9 +188,7 @@ def seed_rows(results: Results) -> list[Row]:
 
 def seed_sentence(results: Results) -> str:
     """How many seeds there are, and on how many adaptation won."""
-    runs = results.get("seeds") or []
-    if len(runs) < 2:
-        return f"One run with seed {results['seed']}; other seeds give other numbers."
+    runs = results["seeds"]
     seeds = ", ".join(str(run["seed"]) for run in runs)
     text = (
         f"The spread is that of {len(runs)} runs with seeds {seeds}; the weights are those of seed "

@@ -13,10 +13,10 @@ from nlp_adapt.errors import ConfigError
 from nlp_adapt.modeling.architectures import (
     after_layers,
     encoder_of,
+    is_adapter_parameter,
     layer_distances,
     separate_layers,
 )
-from nlp_adapt.modeling.lora import is_adapter_parameter
 from nlp_adapt.training.model import AdaptationModel
 
 NORMS = (nn.LayerNorm, nn.RMSNorm)

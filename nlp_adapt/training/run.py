@@ -8,6 +8,7 @@ from typing import Any
 
 from nlp_adapt.files import write_folder, write_json, write_tensors
 from nlp_adapt.methods import selects_best_model
+from nlp_adapt.modeling.architectures import has_adapters
 from nlp_adapt.modeling.freezing import freeze
 from nlp_adapt.modeling.lora import save_task_model
 from nlp_adapt.modeling.pretrained import load_task_model
@@ -290,7 +291,10 @@ def save_plain(context: RunContext, model: Any, folder: Any) -> None:
     """Save a task model and the tokenizer as a plain Hugging Face folder."""
 
     def write(staged: Any) -> None:
-        save_task_model(model, staged, merge=context.config.merge_lora)
+        if has_adapters(model):
+            save_task_model(model, staged, merge=context.config.merge_lora)
+        else:
+            model.save_pretrained(staged)
         save_tokenizer(context.tokenizer, staged, context.max_length)
 
     write_folder(folder, write)

@@ -19,8 +19,7 @@ from nlp_adapt.data.batches.encoded import (
     width_for,
 )
 from nlp_adapt.modeling.architectures import output_layer
-from nlp_adapt.modeling.perturbation import without_dropout
-from nlp_adapt.modeling.units import UnitReader
+from nlp_adapt.modeling.units import UnitReader, without_dropout
 from nlp_adapt.names import IGNORED_LABEL
 from nlp_adapt.objectives import Objective
 from nlp_adapt.objectives.auxiliary import Auxiliary, as_source

@@ -22,9 +22,8 @@ from torch import Tensor, nn
 from nlp_adapt.data.batches.encoded import EncodedRows, collate, concatenate, to_tensors
 from nlp_adapt.data.reading.builtin import cache_folder
 from nlp_adapt.errors import AdaptationError
-from nlp_adapt.modeling.perturbation import without_dropout
 from nlp_adapt.modeling.trunk import Trunk
-from nlp_adapt.modeling.units import UnitReader
+from nlp_adapt.modeling.units import UnitReader, without_dropout
 from nlp_adapt.objectives import Objective
 from nlp_adapt.training.frozen.last_states import (
     LastStates,

@@ -30,8 +30,8 @@ from nlp_adapt.data.batches.encoded import (
 from nlp_adapt.files import sha256
 from nlp_adapt.modeling.architectures import encoder_layers, modules_below, plain_model
 from nlp_adapt.modeling.cpu import autocast
-from nlp_adapt.modeling.perturbation import without_dropout
 from nlp_adapt.modeling.trunk import Trunk
+from nlp_adapt.modeling.units import without_dropout
 
 FORMAT = 1
 TOKENS_PER_BATCH = 4096
