@@ -22,6 +22,7 @@ from nlp_adapt.reporting.results import (
     falls_back,
     few_shot_rows,
     is_source_only,
+    one_seed,
     part,
     read_recipe,
     read_results,
@@ -134,7 +135,7 @@ def _results(results: Results) -> list[str]:
         _class_rows(results),
     ]
     seeds: list[Any] = []
-    spread = f"One run with seed {results['seed']}; other seeds give other numbers."
+    spread = one_seed(results)
     if results.get("seeds"):
         seeds, spread = seed_rows(results), seed_sentence(results)
     signs = sign_rows(results)

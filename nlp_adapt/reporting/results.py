@@ -147,3 +147,8 @@ def _answer(results: Results, scores: Results) -> str:
         return ""
     label = scores["label_names"][next(i for i, count in enumerate(predicted) if count)]
     return f"predicts nothing but {label}"
+
+
+def one_seed(results: Results) -> str:
+    """What is to be said where no spread over seeds is known."""
+    return f"One run with seed {results['seed']}; other seeds give other numbers."

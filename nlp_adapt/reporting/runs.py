@@ -15,6 +15,7 @@ from nlp_adapt.reporting.results import (
     is_source_only,
     main_measure,
     method_title,
+    one_seed,
     part,
     read_recipe,
     read_results,
@@ -188,7 +189,9 @@ def seed_rows(results: Results) -> list[Row]:
 
 def seed_sentence(results: Results) -> str:
     """How many seeds there are, and on how many adaptation won."""
-    runs = results["seeds"]
+    runs = results.get("seeds") or []
+    if len(runs) < 2:
+        return one_seed(results)
     seeds = ", ".join(str(run["seed"]) for run in runs)
     text = (
         f"The spread is that of {len(runs)} runs with seeds {seeds}; the weights are those of seed "
