@@ -54,9 +54,11 @@ def label_counts(domain: Domain) -> dict[str, int]:
 
 def what_was_read(domain: Domain) -> str:
     """The columns that were taken, and how often each class or entity type occurs."""
+    labelled = {text for text, label in domain.columns if label}  # in another file or split
     parts = [
         f"columns {text} and {label}" if label else f"column {text}, no labels"
         for text, label in domain.columns
+        if label or text not in labelled
     ]
     counts = ", ".join(f"{count:,} {name}" for name, count in label_counts(domain).items())
     return "; ".join([*parts, *([counts] if counts else [])])
@@ -151,7 +153,7 @@ def label_space(sources: Sequence[Domain], targets: Sequence[Domain] = ()) -> tu
 
 
 def _ask(proposal: dict[str, str]) -> str:
-    asked = "Say what they mean with a label map"
+    asked = "Say what they mean with label_map"
     return f"{asked}, for example label_map: {as_yaml(proposal)}" if proposal else f"{asked}."
 
 

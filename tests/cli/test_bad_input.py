@@ -131,7 +131,7 @@ def test_evaluate_a_split_that_is_not_there(
     refused: Refused, toy_run: Path, toy_target_jsonl: Path
 ) -> None:
     words = ("--data", toy_target_jsonl, "--split", "validation")
-    refused("evaluate", toy_run, *words, says=["validation", "--split train"])
+    refused("evaluate", toy_run, *words, says=["validation", "leave --split out"])
 
 
 def test_evaluate_labels_that_the_model_lacks(

@@ -127,7 +127,7 @@ def test_a_word_that_no_rating_stands_for_is_left_out() -> None:
 def test_nothing_is_proposed_where_no_name_tells() -> None:
     assert propose_label_map(["joy", "anger"], ["sport", "politics"]) == {}
     assert propose_label_map(["PER"], ["PER", "movie"]) == {"movie": "ignore"}
-    with pytest.raises(DataError, match=r"Say what they mean with a label map\.$"):
+    with pytest.raises(DataError, match=r"Say what they mean with label_map\.$"):
         match_labels(read(rows("joy", "anger")), read(rows("sport", "politics")))
 
 

@@ -333,7 +333,7 @@ def test_a_killed_command_goes_on_to_the_same_bytes(
     assert (tmp_path / f".{out.name}.lock").exists()  # of a dead process: it is taken over
     code, _, err = run_cli(*words, out)
     assert code == 0, err
-    assert "after 1 finished parts" in err
+    assert "after 1 finished part " in err
     assert out.read_bytes() == (tmp_path / f"whole{suffix}").read_bytes()
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
