@@ -15,6 +15,10 @@ from nlp_adapt.options import given_by_name, option
 from nlp_adapt.usual_names import hint
 from nlp_adapt.yaml_text import dump_yaml, parse_inline, read_yaml
 
+READING = ("text_column", "label_column", "encoding")
+"""Options that say how to read a domain, of which source and target may have their own."""
+READING_BY_SIDE = tuple(f"{side}_{name}" for side in ("source", "target") for name in READING)
+
 
 @given_by_name
 @dataclass(kw_only=True)
@@ -46,7 +50,18 @@ class Recipe(AdaptationConfig):
         "sentences, for words) from the target's training rows; with targets, by name",
     )
     text_column: str | None = option(None, "column that holds the text (or the words)")
-    label_column: str | None = option(None, "column that holds the label (or the tags)")
+    label_column: str | None = option(
+        None, "column that holds the label (or the tags, or the entities)"
+    )
+    encoding: str | None = option(
+        None, "encoding of text files, such as cp1252 or utf-16; default: UTF-8"
+    )
+    source_text_column: str | None = option(None, "text_column of the source, where they differ")
+    source_label_column: str | None = option(None, "label_column of the source")
+    source_encoding: str | None = option(None, "encoding of the source")
+    target_text_column: str | None = option(None, "text_column of the target, where they differ")
+    target_label_column: str | None = option(None, "label_column of the target")
+    target_encoding: str | None = option(None, "encoding of the target")
     label_map: dict[str, str] = option({}, "raw label -> label name, or `ignore`, in either domain")
     repair_tags: bool = option(False, "repair ill-formed tag sequences instead of refusing them")
     quarantine: int = option(
@@ -61,10 +76,19 @@ class Recipe(AdaptationConfig):
                     f"{side} and {side}s exclude each other: name one domain, or several."
                 )
 
+    def reading(self, side: str) -> dict[str, str | None]:
+        """How to read the domains of a side, source or target, as options of `load_domain`."""
+        return by_side(vars(self), side)
+
     def adaptation_config(self) -> AdaptationConfig:
         """The options alone, without model and data."""
         names = [field.name for field in dataclasses.fields(AdaptationConfig)]
         return AdaptationConfig(**{name: getattr(self, name) for name in names})
+
+
+def by_side(values: Mapping[str, Any], side: str) -> dict[str, str | None]:
+    """The columns and the encoding of a side among options: its own, or else those of both."""
+    return {name: values.get(f"{side}_{name}") or values.get(name) for name in READING}
 
 
 def load_recipe(

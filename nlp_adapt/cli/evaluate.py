@@ -12,9 +12,15 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from nlp_adapt.cli import console
-from nlp_adapt.cli.flags import add_model_arguments, open_model, positive
+from nlp_adapt.cli.flags import (
+    add_model_arguments,
+    add_reading_arguments,
+    open_model,
+    positive,
+)
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.options import coerce
+from nlp_adapt.recipe import READING
 
 if TYPE_CHECKING:
     from nlp_adapt.prediction.attack import Attack
@@ -32,8 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("test", "validation", "train"),
         help="rows to score (default: test, or all labelled rows where there is no test split)",
     )
-    parser.add_argument("--text_column", help="column that holds the text (or the words)")
-    parser.add_argument("--label_column", help="column that holds the label (or the tags)")
+    add_reading_arguments(parser)
     parser.add_argument(
         "--label_map",
         default="{}",
@@ -72,8 +77,7 @@ def run(args: argparse.Namespace) -> int:
         domain = load_domain(
             args.data,
             task=predictor.task.name,
-            text_column=args.text_column,
-            label_column=args.label_column,
+            **{name: getattr(args, name) for name in READING},
             label_map=label_map or label_map_of(args.model),
             test_fraction=0.0,
             repair_tags=args.repair_tags,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from nlp_adapt.config import PRECISIONS
 from nlp_adapt.errors import ConfigError
-from nlp_adapt.recipe import Recipe, load_recipe
+from nlp_adapt.recipe import READING, READING_BY_SIDE, Recipe, load_recipe
 
 if TYPE_CHECKING:
     from nlp_adapt.prediction.predictor import Predictor
@@ -47,6 +47,14 @@ def add_model_arguments(parser: argparse.ArgumentParser, precision: str = "fp32"
         "--max_length", type=positive, help="longest row in tokens (default: that of the run)"
     )
     parser.add_argument("--device", help="cpu, cuda, ... (default: a GPU where there is one)")
+
+
+def add_reading_arguments(parser: argparse.ArgumentParser, *, by_side: bool = False) -> None:
+    """Add the options that say how to read data, with `by_side` also those of each domain."""
+    kinds = typing.get_type_hints(Recipe)
+    for field in dataclasses.fields(Recipe):
+        if field.name in READING or (by_side and field.name in READING_BY_SIDE):
+            _add_flag(parser, field, kinds[field.name], default=None)
 
 
 def open_model(args: argparse.Namespace) -> Predictor:
@@ -134,11 +142,16 @@ def take_dotted_flags(args: argparse.Namespace, words: list[str]) -> list[str]:
     return rest
 
 
-def _add_flag(group: argparse._ArgumentGroup, field: dataclasses.Field[Any], kind: Any) -> None:
+def _add_flag(
+    group: argparse._ActionsContainer,
+    field: dataclasses.Field[Any],
+    kind: Any,
+    default: Any = argparse.SUPPRESS,
+) -> None:
     flags = [f"--{name}" for name in (field.name, field.metadata.get("short")) if name]
     choices = field.metadata["choices"]
     metavar = "{" + ",".join(choices) + "}" if choices else "VALUE"
-    shared: dict[str, Any] = {"dest": field.name, "default": argparse.SUPPRESS}
+    shared: dict[str, Any] = {"dest": field.name, "default": default}
     shared["help"] = _help(field)
     if bool in _members(kind):
         group.add_argument(*flags, nargs="?", const="true", metavar="true|false", **shared)

@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlp_adapt.cli import console
+from nlp_adapt.cli.flags import add_reading_arguments
 from nlp_adapt.errors import DataError, ModelError, RunError
 from nlp_adapt.names import TASKS, TOKEN_CLASSIFICATION
+from nlp_adapt.recipe import READING, READING_BY_SIDE, by_side
 
 if TYPE_CHECKING:
     from nlp_adapt.data.proposal import Line
 
 HELP = "write a commented recipe for your own data"
-SETTLED = ("model", "source", "target", "target_test", "text_column", "label_column")
+SETTLED = ("model", "source", "target", "target_test", *READING, *READING_BY_SIDE)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,8 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--target", required=True, help="domain to adapt to, labelled or not")
     parser.add_argument("--target_test", help="labelled target rows to evaluate on")
     parser.add_argument("--task", choices=TASKS, help="default: what the source has labels for")
-    parser.add_argument("--text_column", help="column that holds the text (or the words)")
-    parser.add_argument("--label_column", help="column that holds the label (or the tags)")
+    add_reading_arguments(parser, by_side=True)
     parser.add_argument("--model", default="builtin:minilm-l6", help="Hub id or local folder")
     parser.add_argument("--out", default="recipe.yaml", help="file to write (recipe.yaml)")
     parser.add_argument("--overwrite", action="store_true", help="replace the file")
@@ -69,12 +70,8 @@ def _propose(args: argparse.Namespace) -> list[Line]:
     from nlp_adapt.data.loading import load_domain, load_labelled
     from nlp_adapt.data.proposal import propose
 
-    options: dict[str, Any] = {
-        "text_column": args.text_column,
-        "label_column": args.label_column,
-        "repair_tags": True,
-    }
-    source = load_labelled(args.source, [args.task] if args.task else TASKS, **options)
+    tasks = [args.task] if args.task else TASKS
+    source = load_labelled(args.source, tasks, repair_tags=True, **by_side(vars(args), "source"))
     if source.label_names is None:
         raise DataError(
             f"{source.name} has no labels: name their column with --label_column."
@@ -83,7 +80,10 @@ def _propose(args: argparse.Namespace) -> list[Line]:
             "--label_column, or the task with --task."
         )
     target, held = (
-        reference and load_domain(reference, task=source.task, **options)
+        reference
+        and load_domain(
+            reference, task=source.task, repair_tags=True, **by_side(vars(args), "target")
+        )
         for reference in (args.target, args.target_test)
     )
     given = {key: getattr(args, key) for key in SETTLED}

@@ -12,9 +12,11 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from nlp_adapt.cli import console
+from nlp_adapt.cli.flags import add_reading_arguments
 from nlp_adapt.errors import DataError
 from nlp_adapt.names import TASKS, TOKEN_CLASSIFICATION
 from nlp_adapt.options import coerce
+from nlp_adapt.recipe import by_side
 
 if TYPE_CHECKING:
     from nlp_adapt.data.domain import Domain
@@ -27,8 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="SOURCE", help="file, folder, Hub id or builtin:")
     parser.add_argument("target", metavar="TARGET", help="file, folder, Hub id or builtin:")
     parser.add_argument("--task", choices=TASKS, help="default: what the source has labels for")
-    parser.add_argument("--text_column", help="column that holds the text (or the words)")
-    parser.add_argument("--label_column", help="column that holds the label (or the tags)")
+    add_reading_arguments(parser, by_side=True)
     parser.add_argument("--label_map", help="raw label -> label name, as YAML")
     parser.add_argument("--repair_tags", action="store_true", help="repair ill-formed tags")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -40,8 +41,6 @@ def run(args: argparse.Namespace) -> int:
     from nlp_adapt.data.loading import load_domain, load_labelled
 
     options: dict[str, Any] = {
-        "text_column": args.text_column,
-        "label_column": args.label_column,
         "test_fraction": 0.0,
         "repair_tags": args.repair_tags,
     }
@@ -51,8 +50,11 @@ def run(args: argparse.Namespace) -> int:
         options["label_map"] = given
     with console.stdout_for_results(args.json):
         # Tagged words can be read as texts too, so tags are looked for first.
-        source = load_labelled(args.source, [args.task] if args.task else TASKS[::-1], **options)
-        target = load_domain(args.target, task=source.task, **options)
+        tasks = [args.task] if args.task else TASKS[::-1]
+        source = load_labelled(args.source, tasks, **options, **by_side(vars(args), "source"))
+        target = load_domain(
+            args.target, task=source.task, **options, **by_side(vars(args), "target")
+        )
         if given:
             given.refuse_unmet("either domain")
         for line in (*source.notes, *target.notes):

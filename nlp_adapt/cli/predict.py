@@ -55,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"format of standard output (default: {DEFAULT_PIPED})",
     )
     parser.add_argument("--text_column", help="column that holds the text (or the words)")
+    parser.add_argument("--encoding", help="encoding of the input (UTF-8)")
     parser.add_argument(
         "--input_format",
         choices=_names([form.endings[0] for form in FORMATS], DEFAULT_INPUT),

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import compress
 from typing import Any
 
 from nlp_adapt.data.labels import IGNORE, NO_LABELS, LabelMap, read_classes
+from nlp_adapt.data.reading.annotations import ANSWER, holds_spans, rejected
 from nlp_adapt.data.reading.conll import split_words
-from nlp_adapt.data.reading.references import describe, read_reference
-from nlp_adapt.data.reading.rows import Table
+from nlp_adapt.data.reading.rows import (
+    Table,
+    UnusableCellError,
+    has_text,
+    listed,
+    one_label,
+    read_text,
+    read_tokens,
+)
+from nlp_adapt.data.spans import words_and_tags
 from nlp_adapt.data.tagging import read_tags
 from nlp_adapt.errors import DataError
 from nlp_adapt.names import TOKEN_CLASSIFICATION, counted, were
@@ -31,6 +39,7 @@ LABEL_NAMES = (
 )  # fmt: skip
 TOKEN_NAMES = (["tokens", "words"],)
 TAG_NAMES = (["nertags"], ["tags", "labels", "nerlabels", "ner"])
+SPAN_NAMES = (TAG_NAMES[0], ["entities", "ents", "spans"], TAG_NAMES[1], ["label"])  # beside a text
 
 
 @dataclass(frozen=True)
@@ -83,12 +92,11 @@ def read_examples(table: Table, options: ReadOptions, unlabelled: bool = False) 
     Raises:
         DataError: A column is missing or ambiguous, or a label cannot be used.
     """
-    text_column, split_text = find_text(table, options, unlabelled)
-    label_column = None if unlabelled or split_text else _find_label(table, options, text_column)
-    wanted = [column for column in (text_column, label_column) if column is not None]
-    table = table.narrow(wanted, options.max_rows, options.seed)
+    text_column, split_text, label_column = _find_columns(table, options, unlabelled)
+    wanted = [text_column, label_column, ANSWER if ANSWER in table.columns else None]
+    table = table.narrow([*dict.fromkeys(filter(None, wanted))], options.max_rows, options.seed)
     examples = Examples(rows=list(table.rows), columns=[(text_column, label_column)])
-    read = cell_reader(options, split_text)
+    read = read_text if label_column and split_text else cell_reader(options.tagging, split_text)
     for i, value in enumerate(table.columns[text_column]):
         try:
             examples.texts.append(read(value))
@@ -96,17 +104,60 @@ def read_examples(table: Table, options: ReadOptions, unlabelled: bool = False) 
             raise DataError(f"{table.locate(i)} {error}") from None
     if label_column is None:
         examples.labels = [None] * len(table)
-    elif options.tagging:
-        lengths = list(map(len, examples.texts))
-        examples.labels, examples.notes = read_tags(
-            table, label_column, lengths, options.label_map, options.repair_tags
-        )
     else:
-        named = options.label_column is not None
-        examples.labels, examples.ordered_names, examples.notes = read_classes(
-            table, label_column, options.label_map, named
-        )
+        table = _with_cells(table, label_column, options)
+        if options.tagging and split_text:
+            table = _divide(table, label_column, examples, options)
+        _read_labels(table, label_column, examples, options)
     return _drop(examples, table.short_name, table.notes)
+
+
+def _with_cells(table: Table, column: str, options: ReadOptions) -> Table:
+    """The table with its labels as lists or single values, without those of rejected answers."""
+    cells = [listed(v) if options.tagging else one_label(v) for v in table.columns[column]]
+    features, notes = dict(table.features or {}), table.notes
+    if not options.tagging and (inner := getattr(features.get(column), "feature", None)):
+        features[column] = inner
+    answers = table.columns.get(ANSWER, ()) if column != ANSWER else ()
+    if away := [*compress(range(len(cells)), (answers and rejected(answers)) or ())]:
+        for i in away:
+            cells[i] = None
+        notes += (
+            f"{counted(len(away), 'row')} of {table.short_name} {were(len(away))} read as unlabelled: "
+            "the answer is reject or ignore.",
+        )
+    return replace(table, columns={**table.columns, column: cells}, features=features, notes=notes)
+
+
+def _divide(table: Table, column: str, examples: Examples, options: ReadOptions) -> Table:
+    """The table with a list of tags in each cell; the texts become the words that these belong to."""
+    examples.texts, cells, notes = words_and_tags(
+        examples.texts,
+        table.columns[column],
+        named=options.label_column is not None,
+        places=table.rows,
+        name=table.short_name,
+    )
+    columns = {**table.columns, column: cells}
+    return replace(table, columns=columns, notes=(*table.notes, *notes))
+
+
+def _read_labels(table: Table, column: str, examples: Examples, options: ReadOptions) -> None:
+    named = options.label_column is not None
+    if not options.tagging:
+        lists = [cell for cell in table.columns[column] if isinstance(cell, (list, dict))]
+        if lists and holds_spans(lists):
+            raise DataError(
+                f"column {column!r} of {table.origin} holds entities, not classes: set task: "
+                "token-classification, or name another column with label_column."
+            )
+        found = read_classes(table, column, options.label_map, named)
+        examples.labels, examples.ordered_names, examples.notes = found
+        return
+    lengths = list(map(len, examples.texts))
+    examples.labels, examples.notes = read_tags(
+        table, column, lengths, options.label_map, options.repair_tags
+    )
 
 
 def _drop(examples: Examples, name: str, notes: Sequence[str]) -> Examples:
@@ -128,36 +179,57 @@ def _drop(examples: Examples, name: str, notes: Sequence[str]) -> Examples:
     return kept
 
 
+def _find_columns(
+    table: Table, options: ReadOptions, unlabelled: bool
+) -> tuple[str, bool, str | None]:
+    """The text column, whether its text has yet to be split into words, and the label column."""
+    text_column, split_text = find_text(table, options, unlabelled)
+    if unlabelled or (options.label_column == NO_LABELS and NO_LABELS not in table.columns):
+        return text_column, split_text, None
+    label_column = _find_label(table, options, text_column, split_text)
+    if options.tagging and not split_text and options.text_column is None:
+        # Words without tags, beside them a text with entities, which count its characters.
+        spans = label_column or _recognise(table, SPAN_NAMES, "label_column")
+        if spans and holds_spans(table.columns[spans]):
+            text = _recognise(table, TEXT_NAMES, "text_column")
+            return (text, True, spans) if text else (text_column, split_text, label_column)
+    return text_column, split_text, label_column
+
+
 def find_text(table: Table, options: ReadOptions, unlabelled: bool = False) -> tuple[str, bool]:
     """The text column, and whether its text has yet to be split into words."""
     named = options.text_column
     if named is not None and (named in table.columns or not unlabelled):
         _require(table, named, "text_column")
-        is_text = any(isinstance(value, str) for value in list(table.columns[named])[:100])
-        return named, options.tagging and is_text
+        values = list(table.columns[named])[:100]
+        filled = [value for value in values if value is not None and value != ""] or values
+        return named, options.tagging and any(isinstance(listed(value), str) for value in filled)
     if options.tagging:
         tokens = _recognise(table, TOKEN_NAMES, "text_column")
-        if tokens is not None:
+        if tokens is not None and not holds_spans(table.columns[tokens]):
             return tokens, False
     text = _recognise(table, TEXT_NAMES, "text_column")
     if text is not None:
         return text, options.tagging
-    tagged = not options.tagging and _recognise(table, TOKEN_NAMES, "text_column")
-    hint = ", or set task: token-classification" if tagged else ""
+    hint = ""
+    if not options.tagging and _recognise(table, TOKEN_NAMES, "text_column"):
+        hint = ", or set task: token-classification"
+    elif any(len(str(column).split()) > 3 for column in table.columns):
+        hint = "; if its first line is a row, put a line of names such as text,label above it"
     raise NoTextError(
         f"{table.origin} has no column that looks like {'tokens' if options.tagging else 'text'} "
         f"(columns: {_listed(table)}): name it with text_column{hint}."
     )
 
 
-def _find_label(table: Table, options: ReadOptions, text_column: str) -> str | None:
+def _find_label(
+    table: Table, options: ReadOptions, text_column: str, split_text: bool
+) -> str | None:
     named = options.label_column
-    if named == NO_LABELS and named not in table.columns:
-        return None
     if named is not None:
         _require(table, named, "label_column")
         return named
-    groups = TAG_NAMES if options.tagging else LABEL_NAMES
+    groups = (SPAN_NAMES if split_text else TAG_NAMES) if options.tagging else LABEL_NAMES
     return _recognise(table, groups, "label_column", besides=text_column)
 
 
@@ -165,7 +237,8 @@ def _require(table: Table, column: str, option: str) -> None:
     if column not in table.columns:
         raise DataError(
             f"{table.origin} has no column {column!r}, which {option} names "
-            f"(columns: {_listed(table)})."
+            f"(columns: {_listed(table)}); where the domains differ, name each side's with "
+            f"source_{option} and target_{option}."
         )
 
 
@@ -189,93 +262,8 @@ def _listed(table: Table) -> str:
     return ", ".join(table.columns) or "none"
 
 
-class UnusableCellError(Exception):
-    """A cell that holds something else than text; `reason`, without advice, says what."""
-
-    def __init__(self, reason: str, advice: str = "") -> None:
-        super().__init__(reason + advice)
-        self.reason = reason
-
-
-def cell_reader(options: ReadOptions, split_text: bool) -> Callable[[Any], Any]:
+def cell_reader(tagging: bool, split_text: bool) -> Callable[[Any], Any]:
     """What reads the cells of a text column: as text, or as words."""
     if split_text:
         return lambda value: [word for word, _, _ in split_words(read_text(value))]
-    return _read_tokens if options.tagging else read_text
-
-
-def read_text(value: Any) -> str:
-    """The text of a cell, empty where it holds nothing; `UnusableCellError` for anything else."""
-    if is_missing(value):
-        return ""
-    if not isinstance(value, str):
-        raise UnusableCellError(
-            f"holds a {type(value).__name__} where text is expected",
-            ": name another column with text_column.",
-        )
-    return encodable(value)
-
-
-def _read_tokens(value: Any) -> list[str]:
-    if value is None:
-        return []
-    if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
-        raise UnusableCellError(
-            "does not hold a list of tokens (strings)",
-            ": name the column of tokens, or of plain text, with text_column.",
-        )
-    return [encodable(word) for word in value]
-
-
-def is_missing(value: Any) -> bool:
-    """Whether a cell holds nothing: None, or the NaN that data frames put in its place."""
-    return value is None or (isinstance(value, float) and math.isnan(value))
-
-
-def has_text(text: str | list[str]) -> bool:
-    """Whether there is more than white space in a text, or in one of its words."""
-    return bool(text.strip()) if isinstance(text, str) else any(word.strip() for word in text)
-
-
-def encodable(text: str) -> str:
-    """JSON may escape half a surrogate pair, which no UTF-8 can hold: U+FFFD takes its place."""
-    if text.isascii():
-        return text
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def classes_by_row(
-    reference: Any, column: str, label_map: Mapping[str, str], task: str, quarantine: int = 0
-) -> dict[str, str]:
-    """The class that a column gives each row of a reference, all splits together.
-
-    Takes what `load_domain` and `read_classes` take; the column labels whole rows whatever the
-    task. Class names are by what a domain calls its rows ("file:line"); rows without are left out.
-    """
-    tables = [
-        table
-        for source in read_reference(reference, task, None, quarantine)
-        for parts in source.splits.values()
-        for table in parts
-    ]
-    if not any(column in table.columns for table in tables):
-        names = dict.fromkeys(name for table in tables for name in table.columns)
-        raise DataError(
-            f"{describe(reference)} has no column {column!r} (columns: {', '.join(names)})."
-        )
-    found: dict[str, str] = {}
-    seen: set[str] = set()
-    mapping = LabelMap(label_map)
-    for table in tables:
-        if not seen.isdisjoint(table.rows):
-            raise DataError(
-                f"two files of {describe(reference)} are called {table.short_name}: rename one, so "
-                "that their rows can be told apart."
-            )
-        seen.update(table.rows)
-        if column in table.columns:
-            labels, _, _ = read_classes(table, column, mapping, named=True)
-            pairs = zip(table.rows, labels, strict=True)
-            found |= {row: label for row, label in pairs if label is not None and label != IGNORE}
-    mapping.refuse_unmet(describe(reference))
-    return found
+    return read_tokens if tagging else read_text

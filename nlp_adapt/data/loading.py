@@ -8,8 +8,8 @@ from typing import Any
 
 from nlp_adapt.data.columns import Examples, NoTextError, ReadOptions, read_examples
 from nlp_adapt.data.domain import Domain, make_dataset
-from nlp_adapt.data.labels import LabelMap, encode
-from nlp_adapt.data.reading.references import Source, describe, read_reference
+from nlp_adapt.data.labels import IGNORE, LabelMap, encode, read_classes
+from nlp_adapt.data.reading.references import Reader, Source, describe, read_reference
 from nlp_adapt.data.splits import split_by_hash
 from nlp_adapt.data.tagging import bio2_names, entity_types, split_tag
 from nlp_adapt.errors import DataError
@@ -37,20 +37,23 @@ def load_domain(
     seed: int = 42,
     repair_tags: bool = False,
     quarantine: int = 0,
+    encoding: str | None = None,
 ) -> Domain:
     """Read a domain from wherever it stands.
 
     Args:
-        reference: A file (csv, tsv, jsonl, json, parquet, txt, or CoNLL columns: .conll, .bio,
+        reference: A file (csv, tsv, xlsx, jsonl, json, parquet, txt, or CoNLL columns: .conll, .bio,
             .iob; each also gzip'd); a folder, or a prefix in one (`reviews/books`), whose file
-            names tell the splits; `builtin:snippets/movie`; a Hub dataset (`user/name:config/split`;
+            names tell the splits; a folder of texts by class (`pos/`, `neg/`), or of brat's
+            documents; `builtin:snippets/movie`; a Hub dataset (`user/name:config/split`;
             files of that name come first); a `Dataset`, `DatasetDict` or data frame; a list of
             dicts or texts; or a list of any of these, which are merged.
         task: "sequence-classification" or "token-classification".
         name: What to call the domain; by default a short form of the reference.
         text_column: The column of texts (or of tokens), where it is not recognised.
-        label_column: The column of labels (or of tags), where it is not recognised; "none" reads
-            the rows as unlabelled. Labels are strings, whole numbers, booleans or ClassLabel ids.
+        label_column: The column of labels (or of tags, or of entities by their characters), where
+            it is not recognised; "none" reads the rows as unlabelled. Labels are strings, whole
+            numbers, booleans or ClassLabel ids.
         label_map: Label -> class name, or "ignore" to leave such rows out; for numbers also
             thresholds, {"<3": "negative", ">3": "positive"}; for tags entity type -> entity type,
             or "ignore" for O, and other tags -> tag. "" stands for no label. It replaces a built-in
@@ -62,6 +65,7 @@ def load_domain(
         seed: Seed of that draw and of the test split.
         repair_tags: Repair ill-formed BIO tags instead of refusing them.
         quarantine: Unreadable lines of each file that may be left out; 0 refuses the first.
+        encoding: Of text files, such as "cp1252" or "utf-16"; by default UTF-8.
 
     Raises:
         DataError: Nothing to read, or rows that cannot be used; names the file and line.
@@ -71,7 +75,7 @@ def load_domain(
     _check(task, test_fraction, max_rows)
     mapping = LabelMap.of(label_map or {})
     options = ReadOptions(task, text_column, label_column, mapping, max_rows, seed, repair_tags)
-    sources = read_reference(reference, task, split, quarantine)
+    sources = read_reference(reference, Reader(task, quarantine, encoding), split)
     splits, notes = _collect(sources, options, own_maps=label_map is None)
     name = name or "+".join(dict.fromkeys(source.name for source in sources))
     if mapping is not label_map and max_rows is None:
@@ -113,6 +117,48 @@ def load_labelled(reference: Any, tasks: Sequence[str], **options: Any) -> Domai
     if telling or unlabelled is None:
         raise (telling or errors)[0]
     return unlabelled
+
+
+def classes_by_row(
+    reference: Any,
+    column: str,
+    label_map: Mapping[str, str],
+    task: str,
+    quarantine: int = 0,
+    encoding: str | None = None,
+) -> dict[str, str]:
+    """The class that a column gives each row of a reference, all splits together.
+
+    Takes what `load_domain` and `read_classes` take; the column labels whole rows whatever the
+    task. Class names are by what a domain calls its rows ("file:line"); rows without are left out.
+    """
+    tables = [
+        table
+        for source in read_reference(reference, Reader(task, quarantine, encoding))
+        for parts in source.splits.values()
+        for table in parts
+    ]
+    if not any(column in table.columns for table in tables):
+        names = dict.fromkeys(name for table in tables for name in table.columns)
+        raise DataError(
+            f"{describe(reference)} has no column {column!r} (columns: {', '.join(names)})."
+        )
+    found: dict[str, str] = {}
+    seen: set[str] = set()
+    mapping = LabelMap(label_map)
+    for table in tables:
+        if not seen.isdisjoint(table.rows):
+            raise DataError(
+                f"two files of {describe(reference)} are called {table.short_name}: rename one, so "
+                "that their rows can be told apart."
+            )
+        seen.update(table.rows)
+        if column in table.columns:
+            labels, _, _ = read_classes(table, column, mapping, named=True)
+            pairs = zip(table.rows, labels, strict=True)
+            found |= {row: label for row, label in pairs if label is not None and label != IGNORE}
+    mapping.refuse_unmet(describe(reference))
+    return found
 
 
 def _collect(

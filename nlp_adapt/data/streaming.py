@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from nlp_adapt.data.columns import ReadOptions, UnusableCellError, cell_reader, find_text, has_text
+from nlp_adapt.data.columns import ReadOptions, cell_reader, find_text
 from nlp_adapt.data.reading.quarantine import LeftOut
-from nlp_adapt.data.reading.rows import Row, table_of
+from nlp_adapt.data.reading.rows import Row, UnusableCellError, has_text, table_of
 from nlp_adapt.data.reading.shards import Shard
 from nlp_adapt.errors import DataError
 
@@ -170,7 +170,7 @@ class TextStream:
         """Reads the text column, recognised in the first rows of a shard."""
         table = table_of(first, shard.name)
         column, split_text = find_text(table, self._options, unlabelled=True)
-        read = cell_reader(self._options, split_text)
+        read = cell_reader(self._options.tagging, split_text)
         return lambda record: read(record.get(column))
 
 

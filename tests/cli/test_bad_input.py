@@ -50,8 +50,8 @@ def test_missing_file(refused: Refused, train: list[object], tmp_path: Path) -> 
 
 
 def test_unknown_format(refused: Refused, tmp_path: Path) -> None:
-    path = write(tmp_path / "data.xlsx", "x")
-    refused("train", "--source", path, says=["data.xlsx", ".csv"])
+    path = write(tmp_path / "data.docx", "x")
+    refused("train", "--source", path, says=["data.docx", ".csv"])
 
 
 def test_unknown_column(refused: Refused, toy_source_csv: Path, tmp_path: Path) -> None:

@@ -113,3 +113,29 @@ def test_it_says_what_to_write_where_there_are_more_labels(tmp_path, toy_source_
         assert "# More labels? sources: {name: file, other: file}" in said[target]
     assert "target_few_shot: 16 trains on 16 labelled rows of each class" in said[toy_target_jsonl]
     assert "target_few_shot: FILE" in said[raw]
+
+
+def test_each_domain_has_columns_and_an_encoding_of_its_own(init, run_cli, tmp_path):
+    source = tmp_path / "reviews.csv"
+    source.write_bytes("Rezension,Note\nschön,gut\nübel,schlecht\n".encode("cp1252"))
+    target = write(tmp_path / "mails.csv", "Betreff,Inhalt,Urteil\nx,schön,gut\ny,übel,schlecht\n")
+    flags = [
+        *("--source_text_column", "Rezension", "--source_label_column", "Note"),
+        *("--source_encoding", "cp1252"),
+        *("--target_text_column", "Inhalt", "--target_label_column", "Urteil"),
+    ]
+    code, text, err = init("--source", source, "--target", target, *flags)
+    assert code == 0, err
+    assert "source_text_column: Rezension" in text
+    recipe = load_recipe(tmp_path / "recipe.yaml")
+    assert recipe.reading("source") == {
+        "text_column": "Rezension", "label_column": "Note", "encoding": "cp1252",
+    }  # fmt: skip
+    assert recipe.reading("target")["text_column"] == "Inhalt"
+    code, out, err = run_cli("labels", source, target, *flags, "--json")
+    assert (code, json.loads(out)["shared"]) == (0, ["gut", "schlecht"]), err
+    code, out, err = run_cli("doctor", "--config", tmp_path / "recipe.yaml", "--json")
+    assert json.loads(out)["domains"]["target"]["rows"], err
+    code, out, _ = run_cli("doctor", "--source", source, "--target", target, *flags[:6], "--json")
+    refused = json.loads(out)["findings"][0]
+    assert (code, refused["domain"], refused["check"]) == (2, "target", "refused")

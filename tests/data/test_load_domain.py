@@ -281,7 +281,7 @@ def test_fingerprint_sees_texts_and_label_names_but_not_their_order_of_ids():
         ([{"text": "a", "stars": 1, "class": 2}], {}, r"stars, class.*label_column"),
         ([{"text": "a"}], {"label_column": "y"}, r"no column 'y'.*label_column"),
         ([{"text": "a", "label": 0.5}], {}, r"rows:0 has the label 0\.5.*label_map"),
-        ([{"text": "a", "label": [1]}], {}, r"rows:0 has a list where a label"),
+        ([{"text": "a", "label": [1, 2]}], {}, r"rows:0 has a list where a label"),
         ([{"text": 3, "label": 1}], {}, r"rows:0 holds a int where text"),
         ([{"text": " ", "label": 1}], {}, "train split of rows is empty"),
         ([{"tokens": ["a"]}], {}, "or set task: token-classification"),
@@ -451,3 +451,22 @@ def test_duplicate_sentences_stay_on_one_side():
     domain = load_domain(data, task=NER)
     sides = [{tuple(t) for t in part["tokens"]} for part in (domain.train, domain.test)]
     assert not sides[0] & sides[1]
+
+
+@pytest.mark.parametrize("kind", ["torch", "numpy", "pandas", "arrow"])
+def test_the_format_of_a_dataset_does_not_change_what_is_read(kind):
+    plain = Dataset.from_dict({"text": ["a", "b", "c"], "label": [1, 0, 1]})
+    words = Dataset.from_dict({"tokens": [["a", "b"], ["c"]], "ner_tags": [["B-X", "O"], ["O"]]})
+    for data, task in ((plain, "sequence-classification"), (words, "token-classification")):
+        read = [
+            load_domain(one, task=task, test_fraction=0.0)
+            for one in (data, data.with_format(kind), DatasetDict(train=data.with_format(kind)))
+        ]
+        assert len({domain.fingerprint() for domain in read}) == 1
+        assert len({domain.label_names for domain in read}) == 1
+
+
+def test_a_dataset_with_a_transform_is_refused():
+    data = Dataset.from_dict({"text": ["a"], "label": [1]}).with_transform(lambda batch: batch)
+    with pytest.raises(DataError, match="has a transform, which is not applied"):
+        load_domain(data)

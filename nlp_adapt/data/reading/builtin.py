@@ -26,8 +26,6 @@ from nlp_adapt.data.reading.conll import conll_rows
 from nlp_adapt.data.splits import split_by_hash
 from nlp_adapt.errors import DataError
 
-BUILTIN_PREFIX = "builtin:"
-
 Row = dict[str, Any]
 DomainSplits = dict[str, list[Row]]
 

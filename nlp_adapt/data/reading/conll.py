@@ -12,7 +12,7 @@ from nlp_adapt.errors import DataError
 from nlp_adapt.names import counted
 
 _DOCUMENT_START = "-DOCSTART-"
-_TAG = re.compile(r"O|[BIELSU]-.+")
+TAG = re.compile(r"O|[BIELSU]-.+")
 
 
 class Conll(Format):
@@ -28,7 +28,7 @@ class Conll(Format):
 
     def rows(self, path: Path) -> Iterator[Row]:
         """A row for each sentence."""
-        return conll_rows(path.name, read_lines(path))
+        return conll_rows(path.name, read_lines(path, self.encoding))
 
     def columns(self, path: Path) -> list[str]:
         """As many as the first line has."""
@@ -84,7 +84,7 @@ def looks_like_conll(lines: Iterable[Line], probe: int = 200) -> bool:
     """True where every one of the first lines is blank or ends in a column that is a tag."""
     filled = [line for _, line, _ in islice(lines, probe) if line.strip(" \t")]
     fields = [_split_columns(line) for line in filled if not line.startswith(_DOCUMENT_START)]
-    return bool(fields) and all(len(f) > 1 and _TAG.fullmatch(f[-1]) for f in fields)
+    return bool(fields) and all(len(f) > 1 and TAG.fullmatch(f[-1]) for f in fields)
 
 
 _WORD = re.compile(

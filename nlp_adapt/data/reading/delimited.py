@@ -1,16 +1,25 @@
-"""csv and tsv.
+"""csv, tsv and xlsx.
 
 The reader of csv is the standard library's, which reports where a file is broken. A tsv holds one
 row a line without quoting, as its specification has it; a field that is quoted as a whole is
-unwrapped.
+unwrapped. An xlsx is read with openpyxl as the csv that could be saved of it.
 """
 
+import contextlib
 import csv
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
 
-from nlp_adapt.data.reading.lines import MAX_LINE_BYTES, read_lines
+from nlp_adapt.data.reading.lines import (
+    MAX_LINE_BYTES,
+    most_unpacked,
+    open_to_seek,
+    read_lines,
+    refuse_bomb,
+)
 from nlp_adapt.data.reading.rows import Fault, Format, Row
 from nlp_adapt.errors import DataError
 from nlp_adapt.names import counted
@@ -22,6 +31,7 @@ class Delimited(Format):
     """Rows of fields, the first of which names the columns."""
 
     untyped = True
+    _advice = "put quotation marks around a text that holds the separator."
 
     def rows(self, path: Path) -> Iterator[Row]:
         """Every row below the header; those with too many or too few fields have a fault."""
@@ -32,8 +42,8 @@ class Delimited(Format):
         for number, fields in numbered:
             if len(fields) != len(header) and not faults:
                 reason = (
-                    f"has {counted(len(fields), 'field')} where the header names {len(header)}: put "
-                    "quotation marks around a text that holds the separator."
+                    f"has {counted(len(fields), 'field')} where the header names {len(header)}: "
+                    f"{self._advice}"
                 )
                 faults.append(Fault(number, reason))
             place = f"{name}:{number}"
@@ -72,7 +82,7 @@ class Csv(Delimited):
 
     def _fields(self, path: Path, faults: list[Fault]) -> Fields:
         csv.field_size_limit(MAX_LINE_BYTES)
-        lines = _texts(path, faults)
+        lines = _texts(path, self.encoding, faults)
         first = next(lines, "")
         delimiter = ";" if "," not in first and ";" in first else ","
         reader = csv.reader(chain([first], lines), delimiter=delimiter, strict=True)
@@ -94,13 +104,73 @@ class Tsv(Delimited):
     endings = (".tsv",)
 
     def _fields(self, path: Path, faults: list[Fault]) -> Fields:
-        for number, line in enumerate(_texts(path, faults), start=1):
+        for number, line in enumerate(_texts(path, self.encoding, faults), start=1):
             if line != "\n":
                 yield number, [_unquoted(field) for field in line[:-1].split("\t")]
 
 
-def _texts(path: Path, faults: list[Fault]) -> Iterator[str]:
-    for number, line, fault in read_lines(path):
+class Xlsx(Delimited):
+    """Cells of the one sheet of a workbook that is not empty."""
+
+    endings = (".xlsx",)
+    _advice = "name each column in the first row."
+
+    def _fields(self, path: Path, faults: list[Fault]) -> Fields:
+        width = 0
+        with _plain_errors(path), _workbook(path) as book:
+            sheets = [sheet for sheet in book.worksheets if next(_filled(sheet), None)]
+            if len(sheets) > 1:
+                names = ", ".join(sheet.title for sheet in sheets)
+                raise DataError(f"{path} has several sheets ({names}): save each as a file.")
+            for number, fields in (row for sheet in sheets for row in _filled(sheet)):
+                width = width or len(fields)
+                yield number, fields + [""] * (width - len(fields))
+
+
+def _filled(sheet: Any) -> Fields:
+    """Number and texts of each row that is not empty, up to the last cell that holds something."""
+    for number, cells in enumerate(sheet.iter_rows(values_only=True), start=1):
+        fields = [_cell(value) for value in cells]
+        while fields and not fields[-1]:
+            fields.pop()
+        if fields:
+            yield number, fields
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return "" if value is None else str(value)
+
+
+@contextlib.contextmanager
+def _workbook(path: Path) -> Iterator[Any]:
+    try:
+        import openpyxl
+    except ImportError:
+        raise DataError(
+            f"{path} is read with openpyxl: pip install 'nlp-adapt[xlsx]', or save it as csv."
+        ) from None
+    with open_to_seek(path) as file:
+        if sum(part.file_size for part in ZipFile(file).infolist()) > most_unpacked(path):
+            refuse_bomb(path, most_unpacked(path))
+        yield openpyxl.load_workbook(file, read_only=True, data_only=True)
+
+
+@contextlib.contextmanager
+def _plain_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (DataError, FileNotFoundError, GeneratorExit):
+        raise
+    except Exception as error:  # openpyxl and the parsers below it have errors that share no class
+        raise DataError(f"{path} is not a readable xlsx file ({error}).") from None
+
+
+def _texts(path: Path, encoding: str, faults: list[Fault]) -> Iterator[str]:
+    for number, line, fault in read_lines(path, encoding):
         if fault is not None:
             faults.append(Fault(number, fault))
         yield line + "\n"

@@ -9,13 +9,15 @@ import hashlib
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from nlp_adapt.data.reading.conll import Conll, looks_like_conll
-from nlp_adapt.data.reading.formats import format_of
+from nlp_adapt.data.reading.delimited import Tsv
+from nlp_adapt.data.reading.formats import ENDINGS, data_ending, format_of
 from nlp_adapt.data.reading.lines import Texts, read_lines
 from nlp_adapt.data.reading.quarantine import SHOWN, Quarantine
 from nlp_adapt.data.reading.rows import Format, Row, Table, table_of
@@ -27,13 +29,15 @@ _EDGE_BYTES = 65536
 
 @dataclass(frozen=True)
 class RowFile:
-    """A file of rows: csv, tsv, jsonl, json, parquet, txt or CoNLL columns, each also gzip'd.
+    """A file of rows: csv, tsv, xlsx, jsonl, json, parquet, txt or CoNLL columns, each also gzip'd.
 
-    The task "token-classification" lets a .txt file hold CoNLL columns.
+    The task "token-classification" lets a .txt or .tsv file, or one of another ending, hold CoNLL
+    columns. `encoding` is that of text; None: UTF-8.
     """
 
     path: Path
     task: str
+    encoding: str | None = None
 
     @property
     def name(self) -> str:
@@ -125,14 +129,18 @@ class RowFile:
 
     @cached_property
     def _format(self) -> Format:
-        found = format_of(self.path)
-        tagged = self.task == TOKEN_CLASSIFICATION and isinstance(found, Texts)
-        return Conll() if tagged and looks_like_conll(read_lines(self.path)) else found
+        encoding = self.encoding or Format.encoding
+        own = ENDINGS.get(data_ending(self.path) or "")
+        if self.task == TOKEN_CLASSIFICATION and (own is None or isinstance(own, (Texts, Tsv))):
+            own = Conll() if looks_like_conll(read_lines(self.path, encoding)) else own
+        found = copy(own or format_of(self.path))
+        found.encoding = encoding
+        return found
 
 
-def read_file(path: Path, task: str, quarantine: int = 0) -> Table:
+def read_file(path: Path, task: str, quarantine: int = 0, encoding: str | None = None) -> Table:
     """Read one data file whole; see `RowFile.table`."""
-    return RowFile(path, task).table(quarantine)
+    return RowFile(path, task, encoding).table(quarantine)
 
 
 @contextmanager
@@ -143,6 +151,11 @@ def _plain_errors(path: Path) -> Iterator[None]:
     except FileNotFoundError:
         raise DataError(f"{path} does not exist.") from None
     except (gzip.BadGzipFile, zlib.error, EOFError):
+        with path.open("rb") as file:
+            if file.read(2) != b"\x1f\x8b":
+                raise DataError(
+                    f"{path} is not gzip, whatever its name says: take .gz off it, or pack it."
+                ) from None
         raise DataError(f"{path} is a damaged or incomplete gzip file: fetch it again.") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from None

@@ -6,14 +6,22 @@
 from pathlib import Path
 
 from nlp_adapt.data.reading.conll import Conll
-from nlp_adapt.data.reading.delimited import Csv, Tsv
+from nlp_adapt.data.reading.delimited import Csv, Tsv, Xlsx
 from nlp_adapt.data.reading.jsonl import Jsonl
 from nlp_adapt.data.reading.lines import Texts
 from nlp_adapt.data.reading.parquet import Parquet
 from nlp_adapt.data.reading.rows import Format
 from nlp_adapt.errors import DataError
 
-FORMATS: tuple[Format, ...] = (Csv(), Tsv(), Jsonl(), Parquet(), Texts(), Conll())
+FORMATS: tuple[Format, ...] = (
+    Csv(),
+    Tsv(),
+    Xlsx(),
+    Jsonl(),
+    Parquet(),
+    Texts(),
+    Conll(),
+)
 
 ENDINGS = {ending: form for form in FORMATS for ending in form.endings}
 """The format of each ending; every one may be followed by .gz."""
@@ -30,5 +38,6 @@ def format_of(path: Path) -> Format:
     if ending := data_ending(path):
         return ENDINGS[ending]
     raise DataError(
-        f"{path} has an unknown format: use one of {', '.join(ENDINGS)}, each also with .gz."
+        f"{path} has an unknown format: use one of {', '.join(ENDINGS)}, each also with .gz; a file "
+        "of CoNLL columns is renamed to .conll."
     )

@@ -4,8 +4,17 @@ import json
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
-from nlp_adapt.data.reading.lines import Line, filled, line_row, open_bytes, read_lines
+from nlp_adapt.data.reading.annotations import is_pair, unfold, unfold_all
+from nlp_adapt.data.reading.lines import (
+    Line,
+    codec_of,
+    filled,
+    line_row,
+    open_bytes,
+    read_lines,
+)
 from nlp_adapt.data.reading.rows import Format, Row, as_records
 from nlp_adapt.errors import DataError
 
@@ -19,37 +28,49 @@ class Jsonl(Format):
 
     def rows(self, path: Path) -> Iterator[Row]:
         """A row for each object."""
-        lines = filled(read_lines(path))
+        lines = filled(read_lines(path, self.encoding))
         first = next(lines, None)
         if first is None:
             return iter(())
-        if first[1].lstrip().startswith("["):
-            return _array_rows(path)
+        if first[1].lstrip().startswith("[") and not is_pair(_loaded(first[1])):
+            return _array_rows(path, codec_of(self.encoding))
         file = path.name
         return (_row(file, line) for line in chain([first], lines))
 
 
 def _row(file: str, line: Line) -> Row:
     try:
-        record = json.loads(line[1])
+        record = unfold(json.loads(line[1]))
     except (ValueError, RecursionError) as error:
         return line_row(file, line, None, _complaint(error))
+    except DataError as error:
+        return line_row(file, line, None, str(error))
     is_object = isinstance(record, dict)
     return line_row(file, line, record, None if is_object else _NO_OBJECT)
 
 
-def _array_rows(path: Path) -> Iterator[Row]:
+def _loaded(line: str) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _array_rows(path: Path, codec: str) -> Iterator[Row]:
     try:
         with open_bytes(path) as stream:
-            items = json.loads(stream.read().decode("utf-8-sig"))
+            items = json.loads(stream.read().decode(codec).removeprefix("\ufeff"))
     except UnicodeDecodeError:
-        raise DataError(f"{path} is not UTF-8: save the file as UTF-8.") from None
+        raise DataError(
+            f"{path} is not {codec.upper()}: save the file as UTF-8, or say with encoding what it "
+            "is, such as cp1252."
+        ) from None
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path} {_complaint(error)}") from None
     if not items:
         raise DataError(f"{path} holds no rows.")
     places = [f"{path.name}:{number}" for number in range(1, len(items) + 1)]
-    return map(Row, places, as_records(items, places))
+    return map(Row, places, as_records(unfold_all(items, places), places))
 
 
 def _complaint(error: Exception) -> str:

@@ -1,14 +1,12 @@
 """parquet, read through pyarrow in batches."""
 
 import contextlib
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from nlp_adapt.data.reading.lines import BLOCK, is_gzipped, most_unpacked, open_bytes, refuse_bomb
+from nlp_adapt.data.reading.lines import most_unpacked, open_to_seek, refuse_bomb
 from nlp_adapt.data.reading.rows import Format, Row, Table, table_from_dataset
 from nlp_adapt.errors import DataError
 
@@ -63,16 +61,10 @@ def _plain_errors(path: Path) -> Iterator[None]:
 
 
 def _opened(path: Path) -> Any:
-    """A `ParquetFile`. It is read back and forth: one that is gzip'd is unpacked to disk first."""
     from pyarrow import parquet
 
     with _plain_errors(path):
-        if not is_gzipped(path):
-            return parquet.ParquetFile(path)
-        unpacked = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the file is read
-        with open_bytes(path) as stream:
-            shutil.copyfileobj(stream, unpacked, BLOCK)
-        return parquet.ParquetFile(unpacked)
+        return parquet.ParquetFile(open_to_seek(path))
 
 
 def _batches(path: Path, file: Any) -> Iterator[Any]:

@@ -3,38 +3,34 @@
 import difflib
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nlp_adapt.data.reading.builtin import BUILTIN_PREFIX, DEFAULT_LABEL_MAPS, builtin_files
+from nlp_adapt.data.reading.annotations import is_pair, unfold_all
 from nlp_adapt.data.reading.files import read_file
+from nlp_adapt.data.reading.folders import SPLIT_WORDS, data_files, documents, split_files
 from nlp_adapt.data.reading.formats import ENDINGS, data_ending
 from nlp_adapt.data.reading.rows import Table, is_column, table_from_dataset, table_of_items
 from nlp_adapt.errors import DataError
 
 Splits = dict[str, list[Table]]
-Reader = Callable[[Path], Table]
 
-_SPLIT_WORDS = {
-    "train": "train",
-    "training": "train",
-    "dev": "validation",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "test": "test",
-    "unlabeled": "unlabelled",
-    "unlabelled": "unlabelled",
-    "unsupervised": "unlabelled",
-}
-# <prefix>.<split>[-00000-of-00001]: what stands behind the split's name may only number a shard.
-_SPLIT_FILE = re.compile(
-    rf"(?:(?P<prefix>.+)[._-])?(?P<split>{'|'.join(_SPLIT_WORDS)})(?:[._-]?\d+(?:-of-\d+)?)?",
-    re.IGNORECASE,
-)
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads a file whole, as `read_file` does."""
+
+    task: str
+    quarantine: int = 0
+    encoding: str | None = None
+
+    def __call__(self, path: Path) -> Table:
+        """The table that a file holds."""
+        return read_file(path, self.task, self.quarantine, self.encoding)
+
+
 HUB_ID = re.compile(
     r"(?P<path>[\w.-]+(?:/[\w.-]+)?)(?::(?P<config>[^/:\s]*))?(?:/(?P<split>[^/:\s]+))?"
 )
@@ -50,9 +46,7 @@ class Source:
     notes: list[str] = field(default_factory=list)
 
 
-def read_reference(
-    reference: Any, task: str, split: str | None = None, quarantine: int = 0
-) -> list[Source]:
+def read_reference(reference: Any, read: Reader, split: str | None = None) -> list[Source]:
     """Find and read what a reference names; a list of references gives several sources.
 
     Raises:
@@ -61,13 +55,14 @@ def read_reference(
     if isinstance(reference, (list, tuple)) and not _is_rows(reference):
         if not reference:
             raise DataError("an empty list names no data.")
-        parts = (read_reference(part, task, split, quarantine) for part in reference)
+        parts = (read_reference(part, read, split) for part in reference)
         return [source for sources in parts for source in sources]
     if isinstance(reference, (str, Path)):
-        read = partial(read_file, task=task, quarantine=quarantine)
         return [_read_named(str(reference).strip(), split, read)]
     if isinstance(reference, (list, tuple)) or is_column(reference):
-        return [Source("rows", {"train": [table_of_items(list(reference))]})]
+        items = list(reference)
+        items = unfold_all(items, [f"rows:{i}" for i in range(len(items))])
+        return [Source("rows", {"train": [table_of_items(items)]})]
     return [_read_object(reference, split)]
 
 
@@ -88,7 +83,8 @@ def _is_rows(items: list | tuple) -> bool:
     if items and all(isinstance(item, str) for item in items):
         return any(re.search(r"\s", item.strip()) and not Path(item).exists() for item in items)
     return any(
-        item is None or (isinstance(item, Mapping) and not _has_splits(item)) for item in items
+        item is None or is_pair(item) or (isinstance(item, Mapping) and not _has_splits(item))
+        for item in items
     )
 
 
@@ -102,8 +98,10 @@ def _has_splits(item: Any) -> bool:
 def _read_named(reference: str, split: str | None, read: Reader) -> Source:
     if not reference:
         raise DataError("an empty reference names no data: give a file, a folder or a Hub id.")
-    if reference.startswith(BUILTIN_PREFIX):
-        name = reference.removeprefix(BUILTIN_PREFIX)
+    if reference.startswith("builtin:"):
+        from nlp_adapt.data.reading.builtin import DEFAULT_LABEL_MAPS, builtin_files
+
+        name = reference.removeprefix("builtin:")
         source = _from_files(builtin_files(name), name, reference, split, read)
         source.label_map = DEFAULT_LABEL_MAPS.get(name, {})
         return source
@@ -121,7 +119,7 @@ def _read_named(reference: str, split: str | None, read: Reader) -> Source:
 
 
 def _files_with_prefix(path: Path) -> list[Path]:
-    found = _split_files(path.parent)
+    found = split_files(path.parent)
     return [file for file, (prefix, _) in found.items() if prefix == path.name]
 
 
@@ -129,7 +127,7 @@ def _looks_like_path(reference: str, path: Path) -> bool:
     if reference.startswith((".", "/", "~")) or "\\" in reference or data_ending(path):
         return True
     # A misspelt prefix in a folder of data, rather than a dataset of a Hub user of that name.
-    return "/" in reference and path.parent.is_dir() and bool(_data_files(path.parent))
+    return "/" in reference and path.parent.is_dir() and bool(data_files(path.parent))
 
 
 def _nearest_file(path: Path) -> str:
@@ -137,29 +135,9 @@ def _nearest_file(path: Path) -> str:
     if not folder.is_dir():
         return ""
     names = [file.name for file in folder.iterdir()]
-    names += {prefix for prefix, _ in _split_files(folder).values()}
+    names += {prefix for prefix, _ in split_files(folder).values()}
     nearest = difflib.get_close_matches(path.name, names, n=1)
     return f" (did you mean {folder / nearest[0]}?)" if nearest else ""
-
-
-def _data_files(folder: Path) -> list[Path]:
-    return sorted(
-        file
-        for file in folder.iterdir()
-        if file.is_file()
-        and data_ending(file)
-        and not file.name.lower().startswith(("readme", "license", "licence", "."))
-    )
-
-
-def _split_files(folder: Path) -> dict[Path, tuple[str, str]]:
-    """The files whose names tell their split -> (prefix, split)."""
-    found = {}
-    for file in _data_files(folder):
-        stem = file.name[: file.name.lower().rindex(data_ending(file) or "")]
-        if match := _SPLIT_FILE.fullmatch(stem):
-            found[file] = (match["prefix"] or "", _SPLIT_WORDS[match["split"].lower()])
-    return found
 
 
 def _read_folder(folder: Path, split: str | None, read: Reader) -> Source:
@@ -173,10 +151,12 @@ def _read_folder(folder: Path, split: str | None, read: Reader) -> Source:
                 f"{folder} is not a readable saved dataset ({_first_line(error)})."
             ) from None
         return _read_object(saved, split, name=folder.name)
-    files = _data_files(folder)
+    files = data_files(folder)
+    named = split_files(folder)
+    if not named and (found := documents(folder, read.encoding)):
+        return _from_documents(folder, found, files, split)
     if not files:
         raise DataError(f"{folder} holds no data files ({', '.join(ENDINGS)}, each also .gz).")
-    named = _split_files(folder)
     prefixes = sorted({prefix for prefix, _ in named.values()})
     if len(prefixes) > 1:
         choice = folder / next(prefix for prefix in prefixes if prefix)
@@ -188,12 +168,23 @@ def _read_folder(folder: Path, split: str | None, read: Reader) -> Source:
     return _from_files(list(named) or files, folder.name, str(folder), split, read)
 
 
+def _from_documents(
+    folder: Path, found: Splits, files: Sequence[Path], split: str | None
+) -> Source:
+    """A folder of brat's documents, or of texts in folders of their class."""
+    if split is not None:
+        found = {"train": found[_choose_split(split, list(found), str(folder))]}
+    left = [] if any(folder.glob("*.ann")) else [file.name for file in files]
+    unread = f"Not read, beside the folders of {folder.name}: {', '.join(left)}."
+    return Source(folder.name, found, notes=[unread] if left else [])
+
+
 def _from_files(
     files: Sequence[Path], name: str, reference: str, split: str | None, read: Reader
 ) -> Source:
     """Read files of one folder."""
     folder = files[0].parent
-    roles = _split_files(folder)
+    roles = split_files(folder)
     splits: dict[str, list[Path]] = defaultdict(list)
     for file in files:
         _, role = roles.get(file, ("", "train"))
@@ -203,13 +194,13 @@ def _from_files(
         return Source(name, {"train": [read(file) for file in chosen]})
     tables = {role: [read(file) for file in paths] for role, paths in splits.items()}
     prefix = f"{name}." if folder.name != name else ""
-    left = [f.name for f in _data_files(folder) if f not in files and f.name.startswith(prefix)]
+    left = [f.name for f in data_files(folder) if f not in files and f.name.startswith(prefix)]
     unread = f"Not read, because no split stands in the name: {', '.join(left)}."
     return Source(name, tables, notes=[unread] if left else [])
 
 
 def _choose_split(split: str, available: list[str], reference: str) -> str:
-    role = split if split in available else _SPLIT_WORDS.get(split.lower(), split)
+    role = split if split in available else SPLIT_WORDS.get(split.lower(), split)
     if role not in available:
         raise DataError(
             f"{reference} has no split {split!r}: choose one of {', '.join(available)}."
@@ -282,7 +273,7 @@ def _read_object(data: Any, split: str | None, name: str = "dataset") -> Source:
     if split is not None:
         chosen = _choose_split(split, list(data), name)
         return Source(name, {"train": [table_from_dataset(data[chosen], f"{name}/{chosen}")]})
-    roles = {key: role for key in data if (role := _SPLIT_WORDS.get(str(key).lower()))}
+    roles = {key: role for key in data if (role := SPLIT_WORDS.get(str(key).lower()))}
     if not roles and len(data) == 1:
         roles = dict.fromkeys(data, "train")
     if not roles:

@@ -1,14 +1,21 @@
-"""Rows that know where they come from, tables of them, and the contract of a file format."""
+"""Rows that know where they come from, what their cells hold, tables, and a format's contract."""
 
 from __future__ import annotations
 
+import ast
+import json
+import math
 import random
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from nlp_adapt.errors import DataError
+
+_ITEM = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[+-]?\d+""")
+_NO_ITEM = re.compile(r"[\s,]*")
 
 
 class Fault(NamedTuple):
@@ -56,6 +63,7 @@ class Table:
         line_per_token: True for CoNLL files, where the tokens of a row stand on successive lines.
         untyped: True for csv and tsv, where nothing tells a missing value from a word for one.
         notes: What the reader left out, in plain sentences.
+        name: What notes call it, where its rows do not say.
     """
 
     columns: Mapping[str, Sequence[Any]]
@@ -65,6 +73,7 @@ class Table:
     line_per_token: bool = False
     notes: tuple[str, ...] = ()
     untyped: bool = False
+    name: str = ""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -72,7 +81,7 @@ class Table:
     @property
     def short_name(self) -> str:
         """The file's name, or the dataset's name and split: what a note calls the table."""
-        return self.rows[0].rpartition(":")[0] if self.rows else self.origin
+        return self.name or (self.rows[0].rpartition(":")[0] if self.rows else self.origin)
 
     def locate(self, index: int, token: int | None = None) -> str:
         """Say where row `index` (or its token number `token`) stands."""
@@ -97,20 +106,25 @@ class Table:
 
 
 def table_of(
-    rows: Iterable[Row], origin: str, columns: Sequence[str] = (), *, line_per_token: bool = False
+    rows: Iterable[Row],
+    origin: str,
+    columns: Sequence[str] = (),
+    *,
+    line_per_token: bool = False,
+    name: str = "",
 ) -> Table:
     """Readable rows as a table: these columns, and every other that one of the rows has."""
-    values: dict[str, list[Any]] = {name: [] for name in columns}
+    values: dict[str, list[Any]] = {key: [] for key in columns}
     places: list[str] = []
     for row in rows:
-        for name, value in (row.record or {}).items():
-            column = values.setdefault(name, [])
+        for key, value in (row.record or {}).items():
+            column = values.setdefault(key, [])
             column.extend([None] * (len(places) - len(column)))  # rows that lack the key
             column.append(value)
         places.append(row.place)
     for column in values.values():
         column.extend([None] * (len(places) - len(column)))
-    return Table(values, places, origin, line_per_token=line_per_token)
+    return Table(values, places, origin, line_per_token=line_per_token, name=name)
 
 
 def table_from_dataset(dataset: Any, origin: str, file: str | None = None) -> Table:
@@ -167,11 +181,13 @@ class Format:
         endings: The endings of their names, all lower case; the first is the one to write.
         line_per_token: Whether the tokens of a row stand on successive lines.
         untyped: Whether every cell is text.
+        encoding: Of the text in them; a file that has another is read by a copy that says so.
     """
 
     endings: tuple[str, ...]
     line_per_token = False
     untyped = False
+    encoding = "utf-8"
 
     def rows(self, path: Path) -> Iterator[Row]:
         """Every row in order, read as it is asked for. Rows that cannot be read say why."""
@@ -191,3 +207,80 @@ class Format:
     def table(self, path: Path) -> Table | None:
         """The whole file, where it is held more compactly than as rows."""
         return None
+
+
+class UnusableCellError(Exception):
+    """A cell that holds something else than text; `reason`, without advice, says what."""
+
+    def __init__(self, reason: str, advice: str = "") -> None:
+        super().__init__(reason + advice)
+        self.reason = reason
+
+
+def read_text(value: Any) -> str:
+    """The text of a cell, empty where it holds nothing; `UnusableCellError` for anything else."""
+    if is_missing(value):
+        return ""
+    if not isinstance(value, str):
+        raise UnusableCellError(
+            f"holds a {type(value).__name__} where text is expected",
+            ": name another column with text_column.",
+        )
+    return encodable(value)
+
+
+def read_tokens(value: Any) -> list[str]:
+    """The words of a cell that holds a list, or the text of one; `UnusableCellError` for others."""
+    value = listed(value)
+    if is_missing(value) or value == "":
+        return []
+    if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+        raise UnusableCellError(
+            'does not hold a list of tokens (strings), such as ["two", "words"]',
+            ": name the column of tokens, or of plain text, with text_column.",
+        )
+    return [encodable(word) for word in value]
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a cell holds nothing: None, or the NaN that data frames put in its place."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def has_text(text: str | list[str]) -> bool:
+    """Whether there is more than white space in a text, or in one of its words."""
+    return bool(text.strip()) if isinstance(text, str) else any(word.strip() for word in text)
+
+
+def encodable(text: str) -> str:
+    """JSON may escape half a surrogate pair, which no UTF-8 can hold: U+FFFD takes its place."""
+    if text.isascii():
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def listed(value: Any) -> Any:
+    """A list that a cell holds as text, as JSON, Python or numpy write it; else the value itself."""
+    if not isinstance(value, str) or not value.lstrip().startswith("["):
+        return value
+    inner = value.strip()
+    try:
+        return json.loads(inner)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        # Python would join 'a' 'b', which numpy writes for two items.
+        if inner.endswith("]") and _NO_ITEM.fullmatch(_ITEM.sub(" ", inner[1:-1])):
+            return [ast.literal_eval(item) for item in _ITEM.findall(inner)]
+        found = ast.literal_eval(inner)
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return value
+    return found if isinstance(found, list) else value
+
+
+def one_label(value: Any) -> Any:
+    """The class in a list of one, as doccano and Label Studio write it; None for an empty list."""
+    value = listed(value)
+    if not isinstance(value, list) or len(value) > 1:
+        return value
+    return value[0] if value and not isinstance(value[0], (list, dict)) else value or None

@@ -117,10 +117,10 @@ def _hub_errors(name: str) -> Iterator[None]:
         raise DataError(f"the Hub dataset {name} cannot be streamed: {reason}.") from error
 
 
-def find_shards(reference: Any, task: str) -> list[Shard]:
+def find_shards(reference: Any, task: str, encoding: str | None = None) -> list[Shard]:
     """The shards that a reference names: files, folders of files, patterns, or a Hub id."""
     if isinstance(reference, (list, tuple)):
-        return [shard for part in reference for shard in find_shards(part, task)]
+        return [shard for part in reference for shard in find_shards(part, task, encoding)]
     path = Path(str(reference)).expanduser()
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if file.is_file() and data_ending(file))
@@ -136,7 +136,7 @@ def find_shards(reference: Any, task: str) -> list[Shard]:
         return list(hub_split(str(reference)).shards())
     for file in files:
         format_of(file)  # refuses one that says none, before anything is read
-    return [RowFile(file, task) for file in files]
+    return [RowFile(file, task, encoding) for file in files]
 
 
 def hub_split(reference: str) -> HubSplit:

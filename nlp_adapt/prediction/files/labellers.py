@@ -1,6 +1,5 @@
 """What `nlp-adapt predict` adds to a row: a label for a text, or a tag for each of its words."""
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,17 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nlp_adapt.data.batches.words import encode_words
-from nlp_adapt.data.columns import (
-    ReadOptions,
-    UnusableCellError,
-    encodable,
-    find_text,
-    has_text,
-    is_missing,
-    read_text,
-)
+from nlp_adapt.data.columns import ReadOptions, find_text
 from nlp_adapt.data.labels import NO_LABELS
-from nlp_adapt.data.reading.rows import Row, table_of
+from nlp_adapt.data.reading.rows import Row, has_text, read_text, read_tokens, table_of
 from nlp_adapt.errors import DataError
 from nlp_adapt.prediction.likeness import group_means
 from nlp_adapt.prediction.tagged_text import Words, join_words, split_text, with_tags
@@ -138,7 +129,7 @@ class TextLabeller(Labeller):
 class WordLabeller(Labeller):
     """Tags words.
 
-    Lists of words (in csv: JSON lists) are tagged as they are, texts are split into words. What the
+    Lists of words, also those that csv holds as text, are tagged as they are, texts are split into words. What the
     input lacks is added: the words, or the text in which the entities' characters are counted.
     """
 
@@ -153,12 +144,6 @@ class WordLabeller(Labeller):
         """The column of words, or else that of texts."""
         column, is_text = self._find_text(first, columns, origin)
         self.split_already = not is_text
-        if self.text_column is not None:
-            records = (row.record or {} for row in first)
-            filled = [value for record in records if (value := record.get(column))]
-            self.split_already = bool(filled) and all(
-                _listed(value) is not None for value in filled
-            )
         return column
 
     def types(self) -> dict[str, Any]:
@@ -180,8 +165,7 @@ class WordLabeller(Labeller):
     def read(self, value: Any) -> Words | None:
         """The words of a cell."""
         if self.split_already:
-            listed = [] if is_missing(value) else _words_of(value)
-            words = join_words([encodable(word) for word in listed])
+            words = join_words(read_tokens(value))
         else:
             words = split_text(read_text(value))
         return words if words.words else None
@@ -255,27 +239,3 @@ def _parts(inputs: list[Words]) -> Iterator[list[Words]]:
             part, held = [], 0
     if part:
         yield part
-
-
-def _words_of(value: Any) -> list[str]:
-    """The words in a cell: a list, or JSON of one."""
-    words = _listed(value)
-    if words is None:
-        raise UnusableCellError(
-            f"holds a {type(value).__name__} where a list of words is expected, such as "
-            '["two", "words"]'
-        )
-    return words
-
-
-def _listed(value: Any) -> list[str] | None:
-    if isinstance(value, str):
-        if not value.strip():
-            return []
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            return None
-    if isinstance(value, list) and all(isinstance(word, str) for word in value):
-        return value
-    return None

@@ -32,7 +32,7 @@ from nlp_adapt.prediction.predictor import Predictor
 # What the labelled rows depend on, besides the model and the input.
 _PART_OPTIONS = (
     *("text_column", "all_scores", "domain_likeness"),
-    *("precision", "max_length", "chunk_rows", "out", "input_format"),
+    *("precision", "max_length", "chunk_rows", "out", "input_format", "encoding"),
 )
 
 
@@ -160,7 +160,7 @@ def _rows(
     )
     return LabelledRows(
         labeller,
-        RowFile(source.path, predictor.task.name),
+        RowFile(source.path, predictor.task.name, args.encoding),
         ending,
         args.chunk_rows,
         gzipped=args.out.lower().endswith(".gz"),

@@ -10,9 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from nlp_adapt.data.columns import UnusableCellError
 from nlp_adapt.data.reading.files import RowFile
-from nlp_adapt.data.reading.rows import Row
+from nlp_adapt.data.reading.rows import Row, UnusableCellError
 from nlp_adapt.errors import ConfigError, DataError
 from nlp_adapt.prediction.files.labellers import Labeller
 from nlp_adapt.prediction.files.parts import Parts

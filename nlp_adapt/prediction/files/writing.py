@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, NamedTuple
 
-from nlp_adapt.data.columns import encodable
+from nlp_adapt.data.reading.rows import encodable
 from nlp_adapt.errors import DataError
 from nlp_adapt.prediction.files.parts import copy_all
 

@@ -20,7 +20,6 @@ import torch
 from torch import Tensor, nn
 
 from nlp_adapt.data.batches.encoded import EncodedRows, collate, concatenate, to_tensors
-from nlp_adapt.data.reading.builtin import cache_folder
 from nlp_adapt.errors import AdaptationError
 from nlp_adapt.modeling.trunk import Trunk
 from nlp_adapt.modeling.units import UnitReader, without_dropout
@@ -121,6 +120,8 @@ def cached_trunk(
             are kept as well, always in float32.
         folder: Where the files go; default: a folder in the cache of nlp_adapt.
     """
+    from nlp_adapt.data.reading.builtin import cache_folder
+
     folder = folder or cache_folder() / "states"
     try:
         trunk, first_only = _fitting_trunk(task_model, rows, reader, objectives, pad_id)

@@ -13,10 +13,9 @@ from hashlib import sha256
 from typing import Any
 
 from nlp_adapt.config import AdaptationConfig
-from nlp_adapt.data.columns import classes_by_row
 from nlp_adapt.data.domain import Domain, make_dataset
 from nlp_adapt.data.labels import encode
-from nlp_adapt.data.loading import load_domain
+from nlp_adapt.data.loading import classes_by_row, load_domain
 from nlp_adapt.data.splits import hold_out_validation, shuffled_head
 from nlp_adapt.errors import ConfigError, DataError
 from nlp_adapt.names import (
@@ -111,6 +110,7 @@ def gather_auxiliary(
     *,
     references: Sequence[Any] = (),
     quarantine: int = 0,
+    encoding: str | None = None,
 ) -> dict[str, AuxiliaryTask]:
     """The auxiliary tasks of a run with their rows.
 
@@ -128,16 +128,17 @@ def gather_auxiliary(
             f"{nearest(unknown[0], list(entries))}."
         )
     references = references or [source.reference for source in sources]
+    reading = {"quarantine": quarantine, "encoding": encoding}
     own = [name for source in sources for name in source.label_names or ()]
     tasks = {}
     for name, entry in entries.items():
         where = f"auxiliary.{name}"
         if name not in given and entry.reference is None:
-            columns = _read_columns(where, entry, references, config.task, quarantine)
+            columns = _read_columns(where, entry, references, config.task, reading)
             rows = _rows_of_sources(name, entry, config, sources, columns)
             fingerprint = sha256(json.dumps(columns, sort_keys=True).encode()).hexdigest()
         else:
-            rows = _read_rows(name, entry, given.get(name), config.seed, quarantine)
+            rows = _read_rows(name, entry, given.get(name), config.seed, reading)
             fingerprint = rows.fingerprint()
             _check_classes(where, rows)
         for target in targets:
@@ -157,7 +158,9 @@ def gather_auxiliary(
     return tasks
 
 
-def _read_rows(name: str, entry: AuxiliaryEntry, given: Any, seed: int, quarantine: int) -> Domain:
+def _read_rows(
+    name: str, entry: AuxiliaryEntry, given: Any, seed: int, reading: Mapping[str, Any]
+) -> Domain:
     try:
         return load_domain(
             entry.reference if given is None else given,
@@ -169,14 +172,18 @@ def _read_rows(name: str, entry: AuxiliaryEntry, given: Any, seed: int, quaranti
             test_fraction=0.0,
             max_rows=entry.max_rows,
             seed=seed,
-            quarantine=quarantine,
+            **reading,
         )
     except DataError as error:
         raise DataError(f"auxiliary.{name}: {error}") from error
 
 
 def _read_columns(
-    where: str, entry: AuxiliaryEntry, references: Sequence[Any], task: str, quarantine: int
+    where: str,
+    entry: AuxiliaryEntry,
+    references: Sequence[Any],
+    task: str,
+    reading: Mapping[str, Any],
 ) -> list[dict[str, str]]:
     """Of each source, the class of each row by its place; one of them has to have the column."""
     column = entry.label_column
@@ -191,7 +198,7 @@ def _read_columns(
     problems: list[DataError] = []
     for reference in references:
         try:
-            found.append(classes_by_row(reference, column, entry.label_map, task, quarantine))
+            found.append(classes_by_row(reference, column, entry.label_map, task, **reading))
         except DataError as error:
             found.append({})
             problems.append(error)

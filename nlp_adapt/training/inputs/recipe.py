@@ -34,6 +34,7 @@ def read_inputs(recipe: Recipe) -> Inputs:
         stream=stream,
         references=[*several.values()] if isinstance(several, dict) else [*several],
         quarantine=recipe.quarantine,
+        encoding=recipe.reading("source")["encoding"],
     )
     return replace(inputs, recipe=given)
 
@@ -83,7 +84,9 @@ def few_shot_of(recipe: Recipe) -> Any:
     """What `target_few_shot` says, its references read."""
 
     def read(given: Any) -> Any:
-        return given if isinstance(given, int) else _load(recipe, given, test_fraction=0.0)
+        return (
+            given if isinstance(given, int) else _load(recipe, "target", given, test_fraction=0.0)
+        )
 
     given = recipe.target_few_shot
     if given is None:
@@ -100,8 +103,9 @@ def few_shot_of(recipe: Recipe) -> Any:
 
 def _refuse_target_labels(recipe: Recipe) -> None:
     """Refuse an auxiliary task that reads the target's own labels."""
+    own = recipe.reading("target")["label_column"]
     for name, entry in (read_entries(recipe) if recipe.auxiliary else {}).items():
-        same = entry.label_column is None or entry.label_column == recipe.label_column
+        same = entry.label_column is None or entry.label_column == own
         if entry.task == recipe.task and same and entry.reference in _of_targets(recipe):
             raise ConfigError(
                 f"auxiliary.{name}.label_column: reads the target's own labels, which are never "
@@ -125,7 +129,7 @@ def _domains(recipe: Recipe, side: str) -> tuple[Domain, ...]:
     if not several:
         if isinstance(test, dict):
             raise ConfigError(f"{test_key} names rows by domain: that takes `{side}s`.")
-        return (_domain(recipe, getattr(recipe, side), test, test_key),)
+        return (_domain(recipe, side, getattr(recipe, side), test, test_key),)
     if test and not isinstance(test, dict):
         raise ConfigError(
             f"with {side}s, {test_key} names the rows of each: {test_key}: {{NAME: ...}}."
@@ -135,10 +139,10 @@ def _domains(recipe: Recipe, side: str) -> tuple[Domain, ...]:
     references = several.items() if named else ((None, one) for one in several)
     found = []
     for own_name, reference in references:
-        domain = _load(recipe, reference)
+        domain = _load(recipe, side, reference)
         name = own_name or domain.name
         if name in tests:
-            domain = _domain(recipe, reference, tests.pop(name), f"{test_key}.{name}")
+            domain = _domain(recipe, side, reference, tests.pop(name), f"{test_key}.{name}")
         found.append(replace(domain, name=name))
     domains = distinct(found, side)
     for name in tests:
@@ -153,18 +157,19 @@ def _streamed(recipe: Recipe, stream: TextStream | None) -> Domain:
     domain = sample_domain(stream, recipe.task, str(recipe.target))
     if not recipe.target_test:
         return domain
-    held_out = _labelled(_load(recipe, recipe.target_test, test_fraction=0.0), "target_test")
+    held_out = _load(recipe, "target", recipe.target_test, test_fraction=0.0)
+    held_out = _labelled(held_out, "target_test")
     return replace(domain, test=held_out.test, columns=held_out.columns)
 
 
-def _domain(recipe: Recipe, reference: Any, test: Any, test_key: str) -> Domain:
+def _domain(recipe: Recipe, side: str, reference: Any, test: Any, test_key: str) -> Domain:
     if not test:
-        return _load(recipe, reference)
+        return _load(recipe, side, reference)
     # With test rows of its own, no row of the domain needs to be held out.
-    domain = _load(recipe, reference, test_fraction=0.0)
-    held_out = _labelled(_load(recipe, test, test_fraction=0.0), test_key)
+    domain = _load(recipe, side, reference, test_fraction=0.0)
+    held_out = _labelled(_load(recipe, side, test, test_fraction=0.0), test_key)
     names = domain.label_names or held_out.label_names or ()
-    if test_key.startswith("target"):  # its training rows may lack classes that are only scored
+    if side == "target":  # its training rows may lack classes that are only scored
         known = {label_key(name) for name in names}
         names = (*names, *(n for n in held_out.label_names or () if label_key(n) not in known))
         domain = domain.with_labels(names)
@@ -182,12 +187,11 @@ def _labelled(domain: Domain, key: str) -> Domain:
     return replace(domain, train=None, validation=None, test=concatenate_datasets(splits))
 
 
-def _load(recipe: Recipe, reference: Any, **options: Any) -> Domain:
+def _load(recipe: Recipe, side: str, reference: Any, **options: Any) -> Domain:
     return load_domain(
         reference,
         task=recipe.task,
-        text_column=recipe.text_column,
-        label_column=recipe.label_column,
+        **recipe.reading(side),
         label_map=recipe.label_map or None,
         repair_tags=recipe.repair_tags,
         quarantine=recipe.quarantine,

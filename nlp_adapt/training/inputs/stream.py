@@ -10,6 +10,7 @@ from nlp_adapt.data.domain import Domain, make_dataset
 from nlp_adapt.data.reading.shards import find_shards
 from nlp_adapt.data.streaming import TextStream
 from nlp_adapt.names import TOKEN_CLASSIFICATION
+from nlp_adapt.recipe import by_side
 
 SAMPLE_TEXTS = 2000
 
@@ -33,10 +34,11 @@ class TargetStream:
 
 def open_stream(reference: Any, config: AdaptationConfig) -> TextStream:
     """The stream that a reference names."""
+    reading = by_side(vars(config), "target")  # a recipe says how, options alone do not
     return TextStream(
-        find_shards(reference, config.task),
+        find_shards(reference, config.task, reading["encoding"]),
         task=config.task,
-        text_column=getattr(config, "text_column", None),
+        text_column=reading["text_column"],
         buffer=config.shuffle_buffer_size,
         seed=config.seed,
         quarantine=getattr(config, "quarantine", 0),

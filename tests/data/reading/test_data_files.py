@@ -2,10 +2,12 @@
 
 import gzip
 import json
+import sys
 
 import pytest
 from datasets import ClassLabel, Dataset, Features, Value
 
+from nlp_adapt.data.loading import load_domain
 from nlp_adapt.data.reading import lines
 from nlp_adapt.data.reading.files import read_file
 from nlp_adapt.errors import DataError
@@ -86,7 +88,7 @@ def test_bom_is_not_part_of_the_first_column(tmp_path):
         ("a.json", "[]", "holds no rows"),
         ("a.txt", "", "holds no rows"),
         ("a.parquet", b"PAR1 but not really", "not a readable parquet file"),
-        ("a.xlsx", b"", "unknown format"),
+        ("a.docx", b"", "unknown format"),
     ],
 )
 def test_broken_files_are_refused_by_name_and_line(tmp_path, name, content, message):
@@ -98,8 +100,8 @@ def test_damaged_gzip_is_refused(tmp_path):
     whole = gzip.compress(json.dumps({"text": "a" * 1000}).encode())
     (tmp_path / "cut.jsonl.gz").write_bytes(whole[:-12])
     (tmp_path / "not.jsonl.gz").write_bytes(b"plain")
-    for name in ("cut", "not"):
-        with pytest.raises(DataError, match="damaged or incomplete gzip"):
+    for name, message in (("cut", "damaged or incomplete gzip"), ("not", "is not gzip")):
+        with pytest.raises(DataError, match=message):
             read_file(tmp_path / f"{name}.jsonl.gz", TASK)
 
 
@@ -119,3 +121,103 @@ def test_a_line_without_end_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(lines, "MAX_LINE_BYTES", 1000)
     with pytest.raises(DataError, match=r"a\.txt:2 is longer than 1,000 bytes"):
         read_file(write(tmp_path / "a.txt", "ok\n" + "a" * 2000), TASK)
+
+
+ACCENTS = "text,label\ncafé č,pos\nbad,neg\n"
+
+
+@pytest.mark.parametrize("encoding", ["cp1250", "utf-16", "utf-16-le", "utf-32"])
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_other_encodings_and_line_ends(tmp_path, encoding, ending, suffix):
+    content = ACCENTS.replace("\n", ending).encode(encoding)
+    path = write(tmp_path / f"a.csv{suffix}", content)
+    table = read_file(path, TASK, encoding=encoding)
+    assert table.columns == {"text": ["café č", "bad"], "label": ["pos", "neg"]}
+    listed = write(
+        tmp_path / "a.json", json.dumps([{"text": "č"}], ensure_ascii=False).encode(encoding)
+    )
+    assert read_file(listed, TASK, encoding=encoding).columns == {"text": ["č"]}
+
+
+def test_utf_8_with_lines_that_end_in_cr(tmp_path):
+    for name, content in CONTENTS.items():
+        path = write(tmp_path / name, content.replace("\n", "\r"))
+        assert read_file(path, TASK).columns == ROWS, name
+    text = write(tmp_path / "a.csv", 'text,label\n"a\rb",pos\n')
+    assert read_file(text, TASK).columns["text"] == ["a\rb"]  # within a line it is as it was
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding", "message"),
+    [
+        (ACCENTS.encode("utf-16"), None, r"a\.csv:1 is not UTF-8.*set encoding to utf-16"),
+        (gzip.compress(b"text\n", mtime=0), None, r"a\.csv:1 is not UTF-8.*add \.gz to its name"),
+        ("text\né\n".encode("cp1252"), None, r"a\.csv:2 is not UTF-8.*encoding"),
+        (b"text\n\x81\n", "cp1252", r"a\.csv:2 is not CP1252 \(byte 0x81 in column 1\)"),
+        (b"text", "utf-16", r"a\.csv is not utf-16"),
+        (b"text\nx\n", "klingon", "encoding is 'klingon', which is none"),
+        (b"text\nx\n", "hex", "encoding is 'hex', which is none"),
+    ],
+)
+def test_a_wrong_encoding_is_told_with_what_to_do(tmp_path, content, encoding, message):
+    with pytest.raises(DataError, match=message):
+        read_file(write(tmp_path / "a.csv", content), TASK, encoding=encoding)
+
+
+def test_conll_columns_under_any_ending_are_read_by_a_tagger(tmp_path):
+    for name in ("eng.testa", "a.tsv", "a.txt", "a.bio2.gz"):
+        path = write(tmp_path / name, "-DOCSTART- -X- O\n\nEU NNP B-ORG\nwon VBD O\n\n")
+        assert read_file(path, "token-classification").columns["tags"] == [["B-ORG", "O"]]
+    with pytest.raises(DataError, match=r"unknown format.*renamed to \.conll"):
+        read_file(tmp_path / "eng.testa", TASK)
+
+
+def test_a_first_line_that_is_a_row_is_recognised(tmp_path):
+    path = write(tmp_path / "a.csv", "what a good film it was,pos\nbad,neg\n")
+    with pytest.raises(DataError, match="put a line of names such as text,label above it"):
+        load_domain(path)
+
+
+def workbook(path, *sheets):
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    for index, rows in enumerate(sheets):
+        sheet = book.create_sheet(f"s{index}")
+        for row in rows:
+            sheet.append(row)
+    book.save(path)
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_xlsx_is_read_as_the_csv_of_its_only_filled_sheet(tmp_path, suffix):
+    rows = [["text", "label", "n"], ["good", True, 1.0], [], [7, False, 2.5], ["", None, None]]
+    path = workbook(tmp_path / "b.xlsx", [], rows)
+    if suffix:
+        path = write(tmp_path / "c.xlsx.gz", path.read_bytes())
+    table = read_file(path, TASK)
+    assert table.columns == {"text": ["good", "7"], "label": ["true", "false"], "n": ["1", "2.5"]}
+    assert table.rows == [f"{path.name}:2", f"{path.name}:4"]
+
+
+def test_xlsx_that_cannot_be_read_says_why(tmp_path, monkeypatch):
+    two = workbook(tmp_path / "two.xlsx", [["text"], ["a"]], [["text"], ["b"]])
+    with pytest.raises(DataError, match=r"several sheets \(s0, s1\)"):
+        read_file(two, TASK)
+    wide = workbook(tmp_path / "wide.xlsx", [["text"], ["a", "b"]])
+    with pytest.raises(DataError, match=r"wide\.xlsx:2 has 2 fields.*name each column"):
+        read_file(wide, TASK)
+    with pytest.raises(DataError, match="not a readable xlsx"):
+        read_file(write(tmp_path / "bad.xlsx", b"no zip"), TASK)
+    monkeypatch.setattr(lines, "HARMLESS_BYTES", 100)
+    monkeypatch.setattr(lines, "MAX_RATIO", 1)
+    with pytest.raises(DataError, match="decompression bomb"):
+        read_file(two, TASK)
+
+
+def test_xlsx_without_openpyxl_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    with pytest.raises(DataError, match=r"pip install 'nlp-adapt\[xlsx\]', or save it as csv"):
+        read_file(write(tmp_path / "a.xlsx", b"x"), TASK)

@@ -176,9 +176,9 @@ def test_bad_rows_are_set_aside_with_the_reason(
         ("in.jsonl", b'{"text": 1}\n{"text": 2}\n', "holds a int where text is expected"),
         ("in.csv", b"text,id\n1\n2\n", "no row that can be read"),
         ("in.csv", b"text,label,predicted_label\na,b,c\n", "predicted_label"),
-        ("in.csv.gz", b"no gzip", "damaged or incomplete gzip"),
+        ("in.csv.gz", b"no gzip", "is not gzip"),
         ("in.parquet", b"no parquet", "not a readable parquet"),
-        ("in.xlsx", b"x", "unknown format"),
+        ("in.docx", b"x", "unknown format"),
     ],
 )
 def test_files_that_cannot_be_used(

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from nlp_adapt.cli import main
+from nlp_adapt.data.loading import load_domain
 from nlp_adapt.data.reading.files import RowFile, read_file
 from nlp_adapt.prediction.files.parts import Parts
 from nlp_adapt.prediction.predictor import Predictor
@@ -209,7 +210,7 @@ def test_bad_rows_are_set_aside_with_the_reason(run_cli: Cli, model: Path, tmp_p
     rejected = read_jsonl((tmp_path / "out.jsonl.rejected.jsonl").read_text())
     assert [row["row"] for row in rejected] == [f"in.jsonl:{i}" for i in (2, 3, 4, 7)]
     for row in rejected:
-        reason = "not valid JSON" if row["row"].endswith(":4") else "list of words is expected"
+        reason = "not valid JSON" if row["row"].endswith(":4") else "list of tokens"
         assert reason in row["reason"]
         assert row["content"]
 
@@ -236,7 +237,7 @@ def test_bad_sentences_of_a_conll_file_are_set_aside(
         ("in.conll", "", "holds no rows"),
         ("in.conll", "\n\n \n", "holds no rows"),
         ("in.txt", "", "holds no rows"),
-        ("in.csv", "tokens\na b\nc d\n", "list of words is expected"),
+        ("in.csv", "tokens\na b\nc d\n", "list of tokens"),
         ("in.csv", "a,b\n1,2\n", "no column that looks like tokens"),
         ("in.jsonl", '{"text": 1}\n', "holds a int where text is expected"),
         ("in.jsonl", '{"text": ["a"]}\n', "holds a list where text is expected"),
@@ -511,3 +512,28 @@ def test_an_empty_list_is_a_list_of_words(run_cli: Cli, model: Path, tmp_path: P
     assert code == 0, err
     first, empty, last = read_jsonl(out.read_text())
     assert [len(row["tags"] or []) for row in (first, empty, last)] == [2, 0, 1]
+
+
+@pytest.mark.parametrize("given", ["words", "texts", "conll"])
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".tsv", ".parquet", ".conll", ".conll.gz"])
+def test_what_is_predicted_can_be_trained_on(
+    run_cli: Cli, model: Path, tmp_path: Path, given: str, suffix: str
+) -> None:
+    if given == "words":
+        source = jsonl(tmp_path / "in.jsonl", rows_of(8))
+    elif given == "texts":
+        source = write(tmp_path / "in.csv", 'text\nanna saw rome\n"bob, x"\ny\n')
+    else:
+        source = write(tmp_path / "in.conll", "anna NNP O\nsaw VBD O\n\nrome NNP O\n\n")
+    out = tmp_path / f"out{suffix}"
+    code, _, err = run_cli("predict", model, source, "--out", out)
+    assert code == 0, err
+    told = tmp_path / "told.jsonl"
+    run_cli("predict", model, source, "--out", told)
+    new = "predicted_tags" if given == "conll" else "tags"
+    expected = [(row["tokens"], row[new]) for row in read_jsonl(told.read_text(encoding="utf-8"))]
+    column = new if ".conll" not in suffix else None
+    domain = load_domain(out, task=TASK, test_fraction=0.0, label_column=column)
+    names = domain.label_names or ()
+    found = [(row["tokens"], [names[i] for i in row["labels"]]) for row in domain.train or ()]
+    assert found == [(words, tags) for words, tags in expected if any(map(str.strip, words))]

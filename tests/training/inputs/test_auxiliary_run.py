@@ -10,9 +10,8 @@ import torch
 from safetensors.torch import load_file
 
 from nlp_adapt.config import AdaptationConfig
-from nlp_adapt.data.columns import classes_by_row
 from nlp_adapt.data.domain import Domain, make_dataset
-from nlp_adapt.data.loading import load_domain
+from nlp_adapt.data.loading import classes_by_row, load_domain
 from nlp_adapt.errors import ConfigError, DataError, RunError
 from nlp_adapt.reporting.comparison import conclusions
 from nlp_adapt.reporting.results import is_source_only, method_title
