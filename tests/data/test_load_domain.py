@@ -468,5 +468,5 @@ def test_the_format_of_a_dataset_does_not_change_what_is_read(kind):
 
 def test_a_dataset_with_a_transform_is_refused():
     data = Dataset.from_dict({"text": ["a"], "label": [1]}).with_transform(lambda batch: batch)
-    with pytest.raises(DataError, match="has a transform, which is not applied"):
+    with pytest.raises(DataError, match="has a transform"):
         load_domain(data)
