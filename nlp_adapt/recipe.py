@@ -76,7 +76,7 @@ class Recipe(AdaptationConfig):
                     f"{side} and {side}s exclude each other: name one domain, or several."
                 )
 
-    def reading(self, side: str) -> dict[str, str | None]:
+    def reading(self, side: str) -> dict[str, Any]:
         """How to read the domains of a side, source or target, as options of `load_domain`."""
         return by_side(vars(self), side)
 
@@ -86,7 +86,7 @@ class Recipe(AdaptationConfig):
         return AdaptationConfig(**{name: getattr(self, name) for name in names})
 
 
-def by_side(values: Mapping[str, Any], side: str) -> dict[str, str | None]:
+def by_side(values: Mapping[str, Any], side: str) -> dict[str, Any]:
     """The columns and the encoding of a side among options: its own, or else those of both."""
     return {name: values.get(f"{side}_{name}") or values.get(name) for name in READING}
 
