@@ -81,6 +81,7 @@ def toy_options(
             **side_options(shipped, "source", str(source)),
             **side_options(shipped, "target", str(target)),
             "target_test": str(target) if shipped.target_test else None,
+            "label_map": {},  # the toy labels need none
             "auxiliary": auxiliary,
             "target_few_shot": 2 if shipped.target_few_shot else None,
             "output_dir": str(tmp_path / "run"),

@@ -2,12 +2,15 @@
 
 import gzip
 
+import pyarrow
 import pytest
 from datasets import Dataset
+from pyarrow import parquet
 
 from nlp_adapt.data.loading import load_domain
 from nlp_adapt.data.reading import lines
 from nlp_adapt.data.reading.files import RowFile
+from nlp_adapt.data.reading.parquet import Parquet
 from nlp_adapt.errors import DataError
 from nlp_adapt.training.saving.run_folder import RunFolder
 
@@ -22,6 +25,24 @@ def test_a_parquet_bomb_is_refused_whatever_its_footer_says(tmp_path, monkeypatc
         list(RowFile(path, "sequence-classification").chunks(100))
     monkeypatch.setattr(lines, "HARMLESS_BYTES", 10**9)
     assert len(load_domain(path).unlabelled) == 20_000
+
+
+@pytest.mark.parametrize("column", ["text", "tokens"])
+def test_a_value_that_a_parquet_file_repeats_is_measured_before_it_is_written_out(tmp_path, column):
+    """Five megabytes once in the file, and a thousand times in memory."""
+    path = tmp_path / "bomb.parquet"
+    long = "a" * 5_000_000
+    indices = pyarrow.array([0] * 1_000, pyarrow.int32())
+    values = pyarrow.DictionaryArray.from_arrays(indices, pyarrow.array([long]))
+    if column == "tokens":
+        values = pyarrow.ListArray.from_arrays(pyarrow.array(range(1_001), pyarrow.int32()), values)
+    parquet.write_table(pyarrow.table({column: values}), path, compression="zstd")
+    assert path.stat().st_size < 10_000
+    before = pyarrow.total_allocated_bytes()
+    pool = pyarrow.default_memory_pool()
+    with pytest.raises(DataError, match="decompression bomb"):
+        list(Parquet().rows(path))
+    assert pool.max_memory() - before < 500_000_000
 
 
 def test_an_honest_parquet_file_is_read_in_order(tmp_path):

@@ -11,6 +11,10 @@ from nlp_adapt.data.reading.rows import Format, Row, Table, table_from_dataset
 from nlp_adapt.errors import DataError
 
 BATCH_ROWS = 1024
+# Up to this size a file's texts are measured before repeated ones are written out: it takes some time,
+# and a larger file is no small one that fills the memory.
+PLAIN = ("STRING", "NONE")  # what else is bytes, such as a decimal number, has no dictionary
+MEASURED_BYTES = 64 * 1024**2
 
 
 class Parquet(Format):
@@ -20,7 +24,7 @@ class Parquet(Format):
 
     def rows(self, path: Path) -> Iterator[Row]:
         """Every row, numbered from 1."""
-        batches = _batches(path, _opened(path))
+        batches = _batches(path)
         records = chain.from_iterable(batch.to_pylist() for batch in batches)
         for number, record in enumerate(records, start=1):
             yield Row(f"{path.name}:{number}", record)
@@ -43,9 +47,8 @@ class Parquet(Format):
         import pyarrow
         from datasets import Dataset
 
-        file = _opened(path)
-        batches = list(_batches(path, file))
-        whole = pyarrow.Table.from_batches(batches, file.schema_arrow).combine_chunks()
+        schema = _opened(path).schema_arrow
+        whole = pyarrow.Table.from_batches(list(_batches(path)), schema).combine_chunks()
         return table_from_dataset(Dataset(_with_known_types(whole)), str(path), path.name)
 
 
@@ -67,15 +70,45 @@ def _opened(path: Path) -> Any:
         return parquet.ParquetFile(open_to_seek(path))
 
 
-def _batches(path: Path, file: Any) -> Iterator[Any]:
+def _batches(path: Path) -> Iterator[Any]:
     """All rows of a parquet file. Its own account of their size is not to be trusted."""
+    import pyarrow
+    from pyarrow import parquet
+
     allowed, seen = most_unpacked(path), 0
+    measured = path.stat().st_size <= MEASURED_BYTES
     with _plain_errors(path):
+        handle = open_to_seek(path)
+        file = parquet.ParquetFile(handle)
+        plain = file.schema_arrow
+        if measured:
+            leaves = map(file.schema.column, range(len(file.schema)))
+            texts = [
+                leaf.path
+                for leaf in leaves
+                if leaf.physical_type == "BYTE_ARRAY" and leaf.logical_type.type in PLAIN
+            ]
+            file = parquet.ParquetFile(handle, metadata=file.metadata, read_dictionary=texts)
         for batch in file.iter_batches(batch_size=BATCH_ROWS):
-            seen += batch.nbytes
+            seen += sum(map(_written_out, batch.columns))
             if seen > allowed:
                 refuse_bomb(path, allowed)
-            yield batch
+            yield from pyarrow.Table.from_batches([batch]).cast(plain).to_batches()
+
+
+def _written_out(array: Any) -> int:
+    """Bytes of an array with each value in full, of which a dictionary holds repeated ones once."""
+    import pyarrow
+    from pyarrow import compute, types
+
+    if types.is_dictionary(array.type):
+        lengths = compute.binary_length(array.dictionary)
+        return array.nbytes + (compute.sum(lengths.take(array.indices)).as_py() or 0)
+    if isinstance(array, (pyarrow.ListArray, pyarrow.LargeListArray, pyarrow.MapArray)):
+        return _written_out(array.flatten() if hasattr(array, "flatten") else array.values)
+    if isinstance(array, pyarrow.StructArray):
+        return sum(map(_written_out, array.flatten()))
+    return array.nbytes
 
 
 def _with_known_types(arrow: Any) -> Any:

@@ -194,7 +194,8 @@ def _from_files(
         return Source(name, {"train": [read(file) for file in chosen]})
     tables = {role: [read(file) for file in paths] for role, paths in splits.items()}
     prefix = f"{name}." if folder.name != name else ""
-    left = [f.name for f in data_files(folder) if f not in files and f.name.startswith(prefix)]
+    own = set(files)
+    left = [f.name for f in data_files(folder) if f not in own and f.name.startswith(prefix)]
     unread = f"Not read, because no split stands in the name: {', '.join(left)}."
     return Source(name, tables, notes=[unread] if left else [])
 

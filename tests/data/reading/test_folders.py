@@ -1,5 +1,7 @@
 """Folders of documents: texts in folders of their class, and brat's."""
 
+from pathlib import PurePath
+
 import pytest
 
 from nlp_adapt.data.loading import load_domain
@@ -105,3 +107,13 @@ def test_brat_entities_that_cannot_be_used_are_named(tmp_path, line, message):
     write(tmp_path, {**BRAT, "a.ann": line + "\n"})
     with pytest.raises(DataError, match=message):
         load_domain(tmp_path, task=TAGGING)
+
+
+def test_a_folder_of_many_files_is_read_in_proportion_to_their_number(tmp_path, monkeypatch):
+    compared, own = [], PurePath.__eq__
+    monkeypatch.setattr(PurePath, "__eq__", lambda a, b: compared.append(1) or own(a, b))
+    for number in range(300):
+        (tmp_path / f"part{number:03d}.csv").write_text("text,label\ngood,pos\nbad,neg\n")
+    domain = load_domain(tmp_path)
+    assert sum(len(rows) for rows in domain.splits.values()) == 600
+    assert len(compared) < 20 * 300
