@@ -15,6 +15,8 @@ BATCH_ROWS = 1024
 # and a larger file is no small one that fills the memory.
 PLAIN = ("STRING", "NONE")  # what else is bytes, such as a decimal number, has no dictionary
 MEASURED_BYTES = 64 * 1024**2
+# What `datasets` raises for an account of the columns that it cannot read.
+DAMAGED = (ValueError, KeyError, TypeError, AttributeError)
 
 
 class Parquet(Format):
@@ -39,7 +41,7 @@ class Parquet(Format):
 
         try:
             return Features.from_arrow_schema(_opened(path).schema_arrow)
-        except ValueError:  # such as a mapping
+        except DAMAGED:  # or such as a mapping
             return None
 
     def table(self, path: Path) -> Table:
@@ -49,7 +51,9 @@ class Parquet(Format):
 
         schema = _opened(path).schema_arrow
         whole = pyarrow.Table.from_batches(list(_batches(path)), schema).combine_chunks()
-        return table_from_dataset(Dataset(_with_known_types(whole)), str(path), path.name)
+        with _plain_errors(path):  # what `datasets` has written about the columns may be damaged
+            dataset = Dataset(_with_known_types(whole))
+        return table_from_dataset(dataset, str(path), path.name)
 
 
 @contextlib.contextmanager
@@ -58,8 +62,8 @@ def _plain_errors(path: Path) -> Iterator[None]:
 
     try:
         yield
-    except pyarrow.ArrowException as error:
-        reason = str(error).splitlines()[0]
+    except (pyarrow.ArrowException, *DAMAGED) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise DataError(f"{path} is not a readable parquet file ({reason}).") from None
 
 
@@ -93,7 +97,9 @@ def _batches(path: Path) -> Iterator[Any]:
             seen += sum(map(_written_out, batch.columns))
             if seen > allowed:
                 refuse_bomb(path, allowed)
-            yield from pyarrow.Table.from_batches([batch]).cast(plain).to_batches()
+            for whole in pyarrow.Table.from_batches([batch]).cast(plain).to_batches():
+                whole.validate(full=True)  # texts that are no UTF-8
+                yield whole
 
 
 def _written_out(array: Any) -> int:
@@ -120,6 +126,6 @@ def _with_known_types(arrow: Any) -> Any:
     for column in arrow.schema:
         try:
             Features.from_arrow_schema(pyarrow.schema([column]))
-        except ValueError:
+        except DAMAGED:
             unknown.append(column.name)
     return arrow.drop_columns(unknown).replace_schema_metadata(None) if unknown else arrow
