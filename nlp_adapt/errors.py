@@ -4,9 +4,17 @@ Each message is one clear sentence that names the file, row, key or option and s
 The command line prints the message alone, without a traceback.
 """
 
+from nlp_adapt.escaping import one_line
+
 
 class AdaptationError(Exception):
-    """Base class of every error that comes from the user's input or environment."""
+    """Base class of every error that comes from the user's input or environment.
+
+    Each argument is a line of the message, whatever names and labels it quotes.
+    """
+
+    def __str__(self) -> str:
+        return "\n".join(map(one_line, self.args))
 
 
 class ConfigError(AdaptationError):

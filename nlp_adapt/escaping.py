@@ -1,16 +1,20 @@
-"""Text of others made fit to be shown: no tokens, nothing that Markdown, HTML or YAML would read."""
+"""Text of others made fit to be shown: no tokens, nothing that a terminal, Markdown, HTML or YAML obeys."""
 
 import html
+import json
 import os
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from unicodedata import category
 
 HIDDEN = "***"
 _TOKEN = re.compile(r"\b(hf|api_org)_[A-Za-z0-9]{16,}")
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@")
-_QUERY = re.compile(r"(?i)([?&](?:access_)?(?:token|key|secret|password)=)[^&\s#]+")
+# Ends before a quote, so that JSON stays JSON.
+_QUERY = re.compile(r"(?i)([?&](?:access_)?(?:token|key|secret|password)=)[^&\s#\"\\]+")
 _TOKEN_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 _SHORTEST_TOKEN = 8
 
@@ -48,15 +52,79 @@ def shareable(value: Any) -> Any:
     return redact(value)
 
 
+# Controls, marks of direction and the like, half surrogates, the breaks of lines and paragraphs.
+_OBEYED = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
+_JOINERS = "\u200c\u200d"  # parts of words and of emoji
+
+
+def visible(text: str, kept: str = "\n\t") -> str:
+    r"""`text` without tokens, and with all that a terminal obeys as JSON writes it: `\u001b`.
+
+    So what is JSON stays the same JSON. Our own layout needs what is `kept`.
+    """
+    text = redact(text)
+    if text.isprintable():
+        return text
+    kept += _JOINERS
+    return "".join(
+        _as_json(one) if category(one) in _OBEYED and one not in kept else one for one in text
+    )
+
+
+def _as_json(character: str) -> str:
+    return "\\u007f" if character == "\x7f" else json.dumps(character)[1:-1]
+
+
+def in_lines(value: Any) -> Any:
+    """`value` with every text in it, keys too, as it is shown within a line of our own."""
+    if isinstance(value, dict):
+        return {in_lines(key): in_lines(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [in_lines(item) for item in value]
+    return visible(value, kept="") if isinstance(value, str) else value
+
+
+class Terminal:
+    """A stream of text that people look at: what is written to it is `visible`.
+
+    Bytes go to its `buffer` as they are.
+    """
+
+    def __init__(self, bare: Any) -> None:
+        self.bare = bare
+
+    def write(self, text: str) -> int:
+        """Write `text`; what the stream's encoding lacks is escaped as well."""
+        shown = visible(text)
+        try:
+            self.bare.write(shown)
+        except UnicodeEncodeError:
+            self.bare.write("".join(one if one.isascii() else _as_json(one) for one in shown))
+        return len(text)
+
+    def writelines(self, lines: Any) -> None:
+        """Write each of the lines."""
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.bare, name)
+
+
+def for_bars() -> Any:
+    """Standard error for a progress bar, which moves the cursor: its label must be `one_line`."""
+    return getattr(sys.stderr, "bare", sys.stderr)
+
+
 _MARKDOWN = re.compile(r"([\\`*_\[\]|~#!{}])")
 # What Markdown readers turn into links by themselves.
 _AUTOLINKS = (("://", "&#58;//"), ("@", "&#64;"), ("www.", "www&#46;"), ("WWW.", "WWW&#46;"))
 
 
 def one_line(value: Any) -> str:
-    """`value` as one line of printable text without tokens."""
-    line = " ".join(redact(str(value)).split())
-    return "".join(character for character in line if character.isprintable())
+    """`value` as one line of visible text without tokens; breaks and tabs become spaces."""
+    lines = (line.strip() for line in str(value).replace("\t", " ").splitlines())
+    return visible(" ".join(filter(None, lines)), kept="")
 
 
 def escape(value: Any) -> str:

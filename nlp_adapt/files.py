@@ -1,6 +1,7 @@
 """Files that are whole or not there: atomic writes, checksums, and one writer at a time."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -48,12 +49,11 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     staged = path.with_name(f".{path.name}.staged")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield staged
-        sync(staged)
-        os.replace(staged, path)
-    except Exception as error:
-        raise _unwritten(path, error) from error
+        with said_of(path, _AGAIN):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield staged
+            sync(staged)
+            os.replace(staged, path)
     finally:
         with contextlib.suppress(OSError):
             staged.unlink(missing_ok=True)
@@ -91,29 +91,51 @@ def write_folder(path: Path, write: Callable[[Path], Any]) -> None:
     staged = path.with_name(f".{path.name}.staged")
     shutil.rmtree(staged, ignore_errors=True)
     try:
-        staged.mkdir(parents=True)
-        write(staged)
-        for file in [*(file for file in staged.rglob("*") if file.is_file()), staged]:
-            sync(file)
-        if path.exists():
-            shutil.rmtree(path)
-        os.rename(staged, path)
-    except Exception as error:
-        raise _unwritten(path, error) from error
+        with said_of(path, _AGAIN):
+            staged.mkdir(parents=True)
+            write(staged)
+            for file in [*(file for file in staged.rglob("*") if file.is_file()), staged]:
+                sync(file)
+            if path.exists():
+                shutil.rmtree(path)
+            os.rename(staged, path)
     finally:
         shutil.rmtree(staged, ignore_errors=True)
 
 
-def _unwritten(path: Path, error: Exception) -> Exception:
-    """What to raise where `path` could not be written: a sentence if the disk is why."""
-    # Libraries in Rust (tokenizers, safetensors) raise errors of their own for what the disk says.
-    reason = error.strerror if isinstance(error, OSError) else str(error)
-    if isinstance(error, RunError) or not (isinstance(error, OSError) or "os error" in str(error)):
-        return error
-    return RunError(
-        f"{path}: cannot be written ({reason or error}); free some space or see to the folder's "
-        "permissions, and try again: nothing half-written is left."
-    )
+@contextlib.contextmanager
+def said_of(path: Path | str, rest: str = "try again") -> Iterator[None]:
+    """Inside, what the disk refuses is a RunError about `path`; `rest` says what to do then."""
+    try:
+        yield
+    except (RunError, BrokenPipeError):
+        raise
+    except Exception as error:
+        # Libraries in Rust (tokenizers, safetensors) raise errors of their own for what it says.
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        if not isinstance(error, OSError) and "os error" not in str(error):
+            raise
+        if isinstance(error, shutil.Error):  # of a copied folder: what each of its files met with
+            reason = str(error.args[0][-1][-1])
+        raise RunError(
+            f"{path}: cannot be written ({reason or error}); free some space or see to the "
+            f"folder's permissions, and {rest}."
+        ) from error
+
+
+_AGAIN = "try again: nothing half-written is left"
+_FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+
+
+def full_disk(error: BaseException) -> str | None:
+    """A sentence where a full disk, or a limit to the size of files, is behind an error."""
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, OSError) and found.errno in _FULL:
+            place = found.filename or "a file (of the output, or in the folder for temporary files)"
+            return f"{place}: cannot be written ({found.strerror}); free some space and try again."
+        found = found.__cause__ or found.__context__
+    return None
 
 
 def checksums(files: Iterable[Path], root: Path) -> dict[str, dict[str, Any]]:

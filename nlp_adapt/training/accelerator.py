@@ -11,7 +11,7 @@ import torch
 
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.errors import ConfigError
-from nlp_adapt.launch import process_count
+from nlp_adapt.launch import from_main_process, process_count
 from nlp_adapt.modeling.cpu import choose_precision
 from nlp_adapt.training.sharding import REQUESTED, requested_sharding
 from nlp_adapt.usual_names import nearest
@@ -144,15 +144,6 @@ def from_every_process(accelerator: Any, value: Any) -> list[Any]:
     from accelerate.utils import gather_object
 
     return gather_object([value])
-
-
-def from_main_process(value: Any) -> Any:
-    """The main process's `value`, on every process."""
-    from accelerate.utils import broadcast_object_list
-
-    values = [value]
-    broadcast_object_list(values)
-    return values[0]
 
 
 def summed(accelerator: Any, values: Any) -> Any:

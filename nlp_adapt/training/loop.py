@@ -126,20 +126,6 @@ class StageLoop:
         self._held.finish()
 
     @contextmanager
-    def naming_lost_processes(self) -> Iterator[None]:
-        """Inside, a collective that fails says that another process is gone."""
-        try:
-            yield
-        except RuntimeError as error:
-            if self.accelerator.num_processes == 1 or not _is_lost_contact(error):
-                raise
-            reason = str(error).strip().splitlines()[0]
-            raise RunError(
-                f"process {self.accelerator.process_index} lost another process after step "
-                f"{self.step} ({reason}); see what the other one said, then run again with --resume."
-            ) from error
-
-    @contextmanager
     def averaged(self) -> Iterator[None]:
         """Inside, the task model has the weights that the stage would end with now."""
         average = nullcontext() if self.average is None else self.average.in_place()
@@ -240,14 +226,6 @@ def _listed(rows: Mapping[str, Any]) -> str:
         more = ", ..." if len(chosen) > MOST_NAMED_ROWS else ""
         parts.append(f"{side} rows {first}{more}")
     return " and ".join(parts)
-
-
-def _is_lost_contact(error: RuntimeError) -> bool:
-    """Whether a collective failed because another process is gone or silent."""
-    text = str(error).lower()
-    return isinstance(error, torch.distributed.DistBackendError) or any(
-        word in text for word in ("gloo", "connection closed", "timed out", "timeout", "nccl")
-    )
 
 
 def _to_device(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from nlp_adapt.data.batches.encoded import EncodedRows
 from nlp_adapt.data.batches.mixing import domain_ids, label_counts
+from nlp_adapt.launch import naming_lost_processes
 from nlp_adapt.methods import Stage
 from nlp_adapt.modeling.freezing import freeze, freeze_head
 from nlp_adapt.modeling.suitability import fit_to_tokenizer
@@ -144,7 +145,10 @@ class StagedTraining:
         self.log.start_stage(label, steps, done=loop.step, model=self.name, stage=number + 1)
         if resume is not None:
             self.log.restore(resume.position.get("log"))
-        with closing(self.log), loop.naming_lost_processes():
+        with (
+            closing(self.log),
+            naming_lost_processes("run again with --resume", lambda: f" after step {loop.step}"),
+        ):
             for step in loop.steps():
                 self.steps += 1
                 if self.schedule.evaluates_after(step, steps):

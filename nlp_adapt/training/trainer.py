@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.data.domain import Domain
 from nlp_adapt.errors import ConfigError, RunError
 from nlp_adapt.hub.push import check_push, push_run
+from nlp_adapt.launch import held_by_main, naming_lost_processes
 from nlp_adapt.methods import selects_best_model
 from nlp_adapt.modeling.suitability import refuse_architecture, with_padding
 from nlp_adapt.modeling.tokenizers import check_vocabulary, for_words, load_tokenizer
@@ -183,12 +183,11 @@ class AdaptationTrainer:
             check_push(self.args, self.model_name)
         accelerator = make_accelerator(self.args)
         context = dataclasses.replace(self.context, accelerator=accelerator)
-        main = accelerator.is_main_process
-        with self.folder.lock() if main else nullcontext():
+        with naming_lost_processes("run again with --resume"), held_by_main(self.folder.lock):
             end = Run(context).execute(resume)
             self.model, self.objectives, self.results = end.model, end.objectives, end.results
             self.context = dataclasses.replace(self.context, prepared=context.data)
-            if self.args.push_to_hub and main:
+            if self.args.push_to_hub and accelerator.is_main_process:
                 self.push_to_hub(self.args.hub_model_id)
         return self.results
 

@@ -8,14 +8,22 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from nlp_adapt.data.reading.files import RowFile
 from nlp_adapt.data.reading.formats import data_ending
 from nlp_adapt.errors import ConfigError, DataError, RunError
-from nlp_adapt.files import sha256, sole_writer
-from nlp_adapt.launch import is_main_process, process_count, process_index
+from nlp_adapt.escaping import visible
+from nlp_adapt.files import said_of, sha256, sole_writer
+from nlp_adapt.launch import (
+    held_by_main,
+    is_main_process,
+    naming_lost_processes,
+    process_count,
+    process_index,
+)
 from nlp_adapt.names import counted
 from nlp_adapt.prediction.files.labellers import TextLabeller, WordLabeller
 from nlp_adapt.prediction.files.parts import Parts, copy_all, key_of, rejected_lines
@@ -68,7 +76,7 @@ def open_input(reference: str, stream_format: str) -> Iterator[Input]:
     ending = data_ending(path) or f".{stream_format}"
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / f"{'stdin' if reference == '-' else path.name}{ending}"
-        with copy.open("wb") as file:
+        with said_of(f"the folder for temporary files, {folder}"), copy.open("wb") as file:
             if reference == "-":
                 shutil.copyfileobj(sys.stdin.buffer, file)
             else:
@@ -89,9 +97,13 @@ def to_file(args: argparse.Namespace, load: Callable[[], Predictor]) -> dict[str
     check_output(rejected, Path(args.input), "--rejected")
     if rejected.resolve() == out.resolve():
         raise ConfigError("--rejected and --out name the same file: choose another name for one.")
-    with _lock(out), open_input(args.input, args.input_format) as source:
-        if process_count() > 1:
-            _connect_processes()
+    if process_count() > 1:
+        _connect_processes()
+    with (
+        naming_lost_processes("run the same command again to go on"),
+        held_by_main(partial(_lock, out)),
+        open_input(args.input, args.input_format) as source,
+    ):
         predictor = load()
         ending = output_ending(out, words=predictor.task.units_are_words)
         rows = _rows(args, predictor, source, ending)
@@ -176,13 +188,15 @@ def _rejected_stream(args: argparse.Namespace) -> Iterator[Any]:
         return
     path = Path(args.rejected)
     check_output(path, Path(args.input), "--rejected")
-    with path.open("w", encoding="utf-8") as file:
+    with said_of(f"--rejected {path}"), path.open("w", encoding="utf-8") as file:
         yield file
 
 
 def _send(stdout: Any, data: bytes) -> None:
     """Write to standard output; BrokenPipeError passes: nobody reads any more."""
     try:
+        if stdout.isatty():  # people look at it; files and programs get the bytes as they are
+            data = visible(data.decode("utf-8", "replace")).encode("utf-8", "replace")
         stdout.buffer.write(data)
         stdout.buffer.flush()
     except BrokenPipeError:
@@ -195,8 +209,6 @@ def _send(stdout: Any, data: bytes) -> None:
 
 def _lock(out: Path) -> contextlib.AbstractContextManager[Any]:
     """Held by the process that reports, so that no other command writes the same output."""
-    if not is_main_process():
-        return contextlib.nullcontext()
     path = out.with_name(f".{out.name}.lock")
     return sole_writer(path, name=f"--out {out}", writer="command", place="file")
 

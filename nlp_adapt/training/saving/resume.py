@@ -205,10 +205,10 @@ def check_same_run(
     """
     hard, soft = differences(before, now)
     if hard and not allow_inexact:
-        listed = "".join(f"\n  {line}" for line in hard)
         raise RunError(
-            f"{folder.path}: cannot be resumed, because it is no longer the same run:{listed}\n"
-            "Put these back, start anew with overwrite, or set allow_inexact_resume."
+            f"{folder.path}: cannot be resumed, because it is no longer the same run:",
+            *(f"- {line}" for line in hard),
+            "Put these back, start anew with overwrite, or set allow_inexact_resume.",
         )
     return hard + soft
 
