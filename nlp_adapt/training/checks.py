@@ -6,7 +6,6 @@ import math
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from inspect import signature
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,6 +21,7 @@ from nlp_adapt.names import TOKEN_CLASSIFICATION, counted
 from nlp_adapt.objectives import OBJECTIVES, Objective, objective_class
 from nlp_adapt.training.inputs.domains import Inputs
 from nlp_adapt.training.optimization import build_scheduler, in_steps, phases
+from nlp_adapt.training.saving.run_folder import RunFolder
 from nlp_adapt.training.schedule import Schedule
 from nlp_adapt.usual_names import nearest
 
@@ -29,7 +29,7 @@ LOGGER = logging.getLogger(__name__)
 FLOAT_BYTES = 4
 ADAM_MOMENTS = 2
 # Tokenizers, logs and results, for which the estimate need not be exact.
-OTHER_BYTES = 32 * 1024**2
+OTHER_BYTES = 1024**2
 # Of a learning-rate schedule: given by us, or following from what else is given.
 OUR_ARGUMENTS = frozenset(
     ("optimizer", "num_warmup_steps", "num_training_steps", "num_stable_steps", "last_epoch")
@@ -238,13 +238,17 @@ def _reads(model: str, side: str) -> bool:
     return side == "source" or model != "source_only"
 
 
-def refuse_full_disk(cost: dict[str, Any], folder: Path) -> None:
-    """Stop before the first step where the disk cannot hold the run."""
-    free = shutil.disk_usage(folder).free
-    if free < cost["disk_bytes"]:
+def refuse_full_disk(cost: dict[str, Any], folder: RunFolder) -> None:
+    """Stop before the first step where the disk cannot hold what the run has still to write.
+
+    The checkpoints and models of a run that is gone on with are there already.
+    """
+    free = shutil.disk_usage(folder.path).free
+    needed = cost["disk_bytes"] - folder.saved_bytes()
+    if free < needed:
         raise RunError(
-            f"output_dir {folder}: the run needs about {_size(cost['disk_bytes'])} for checkpoints "
-            f"and models, but {_size(free)} are free; free some, lower save_total_limit, or choose "
+            f"output_dir {folder.path}: the run needs about {_size(needed)} more for checkpoints and "
+            f"models, but {_size(free)} are free; free some, lower save_total_limit, or choose "
             "another folder."
         )
 

@@ -257,7 +257,7 @@ class Run:
             keeps_best=selects_best_model(self.config),
         )
         if self.main:
-            refuse_full_disk(cost, self.folder.path)
+            refuse_full_disk(cost, self.folder)
             if not self.config.disable_tqdm:
                 print(describe(cost), file=sys.stderr)
         return cost

@@ -9,6 +9,7 @@ from accelerate.tracking import GeneralTracker
 from nlp_adapt.errors import RunError
 from nlp_adapt.training import accelerator as accelerator_module
 from nlp_adapt.training import checks as cost_module
+from nlp_adapt.training.saving.run_folder import RunFolder
 from tests.helpers.trainers import trainer_for
 
 OPTIONS = {"data_doctor": "off"}
@@ -134,3 +135,18 @@ def test_the_estimate_counts_the_teacher_and_the_best_weights(tmp_path):
     assert teacher["memory_bytes"] - plain["memory_bytes"] == size
     # One more model in each of three checkpoints, and the best weights with their successor.
     assert teacher["disk_bytes"] - plain["disk_bytes"] == 3 * size + 2 * size
+
+
+def test_a_run_that_is_gone_on_with_needs_room_for_the_rest_alone(tmp_path, monkeypatch):
+    usage = namedtuple("usage", "total used free")(10**9, 0, 1_400_000)
+    monkeypatch.setattr(cost_module.shutil, "disk_usage", lambda path: usage)
+    folder, cost = RunFolder(tmp_path), {"disk_bytes": 3_500_000}
+    with pytest.raises(RunError, match=r"needs about 3\.5 MB more .* but 1\.4 MB are free"):
+        cost_module.refuse_full_disk(cost, folder)
+    for place in (folder.checkpoints / "step-000000001", folder.source_only):
+        place.mkdir(parents=True)
+        (place / "model.safetensors").write_bytes(b"x" * 1_100_000)
+    (tmp_path / "own.safetensors").write_bytes(b"x" * 10**6)  # not of the run
+    cost_module.refuse_full_disk(cost, folder)
+    with pytest.raises(RunError, match=r"needs about 1\.8 MB more"):
+        cost_module.refuse_full_disk({"disk_bytes": 4_000_000}, folder)

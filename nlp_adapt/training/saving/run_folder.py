@@ -41,6 +41,12 @@ class RunFolder:
         """Whether an earlier run has left files here."""
         return any(path.exists() for path in self._contents())
 
+    def saved_bytes(self) -> int:
+        """The size of checkpoints and models that lie here."""
+        folders = (self.checkpoints, self.model, self.source_only, self.adapted)
+        files = (file for folder in folders for file in folder.rglob("*.safetensors"))
+        return sum(file.stat().st_size for file in files)
+
     def resumable(self) -> list[Path]:
         """The folders that stand for "the newest checkpoint"."""
         return [path for path in (self.path, self.checkpoints) if path.is_dir()]
