@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from nlp_adapt.errors import ConfigError
+from nlp_adapt.files import write_text
 
 MAX_RECIPE_BYTES = 1_000_000
 MAX_DEPTH = 12
@@ -124,4 +125,4 @@ def inline_yaml(value: Any) -> str:
 def dump_yaml(values: dict[str, Any], path: Path) -> None:
     """Write a mapping, a key a line, so that `read_yaml` reads it back unchanged."""
     text = yaml.dump(values, Dumper=_RecipeDumper, sort_keys=False, allow_unicode=True)
-    path.write_text(text, encoding="utf-8")
+    write_text(path, text)

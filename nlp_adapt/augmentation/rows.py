@@ -27,6 +27,7 @@ from nlp_adapt.augmentation.texts import (
     texts_of,
 )
 from nlp_adapt.errors import ConfigError
+from nlp_adapt.escaping import for_bars
 from nlp_adapt.modeling.architectures import longest_input
 from nlp_adapt.modeling.masked_lm import MaskedLanguageModel
 
@@ -176,7 +177,8 @@ class RowEditor:
         order = [index for index, text in enumerate(texts) if text.editable.any()]
         order.sort(key=lambda index: len(texts[index].words))
         starts = range(0, len(order), ROWS_AT_ONCE)
-        for start in tqdm(starts, desc="augment", disable=not show_progress, leave=False):
+        hidden = not show_progress
+        for start in tqdm(starts, "augment", file=for_bars(), disable=hidden, leave=False):
             chosen = order[start : start + ROWS_AT_ONCE]
             edited = self._edited([texts[index] for index in chosen], choice)
             for index, copy in zip(chosen, edited, strict=True):

@@ -43,5 +43,5 @@ def run(args: argparse.Namespace) -> int:
     rows = seed_rows(results)
     spread = f"{layout(rows)}\n\n{seed_sentence(results)}\n\n" if rows else ""
     written = {"card": str(card), "seeds": results.get("seeds", [])}
-    console.show(args, written, lambda _: f"{spread}Wrote {card}.")
+    console.show(args, written, lambda shown: f"{spread}Wrote {shown['card']}.")
     return 0

@@ -5,10 +5,15 @@ import contextlib
 import json
 import logging
 import os
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
+
+from nlp_adapt.escaping import Terminal, in_lines, one_line
 
 # Read by the libraries when they are imported, which happens only after a command has started.
 _QUIET_ENVIRONMENT = {
@@ -16,17 +21,68 @@ _QUIET_ENVIRONMENT = {
     "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
     "DATASETS_VERBOSITY": "error",
     "HF_HUB_VERBOSITY": "error",
-    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
 }
+_NO_BARS = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
+
+
+class _Lines(logging.Formatter):
+    """A line for each message, whatever it quotes; tracebacks follow."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (its name)
+        return one_line(record.message)
+
+
+@contextlib.contextmanager
+def fit_to_be_shown() -> Iterator[None]:
+    """Let all that a command prints, logs or fails with pass through `escaping.visible`."""
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = (Terminal(stream) if stream else stream for stream in before)
+    handler = logging.StreamHandler()
+    handler.setLevel(logging.WARNING)
+    handler.setFormatter(_Lines())
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+        sys.stdout, sys.stderr = before
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal that would have ended the process at once, with what it has in temporary folders."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
+@contextlib.contextmanager
+def tidying_up_after_signals() -> Iterator[None]:
+    """Inside, SIGTERM and SIGHUP end a command as Ctrl-C does: what it has begun is removed."""
+
+    def stop(number: int, frame: FrameType | None) -> NoReturn:
+        raise Stopped(number)
+
+    numbers = [getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP")]
+    here = threading.current_thread() is threading.main_thread()
+    ours = [one for one in numbers if here and one and signal.getsignal(one) is signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
 
 
 @contextlib.contextmanager
 def quiet_libraries(debug: bool) -> Iterator[None]:
-    """Silence the bars and warnings of the libraries underneath, unless `debug`.
+    """Silence the bars of the libraries underneath, and their warnings unless `debug`.
 
     Variables that the user has set are left alone.
     """
+    for name, value in _NO_BARS.items():
+        os.environ.setdefault(name, value)
     if debug:
         yield
         return
@@ -50,10 +106,13 @@ def stdout_for_results(json_only: bool) -> Iterator[None]:
 
 
 def show(args: argparse.Namespace, value: Any, words: Callable[[Any], str]) -> None:
-    """Print a result: as one JSON object with `--json`, else in `words`."""
-    print(json.dumps(value, ensure_ascii=False, indent=2) if args.json else words(value))
+    """Print a result: as one JSON object with `--json`, else in `words`.
+
+    Names and labels in a value cannot break the lines that `words` makes of it.
+    """
+    print(json.dumps(value, ensure_ascii=False, indent=2) if args.json else words(in_lines(value)))
 
 
 def note(message: str) -> None:
     """Tell the user something that is not a result."""
-    print(message, file=sys.stderr)
+    print(one_line(message), file=sys.stderr)

@@ -13,7 +13,6 @@ from typing import Any
 
 from nlp_adapt.cli import console
 from nlp_adapt.cli.flags import add_recipe_arguments, read_recipe, take_dotted_flags
-from nlp_adapt.escaping import one_line
 from nlp_adapt.names import counted
 
 USAGE = "nlp-adapt doctor --source DATA [--target DATA] [--config RECIPE.yaml] [--KEY VALUE ...] [--json]"
@@ -46,13 +45,12 @@ def render(report: dict[str, Any]) -> str:
     for side, domain in report["domains"].items():
         rows = ", ".join(f"{count:,} {split}" for split, count in domain["rows"].items())
         lines.append(f"{side}  {domain['name']}: {rows}")
-        lines.append(f"    {one_line(domain['read'])}")
+        lines.append(f"    {domain['read']}")
     for finding in report["findings"]:
-        message = one_line(finding["message"])  # it may quote a label or a file's name
-        lines.append(f"\n{finding['severity']}  {finding['domain']}: {message}")
+        lines.append(f"\n{finding['severity']}  {finding['domain']}: {finding['message']}")
         if finding["rows"]:
             more = ", ..." if finding["count"] > len(finding["rows"]) else ""
-            lines.append(f"    at {one_line(', '.join(finding['rows']))}{more}")
+            lines.append(f"    at {', '.join(finding['rows'])}{more}")
         if finding["advice"]:
             lines.append(f"    {finding['advice']}")
     counts = Counter(finding["severity"] for finding in report["findings"])

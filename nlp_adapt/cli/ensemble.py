@@ -39,6 +39,6 @@ def run(args: argparse.Namespace) -> int:
     console.show(
         args,
         {"folder": args.output_dir, "how": args.how, "members": names},
-        lambda _: f"{args.output_dir} holds the {args.how} of {', '.join(names)}.",
+        lambda it: f"{it['folder']} holds the {it['how']} of {', '.join(it['members'])}.",
     )
     return 0

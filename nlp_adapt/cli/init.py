@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from nlp_adapt.cli import console
 from nlp_adapt.cli.flags import add_reading_arguments
 from nlp_adapt.errors import DataError, ModelError, RunError
+from nlp_adapt.escaping import in_lines
 from nlp_adapt.names import TASKS, TOKEN_CLASSIFICATION
 from nlp_adapt.recipe import READING, READING_BY_SIDE, by_side
 
@@ -55,12 +56,13 @@ def run(args: argparse.Namespace) -> int:
             load_recipe(staged)
     except OSError as error:
         raise RunError(f"--out {out}: cannot be written ({error.strerror or error}).") from error
+    shown = in_lines(str(out))
     console.show(
         args,
         {key: value for key, value, _ in lines if key},
         lambda _: (
-            f"Wrote {out}. Read it, then run:\n\n"
-            f"  nlp-adapt doctor --config {out}\n  nlp-adapt train --config {out}"
+            f"Wrote {shown}. Read it, then run:\n\n"
+            f"  nlp-adapt doctor --config {shown}\n  nlp-adapt train --config {shown}"
         ),
     )
     return 0

@@ -9,11 +9,13 @@ labels as they are.
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nlp_adapt.cli import console
 from nlp_adapt.cli.flags import add_reading_arguments
 from nlp_adapt.errors import DataError
+from nlp_adapt.escaping import visible
 from nlp_adapt.names import TASKS, TOKEN_CLASSIFICATION
 from nlp_adapt.options import coerce
 from nlp_adapt.recipe import by_side
@@ -60,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
         for line in (*source.notes, *target.notes):
             console.note(line)
         report = compare(source, target)
-    console.show(args, report, render)
+    console.show(args, report, partial(render, proposal=report["label_map"]))
     return 0
 
 
@@ -87,8 +89,8 @@ def compare(source: Domain, target: Domain) -> dict[str, Any]:
     }
 
 
-def render(report: dict[str, Any]) -> str:
-    """The report as text: a table, then what to do."""
+def render(report: dict[str, Any], proposal: dict[str, str]) -> str:
+    """The report as text: a table, then what to do; `proposal` is the label map as it must be."""
     from nlp_adapt.names import label_key
     from nlp_adapt.reporting.table import layout
 
@@ -99,10 +101,10 @@ def render(report: dict[str, Any]) -> str:
     for name, count in source["labels"].items():
         rows.append([name, f"{count:,}", f"{theirs.get(label_key(name), 0):,}"])
     rows += [[name, "0", f"{target['labels'][name]:,}"] for name in report["target_only"]]
-    return f"{layout(rows)}\n\n{_advice(report)}"
+    return f"{layout(rows)}\n\n{_advice(report, proposal)}"
 
 
-def _advice(report: dict[str, Any]) -> str:
+def _advice(report: dict[str, Any], proposal: dict[str, str]) -> str:
     source, target = report["source"]["name"], report["target"]["name"]
     if not report["target"]["labels"]:
         what = "tags" if report["task"] == TOKEN_CLASSIFICATION else "labels"
@@ -112,16 +114,17 @@ def _advice(report: dict[str, Any]) -> str:
         return f"{source} has every label of {target}: no map is needed." + (
             f" {target} lacks {lacking}." if lacking else ""
         )
-    if not report["label_map"]:
+    if not proposal:
         return (
             f"{target} has labels that {source} lacks, and no name tells what they mean: say so "
             "with label_map."
         )
     import yaml
 
-    proposed = {"label_map": report["label_map"]}
-    proposal = yaml.safe_dump(proposed, sort_keys=False, allow_unicode=True)
+    written = yaml.safe_dump({"label_map": proposal}, sort_keys=False, allow_unicode=True)
+    if visible(written) != written:  # YAML has escapes of its own
+        written = yaml.safe_dump({"label_map": proposal}, sort_keys=False)
     return (
         f"{target} has labels that {source} lacks. A proposal for the recipe, by name alone; read "
-        f"it before use (ignore leaves out what it names):\n\n{proposal.rstrip()}"
+        f"it before use (ignore leaves out what it names):\n\n{written.rstrip()}"
     )

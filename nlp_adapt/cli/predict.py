@@ -27,6 +27,7 @@ from nlp_adapt.cli import console
 from nlp_adapt.cli.flags import add_model_arguments, open_model, positive
 from nlp_adapt.data.reading.formats import FORMATS
 from nlp_adapt.errors import ConfigError
+from nlp_adapt.escaping import in_lines
 from nlp_adapt.launch import is_main_process, process_count
 from nlp_adapt.names import counted
 from nlp_adapt.prediction.files.writers import DEFAULT_PIPED, WRITERS, endings_for
@@ -133,4 +134,4 @@ def _said(args: argparse.Namespace, summary: dict[str, Any]) -> str:
     if summary["rejected"]:
         place = args.rejected or ("standard error" if out != args.out else f"{out}.rejected.jsonl")
         lines.append(f"{have(summary['rejected'], 'was', 'were')} set aside in {place}.")
-    return "\n".join(lines)
+    return "\n".join(map(in_lines, lines))

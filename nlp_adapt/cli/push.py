@@ -7,6 +7,7 @@ discriminators, results and recipe. Log in first with `hf auth login`, or set HF
 import argparse
 
 from nlp_adapt.cli import console
+from nlp_adapt.escaping import in_lines
 
 HELP = "push a finished run to the Hub"
 
@@ -39,5 +40,7 @@ def run(args: argparse.Namespace) -> int:
         options = {name: getattr(args, name) for name in names}
         url = push_run(args.run_folder, args.repo, **options)
     pushed = {"repo": args.repo, "url": url}
-    console.show(args, pushed, lambda _: f"Pushed {args.run_folder} to {url}")
+    console.show(
+        args, pushed, lambda shown: f"Pushed {in_lines(args.run_folder)} to {shown['url']}"
+    )
     return 0

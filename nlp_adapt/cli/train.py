@@ -12,6 +12,7 @@ from functools import cache
 
 from nlp_adapt.cli import console
 from nlp_adapt.cli.flags import add_recipe_arguments, read_recipe, take_dotted_flags
+from nlp_adapt.escaping import in_lines
 from nlp_adapt.launch import is_main_process
 
 USAGE = "nlp-adapt train [--config RECIPE.yaml] [--KEY VALUE ...] [--json] [--debug]"
@@ -46,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
             results, failed_push = trainer.results, error
     if not is_main_process():
         return 0
-    place = f"The model is in {recipe.output_dir}/model."
+    place = in_lines(f"The model is in {recipe.output_dir}/model.")
     console.show(args, results, lambda found: f"\n{render(found)}\n\n{place}")
     if failed_push is not None:
         raise failed_push

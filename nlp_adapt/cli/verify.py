@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from nlp_adapt.cli import console
+from nlp_adapt.escaping import in_lines
 
 HELP = "say whether a run is complete or can be resumed exactly"
 
@@ -23,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
     from nlp_adapt.training.saving.verify import verify_run
 
     found = verify_run(args.run_folder)
-    console.show(args, found, lambda found: "\n".join(_lines(args.run_folder, found)))
+    console.show(args, found, lambda found: "\n".join(_lines(in_lines(args.run_folder), found)))
     return 0 if found["complete"] else 1
 
 

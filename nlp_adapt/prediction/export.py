@@ -9,7 +9,6 @@ import contextlib
 import importlib.util
 import io
 import logging
-import shutil
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from nlp_adapt.errors import ConfigError, ModelError, RunError
+from nlp_adapt.files import write_folder
 from nlp_adapt.modeling.tokenizers import save_tokenizer
 from nlp_adapt.prediction.opening import EnsemblePredictor, load_predictor
 from nlp_adapt.prediction.predictor import Predictor
@@ -63,27 +63,25 @@ def export_onnx(model: str | Path, folder: str | Path, *, int8: bool = False) ->
     predictor = load_predictor(model, device="cpu")
     if isinstance(predictor, EnsemblePredictor):
         raise ModelError(f"{model}: an ensemble has no one graph; distil it first, or make a soup.")
-    staged = out.with_name(f".{out.name}.staged")
-    shutil.rmtree(staged, ignore_errors=True)
-    staged.mkdir(parents=True)
-    try:
+    differences = []
+
+    def write(staged: Path) -> None:
         _write_graph(predictor, staged / ONNX_FILE)
-        difference = _difference(predictor, staged / ONNX_FILE)
-        if not difference <= TOLERANCE:
+        differences.append(_difference(predictor, staged / ONNX_FILE))
+        if not differences[0] <= TOLERANCE:
             raise ModelError(
-                f"{model}: the ONNX graph gives logits that are {difference:.2g} off; the "
+                f"{model}: the ONNX graph gives logits that are {differences[0]:.2g} off; the "
                 "architecture cannot be exported with these versions."
             )
         if int8:
             _quantise(staged / ONNX_FILE)
-            difference = _difference(predictor, staged / ONNX_FILE)
+            differences.append(_difference(predictor, staged / ONNX_FILE))
         predictor.task_model.config.save_pretrained(staged)
         save_tokenizer(predictor.tokenizer, staged, predictor.max_length)
-        staged.rename(out)
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
+
+    write_folder(out, write)
     file = out / ONNX_FILE
-    return {"file": str(file), "bytes": file.stat().st_size, "difference": difference}
+    return {"file": str(file), "bytes": file.stat().st_size, "difference": differences[-1]}
 
 
 class OnnxModel:
@@ -138,11 +136,11 @@ def _write_graph(predictor: Predictor, file: Path) -> None:
                 dynamic_shapes=dict.fromkeys(names, dimensions),
             )
             assert program is not None
-            program.save(str(file), external_data=False)
     except Exception as error:  # the exporter raises many kinds
         reason = next((line for line in str(error).strip().splitlines() if line.strip()), "")
         kind = type(predictor.task_model).__name__
         raise ModelError(f"{kind} cannot be exported to ONNX ({reason.strip()})") from error
+    program.save(str(file), external_data=False)
 
 
 def _quantise(file: Path) -> None:

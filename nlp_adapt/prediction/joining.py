@@ -16,6 +16,7 @@ from nlp_adapt.data.batches.encoded import EncodedRows
 from nlp_adapt.data.domain import Domain
 from nlp_adapt.data.loading import load_domain
 from nlp_adapt.errors import ConfigError, DataError, ModelError, RunError
+from nlp_adapt.files import write_folder
 from nlp_adapt.modeling.tokenizers import save_tokenizer
 from nlp_adapt.prediction.opening import (
     EnsemblePredictor,
@@ -62,9 +63,13 @@ def join(
     first = members[0]
     if how == "soup":
         model, chosen = soup(members, _score(first, data, target))
-        model.save_pretrained(out / "model")
         length = min(member.max_length for member in members)
-        save_tokenizer(first.tokenizer, out / "model", length)
+
+        def write(staged: Path) -> None:
+            model.save_pretrained(staged / "model")
+            save_tokenizer(first.tokenizer, staged / "model", length)
+
+        write_folder(out, write)
         return [models[index] for index in chosen]
     weights = stack(members, held_out_rows(_read(data, first), first)) if how == "stack" else None
     save_ensemble(out, models, weights)

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from nlp_adapt.escaping import escape, fenced, markdown_table, one_line, shareable
+from nlp_adapt.files import write_text
 from nlp_adapt.names import ADAPTER_CONFIG, TOKEN_CLASSIFICATION, counted
 from nlp_adapt.recipe import Recipe
 from nlp_adapt.reporting.card_metadata import metadata, papers
@@ -57,7 +58,7 @@ def write_card(run_dir: str | Path) -> Path:
     card = run / "model" / "README.md"
     adapters = (run / "model" / ADAPTER_CONFIG).is_file()
     text = build_card(read_results(run), read_recipe(run), adapters)
-    card.write_text(text, encoding="utf-8")
+    write_text(card, text)
     return card
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from nlp_adapt.escaping import in_lines
 from nlp_adapt.names import TOKEN_CLASSIFICATION, counted
 from nlp_adapt.reporting.comparison import conclusions, verdict_sentences
 from nlp_adapt.reporting.results import SIDES, Results, main_measure, model_scores, part
@@ -169,6 +170,7 @@ def _attack_in_words(task: str, attack: Mapping[str, Any]) -> str:
 
 def layout(rows: Sequence[Row]) -> str:
     """Rows in columns: names to the left, numbers to the right, a rule below the header."""
+    rows = in_lines(rows)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for name, *values in rows:

@@ -10,7 +10,8 @@ from typing import Any
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from nlp_adapt.files import checksums
+from nlp_adapt.escaping import for_bars, one_line
+from nlp_adapt.files import checksums, said_of, write_text
 from nlp_adapt.names import counted
 from nlp_adapt.training.accelerator import from_every_process, mean_of_logs
 
@@ -41,8 +42,8 @@ class RunLog:
         """Begin a stage; `where` is written on each of its lines."""
         self._where = where
         self._bar = tqdm(
-            total=steps, initial=done, desc=label, unit="step", disable=not self._show_bar,
-            dynamic_ncols=True,
+            total=steps, initial=done, desc=one_line(label), unit="step", file=for_bars(),
+            disable=not self._show_bar, dynamic_ncols=True,
         )  # fmt: skip
         self._reset()
 
@@ -79,7 +80,10 @@ class RunLog:
         """Append one line to the log file and send its numbers to the trackers."""
         line = {**self._where, **values}
         if self._path is not None:
-            with self._path.open("a", encoding="utf-8") as file:
+            with (
+                said_of(self._path, "run again with --resume"),
+                self._path.open("a", encoding="utf-8") as file,
+            ):
                 file.write(json.dumps(line) + "\n")
         numbers = {
             f"{self._where.get('model', 'run')}/{name}": value
@@ -110,9 +114,7 @@ class RunLog:
             )
             if before or line.get("model") in finished:
                 kept.append(text + "\n")
-        staged = self._path.with_name(f".{self._path.name}.staged")
-        staged.write_text("".join(kept), encoding="utf-8")
-        staged.replace(self._path)
+        write_text(self._path, "".join(kept))
 
     def close(self) -> None:
         """End a stage, and with it the line of the progress bar."""

@@ -192,11 +192,11 @@ def test_errors_are_one_sentence_and_exit_code_2(run_cli: Cli) -> None:
     assert err == "nlp-adapt: error: seed is 'many', but must be a whole number.\n"
 
 
-def test_debug_shows_the_traceback() -> None:
-    from nlp_adapt.cli import main
-
-    with pytest.raises(ConfigError):
-        main(["train", "--seed", "many", "--debug"])
+def test_debug_shows_the_traceback(run_cli: Cli) -> None:
+    code, _, err = run_cli("train", "--seed", "many", "--debug")
+    assert code == 2
+    assert "Traceback" in err
+    assert "ConfigError: seed is 'many'" in err
 
 
 def test_interrupt_exits_130(run_cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

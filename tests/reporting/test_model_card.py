@@ -285,6 +285,6 @@ def test_write_card_needs_a_finished_run(tmp_path: Path) -> None:
 
 def test_escape_keeps_words_readable() -> None:
     assert escape("films, 2024 (new)") == "films, 2024 (new)"
-    assert escape("a\x00b\u202ec") == "abc"
+    assert escape("a\x00b\u202ec") == r"a\\u0000b\\u202ec"
     assert escape("mail me@x.example www.x.example") == "mail me&#64;x.example www&#46;x.example"
     assert escape("*x*_y_") == r"\*x\*\_y\_"

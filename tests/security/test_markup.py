@@ -1,7 +1,10 @@
 """Labels and file names are text, wherever they are shown."""
 
+import argparse
+
 import pytest
 
+from nlp_adapt.cli import console
 from nlp_adapt.cli.doctor import render
 from nlp_adapt.prediction.files.tagged_writers import (
     conll_sentence,
@@ -28,7 +31,7 @@ def test_a_word_cannot_add_lines_to_a_conll_file():
 
 
 @pytest.mark.parametrize("evil", ["\x1b[2J\x1b[31m", "x\nserious  forged", "\u202egpj"])
-def test_the_doctor_prints_no_control_characters(evil):
+def test_the_doctor_prints_no_control_characters(evil, capsys):
     finding = {
         "code": "labels",
         "severity": "warning",
@@ -38,7 +41,11 @@ def test_the_doctor_prints_no_control_characters(evil):
         "count": 1,
         "rows": [f"{evil}:1"],
     }
-    text = render({"domains": {}, "findings": [finding], "refused": False})
+    report = {"domains": {}, "findings": [finding], "refused": False}
+    with console.fit_to_be_shown():
+        console.show(argparse.Namespace(json=False), report, render)
+    text = capsys.readouterr().out
+    assert "few rows of " in text
     assert "\x1b" not in text
     assert "\u202e" not in text
     assert "\nserious" not in text

@@ -84,10 +84,13 @@ class Parts:
     def join(self, merge: Callable[[list[Path], Path], None]) -> None:
         """Make the output from all parts with `merge(parts, staged output)`, then remove them."""
         staged = self.folder / "joined"
-        with self._plain_errors():
-            merge(sorted(self.folder.glob("*.data")), staged)
-            self._join_rejected()
-            os.replace(staged, self.out)
+        try:
+            with self._plain_errors():
+                merge(sorted(self.folder.glob("*.data")), staged)
+                self._join_rejected()
+                os.replace(staged, self.out)
+        finally:
+            staged.unlink(missing_ok=True)
         self.discard()
 
     def _join_rejected(self) -> None:

@@ -4,7 +4,6 @@ Every row of the input comes out once, in its place and with its columns, or goe
 were set aside, with the reason.
 """
 
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import Any
 from nlp_adapt.data.reading.files import RowFile
 from nlp_adapt.data.reading.rows import Row, UnusableCellError
 from nlp_adapt.errors import ConfigError, DataError
+from nlp_adapt.escaping import for_bars
 from nlp_adapt.prediction.files.labellers import Labeller
 from nlp_adapt.prediction.files.parts import Parts
 from nlp_adapt.prediction.files.writers import WRITERS
@@ -129,7 +129,7 @@ class LabelledRows:
         from tqdm import tqdm
 
         silent = None if self.process[0] == 0 else True
-        with tqdm(unit="row", file=sys.stderr, disable=silent, leave=False) as bar:
+        with tqdm(unit="row", file=for_bars(), disable=silent, leave=False) as bar:
             for index, chunk in enumerate(self.rows.chunks(self.chunk_rows, CHARACTERS_AT_A_TIME)):
                 yield index, chunk
                 bar.update(len(chunk))

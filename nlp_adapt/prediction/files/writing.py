@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -89,10 +90,24 @@ def open_bytes(path: Path, *, gzipped: bool) -> BinaryIO | gzip.GzipFile:
     return gzip.GzipFile(path, "wb", mtime=0) if gzipped else path.open("wb")
 
 
+# What spreadsheets take for the start of a formula, unless it is a number.
+_FORMULA = re.compile(r"(?![-+]?[0-9]+(?:\.[0-9]+)?\Z)[=+\-@\t\r]")
+
+
 class CsvWriter(Writer):
-    """A line of column names, then a row a line; lists are written as JSON."""
+    """A line of column names, then a row a line; lists are written as JSON.
+
+    A label of the model that a spreadsheet would run as a formula stands after an apostrophe.
+    """
 
     delimiter: ClassVar[str] = ","
+
+    def record(self, row: LabelledRow) -> dict[str, Any]:
+        """Old and new values by column, a label never a formula."""
+        label = row.added.get("label")
+        if label and _FORMULA.match(label):
+            row = row._replace(added={**row.added, "label": f"'{label}"})
+        return super().record(row)
 
     def start(self) -> bytes:
         """The line of column names."""

@@ -268,7 +268,7 @@ def test_a_closed_pipe_ends_quietly(toy_run: Path, run_cli: Cli, tmp_path: Path)
 
     class Out:
         buffer = Closed()
-        write = flush = lambda *words: None
+        write = flush = isatty = lambda *words: None
 
     class Err(io.StringIO):
         def close(self) -> None:
