@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nlp_adapt.config_checks import check_config
-from nlp_adapt.names import TASKS
+from nlp_adapt.names import ATTENTION, TASKS
 from nlp_adapt.options import COUNT, NOT_NEGATIVE, PART, SHARE, Bounds, given_by_name, option
 
 DOMAIN_FEATURES = ("classifier", "first", "mean", "max")
@@ -222,7 +222,9 @@ class AdaptationConfig:
     precision: str = option("auto", "number format of the forward pass", PRECISIONS)
     bf16: bool = option(False, "the same as --precision bf16")
     fp16: bool = option(False, "the same as --precision fp16")
-    attn_implementation: str | None = option(None, "sdpa or eager; default: the model's own choice")
+    attn_implementation: str | None = option(
+        None, "how attention is computed; default: the model's own choice", ATTENTION
+    )
     gradient_checkpointing: bool = option(
         False, "recompute activations in the backward pass: less memory, more time"
     )

@@ -17,6 +17,9 @@ TASKS = (SEQUENCE_CLASSIFICATION, TOKEN_CLASSIFICATION)
 OUTSIDE = "O"
 """The tag of a word outside any entity."""
 
+ATTENTION = ("sdpa", "eager", "flash_attention_2")
+"""Implementations of attention that a model may have; other names would fetch code from the Hub."""
+
 ADAPTER_CONFIG = "adapter_config.json"
 """The file by which a folder of PEFT adapters is known."""
 

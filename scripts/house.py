@@ -22,7 +22,17 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "nlp_adapt"
 # From the ground up: a room may import from itself and from the floors below it.
 FLOORS = (
-    ("errors", "escaping", "names", "launch", "files", "yaml_text", "options", "usual_names"),
+    (
+        "errors",
+        "escaping",
+        "names",
+        "launch",
+        "files",
+        "model_files",
+        "yaml_text",
+        "options",
+        "usual_names",
+    ),
     ("config_checks", "config"),
     ("recipe", "methods"),
     ("data", "metrics"),

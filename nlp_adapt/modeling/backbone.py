@@ -1,7 +1,7 @@
 """Finding a model and its configuration, with errors of one sentence."""
 
 import difflib
-import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nlp_adapt.errors import AdaptationError, ModelError
+from nlp_adapt.model_files import CHECKED, CONFIG, check_model_file, read_object, short
 from nlp_adapt.names import ADAPTER_CONFIG
 
 BUILTIN_PREFIX = "builtin:"
@@ -50,7 +51,9 @@ def loading(model: str, part: str) -> Iterator[None]:
         yield
     except AdaptationError:
         raise
-    except Exception as error:  # libraries raise what they like, up to classes of their own
+    except BaseException as error:  # libraries raise what they like, up to classes of their own
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise  # what stops the program; a panic is an error in Rust
         raise ModelError(f"{model}: the {part} {_what_is_wrong(model, error)}") from error
     finally:
         logging.set_verbosity(level)
@@ -68,9 +71,40 @@ def resolve_model(model: str) -> str:
     path = Path(model).expanduser()
     if not path.exists():
         return model
-    if not (path / "config.json").is_file():
+    if not (path / CONFIG).is_file():
         raise ModelError(f"{model}: no model there (a model folder holds config.json).")
+    check_folder(path)
     return str(path)
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a model folder whose small files no model should have; see `check_model_file`."""
+    for name in CHECKED:
+        if (folder / name).is_file():
+            check_model_file(folder / name)
+
+
+def check_on_hub(model: str) -> None:
+    """`check_folder` of a Hub repository; nothing of what lies here."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    for name in () if os.path.exists(os.path.expanduser(model)) else CHECKED:
+        try:
+            check_model_file(Path(hf_hub_download(model, name)))
+        except LocalEntryNotFoundError:
+            if name == CONFIG:  # neither reached nor in the cache, as its loader will say
+                return
+        except (OSError, HFValidationError):  # no such file or repository
+            continue
+
+
+def locate(model: str) -> str:
+    """`resolve_model`, with adapters fetched, and without asking a folder of them for a model."""
+    if not is_adapter_folder(model):
+        return fetch_adapters(resolve_model(model))
+    check_folder(Path(model))
+    return model
 
 
 def refuse_missing_folder(model: str) -> None:
@@ -132,31 +166,35 @@ def fetch_adapters(model: str) -> str:
 
     if Path(model).expanduser().exists():
         return model
+    check_on_hub(model)
     try:
         hf_hub_download(model, ADAPTER_CONFIG)
     except (OSError, HFValidationError):  # no such file, no such repository, or no network
         return model
-    return snapshot_download(model, allow_patterns=list(_ADAPTER_FILES))
+    folder = snapshot_download(model, allow_patterns=list(_ADAPTER_FILES))
+    check_folder(Path(folder))
+    return folder
 
 
 def is_adapter_folder(model: str | Path) -> bool:
     """Whether `model` is a local folder with PEFT adapters."""
-    return (Path(model) / ADAPTER_CONFIG).is_file()
+    return os.path.isfile(os.path.join(model, ADAPTER_CONFIG))  # False of what is no path at all
 
 
 def adapter_base(folder: Path) -> str:
     """The model that the adapters in `folder` were trained on."""
-    try:
-        values = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelError(f"{folder / ADAPTER_CONFIG}: not valid JSON ({error})") from error
-    base = values.get("base_model_name_or_path")
-    if not base:
+    base = read_object(folder / ADAPTER_CONFIG).get("base_model_name_or_path")
+    if not base or not isinstance(base, str) or len(base) > 1000:
         raise ModelError(
             f"{folder / ADAPTER_CONFIG}: base_model_name_or_path does not name the model that the "
             "adapters belong to; write it there."
         )
-    return str(base)
+    if is_adapter_folder(base):
+        raise ModelError(
+            f"{folder / ADAPTER_CONFIG}: base_model_name_or_path names other adapters ({base}); merge "
+            "these into a model first (merge_and_unload)."
+        )
+    return base
 
 
 def model_config(model: str) -> Any:
@@ -168,14 +206,15 @@ def model_config(model: str) -> Any:
     from transformers import AutoConfig
 
     with loading(model, "configuration"):
-        path = model if is_adapter_folder(model) else fetch_adapters(resolve_model(model))
+        path = locate(model)
         if is_adapter_folder(path):
             return model_config(adapter_base(Path(path)))
         return AutoConfig.from_pretrained(path, trust_remote_code=False)
 
 
 def _what_is_wrong(model: str, error: Exception) -> str:
-    for file in sorted(Path(model).expanduser().glob("*")):
+    folder = os.path.expanduser(model)
+    for file in sorted(Path(folder).iterdir()) if os.path.isdir(folder) else ():
         if file.is_file():
             with file.open("rb") as opened:
                 pointer = opened.read(len(_POINTER)) == _POINTER
@@ -196,4 +235,5 @@ def _reason(error: Exception) -> str:
     if not lines:
         return type(error).__name__
     first = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+    first = short(first, 300)
     return first if isinstance(error, (OSError, ValueError)) else f"{type(error).__name__}: {first}"

@@ -178,6 +178,9 @@ def _save_adapters(task_model: Any, folder: Path) -> None:
     config.modules_to_save = sorted(heads)
     config.base_model_name_or_path = getattr(task_model.config, "_name_or_path", "") or None
     config.inference_mode = True
+    if isinstance(config.target_modules, str):  # a caller's expression may be one that is not read
+        adapted = (n for n, module in task_model.named_modules() if hasattr(module, "lora_A"))
+        config.target_modules = sorted(adapted) or config.target_modules
     folder.mkdir(parents=True, exist_ok=True)
     config.save_pretrained(str(folder))
     save_file(

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from nlp_adapt.errors import ModelError
+from nlp_adapt.model_files import adapter_options, check_attention, check_ranks, check_size
 from nlp_adapt.modeling.architectures import (
     encoder_of,
     head_modules,
@@ -23,14 +24,15 @@ from nlp_adapt.modeling.architectures import (
 )
 from nlp_adapt.modeling.backbone import (
     adapter_base,
-    fetch_adapters,
+    check_on_hub,
     is_adapter_folder,
     loading,
+    locate,
     model_config,
     resolve_model,
 )
 from nlp_adapt.modeling.lora import ADAPTER_WEIGHTS, NAMELESS, unloaded
-from nlp_adapt.names import describe_head, head_order, name_labels
+from nlp_adapt.names import ADAPTER_CONFIG, describe_head, head_order, name_labels
 
 LOGGER = logging.getLogger("nlp_adapt")
 
@@ -89,7 +91,10 @@ def load_encoder(model: str) -> Any:
 
     with loading(model, "encoder"):
         path = resolve_model(model)
-        encoder, report = transformers.AutoModel.from_pretrained(path, **_OPTIONS)
+        check_on_hub(path)
+        config = transformers.AutoConfig.from_pretrained(path, trust_remote_code=False)
+        check_size(config, transformers.AutoModel, path)
+        encoder, report = transformers.AutoModel.from_pretrained(path, config=config, **_OPTIONS)
     _refuse_lacking(model, report, {name for name in report["missing_keys"] if "pooler" in name})
     return encoder
 
@@ -152,7 +157,7 @@ def reorder_head(model: Any, order: Sequence[int]) -> None:
 
 def _load(model: str, auto_class: str, names: list[str], attention: str | None) -> _Loaded:
     with loading(model, "adapter"):
-        path = model if is_adapter_folder(model) else fetch_adapters(resolve_model(model))
+        path = locate(model)
     if is_adapter_folder(path):
         return _load_adapters(Path(path), auto_class, names, attention)
     return _load_plain(model, path, auto_class, names, attention)
@@ -169,6 +174,8 @@ def _load_plain(
         order, described = head_order(config, auto_class, names), describe_head(config, auto_class)
         name_labels(config, names)
         kind = getattr(transformers, auto_class)
+        check_attention(attention, model)
+        check_size(config, kind, path)
         loaded, report = kind.from_pretrained(path, config=config, **_OPTIONS, **options)
     missing = set(report["missing_keys"])
     new = missing | {name for name, *_ in report["mismatched_keys"]}
@@ -191,7 +198,7 @@ def _load_plain(
 def _load_adapters(
     folder: Path, auto_class: str, names: list[str], attention: str | None
 ) -> _Loaded:
-    from peft import PeftModel
+    from peft import PeftModel, get_peft_config
     from safetensors import safe_open
     from transformers import AutoConfig
 
@@ -206,7 +213,7 @@ def _load_adapters(
             if told
             else model_config(str(folder))
         )
-    order = head_order(config, auto_class, names)
+        order = head_order(config, auto_class, names)
     if order is None and told:
         raise ModelError(
             f"{folder}: {describe_head(config, auto_class)}, but needed are {', '.join(names)}; "
@@ -217,8 +224,12 @@ def _load_adapters(
     with loading(str(folder), "adapter"), warnings.catch_warnings():
         warnings.filterwarnings("error", "Found missing adapter keys")
         with safe_open(folder / ADAPTER_WEIGHTS, "pt") as file:
-            brought = {name.removeprefix("base_model.model.") for name in file.keys()}  # noqa: SIM118
-        plain = unloaded(PeftModel.from_pretrained(base.model, str(folder)))
+            shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+        brought = {name.removeprefix("base_model.model.") for name in shapes}
+        options = adapter_options(folder / ADAPTER_CONFIG)
+        check_ranks(folder / ADAPTER_CONFIG, options, max(map(max, filter(None, shapes.values()))))
+        adapters = get_peft_config(options)
+        plain = unloaded(PeftModel.from_pretrained(base.model, str(folder), config=adapters))
     reorder_head(plain, order or [])
     name_labels(plain.config, names)
     setattr(plain, NAMELESS, True)

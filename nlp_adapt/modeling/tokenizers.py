@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from nlp_adapt.errors import ConfigError, ModelError
 from nlp_adapt.modeling.architectures import continuing_tokens, longest_input
-from nlp_adapt.modeling.backbone import loading, resolve_model
+from nlp_adapt.modeling.backbone import check_on_hub, loading, resolve_model
 
 # What reads as unlimited: transformers writes 10**30 where a tokenizer states no length.
 NO_LIMIT = 10**6
@@ -37,6 +37,7 @@ def load_tokenizer(model: str, *, words: bool = False) -> Any:
 
     path = resolve_model(model)
     with loading(model, "tokenizer"):
+        check_on_hub(path)
         try:
             tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
         except (ImportError, ValueError) as error:

@@ -63,11 +63,11 @@ def load_predictor(
     with loading(str(model), "configuration"):
         path = fetch_adapters(resolve_model(name))
         config = transformers.AutoConfig.from_pretrained(path, trust_remote_code=False)
-    architectures = " ".join(config.architectures or [])
-    kind = TOKEN_CLASSIFICATION if "TokenClass" in architectures else SEQUENCE_CLASSIFICATION
-    if "Classification" not in architectures:
-        raise ModelError(f"{model}: is not a classification model; train one first.")
-    label_names = labels_of(config, str(model))
+        architectures = " ".join(config.architectures or [])
+        kind = TOKEN_CLASSIFICATION if "TokenClass" in architectures else SEQUENCE_CLASSIFICATION
+        if "Classification" not in architectures:
+            raise ModelError(f"{model}: is not a classification model; train one first.")
+        label_names = labels_of(config, str(model))
     task = TASKS[kind](label_names)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     loaded = _moved(load_task_model(path, task.auto_class, label_names), device)

@@ -141,7 +141,7 @@ POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:aa\nsize 9\n"
         (
             {"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": True}},
             None,
-            "pip install -U bitsandbytes",
+            "quantization_config is .* choose a plain model",
         ),
         ({"hidden_dropout_prob": "0.1"}, None, r"'hidden_dropout_prob'.*: correct its config\.json"),
         ({"hidden_act": "nonesuch"}, None, "KeyError: 'nonesuch'"),
@@ -164,7 +164,7 @@ def test_an_error_of_a_loader_is_one_sentence(tmp_path, folder, config, weights,
 def test_damaged_files_beside_the_weights_are_said_too(folder):
     config = (folder / "config.json").read_text()
     (folder / "config.json").write_text("{")
-    with pytest.raises(ModelError, match="not a valid JSON file"):
+    with pytest.raises(ModelError, match="not valid JSON"):
         model_config(str(folder))
     (folder / "config.json").write_text(config)
     (folder / "tokenizer.json").write_text("{}")

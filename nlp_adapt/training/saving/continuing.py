@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from nlp_adapt.errors import ModelError
-from nlp_adapt.modeling.backbone import loading, refuse_missing_folder
+from nlp_adapt.modeling.backbone import check_folder, loading, refuse_missing_folder
 from nlp_adapt.names import describe_head, head_order
 from nlp_adapt.objectives import Objective
 from nlp_adapt.tasks import TASKS, Task
@@ -58,6 +58,7 @@ def open_saved(model: str | Path, revision: str | None = None) -> SavedRun:
     folder = path / "model" if (path / "model" / "config.json").is_file() else path
     if not (folder / "config.json").is_file():
         raise ModelError(f"{model}: holds no trained model (a model folder has config.json).")
+    check_folder(folder)
     return SavedRun(str(model), folder, _read_objectives(path / "adaptation" / OBJECTIVES))
 
 
