@@ -7,10 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from nlp_adapt.data.columns import Examples, NoTextError, ReadOptions, read_examples
-from nlp_adapt.data.domain import Domain, make_dataset
+from nlp_adapt.data.domain import Domain, make_dataset, split_by_hash
 from nlp_adapt.data.labels import IGNORE, LabelMap, encode, read_classes
 from nlp_adapt.data.reading.references import Reader, Source, describe, read_reference
-from nlp_adapt.data.splits import split_by_hash
 from nlp_adapt.data.tagging import bio2_names, entity_types, split_tag
 from nlp_adapt.errors import DataError
 from nlp_adapt.names import (

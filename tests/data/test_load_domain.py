@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
 
+from nlp_adapt.data.domain import split_by_hash
 from nlp_adapt.data.loading import load_domain
-from nlp_adapt.data.splits import split_by_hash
 from nlp_adapt.errors import DataError
 
 NER = "token-classification"

@@ -23,7 +23,6 @@ from typing import Any
 
 from nlp_adapt.data.reading.archives import Package, fetch_archive, read_members
 from nlp_adapt.data.reading.conll import conll_rows
-from nlp_adapt.data.splits import split_by_hash
 from nlp_adapt.errors import DataError
 
 Row = dict[str, Any]
@@ -161,6 +160,8 @@ def _split_snippets(name: str, content: str) -> DomainSplits:
 
 
 def _split_rows(rows: list[Row], groups: list[str]) -> DomainSplits:
+    from nlp_adapt.data.domain import split_by_hash  # not while `--help` asks for names of domains
+
     in_test = split_by_hash(groups, _TEST_FRACTION, _SPLIT_SEED)
     return {
         "train": [row for row, is_test in zip(rows, in_test, strict=True) if not is_test],

@@ -13,10 +13,9 @@ from hashlib import sha256
 from typing import Any
 
 from nlp_adapt.config import AdaptationConfig
-from nlp_adapt.data.domain import Domain, make_dataset
+from nlp_adapt.data.domain import Domain, hold_out_validation, make_dataset, shuffled_head
 from nlp_adapt.data.labels import encode
 from nlp_adapt.data.loading import classes_by_row, load_domain
-from nlp_adapt.data.splits import hold_out_validation, shuffled_head
 from nlp_adapt.errors import ConfigError, DataError
 from nlp_adapt.names import (
     SEQUENCE_CLASSIFICATION,

@@ -11,9 +11,8 @@ from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.data.batches.encoded import EncodedRows, concatenate
 from nlp_adapt.data.batches.mixing import is_apart
 from nlp_adapt.data.batches.words import encode_texts
-from nlp_adapt.data.domain import Domain
+from nlp_adapt.data.domain import Domain, hold_out_validation, shuffled_head
 from nlp_adapt.data.label_spaces import label_space
-from nlp_adapt.data.splits import hold_out_validation, shuffled_head
 from nlp_adapt.modeling.tokenizers import for_words
 from nlp_adapt.tasks import TASKS, Task
 from nlp_adapt.training.inputs.augmented import RowAugmentation
