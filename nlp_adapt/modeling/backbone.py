@@ -212,7 +212,7 @@ def model_config(model: str) -> Any:
         return AutoConfig.from_pretrained(path, trust_remote_code=False)
 
 
-def _what_is_wrong(model: str, error: Exception) -> str:
+def _what_is_wrong(model: str, error: BaseException) -> str:
     folder = os.path.expanduser(model)
     for file in sorted(Path(folder).iterdir()) if os.path.isdir(folder) else ():
         if file.is_file():
@@ -230,7 +230,7 @@ def _what_is_wrong(model: str, error: Exception) -> str:
     return f"cannot be loaded ({_reason(error)})" + (f": {advice}." if advice else "")
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if not lines:
         return type(error).__name__
