@@ -286,3 +286,13 @@ def test_adapters_as_peft_writes_them_open(sound, tmp_path):
             value.allclose(found.state_dict()[name], atol=1e-6)
             for name, value in wanted.state_dict().items()
         )
+
+
+def test_what_a_caller_chose_by_an_expression_is_saved_by_name(sound, tmp_path):
+    import peft
+    from transformers import AutoModelForSequenceClassification
+
+    config = peft.LoraConfig(task_type="SEQ_CLS", target_modules=r".*\.(query|value)")
+    base = AutoModelForSequenceClassification.from_pretrained(sound)
+    save_task_model(peft.get_peft_model(base, config), tmp_path / "adapter")
+    load_task_model(str(tmp_path / "adapter"), KIND, NAMES)
