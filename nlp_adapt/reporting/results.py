@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 from nlp_adapt.data.labels import LabelMap
 from nlp_adapt.errors import RunError
+from nlp_adapt.files import Manifest
 from nlp_adapt.names import OUTSIDE, TOKEN_CLASSIFICATION
 from nlp_adapt.tasks import TASKS
 from nlp_adapt.tasks.base import Measure
@@ -19,11 +20,16 @@ SOURCE_ONLY = "source-only"
 
 
 def read_results(run: Path) -> dict[str, Any]:
-    """The results of a finished run."""
+    """The results of a finished run, as it has written them."""
+    path, manifest = run / "results.json", Manifest(run)
     try:
-        return json.loads((run / "results.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        results = json.loads(path.read_text(encoding="utf-8"))
+        written_before_manifests = results.get("format", 1) == 1 and "adapted" in results
+    except (OSError, ValueError, AttributeError) as error:
         raise RunError(f"{run}: has no readable results.json; train there first.") from error
+    if problems := [] if written_before_manifests else manifest.problems(path):
+        raise RunError(f"{problems[0]} Resume the run to write it anew.")
+    return results
 
 
 def read_recipe(run: Path) -> dict[str, Any]:

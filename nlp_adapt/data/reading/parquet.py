@@ -11,9 +11,9 @@ from nlp_adapt.data.reading.rows import Format, Row, Table, table_from_dataset
 from nlp_adapt.errors import DataError
 
 BATCH_ROWS = 1024
+NESTED_ROWS = 16
 # Up to this size a file's texts are measured before repeated ones are written out: it takes some time,
 # and a larger file is no small one that fills the memory.
-PLAIN = ("STRING", "NONE")  # what else is bytes, such as a decimal number, has no dictionary
 MEASURED_BYTES = 64 * 1024**2
 # What `datasets` raises for an account of the columns that it cannot read.
 DAMAGED = (ValueError, KeyError, TypeError, AttributeError)
@@ -79,21 +79,19 @@ def _batches(path: Path) -> Iterator[Any]:
     import pyarrow
     from pyarrow import parquet
 
-    allowed, seen = most_unpacked(path), 0
-    measured = path.stat().st_size <= MEASURED_BYTES
+    allowed, seen, most_rows = most_unpacked(path), 0, BATCH_ROWS
     with _plain_errors(path):
         handle = open_to_seek(path)
         file = parquet.ParquetFile(handle)
         plain = file.schema_arrow
-        if measured:
-            leaves = map(file.schema.column, range(len(file.schema)))
-            texts = [
-                leaf.path
-                for leaf in leaves
-                if leaf.physical_type == "BYTE_ARRAY" and leaf.logical_type.type in PLAIN
-            ]
-            file = parquet.ParquetFile(handle, metadata=file.metadata, read_dictionary=texts)
-        for batch in file.iter_batches(batch_size=BATCH_ROWS):
+        if path.stat().st_size <= MEASURED_BYTES:
+            leaves = [file.schema.column(number) for number in range(len(file.schema))]
+            texts = [leaf.path for leaf in leaves if _is_text(leaf)]
+            flat = [name for name in texts if name in plain.names]
+            if len(flat) < len(texts):  # pyarrow has no dictionaries in lists of several parts
+                most_rows = NESTED_ROWS
+            file = parquet.ParquetFile(handle, metadata=file.metadata, read_dictionary=flat)
+        for batch in file.iter_batches(batch_size=most_rows):
             seen += sum(map(_written_out, batch.columns))
             if seen > allowed:
                 refuse_bomb(path, allowed)
@@ -102,18 +100,18 @@ def _batches(path: Path) -> Iterator[Any]:
                 yield whole
 
 
+def _is_text(leaf: Any) -> bool:
+    # What else is bytes, such as a decimal number, has no dictionary.
+    return leaf.physical_type == "BYTE_ARRAY" and leaf.logical_type.type in ("STRING", "NONE")
+
+
 def _written_out(array: Any) -> int:
     """Bytes of an array with each value in full, of which a dictionary holds repeated ones once."""
-    import pyarrow
     from pyarrow import compute, types
 
     if types.is_dictionary(array.type):
         lengths = compute.binary_length(array.dictionary)
         return array.nbytes + (compute.sum(lengths.take(array.indices)).as_py() or 0)
-    if isinstance(array, (pyarrow.ListArray, pyarrow.LargeListArray, pyarrow.MapArray)):
-        return _written_out(array.flatten() if hasattr(array, "flatten") else array.values)
-    if isinstance(array, pyarrow.StructArray):
-        return sum(map(_written_out, array.flatten()))
     return array.nbytes
 
 

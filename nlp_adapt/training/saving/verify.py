@@ -82,7 +82,12 @@ def _models(folder: RunFolder) -> list[str]:
 
 def _results(folder: RunFolder) -> tuple[dict[str, Any] | None, list[str]]:
     try:
-        return json.loads(folder.results.read_text(encoding="utf-8")), []
+        results = json.loads(folder.results.read_text(encoding="utf-8"))
+        return (
+            (results, [])
+            if isinstance(results, dict)
+            else (None, [f"{folder.results}: not valid."])
+        )
     except OSError:
         return None, [f"{folder.results}: missing: the run has not ended."]
     except ValueError:
