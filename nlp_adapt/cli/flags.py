@@ -9,6 +9,7 @@ import argparse
 import dataclasses
 import types
 import typing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlp_adapt.config import PRECISIONS
@@ -101,8 +102,10 @@ def read_recipe(args: argparse.Namespace) -> Recipe:
     """The recipe that a command line gives."""
     recipe = load_recipe(args.config, recipe_overrides(args))
     if not recipe.source and not recipe.sources:
+        own = Path(recipe.output_dir, "recipe.yaml")
+        hint = f"; that of the run is {own}: --config {own} --resume" if own.is_file() else ""
         raise ConfigError(
-            "name the labelled domain: --source FILE, or `source: FILE` in the recipe."
+            f"name the labelled domain: --source FILE, or `source: FILE` in the recipe{hint}."
         )
     return recipe
 

@@ -15,6 +15,7 @@ from nlp_adapt.cli.flags import add_reading_arguments
 from nlp_adapt.errors import DataError, ModelError, RunError
 from nlp_adapt.escaping import in_lines
 from nlp_adapt.names import TASKS, TOKEN_CLASSIFICATION
+from nlp_adapt.options import coerce
 from nlp_adapt.recipe import READING, READING_BY_SIDE, by_side
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--target_test", help="labelled target rows to evaluate on")
     parser.add_argument("--task", choices=TASKS, help="default: what the source has labels for")
     add_reading_arguments(parser, by_side=True)
+    parser.add_argument("--label_map", help="raw label -> label name, as YAML; others are proposed")
     parser.add_argument("--model", default="builtin:minilm-l6", help="Hub id or local folder")
     parser.add_argument("--out", default="recipe.yaml", help="file to write (recipe.yaml)")
     parser.add_argument("--overwrite", action="store_true", help="replace the file")
@@ -69,11 +71,17 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _propose(args: argparse.Namespace) -> list[Line]:
+    from nlp_adapt.data.labels import LabelMap
     from nlp_adapt.data.loading import load_domain, load_labelled
     from nlp_adapt.data.proposal import propose
 
     tasks = [args.task] if args.task else TASKS
-    source = load_labelled(args.source, tasks, repair_tags=True, **by_side(vars(args), "source"))
+    options: dict[str, Any] = {"repair_tags": True}
+    label_map: LabelMap | None = None
+    if args.label_map is not None:
+        label_map = LabelMap(coerce("label_map", args.label_map, dict[str, str]))
+        options["label_map"] = label_map
+    source = load_labelled(args.source, tasks, **options, **by_side(vars(args), "source"))
     if source.label_names is None:
         raise DataError(
             f"{source.name} has no labels: name their column with --label_column."
@@ -83,13 +91,19 @@ def _propose(args: argparse.Namespace) -> list[Line]:
         )
     target, held = (
         reference
-        and load_domain(
-            reference, task=source.task, repair_tags=True, **by_side(vars(args), "target")
-        )
+        and load_domain(reference, task=source.task, **options, **by_side(vars(args), "target"))
         for reference in (args.target, args.target_test)
     )
-    given = {key: getattr(args, key) for key in SETTLED}
-    return propose(source, target, held, given=given, tokenizer=_tokenizer(args.model, source.task))
+    if label_map:
+        label_map.refuse_unmet("either domain")
+    return propose(
+        source,
+        target,
+        held,
+        given={key: getattr(args, key) for key in SETTLED},
+        label_map=label_map,
+        tokenizer=_tokenizer(args.model, source.task),
+    )
 
 
 def _tokenizer(model: str, task: str) -> Any:

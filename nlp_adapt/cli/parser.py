@@ -109,5 +109,9 @@ def _unknown_message(parser: argparse.ArgumentParser, word: str) -> str:
     if not word.startswith("-"):
         return f"unexpected argument '{word}' (`{parser.prog} --help` shows what there is)"
     name = word.partition("=")[0]
+    plain = {one.dest: str(one.metavar or one.dest) for one in parser._get_positional_actions()}
+    if name.strip("-") in plain:
+        usage = " ".join([parser.prog, *plain.values()])
+        return f"unknown option {name}: give what it names alone, as in `{usage}`"
     known = [flag for action in parser._actions for flag in action.option_strings]
     return f"unknown option {name}{hint(name, known)} (`{parser.prog} --help` lists the options)"

@@ -168,9 +168,9 @@ def _drop(examples: Examples, name: str, notes: Sequence[str]) -> Examples:
     kept.ordered_names, kept.notes = examples.ordered_names, [*notes, *examples.notes]
     kept.columns = examples.columns
     if rows := list(compress(examples.rows, empty)):
-        listed = ", ".join(rows[:5]) + (", ..." if len(rows) > 5 else "")
+        listed = ", ".join(rows[:5]) + (", ..." if len(rows) > 5 else ".")
         kept.notes.append(
-            f"{counted(len(rows), 'empty row')} of {name} {were(len(rows))} left out: {listed}."
+            f"{counted(len(rows), 'empty row')} of {name} {were(len(rows))} left out: {listed}"
         )
     if count := sum(ignored):
         kept.notes.append(

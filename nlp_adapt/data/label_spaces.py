@@ -3,10 +3,11 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from nlp_adapt.data.domain import Domain
 from nlp_adapt.data.label_proposal import propose_label_map
-from nlp_adapt.data.labels import as_yaml
+from nlp_adapt.data.labels import as_yaml, is_number
 from nlp_adapt.data.tagging import entity_types
 from nlp_adapt.errors import DataError
 from nlp_adapt.names import OUTSIDE, TOKEN_CLASSIFICATION, label_key
@@ -60,8 +61,16 @@ def what_was_read(domain: Domain) -> str:
         for text, label in domain.columns
         if label or text not in labelled
     ]
-    counts = ", ".join(f"{count:,} {name}" for name, count in label_counts(domain).items())
+    counts = listed_counts(domain)
     return "; ".join([*parts, *([counts] if counts else [])])
+
+
+def listed_counts(domain: Domain, most: int | None = None) -> str:
+    """`5 negative, 7 positive`; names that are numbers stand in quotation marks."""
+    counts = islice(label_counts(domain).items(), most)
+    return ", ".join(
+        f'{count:,} "{name}"' if is_number(name) else f"{count:,} {name}" for name, count in counts
+    )
 
 
 def check_source(source: Domain) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 
 from nlp_adapt.data.domain import Domain
 from nlp_adapt.data.label_proposal import propose_label_map
-from nlp_adapt.data.label_spaces import compare_labels, kinds_of, label_counts
+from nlp_adapt.data.label_spaces import compare_labels, kinds_of, listed_counts
 from nlp_adapt.escaping import one_line
 from nlp_adapt.names import TOKEN_CLASSIFICATION, counted
 from nlp_adapt.yaml_text import inline_yaml
@@ -25,12 +25,13 @@ def propose(
     target_test: Domain | None = None,
     *,
     given: Mapping[str, Any],
+    label_map: Mapping[str, str] | None = None,
     tokenizer: Any = None,
 ) -> list[Line]:
     """The lines of a recipe that fits the data.
 
-    `given` holds the keys that name the model and the data; `target_test` the labelled rows of the
-    target, where they stand elsewhere. Without a tokenizer, words tell how long the texts are.
+    `given` holds the keys that name the model and the data; `label_map` what the domains were read
+    with; `target_test` the labelled rows of the target, where they stand elsewhere. Without a tokenizer, words tell how long the texts are.
     """
     comments = {
         "model": "any Hub id or local folder; a larger one is often the best change",
@@ -43,7 +44,7 @@ def propose(
         ("", None, f"{source.name} to {target.name}, written by `nlp-adapt init`."),
         ("task", source.task, ""),
         *((key, value, comments.get(key, "")) for key, value in given.items() if value),
-        *_label_map(source, target_test or target),
+        *_label_map(source, target_test or target, label_map or {}),
         ("output_dir", f"runs/{name}", ""),
         ("", None, ""),
         ("method", "auto", "for a first try; `nlp-adapt methods` lists the others"),
@@ -82,22 +83,23 @@ def as_recipe(lines: list[Line]) -> str:
 def _describe(domain: Domain) -> str:
     labelled = sum(len(rows) for name, rows in domain.splits.items() if name != "unlabelled")
     raw = 0 if domain.unlabelled is None else len(domain.unlabelled)
-    counts = list(label_counts(domain).items())[:8]
-    listed = ", ".join(f"{count:,} {name}" for name, count in counts)
+    listed = listed_counts(domain, most=8)
     parts = [f"{counted(labelled, 'labelled row')}: {listed}"] if labelled else []
     parts += [f"{counted(raw, 'row')} without labels"] if raw else []
     return "; ".join(parts)
 
 
-def _label_map(source: Domain, target: Domain) -> list[Line]:
+def _label_map(source: Domain, target: Domain, given: Mapping[str, str]) -> list[Line]:
     space = compare_labels(source, target)
     if not space.target_only:
-        return []
+        return [("label_map", given, "")] if given else []
     proposal = propose_label_map(kinds_of(source), (*space.shared, *space.target_only))
     if not proposal:
         alone = ", ".join(space.target_only)
-        return [("", None, f"label_map: say what these labels of the target mean: {alone}")]
-    return [("label_map", proposal, "by name alone: CHECK it; ignore leaves rows or types out")]
+        remark = f"label_map: say what these labels of the target mean: {alone}"
+        return [*([("label_map", given, "")] if given else []), ("", None, remark)]
+    what = "by name alone: CHECK it; ignore leaves rows or types out"
+    return [("label_map", {**given, **proposal}, what)]
 
 
 def _sizes(source: Domain, longest: int, measured: str) -> list[Line]:

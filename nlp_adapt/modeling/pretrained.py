@@ -81,7 +81,7 @@ def load_task_model(
             f"({_first(loaded.new)}); train it first."
         )
     if loaded.replaced:
-        LOGGER.warning("%s: %s, so that it gets a new head.", model, loaded.replaced)
+        LOGGER.warning("%s: %s, so it gets a new head.", model, loaded.replaced)
     return loaded.model
 
 

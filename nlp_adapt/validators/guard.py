@@ -138,7 +138,7 @@ def _classes(before: Evidence, after: Evidence) -> list[str]:
             found.append(
                 f"{name} is predicted for {100 * share:.1f} % of the target, where the source-only "
                 f"model predicts it for {100 * usual[0]:.1f} % and {100 * usual[1]:.1f} % of the "
-                "source are labelled so."
+                "held-out source rows are labelled so."
             )
     return found
 
@@ -147,8 +147,8 @@ def _lopsided(before: Evidence) -> list[str]:
     """Why the estimates are worth nothing, where the twin itself hardly knows a class any more."""
     return [
         f"The source-only model itself predicts {name} for {100 * share:.1f} % of the target, where "
-        f"{100 * before.source_classes[name]:.1f} % of the source are labelled so: the estimates of "
-        "such models are far too high and do not count."
+        f"{100 * before.source_classes[name]:.1f} % of the held-out source rows are labelled so: the "
+        "estimates of such models are far too high and do not count."
         for name, share in before.predicted.items()
         if before.source_classes[name] >= CLASS_SHARE
         and share < before.source_classes[name] / LOPSIDED_FACTOR

@@ -190,3 +190,18 @@ def test_predict_broken_standard_input(
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"text,id\na\n")))
     words = (toy_run, "-", "--input-format", "csv", "--out", tmp_path / "out.csv")
     refused("predict", *words, says=["standard input:2", "names 2"])
+
+
+def test_predict_what_is_no_file(refused: Refused, toy_run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.csv"
+    refused("predict", toy_run, "a good film", "--out", out, says=["a good film does not exist"])
+    (tmp_path / "texts").mkdir()
+    refused("predict", toy_run, tmp_path / "texts", "--out", out, says=["texts is a folder"])
+
+
+def test_a_flag_for_what_stands_alone(refused: Refused) -> None:
+    refused("labels", "--source", "a.csv", "--target", "b.csv", says=["nlp-adapt labels SOURCE"])
+
+
+def test_resume_without_the_recipe(refused: Refused, toy_run: Path) -> None:
+    refused("train", "--resume", "--output_dir", toy_run, says=["recipe.yaml --resume"])

@@ -140,3 +140,20 @@ def test_each_domain_has_columns_and_an_encoding_of_its_own(init, run_cli, tmp_p
     refused = json.loads(out)["findings"][0]
     assert (code, refused["domain"]) == (2, "target")
     assert "looks like text" in refused["message"]
+
+
+def test_a_map_of_tags_that_cannot_be_read_is_kept_beside_the_proposal(init, tmp_path):
+    news = write(tmp_path / "news.conll", "Ann B_PER\nran O\n\n" * 20)
+    notes = write(tmp_path / "notes.conll", "Bo B-person\nhas O\n\n" * 20)
+    code, _, err = init("--source", news, "--target", notes)
+    assert code == 2
+    assert "label_map: {B_PER: B-PER}" in err
+    code, _, err = init("--source", news, "--target", notes, "--label_map", "{B_PER: B-PER}")
+    assert (code, err) == (0, "")
+    recipe = load_recipe(tmp_path / "recipe.yaml")
+    assert recipe.label_map == {"B_PER": "B-PER", "person": "PER"}
+    code, _, err = init(
+        "--source", notes, "--target", notes, "--label_map", "{B_PER: B-PER}", "--overwrite"
+    )
+    assert code == 2
+    assert "B_PER" in err

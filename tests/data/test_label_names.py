@@ -178,7 +178,7 @@ def test_a_fault_of_the_labels_is_not_hidden_by_text_that_can_be_read() -> None:
 
 def test_columns_and_classes_are_told() -> None:
     data = [{"review": f"r{i}", "stars": i % 3} for i in range(6)]
-    assert what_was_read(read(data)) == "columns review and stars; 2 0, 2 1, 2 2"
+    assert what_was_read(read(data)) == 'columns review and stars; 2 "0", 2 "1", 2 "2"'
     assert what_was_read(read(["just text", "and more"])) == "column text, no labels"
 
 

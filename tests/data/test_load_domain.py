@@ -147,7 +147,7 @@ def test_the_format_of_a_dataset_changes_nothing(form):
         (lambda: ["a good film", None], "rows:1 holds a NoneType"),
         (lambda: pd.Series(["a film", float("nan")]), "rows:1 holds a float"),
         (lambda: (text for text in ["a film"]), "a generator cannot be read"),
-        (lambda: np.arange(3), "rows:0 holds a int64"),
+        (lambda: np.arange(3), "rows:0 holds an int64"),
     ],
 )
 def test_what_is_no_domain_in_python_gets_one_sentence(data, message):
@@ -282,7 +282,7 @@ def test_fingerprint_sees_texts_and_label_names_but_not_their_order_of_ids():
         ([{"text": "a"}], {"label_column": "y"}, r"no column 'y'.*label_column"),
         ([{"text": "a", "label": 0.5}], {}, r"rows:0 has the label 0\.5.*label_map"),
         ([{"text": "a", "label": [1, 2]}], {}, r"rows:0 has a list where a label"),
-        ([{"text": 3, "label": 1}], {}, r"rows:0 holds a int where text"),
+        ([{"text": 3, "label": 1}], {}, r"rows:0 holds an int where text"),
         ([{"text": " ", "label": 1}], {}, "train split of rows is empty"),
         ([{"tokens": ["a"]}], {}, "or set task: token-classification"),
         ([], {}, "empty list"),

@@ -63,7 +63,7 @@ def test_only_training_makes_a_head(tmp_path, folder, caplog):
     with pytest.raises(ModelError, match=r"lack a head for .*classifier\.bias, classifier\.weight"):
         load_predictor(folder)
     starting_from(folder, tmp_path / "run").fresh_model()
-    assert "has no weights of its head, so that it gets a new head" in caplog.text
+    assert "has no weights of its head, so it gets a new head" in caplog.text
 
 
 def test_a_head_of_which_a_part_is_missing_is_new_as_a_whole(tmp_path, folder):

@@ -170,7 +170,7 @@ def test_the_head_of_another_task_is_a_new_one(tmp_path, caplog):
     """A BERT tagger calls its head as a classifier does."""
     folder = saved(with_head(("LABEL_0", "LABEL_1"), task="Token"), tmp_path / "given")
     starting_from(folder, tmp_path / "run").fresh_model()
-    assert "has a head for TokenClassification, so that it gets a new head" in caplog.text
+    assert "has a head for TokenClassification, so it gets a new head" in caplog.text
 
 
 def test_an_encoder_gets_its_head_without_a_word(tmp_path, tiny_model_dir, caplog):

@@ -227,7 +227,11 @@ def _check_texts(view: DomainView, tokenizer: Any, max_length: int) -> Iterator[
             f"{percent(share)} of the texts are longer than max_length ({max_length} tokens; the "
             f"longest has {int(lengths.max()):,}){sampled}.",
             "Their ends are not read"
-            + (": raise max_length if what matters may stand there." if many else "."),
+            + (
+                ": raise max_length, as far as the model reads, if what matters may stand there."
+                if many
+                else "."
+            ),
         )
     if gone := list(compress(rows.places, lengths <= extra)):
         yield found_at(

@@ -31,6 +31,23 @@ def check_leakage(source: DomainView, target: DomainView | None) -> Iterator[Fin
     yield from _leaked(source, source.supervised, what, advice)
 
 
+def check_twins(source: DomainView, target: DomainView) -> Iterator[Finding]:
+    """A target whose text is mostly the source's: most likely one file was named for both."""
+    rows = target.training
+    shared = rows.found_in(source.training)
+    if len(rows) and len(shared) >= SERIOUS_LEAK * len(rows):
+        yield found_at(
+            shared,
+            "same-texts",
+            WARNING,
+            "both",
+            f"{len(shared):,} of the target's {counted(len(rows), 'training row')} "
+            f"({percent(len(shared) / len(rows))}) {'has' if len(shared) == 1 else 'have'} the text "
+            "of a source training row.",
+            "There is hardly anything to adapt to: was one file named for both domains?",
+        )
+
+
 def check_shared_rows(views: Sequence[DomainView]) -> Iterator[Finding]:
     """Test rows of one domain that another of its side trains on."""
     for view in views:

@@ -7,10 +7,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import median
 
 from nlp_adapt.data.doctor.finding import NOTE, SERIOUS, WARNING, DomainView, Finding, Rows, percent
-from nlp_adapt.data.doctor.leak_checks import check_leakage, check_released, check_shared_rows
+from nlp_adapt.data.doctor.leak_checks import (
+    check_leakage,
+    check_released,
+    check_shared_rows,
+    check_twins,
+)
 from nlp_adapt.data.domain import Domain
 from nlp_adapt.data.label_spaces import (
     check_source,
+    kinds_of,
     label_counts,
     label_space,
     labels_beyond,
@@ -45,9 +51,11 @@ def check_pair(source: DomainView, target: DomainView, *, labels: bool = True) -
     `labels` says whether it is this source's labels that the target's must be among.
     """
     yield from check_leakage(source, target)
-    if labels:
-        yield from _labels(source.domain, target.domain)
-    yield from _class_shares(source, target)
+    yield from check_twins(source, target)
+    found = list(_labels(source.domain, target.domain)) if labels else []
+    yield from found
+    if all(one.severity != SERIOUS for one in found):  # else the domains have other classes
+        yield from _class_shares(source, target)
     ours, theirs = source.training.sample(SAMPLE), target.training.sample(SAMPLE)
     if not len(ours) or not len(theirs):
         return
@@ -157,7 +165,8 @@ def _class_shares(source: DomainView, target: DomainView) -> Iterator[Finding]:
     }
     if sum(abs(before - after) for before, after in pairs.values()) / 2 < PRIOR_DISTANCE:
         return
-    listed = [f"{name} {percent(a)} and {percent(b)}" for name, (a, b) in pairs.items()]
+    named = {label_key(name): name for one in (target, source) for name in kinds_of(one.domain)}
+    listed = [f"{named[key]} {percent(a)} and {percent(b)}" for key, (a, b) in pairs.items()]
     yield Finding(
         "class-shares",
         WARNING,

@@ -81,10 +81,18 @@ def _split_columns(line: str) -> list[str]:
 
 
 def looks_like_conll(lines: Iterable[Line], probe: int = 200) -> bool:
-    """True where every one of the first lines is blank or ends in a column that is a tag."""
+    """True where every one of the first lines is blank or ends in a column that is a tag.
+
+    Tags of another form (`PER`, `B_PER`) are told by their columns, as many in each line, and by O
+    as the last of at least half.
+    """
     filled = [line for _, line, _ in islice(lines, probe) if line.strip(" \t")]
     fields = [_split_columns(line) for line in filled if not line.startswith(_DOCUMENT_START)]
-    return bool(fields) and all(len(f) > 1 and TAG.fullmatch(f[-1]) for f in fields)
+    if not fields or min(map(len, fields)) < 2:
+        return False
+    last = [f[-1] for f in fields]
+    as_many = len({len(f) for f in fields}) == 1
+    return all(map(TAG.fullmatch, last)) or (as_many and 2 * last.count("O") >= len(last))
 
 
 _WORD = re.compile(

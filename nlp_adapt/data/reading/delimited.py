@@ -76,7 +76,10 @@ def _header(path: Path, numbered: Fields, faults: list[Fault]) -> list[str]:
 
 
 class Csv(Delimited):
-    """Fields between commas, or between semicolons as spreadsheets in much of Europe write them."""
+    """Fields between commas, or semicolons or tabs where the first line has no comma.
+
+    Spreadsheets in much of Europe write semicolons.
+    """
 
     endings = (".csv",)
 
@@ -84,7 +87,7 @@ class Csv(Delimited):
         csv.field_size_limit(MAX_LINE_BYTES)
         lines = _texts(path, self.encoding, faults)
         first = next(lines, "")
-        delimiter = ";" if "," not in first and ";" in first else ","
+        delimiter = next((mark for mark in ",;\t" if mark in first), ",")
         reader = csv.reader(chain([first], lines), delimiter=delimiter, strict=True)
         start = 1
         try:

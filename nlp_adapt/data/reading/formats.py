@@ -37,6 +37,9 @@ def format_of(path: Path) -> Format:
     """The format that a file's name says."""
     if ending := data_ending(path):
         return ENDINGS[ending]
+    if not path.is_file():
+        what = "is a folder: name a file in it" if path.is_dir() else "does not exist"
+        raise DataError(f"{path} {what}.")
     raise DataError(
         f"{path} has an unknown format: use one of {', '.join(ENDINGS)}, each also with .gz; a file "
         "of CoNLL columns is renamed to .conll."

@@ -169,7 +169,7 @@ def as_records(items: Any, rows: Sequence[str]) -> Sequence[Mapping[str, Any]]:
     kind = Mapping if isinstance(items[0], Mapping) else str
     odd = next(i for i, item in enumerate(items) if not isinstance(item, kind))
     raise DataError(
-        f"{rows[odd]} holds a {type(items[odd]).__name__}: "
+        f"{rows[odd]} holds {_kind(items[odd])}: "
         "give a list of objects with named fields, or a list of texts, not a mixture."
     )
 
@@ -217,13 +217,18 @@ class UnusableCellError(Exception):
         self.reason = reason
 
 
+def _kind(value: Any) -> str:
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+
+
 def read_text(value: Any) -> str:
     """The text of a cell, empty where it holds nothing; `UnusableCellError` for anything else."""
     if is_missing(value):
         return ""
     if not isinstance(value, str):
         raise UnusableCellError(
-            f"holds a {type(value).__name__} where text is expected",
+            f"holds {_kind(value)} where text is expected",
             ": name another column with text_column.",
         )
     return encodable(value)

@@ -324,3 +324,20 @@ def test_one_class_under_two_names_is_serious_and_a_likeness_a_warning():
     for names in (("positive", "negative"), ("c", "c++"), ("class 11", "class 12"), ("+", "-")):
         found = by_code(examine(reviews(train=twice, names=names), tweets()))
         assert not {"same-class", "similar-class"} & {code for _, code in found}
+
+
+def test_one_file_named_for_both_domains_is_reported():
+    rows = alternating(sentences(60))
+    found = by_code(examine(reviews(train=rows), tweets(unlabelled=[text for text, _ in rows])))
+    assert found["both", "same-texts"].count == 60
+    half = [text for text, _ in rows[:20]] + sentences(60, seed=1)
+    assert ("both", "same-texts") not in by_code(
+        examine(reviews(train=rows), tweets(unlabelled=half))
+    )
+
+
+def test_shares_are_not_compared_where_the_classes_are_others():
+    rows = alternating(sentences(60, seed=3))
+    found = by_code(examine(reviews(), tweets(test=rows, names=("bad", "splendid"))))
+    assert ("both", "labels") in found
+    assert ("both", "class-shares") not in found

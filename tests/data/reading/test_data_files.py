@@ -9,7 +9,7 @@ from datasets import ClassLabel, Dataset, Features, Value
 
 from nlp_adapt.data.loading import load_domain
 from nlp_adapt.data.reading import lines
-from nlp_adapt.data.reading.files import read_file
+from nlp_adapt.data.reading.files import RowFile, read_file
 from nlp_adapt.errors import DataError
 
 TASK = "sequence-classification"
@@ -25,6 +25,7 @@ ROWS = {"text": ["so, good", "bad"], "label": ["pos", "neg"]}
 CONTENTS = {
     "a.csv": 'text,label\n"so, good",pos\nbad,neg\n',
     "b.csv": 'text;label\n"so, good";pos\nbad;neg\n',
+    "c.csv": 'text\tlabel\n"so, good"\tpos\nbad\tneg\n',
     "a.tsv": 'text\tlabel\n"so, good"\tpos\nbad\tneg\n',
     "a.jsonl": '{"text": "so, good", "label": "pos"}\n\n{"text": "bad", "label": "neg"}\n',
     "a.json": '[{"text": "so, good", "label": "pos"},\n {"text": "bad", "label": "neg"}]',
@@ -221,3 +222,16 @@ def test_xlsx_without_openpyxl_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "openpyxl", None)
     with pytest.raises(DataError, match=r"pip install 'nlp-adapt\[xlsx\]', or save it as csv"):
         read_file(write(tmp_path / "a.xlsx", b"x"), TASK)
+
+
+@pytest.mark.parametrize("tag", ["PER", "B_PER", "PER-B"])
+def test_columns_in_a_txt_file_are_known_whatever_form_their_tags_have(tmp_path, tag):
+    (tmp_path / "a.txt").write_text(f"Ann\t{tag}\nis\tO\nin\tO\n\nBo\t{tag}\nran\tO\n")
+    file = RowFile(tmp_path / "a.txt", "token-classification")
+    assert file.line_per_token
+    assert len(file.table()) == 2
+
+
+def test_text_that_ends_in_a_capital_is_no_column(tmp_path):
+    (tmp_path / "a.txt").write_text("Give me an O\nand nothing else\nThat was an O\nwell done\n")
+    assert not RowFile(tmp_path / "a.txt", "token-classification").line_per_token

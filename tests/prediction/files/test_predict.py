@@ -131,7 +131,7 @@ def test_parts_of_another_command_are_not_used(
             b'{"id": "1", "text": "good"}\n{"id": \n[1]\n\n{"id": "4", "text": 5}\n'
             b'{"id": "5", "text": "\xff"}\n{"id": "6", "text": null}\n{"id": "7"}\n',
             ["1", "6", "7"],
-            {2: "not valid JSON", 3: "not a JSON object", 5: "holds a int", 6: "not UTF-8"},
+            {2: "not valid JSON", 3: "not a JSON object", 5: "holds an int", 6: "not UTF-8"},
         ),
     ],
 )
@@ -173,7 +173,7 @@ def test_bad_rows_are_set_aside_with_the_reason(
         ("in.csv", b"a,b\n1,2\n", "no column that looks like text"),
         ("in.csv", b'text\n"open\nand on\n', "quotation marks"),
         ("in.csv", b"te\xffxt\n1\n", "not UTF-8"),
-        ("in.jsonl", b'{"text": 1}\n{"text": 2}\n', "holds a int where text is expected"),
+        ("in.jsonl", b'{"text": 1}\n{"text": 2}\n', "holds an int where text is expected"),
         ("in.csv", b"text,id\n1\n2\n", "no row that can be read"),
         ("in.csv", b"text,label,predicted_label\na,b,c\n", "predicted_label"),
         ("in.csv.gz", b"no gzip", "is not gzip"),

@@ -239,7 +239,7 @@ def test_bad_sentences_of_a_conll_file_are_set_aside(
         ("in.txt", "", "holds no rows"),
         ("in.csv", "tokens\na b\nc d\n", "list of tokens"),
         ("in.csv", "a,b\n1,2\n", "no column that looks like tokens"),
-        ("in.jsonl", '{"text": 1}\n', "holds a int where text is expected"),
+        ("in.jsonl", '{"text": 1}\n', "holds an int where text is expected"),
         ("in.jsonl", '{"text": ["a"]}\n', "holds a list where text is expected"),
         ("in.jsonl", "{\n[\n", "no column"),
     ],
