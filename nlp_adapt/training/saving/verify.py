@@ -10,7 +10,7 @@ from nlp_adapt.errors import RunError
 from nlp_adapt.training.saving.checkpoint import REPLACEABLE, CheckpointFolder, verify
 from nlp_adapt.training.saving.run_folder import OBJECTIVES, RunFolder
 
-FIRST_WITH_MANIFEST = 2  # format of results.json
+BEFORE_MANIFESTS = 1  # format of results.json
 
 
 def verify_run(path: str | Path) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def _changed(folder: RunFolder, names: list[str], results: dict[str, Any] | None
         path for name in names if folder.scores(name).exists() for path in _files(folder, name)
     ]
     if results is not None:
-        if results.get("format", 1) < FIRST_WITH_MANIFEST:
+        if results.get("format", 1) == BEFORE_MANIFESTS:
             return []
         sealed += [folder.results, folder.recipe, folder.log, folder.fingerprint]
     elif folder.fingerprint.exists():
