@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from nlp_adapt.data.reading.rows import Table
-from nlp_adapt.errors import DataError
+from nlp_adapt.errors import ConfigError, DataError
 from nlp_adapt.names import label_key
 
 NO_LABELS = "none"  # as label_column: read the rows as unlabelled
@@ -47,7 +47,12 @@ class LabelMap(dict[str, str]):
     """
 
     def __init__(self, given: Mapping[Any, Any]) -> None:
-        super().__init__({str(key): str(value).strip() for key, value in dict(given).items()})
+        if empty := [key for key, value in dict(given).items() if value is None]:
+            raise ConfigError(
+                f"label_map: {empty[0]} has no value: write the label's name, '{IGNORE}' to leave such "
+                "rows out, or '' for rows without a label."
+            )
+        super().__init__({str(key): _value(value) for key, value in dict(given).items()})
         self._by_key = {_key(key): value for key, value in self.items()}
         self._met: set[str] = set()
         self._left: dict[str, str] = {}  # labels that no key names
@@ -113,6 +118,11 @@ def _key(label: str) -> str:
     return label_key(plain_number(label.strip()))
 
 
+def _value(given: Any) -> str:
+    name = str(given).strip()
+    return IGNORE if name.casefold() == IGNORE else name
+
+
 def _is_numeric(key: str) -> bool:
     return is_number(key) or _THRESHOLD.fullmatch(key) is not None
 
@@ -161,8 +171,7 @@ def read_classes(
     names = {label: _mapped(label, label_map) for label in present}
     labels = [None if label is None else names[label] or None for label in raw]
     _refuse_fractions(table, column, labels)
-    if table.untyped:
-        _refuse_doubtful(table, column, raw, label_map)
+    _refuse_doubtful(table, column, raw, label_map)
     if declared is None and not named and len(present) > max(_MAX_CLASSES_UNNAMED, len(raw) // 2):
         raise DataError(
             f"column {column!r} of {table.origin} holds {len(present)} different values in "
@@ -189,8 +198,16 @@ def _mapped(label: str, label_map: LabelMap) -> str:
 def _refuse_doubtful(
     table: Table, column: str, raw: Sequence[str | None], label_map: LabelMap
 ) -> None:
-    """Refuse labels that are words for a missing value, where a file tells neither from the other."""
+    """Refuse labels that are words for no label, or for one to leave out, where nothing tells which."""
     for i, label in enumerate(raw):
+        if label == IGNORE and label_map.exact(label) is None:
+            raise DataError(
+                f"{table.locate(i)} has the label {label} (column {column!r}), the word for rows that "
+                f"are left out: set label_map to {as_yaml({label: 'ignored'})} for a class, or to "
+                f"{as_yaml({label: IGNORE})} to leave them out."
+            )
+        if not table.untyped:
+            continue
         if label and label.casefold() in _PERHAPS_MISSING and label_map.exact(label) is None:
             raise DataError(
                 f"{table.locate(i)} has the label {label} (column {column!r}), which may be a class "

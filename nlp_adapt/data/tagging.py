@@ -125,7 +125,7 @@ def apply_label_map(tags: Iterable[str], label_map: Mapping[str, str]) -> list[s
         prefix, kind = split_tag(tag)
         found = None if prefix == OUTSIDE else known.find(kind)
         new = kind if found is None else found
-        outside = prefix == OUTSIDE or new.casefold() in (IGNORE, OUTSIDE.casefold(), "")
+        outside = prefix == OUTSIDE or found in (IGNORE, "") or new.casefold() == OUTSIDE.casefold()
         mapped.append(OUTSIDE if outside else f"{prefix}-{new}")
     return mapped
 

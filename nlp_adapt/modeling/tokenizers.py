@@ -124,8 +124,10 @@ def reading_length(config: Any, tokenizer: Any, wanted: int | None) -> int:
     """Tokens of a row that a saved model reads: as many as the tokenizer states, or as `wanted`.
 
     Raises:
-        ConfigError: More are wanted than the model has positions for.
+        ConfigError: More are wanted than the model has positions for, or none.
     """
+    if wanted is not None and wanted < 1:
+        raise ConfigError(f"max_length is {wanted}, but must be at least 1.")
     if wanted is None:
         own = longest_input(config, tokenizer)
         return own if tokenizer.model_max_length < NO_LIMIT else min(USUAL_LENGTH, own)
@@ -133,6 +135,17 @@ def reading_length(config: Any, tokenizer: Any, wanted: int | None) -> int:
     if wanted > limit:
         raise ConfigError(f"max_length is {wanted}, but this model reads {limit} tokens at most.")
     return wanted
+
+
+def read_alike(one: Any, other: Any) -> bool:
+    """Whether two tokenizers with one vocabulary make the same pieces of a text.
+
+    Case, accents and special tokens are no part of the vocabulary.
+    """
+    words = [piece for piece in sorted(one.get_vocab()) if piece.isalnum()][:50]
+    forms = [form for word in words for form in (word, word.title(), word.upper())]
+    text = " ".join(["Zoë's naïve, plain words.", *forms])
+    return bool(one(text, verbose=False)["input_ids"] == other(text, verbose=False)["input_ids"])
 
 
 def save_tokenizer(tokenizer: Any, folder: Path, max_length: int) -> None:

@@ -20,7 +20,7 @@ from nlp_adapt.modeling.backbone import fetch_adapters, loading, resolve_model
 from nlp_adapt.modeling.cpu import choose_precision
 from nlp_adapt.modeling.pretrained import load_task_model
 from nlp_adapt.modeling.suitability import fit_to_tokenizer, with_padding
-from nlp_adapt.modeling.tokenizers import check_vocabulary, load_tokenizer
+from nlp_adapt.modeling.tokenizers import check_vocabulary, load_tokenizer, read_alike
 from nlp_adapt.names import SEQUENCE_CLASSIFICATION, TOKEN_CLASSIFICATION, labels_of, order_by_name
 from nlp_adapt.prediction.predictor import Predictor
 from nlp_adapt.tasks import TASKS, Task
@@ -92,7 +92,7 @@ def load_members(models: Sequence[str | Path], **options: Any) -> list[Predictor
 
     Raises:
         ConfigError: If there are fewer than two.
-        ModelError: If one cannot be opened, or its task, labels or vocabulary differ.
+        ModelError: If one cannot be opened, or its task, labels, vocabulary or pieces differ.
     """
     if len(models) < 2:
         raise ConfigError("an ensemble needs at least two models.")
@@ -104,6 +104,7 @@ def load_members(models: Sequence[str | Path], **options: Any) -> list[Predictor
             ("task differs", member.task.name == first.task.name),
             ("labels differ", order is not None),
             ("vocabulary differs", member.tokenizer.get_vocab() == first.tokenizer.get_vocab()),
+            ("way to split text differs", read_alike(member.tokenizer, first.tokenizer)),
         ):
             if not fits:
                 raise ModelError(f"{path}: its {what} from that of {models[0]}.")

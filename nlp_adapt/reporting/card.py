@@ -185,7 +185,8 @@ def _usage(results: Results, adapters: bool) -> str:
         f"from transformers import AutoConfig, {task.auto_class}, pipeline\n\n"
         f'folder = "{PLACE_OF_MODEL}"\n'
         "config = AutoConfig.from_pretrained(folder)\n"
-        f"base = {task.auto_class}.from_pretrained({base}, config=config)\n"
+        f"base = {task.auto_class}.from_pretrained("
+        f"{base}, config=config, ignore_mismatched_sizes=True)  # the head is the adapters'\n"
         "adapted = PeftModel.from_pretrained(base, folder).get_base_model()\n"
         f'model = pipeline("{task.pipeline_tag}", model=adapted, tokenizer=folder{options})\n{last}'
     )

@@ -12,7 +12,7 @@ from nlp_adapt.data.label_proposal import propose_label_map
 from nlp_adapt.data.label_spaces import kinds_of, match_labels, what_was_read
 from nlp_adapt.data.labels import LabelMap
 from nlp_adapt.data.loading import load_domain, load_labelled
-from nlp_adapt.errors import DataError
+from nlp_adapt.errors import ConfigError, DataError
 from nlp_adapt.names import TASKS, TOKEN_CLASSIFICATION, counted
 
 MISSING_WORDS = ("null", "nan", "none", "NA", "n/a")
@@ -53,6 +53,20 @@ def test_a_file_of_text_must_say_what_null_means(word: str, tmp_path: Path) -> N
     domain = read(path, label_map={word: ""})
     assert (len(domain.train), len(domain.unlabelled)) == (10, 5)
     assert len(read(path, label_map={word: "ignore"}).train) == 10
+
+
+def test_a_class_called_ignore_does_not_vanish() -> None:
+    with pytest.raises(DataError, match=r"rows:0 has the label ignore .*ignore: ignored"):
+        read(rows("ignore", "answer", "ask"))
+    domain = read(rows("ignore", "answer"), label_map={"ignore": "ignored"})
+    assert domain.label_names == ("answer", "ignored")
+    assert len(read(rows("ignore", "a", "b"), label_map={"ignore": "ignore"}).train) == 20
+    assert read(rows("a", "b", "c"), label_map={"c": "Ignore"}).label_names == ("a", "b")
+
+
+def test_nor_does_such_a_type(tmp_path: Path) -> None:
+    names = tagged(tmp_path / "a.conll", "B-ignore", "O", "B-PER").label_names
+    assert {"B-ignore", "B-PER"} <= set(names)
 
 
 # Tags of other forms than X-TYPE
@@ -192,3 +206,8 @@ def test_labels_of_texts_are_not_said_to_be_missing_where_words_are_tagged(tmp_p
 def test_one_is_not_many() -> None:
     assert [counted(n, "note") for n in (0, 1, 2_000)] == ["0 notes", "1 note", "2,000 notes"]
     assert (counted(2, "entity"), counted(2, "class")) == ("2 entities", "2 classes")
+
+
+def test_a_key_without_a_value_is_refused():
+    with pytest.raises(ConfigError, match="label_map: x has no value"):
+        LabelMap({"x": None})

@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 import transformers
+from tokenizers.normalizers import Replace
 
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.data.domain import Domain, make_dataset
@@ -257,3 +258,14 @@ def test_an_ensemble_has_no_features_to_answer_from(models, tmp_path):
     save_ensemble(tmp_path / "ensemble", models)
     with pytest.raises(ModelError, match="no features of its own"):
         load_predictor(tmp_path / "ensemble").predict_with_features(TEXTS)
+
+
+def test_members_that_split_text_otherwise_are_refused(tmp_path):
+    for name in ("one", "two"):
+        tiny_model("bert", labels=["no", "yes"]).save_pretrained(tmp_path / name)
+    tiny_tokenizer().save_pretrained(tmp_path / "one")
+    other = tiny_tokenizer()
+    other.backend_tokenizer.normalizer = Replace("word", "x")
+    other.save_pretrained(tmp_path / "two")
+    with pytest.raises(ModelError, match="way to split text differs"):
+        load_members([tmp_path / "one", tmp_path / "two"])

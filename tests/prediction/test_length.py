@@ -131,3 +131,11 @@ def test_the_card_reads_as_the_run_does(short):
     exec(code.replace("A sentence of the target domain.", text), found)
     (answer,) = found["model"](text)
     assert answer["score"] == pytest.approx(load_predictor(folder).predict([text])[0]["score"])
+
+
+@pytest.mark.parametrize("length", [0, -1])
+def test_a_row_has_a_token_at_least(tmp_path, length):
+    tiny_model("bert", labels=["no", "yes"]).save_pretrained(tmp_path)
+    tiny_tokenizer().save_pretrained(tmp_path)
+    with pytest.raises(ConfigError, match="at least 1"):
+        load_predictor(tmp_path, max_length=length)

@@ -48,6 +48,19 @@ def test_what_the_caller_froze_stays_as_it_is(tmp_path, options):
     assert not any(name.startswith("bert.encoder.layer.1.") for name in moved)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("lora", [False, True])
+def test_half_precision_weights_are_trained_in_full(tmp_path, dtype, lora):
+    """transformers loads a checkpoint in the precision that it was saved in."""
+    given = tiny_model().to(dtype)
+    trainer = trainer_for(tmp_path, model=given, compare_source_only=False, max_steps=1, lora=lora)
+    trainer.train()
+    assert {one.dtype for one in trainer.model.parameters()} == {torch.float32}
+    written = json.loads((tmp_path / "run" / "model" / "config.json").read_text())
+    assert written["dtype"] == "float32"
+    assert given.dtype == dtype
+
+
 def test_a_model_that_is_frozen_as_a_whole_is_refused(tmp_path):
     trainer = trainer_for(tmp_path, model=tiny_model().requires_grad_(False), **FAST)
     with pytest.raises(ModelError, match="every parameter of the given model is frozen"):

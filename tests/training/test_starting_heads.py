@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from huggingface_hub import ModelCard
 from transformers import AutoModelForSequenceClassification, pipeline
 
 from nlp_adapt.config import AdaptationConfig
@@ -89,6 +90,20 @@ def test_so_are_adapters(tmp_path, inverted):
     tiny_tokenizer().save_pretrained(tmp_path / "adapters")
     barely_trained(tmp_path / "adapters", tmp_path / "run")
     assert_same(said(tmp_path / "run" / "model"), said(tmp_path / "plain"))
+
+
+def test_the_card_of_adapters_opens_them_on_a_base_with_another_head(tmp_path):
+    base = saved(with_head(("negative", "neutral", "positive")), tmp_path / "base")
+    trainer = barely_trained(base, tmp_path / "run", lora=True, compare_source_only=False)
+    folder = tmp_path / "run" / "model"
+    code = ModelCard.load(folder / "README.md").content.split("```python\n")[1].split("```")[0]
+    code = code.replace("path/or/hub-id", str(folder)).replace('"base"', repr(str(base)))
+    scope = {}
+    exec(code, scope)
+    found = [
+        {one["label"]: one["score"] for one in row} for row in scope["model"](TEXTS, top_k=None)
+    ]
+    assert_same(found, [one["scores"] for one in trainer.predict(TEXTS)])
 
 
 @pytest.mark.parametrize("kind", ["name", "object"])

@@ -88,11 +88,13 @@ def check_few_shot(
     targets: Sequence[DomainView], few_shot: Mapping[str, Domain]
 ) -> Iterator[Finding]:
     """Every finding about labelled target rows that are released for training."""
+    views = [DomainView(released, "target") for released in few_shot.values()]
     for view in targets:
+        for rows in views:
+            yield from check_released(view, rows)
         if view.domain.name not in few_shot:
             continue
         released = few_shot[view.domain.name]
-        yield from check_released(view, DomainView(released, "target"))
         if missing := [name for name, count in label_counts(released).items() if not count]:
             yield Finding(
                 "few-shot-labels",

@@ -152,11 +152,10 @@ def prepare_data(
 
 def _unreleased(domains: Inputs) -> list[Domain]:
     """The targets, their test rows without those that the user has released for training."""
-    released = domains.few_shot
-    return [
-        without_rows_of(target, released[target.name]) if target.name in released else target
-        for target in domains.targets
-    ]
+    targets = list(domains.targets)
+    for released in domains.few_shot.values():  # of one target, and perhaps in another's test rows
+        targets = [without_rows_of(target, released) for target in targets]
+    return targets
 
 
 @dataclass

@@ -250,6 +250,8 @@ def start_or_resume(
             LOGGER.warning("the resumed run may not end with the same bits: %s", note)
     if not resume:
         return None, None
+    if before is None and accelerator.is_main_process:
+        LOGGER.warning("output_dir %s holds no run to resume: it starts from step 0.", folder.path)
     step = checkpoint.position["run_step"] if checkpoint else 0
     return checkpoint, {"step": step, "exact": not notes, "notes": notes}
 

@@ -127,6 +127,25 @@ def test_a_run_scores_on_no_released_row(tmp_path):
     assert results["target"]["rows"]["test"] < 18
 
 
+def test_nor_on_one_that_another_target_tests(tmp_path):
+    released = domain_of("few", [("word1 word2", 0), ("word3 word4", 1)])
+    source = domain_of("source", [(f"word{i} word{i + 1}", i % 2) for i in range(12)])
+    tweets = domain_of("tweets", [("word5", 0), ("word6", 1)])
+    posts = domain_of("posts", [("word7", 0)], test=[("word1 word2", 0), ("word9", 1)])
+    config = AdaptationConfig(output_dir=str(tmp_path), data_doctor="off")
+    trainer = AdaptationTrainer(
+        tiny_model(), config, source, [tweets, posts], target_few_shot={"tweets": released},
+        processing_class=tiny_tokenizer(),
+    )  # fmt: skip
+    assert trainer.data.evaluation["target_test"]["posts"].dataset["text"][:] == ["word9"]
+    (found,) = [
+        one
+        for one in examine(source, [tweets, posts], few_shot={"tweets": released})
+        if one.code == "leakage" and "target_few_shot" in one.message
+    ]
+    assert found.rows == ("posts-test:0 = few:0",)
+
+
 def test_the_doctor_says_which_released_rows_were_test_rows():
     source = domain_of("reviews", [(f"film {i}", i % 2) for i in range(40)])
     target = domain_of("tweets", [("x", 0)], test=[("one", 0), ("two", 1)])
