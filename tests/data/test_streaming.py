@@ -143,7 +143,7 @@ BROKEN = {
         '{"text": "b"}\n["x"]\n{"text": "c"}\n',
         r"b\.jsonl:2 is not a JSON object",
     ),
-    "number": ("b.jsonl", '{"text": "b"}\n{"text": 7}\n{"text": "c"}\n', "b.jsonl:2 holds a int"),
+    "number": ("b.jsonl", '{"text": "b"}\n{"text": 7}\n{"text": "c"}\n', "b.jsonl:2 holds an int"),
     "bytes": ("b.txt", b"b\n\xff\xfe\nc\n", r"b\.txt:2 is not UTF-8"),
     "fields": ("b.csv", "text,id\nb,1\nx,2,3\nc,4\n", r"b\.csv:3"),
 }

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedConfig
 
 from nlp_adapt.modeling.outputs import DomainOutput, Progress
 from nlp_adapt.modeling.units import UnitReader
@@ -81,7 +82,7 @@ class ToyModel(nn.Module):
 
     def __init__(self, points: Tensor, token_level: bool, classes: int = CLASSES, hidden: int = 16):
         super().__init__()
-        self.config = SimpleNamespace(num_labels=classes, hidden_size=hidden, model_type="toy")
+        self.config = PreTrainedConfig(num_labels=classes, hidden_size=hidden)
         self.token_level = token_level
         self.base_model = nn.ModuleDict(
             {

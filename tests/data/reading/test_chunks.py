@@ -114,7 +114,7 @@ def test_memory_stays_constant(tmp_path: Path, suffix: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "says"), [("missing.csv", "does not exist"), ("in.docx", "unknown format")]
+    ("name", "says"), [("missing.csv", "does not exist"), ("in.docx", "does not exist")]
 )
 def test_files_that_are_not_there(tmp_path: Path, name: str, says: str) -> None:
     with pytest.raises(DataError, match=says):
