@@ -131,6 +131,12 @@ def _with_cells(table: Table, column: str, options: ReadOptions) -> Table:
 
 def _divide(table: Table, column: str, examples: Examples, options: ReadOptions) -> Table:
     """The table with a list of tags in each cell; the texts become the words that these belong to."""
+    if len(examples.texts) > 1 and not any(len(text.split()) > 1 for text in examples.texts):
+        raise DataError(
+            f"{table.short_name} has one word in each row, so nothing says where a sentence ends: give "
+            "a row for each sentence, with lists of words and tags, or save CoNLL columns with an "
+            "empty line between sentences."
+        )
     examples.texts, cells, notes = words_and_tags(
         examples.texts,
         table.columns[column],

@@ -211,3 +211,12 @@ def test_one_is_not_many() -> None:
 def test_a_key_without_a_value_is_refused():
     with pytest.raises(ConfigError, match="label_map: x has no value"):
         LabelMap({"x": None})
+
+
+def test_rows_of_single_words_are_no_sentences(tmp_path):
+    path = tmp_path / "kaggle.csv"
+    rows = "".join(f"{one}\n" for one in ("1,Ann,B-per", ",went,O", ",to,O", ",Rome,B-geo"))
+    path.write_text(f"Sentence #,Word,Tag\n{rows}")
+    columns = {"text_column": "Word", "label_column": "Tag"}
+    with pytest.raises(DataError, match="one word in each row"):
+        load_domain(path, task=TOKEN_CLASSIFICATION, **columns)
