@@ -143,10 +143,10 @@ def test_the_format_of_a_dataset_changes_nothing(form):
     ("data", "message"),
     [
         (lambda: Dataset.from_list(rows(4)).with_transform(dict), "has a transform"),
-        (lambda: Dataset.from_list(rows(4)).to_iterable_dataset(), "a IterableDataset cannot be"),
+        (lambda: Dataset.from_list(rows(4)).to_iterable_dataset(), "IterableDataset cannot be"),
         (lambda: ["a good film", None], "rows:1 holds a NoneType"),
         (lambda: pd.Series(["a film", float("nan")]), "rows:1 holds a float"),
-        (lambda: (text for text in ["a film"]), "a generator cannot be read"),
+        (lambda: (text for text in ["a film"]), "generator cannot be read"),
         (lambda: np.arange(3), "rows:0 holds an int64"),
     ],
 )
@@ -287,7 +287,7 @@ def test_fingerprint_sees_texts_and_label_names_but_not_their_order_of_ids():
         ([{"tokens": ["a"]}], {}, "or set task: token-classification"),
         ([], {}, "empty list"),
         ("", {}, "empty reference"),
-        (3, {}, "a int cannot be read as a domain"),
+        (3, {}, "int cannot be read as a domain"),
         ("missing.csv", {}, r"missing\.csv does not exist"),
         ("./nowhere", {}, "does not exist"),
         ("what is this?", {}, "neither a file or folder"),

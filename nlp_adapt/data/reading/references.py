@@ -268,7 +268,7 @@ def _read_object(data: Any, split: str | None, name: str = "dataset") -> Source:
         return Source(name, {"train": [table_from_dataset(data, f"{name}/{data.split or 'rows'}")]})
     if not isinstance(data, DatasetDict):
         raise DataError(
-            f"a {type(data).__name__} cannot be read as a domain: give a path, a Hub id, a "
+            f"{type(data).__name__} cannot be read as a domain: give a path, a Hub id, a "
             "Dataset, a DatasetDict, a data frame, or a list of dicts or texts."
         )
     if split is not None:
