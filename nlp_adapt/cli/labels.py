@@ -125,6 +125,6 @@ def _advice(report: dict[str, Any], proposal: dict[str, str]) -> str:
     if visible(written) != written:  # YAML has escapes of its own
         written = yaml.safe_dump({"label_map": proposal}, sort_keys=False)
     return (
-        f"{target} has labels that {source} lacks. A proposal for the recipe, by name alone; read "
+        f"{target} has labels that {source} lacks. A proposal for the recipe, from the labels alone; read "
         f"it before use (ignore leaves out what it names):\n\n{written.rstrip()}"
     )

@@ -220,7 +220,7 @@ def find_text(table: Table, options: ReadOptions, unlabelled: bool = False) -> t
     hint = ""
     if not options.tagging and _recognise(table, TOKEN_NAMES, "text_column"):
         hint = ", or set task: token-classification"
-    elif any(len(str(column).split()) > 3 for column in table.columns):
+    elif any(len(str(column).split()) > 1 for column in table.columns):
         hint = "; if its first line is a row, put a line of names such as text,label above it"
     raise NoTextError(
         f"{table.origin} has no column that looks like {'tokens' if options.tagging else 'text'} "

@@ -98,7 +98,7 @@ def _label_map(source: Domain, target: Domain, given: Mapping[str, str]) -> list
         alone = ", ".join(space.target_only)
         remark = f"label_map: say what these labels of the target mean: {alone}"
         return [*([("label_map", given, "")] if given else []), ("", None, remark)]
-    what = "by name alone: CHECK it; ignore leaves rows or types out"
+    what = "from the labels alone: CHECK it; ignore leaves rows or types out"
     return [("label_map", {**given, **proposal}, what)]
 
 

@@ -168,8 +168,19 @@ def _followed(objectives: Iterable[type[Objective]]) -> list[str]:
     return list(dict.fromkeys(name for name in names if name is not None))
 
 
-def warn_of_unread(config: AdaptationConfig, stages: Sequence[Stage]) -> None:
-    """Say which options do nothing; no error, since several methods may share a recipe."""
+def warn_of_unread(config: AdaptationConfig, stages: Sequence[Stage], longest: int) -> None:
+    """Say which options do nothing; no error, since several methods may share a recipe.
+
+    Args:
+        longest: Most tokens of a row that the model takes.
+    """
+    usual = next(one.default for one in dataclasses.fields(config) if one.name == "max_length")
+    if config.max_length > max(longest, usual):
+        LOGGER.warning(
+            "max_length is %d, but this model reads %d tokens at most, and so does the run.",
+            config.max_length,
+            longest,
+        )
     unread = unread_options(config, stages)
     if unread:
         objectives = sorted({name for stage in stages for name in stage.objectives})

@@ -74,7 +74,7 @@ class Run:
             self.main,
         )
         if self.main:
-            warn_of_unread(self.config, self.context.stages)
+            warn_of_unread(self.config, self.context.stages, self.context.max_length)
             self.folder.claim(overwrite=self.config.overwrite, resume=resume)
         self.accelerator.wait_for_everyone()
         end = RunResult({**describe_run(self.context), "findings": findings})

@@ -61,11 +61,20 @@ def test_defaults_are_never_named(method: str) -> None:
 def test_the_warning_names_options_and_objectives(caplog: pytest.LogCaptureFixture) -> None:
     config = AdaptationConfig(method="mcc", lambda_max=0.3)
     with caplog.at_level(logging.WARNING, logger="nlp_adapt"):
-        warn_of_unread(config, stages_for(config))
+        warn_of_unread(config, stages_for(config), 512)
     (record,) = caplog.records
     assert record.getMessage() == (
         "lambda_max: changes nothing, since no objective of this run reads it (it has mcc, task)."
     )
     caplog.clear()
-    warn_of_unread(AdaptationConfig(method="dann"), stages_for(AdaptationConfig(method="dann")))
+    warn_of_unread(
+        AdaptationConfig(method="dann"), stages_for(AdaptationConfig(method="dann")), 512
+    )
     assert not caplog.records
+
+
+@pytest.mark.parametrize(("wanted", "told"), [(100_000, True), (512, False)])
+def test_a_length_beyond_the_model_is_told(caplog, wanted, told):
+    config = AdaptationConfig(method="dann", max_length=wanted)
+    warn_of_unread(config, stages_for(config), 512)
+    assert ("reads 512 tokens at most" in caplog.text) == told

@@ -47,7 +47,9 @@ class BestModel:
             write_json(
                 self._folder / RECORD, {**said, "weights": checksums([weights], self._folder)}
             )
-            self._remove_but(weights)
+            for path in self._folder.glob("best-*.safetensors"):
+                if path != weights:
+                    path.unlink(missing_ok=True)
         return True
 
     def record(self) -> dict[str, Any] | None:
@@ -75,16 +77,6 @@ class BestModel:
                 self.metric,
             )
         return self.record()
-
-    def forget(self) -> None:
-        """Delete what is kept, where a run goes on from before it."""
-        (self._folder / RECORD).unlink(missing_ok=True)
-        self._remove_but(None)
-
-    def _remove_but(self, kept: Path | None) -> None:
-        for path in self._folder.glob("best-*.safetensors"):
-            if path != kept:
-                path.unlink(missing_ok=True)
 
 
 def best_damage(folder: Path, since: int = 0) -> str | None:

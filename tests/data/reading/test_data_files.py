@@ -235,3 +235,10 @@ def test_columns_in_a_txt_file_are_known_whatever_form_their_tags_have(tmp_path,
 def test_text_that_ends_in_a_capital_is_no_column(tmp_path):
     (tmp_path / "a.txt").write_text("Give me an O\nand nothing else\nThat was an O\nwell done\n")
     assert not RowFile(tmp_path / "a.txt", "token-classification").line_per_token
+
+
+def test_a_file_without_names_of_columns_says_what_to_do(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("so good,positive\nso bad,negative\nfine,positive\n")
+    with pytest.raises(DataError, match="put a line of names such as text,label above it"):
+        load_domain(path)
