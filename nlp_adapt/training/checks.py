@@ -174,8 +174,7 @@ def warn_of_unread(config: AdaptationConfig, stages: Sequence[Stage], longest: i
     Args:
         longest: Most tokens of a row that the model takes.
     """
-    usual = next(one.default for one in dataclasses.fields(config) if one.name == "max_length")
-    if config.max_length > max(longest, usual):
+    if config.max_length > max(longest, AdaptationConfig.max_length):  # the default suits any model
         LOGGER.warning(
             "max_length is %d, but this model reads %d tokens at most, and so does the run.",
             config.max_length,
