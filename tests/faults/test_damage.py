@@ -176,6 +176,18 @@ def test_an_inexact_resume_is_never_forgotten(broken_off, tmp_path, monkeypatch)
         assert results["adapted"]["inexact"] == [note]
 
 
+def test_a_lost_fingerprint_is_told_by_every_later_resume(broken_off, tmp_path):
+    shutil.copytree(broken_off / "run", tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "checkpoints")
+    (tmp_path / "run" / "adaptation" / "fingerprint.json").unlink()
+    with pytest.raises(AdaptationError, match=r"fingerprint\.json: missing"):
+        trainer_for(tmp_path, **OPTIONS, resume=True).train()
+    for _ in range(2):
+        trainer = trainer_for(tmp_path, **OPTIONS, resume=True, allow_inexact_resume=True)
+        (note,) = trainer.train()["resumed"]["notes"]
+        assert "their fingerprint is lost" in note
+
+
 def test_a_finished_run_with_a_damaged_file_is_not_complete(finished, tmp_path):
     for number, name in enumerate(files_of(finished[0])):
         copy = tmp_path / str(number)

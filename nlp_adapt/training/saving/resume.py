@@ -34,6 +34,8 @@ FREE_OPTIONS = frozenset(
         *("precision", "bf16", "fp16"),
     }
 )
+# What stands in the place of a fingerprint that is gone, so that each later resume says so.
+LOST = {"fingerprint": "lost"}
 # Where these differ the run can go on, but its last bits may differ.
 SOFT = ("machine.", "versions.")
 
@@ -203,6 +205,8 @@ def check_same_run(
     Raises:
         RunError: If something differs that decides the weights, with one line for each.
     """
+    if before == LOST:
+        return ["what the finished models were trained on is not known: their fingerprint is lost."]
     hard, soft = differences(before, now)
     if hard and not allow_inexact:
         raise RunError(
@@ -281,7 +285,7 @@ def _first_fingerprint(
     if not any(folder.scores(name).exists() for name in ("source_only", "adapted")):
         return None
     if allow_inexact:
-        return {"fingerprint": "lost"}
+        return LOST
     raise RunError(
         f"{folder.fingerprint}: missing or damaged, so nothing says what the finished models were "
         "trained on; start anew with overwrite, or set allow_inexact_resume."
