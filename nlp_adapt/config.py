@@ -46,7 +46,7 @@ class AdaptationConfig:
     )
     compare_source_only: bool = option(
         True,
-        "also train a source-only twin with the same seed and as many steps on labels, to compare with",
+        "also train a source-only twin to compare with: same seed, same stages, the task alone",
     )
 
     # Length of training

@@ -35,7 +35,7 @@ def main() -> None:
         for note in domain.notes:
             print(f"  {note}")
 
-    # Trains a source-only twin first, then the adapted model, with one seed and one budget.
+    # Trains a source-only twin first, then the adapted model, with one seed and one schedule.
     trainer = AdaptationTrainer(recipe.model, recipe.adaptation_config(), inputs)
     results = trainer.train()
 

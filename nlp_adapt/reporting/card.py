@@ -143,7 +143,7 @@ def _results(results: Results) -> list[str]:
     sections = [
         "## Results",
         "Test rows of both domains, in percent; *source-only* is the same model trained with the "
-        "same seed and budget, without adaptation.",
+        "same seed and schedule, without adaptation.",
         *(markdown_table(rows) for rows in tables if rows),
         " ".join(map(escape, conclusions(results))),
         *([markdown_table(seeds)] if seeds else []),

@@ -228,8 +228,8 @@ def estimate(
     checkpoint = FLOAT_BYTES * (held + (ADAM_MOMENTS + averages) * trained)
     # A new checkpoint is written before the oldest goes.
     kept = 0 if config.save_strategy == "no" else config.save_total_limit + 1
-    # Models at the end, and the best weights with those that take their place.
-    models = len(steps) + (2 if keeps_best else 0)
+    # Models at the end, and the best weights of each with those that take their place.
+    models = len(steps) + (len(steps) + 1 if keeps_best else 0)
     disk = kept * checkpoint + models * FLOAT_BYTES * parameters + OTHER_BYTES
     return {
         "rows": {side: len(encoded) for side, encoded in rows.items()},

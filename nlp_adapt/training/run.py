@@ -263,14 +263,14 @@ class Run:
         return cost
 
     def _best_model(self, name: str) -> BestModel | None:
-        """Where the best weights of the adapted model are kept, if the recipe asks for them.
+        """Where the best weights of a model are kept, if the recipe asks for them.
 
-        The twin is not chosen by how it does on the target: doing nothing does not look there.
+        One rule picks the checkpoint of both models: what it gains by itself is no adaptation.
         """
-        if name != ADAPTED or not selects_best_model(self.config):
+        if not selects_best_model(self.config):
             return None
-        metric = self.config.metric_for_best_model
-        return BestModel(self.folder.checkpoints, metric, keep=self.main)
+        folder = self.checkpoints.best(name)
+        return BestModel(folder, self.config.metric_for_best_model, keep=self.main)
 
     def _finished(self, name: str) -> dict[str, Any] | None:
         """Scores of a model that an interrupted run had already finished and saved."""

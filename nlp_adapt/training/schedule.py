@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.data.batches.encoded import EncodedRows
 from nlp_adapt.data.batches.pairing import PairedBatches
 from nlp_adapt.data.batches.streamed import StreamedBatches
-from nlp_adapt.methods import METHODS, Stage
+from nlp_adapt.methods import Stage
 from nlp_adapt.modeling.cpu import wants_passes
 from nlp_adapt.objectives import objective_class, sides_read
 from nlp_adapt.prediction.likeness import domain_samples
@@ -46,16 +46,16 @@ class Schedule:
     def models(self) -> dict[str, list[Stage]]:
         """The stages of each model, in the order in which they train."""
         models = {ADAPTED: list(self.stages)}
-        if not self.config.compare_source_only:
-            return models
-        # A head fitted in seconds is compared with one fitted in seconds.
-        twin = METHODS["logistic_regression" if self.shallow else SOURCE_ONLY]
-        return {SOURCE_ONLY: twin.stages(self.config), **models}
+        if self.config.compare_source_only:
+            twin = [without_adaptation(stage) for stage in self.stages[self._twin_starts :]]
+            models = {SOURCE_ONLY: twin, **models}
+        return models
 
     @property
-    def shallow(self) -> bool:
-        """Whether nothing but a head is fitted."""
-        return all(stage.fit is not None for stage in self.stages)
+    def _twin_starts(self) -> int:
+        """The first stage that learns labels: what text alone teaches the adapted model comes on top."""
+        fits = [number for number, stage in enumerate(self.stages) if stage.fit is not None]
+        return min([first_task_stage(self.stages), *fits])
 
     @property
     def epoch_steps(self) -> int:
@@ -63,14 +63,9 @@ class Schedule:
         return max(1, math.ceil(self.epoch_rows / self.global_batch))
 
     def steps(self, name: str) -> list[int]:
-        """Optimizer steps of each stage of a model.
-
-        The twin trains as long as the adapted model does from its first stage that trains the task:
-        as many labels are read, and what is learnt from text alone comes on top.
-        """
-        if name == SOURCE_ONLY and not self.shallow:
-            return [sum(self._steps(self.stages)[first_task_stage(self.stages) :])]
-        return self._steps(self.models[name])
+        """Optimizer steps of each stage of a model; the twin's are as long as the method's."""
+        lengths = self._steps(self.stages)
+        return lengths[self._twin_starts :] if name == SOURCE_ONLY else lengths
 
     def _steps(self, stages: Sequence[Stage]) -> list[int]:
         """Of some stages.
@@ -122,6 +117,16 @@ def needs_target(stages: Sequence[Stage]) -> bool:
     return "target" in sides_read(stages) or any(
         fit not in (None, "logistic_regression") for fit in fits
     )
+
+
+def without_adaptation(stage: Stage) -> Stage:
+    """The stage of the source-only twin: as long, with the same learning rates, for the task alone.
+
+    A head fitted in seconds is compared with one fitted in seconds.
+    """
+    if stage.fit is not None:
+        return Stage({}, fit="logistic_regression")
+    return replace(stage, objectives={"task": stage.objectives.get("task", {})})
 
 
 def first_task_stage(stages: Sequence[Stage]) -> int:

@@ -39,7 +39,7 @@ class AdaptationTrainer:
     """Adapts a pretrained encoder from a labelled source to a target without labels.
 
     The vocabulary is that of `transformers.Trainer`. `train()` first trains a source-only twin with
-    the same seed and budget (unless `compare_source_only` is off), so that every result answers
+    the same seed and schedule (unless `compare_source_only` is off): every result then answers
     "is it better than doing nothing".
 
     Args:

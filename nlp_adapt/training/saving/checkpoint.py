@@ -123,13 +123,18 @@ class CheckpointFolder:
                     checkpoint = read_checkpoint(path)
                     best = checkpoint.position.get("best")
                     if best and checkpoint.position["run_step"] >= lost:
-                        problem = best_damage(self.folder, best["step"])
+                        folder = self.best(checkpoint.position["model"])
+                        problem = best_damage(folder, best["step"])
                         lost = max(lost, best["step"])
                     if problem is None:
                         return checkpoint, problems
                 if problem not in problems:
                     problems.append(problem)
         return None, problems
+
+    def best(self, model: str) -> Path:
+        """Where the best weights so far of a model of the run are kept."""
+        return self.folder / "source_only" if model == "source_only" else self.folder
 
     def newest_step(self) -> int:
         """The run's step of the newest checkpoint, damaged or not; 0 if there is none."""
