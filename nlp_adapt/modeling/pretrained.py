@@ -35,6 +35,9 @@ from nlp_adapt.modeling.lora import ADAPTER_WEIGHTS, NAMELESS, unloaded
 from nlp_adapt.names import ADAPTER_CONFIG, describe_head, head_order, name_labels
 
 LOGGER = logging.getLogger("nlp_adapt")
+# Set on a model: names of the weights that were drawn at random, and how its head reads a frozen
+# encoder, in a sentence.
+NEW, READING = "new_weights", "reading"
 
 _OPTIONS: Mapping[str, Any] = {
     "dtype": torch.float32,
@@ -82,6 +85,7 @@ def load_task_model(
         )
     if loaded.replaced:
         LOGGER.warning("%s: %s, so it gets a new head.", model, loaded.replaced)
+    setattr(loaded.model, NEW, frozenset(loaded.new))
     return loaded.model
 
 

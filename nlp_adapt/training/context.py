@@ -173,7 +173,7 @@ class RunContext:
         if self.config.augment != "none":
             augmentation = RowAugmentation(
                 self.config,
-                self.fresh_model(),
+                self.start.fresh(self.config, self.task),
                 self.tokenizer,
                 self.max_length,
                 self.folder.augmented,
@@ -215,4 +215,17 @@ class RunContext:
 
     def fresh_model(self) -> Any:
         """The task model as training begins with it."""
-        return self.start.fresh(self.config, self.task)
+        model = self.start.fresh(self.config, self.task)
+        named = self.start.loaded is None and self.start.saved is None
+        if named and self.task.outside is None and self.encoder_is_frozen:
+            from nlp_adapt.modeling.pooling import read_as_trained
+
+            read_as_trained(model, self.start.name)
+        return model
+
+    @property
+    def encoder_is_frozen(self) -> bool:
+        """Whether heads alone are trained or fitted, in every stage of both models."""
+        frozen = {self.config.freeze if one.freeze is None else one.freeze for one in self.stages}
+        all_fitted = all(stage.fit is not None for stage in self.stages)
+        return all_fitted or (self.config.freeze == "all" and frozen == {"all"})

@@ -1,5 +1,6 @@
 """Training one model through the stages of a method."""
 
+import logging
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, closing, nullcontext
@@ -14,6 +15,7 @@ from nlp_adapt.data.batches.mixing import domain_ids, label_counts
 from nlp_adapt.launch import naming_lost_processes
 from nlp_adapt.methods import Stage
 from nlp_adapt.modeling.freezing import freeze, freeze_head
+from nlp_adapt.modeling.pretrained import READING
 from nlp_adapt.modeling.suitability import fit_to_tokenizer
 from nlp_adapt.modeling.units import UnitReader
 from nlp_adapt.objectives import Objective, Setup, build_objective, module_name
@@ -38,6 +40,8 @@ from nlp_adapt.training.schedule import (
     StageInputs,
     first_task_stage,
 )
+
+LOGGER = logging.getLogger("nlp_adapt")
 
 
 @dataclass
@@ -73,10 +77,17 @@ class StagedTraining:
         self.config, self.accelerator = self.context.config, self.context.accelerator
         if self.task_model is None:
             self.task_model = self.context.fresh_model().to(self.accelerator.device)
+            self._tell_how_it_reads()
         features = self.config.domain_features
         fit_to_tokenizer(self.task_model, self.context.tokenizer, features)
         self.stream = self.context.stream
         self._since = time.perf_counter()
+
+    def _tell_how_it_reads(self) -> None:
+        """Say of a frozen encoder, once a run, what its head reads."""
+        said = getattr(self.task_model, READING, None)
+        if said and self.context.main and self.name == next(iter(self.schedule.models)):
+            LOGGER.warning("%s: %s", self.context.start.name, said)
 
     @property
     def seconds(self) -> float:
