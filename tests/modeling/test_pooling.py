@@ -11,6 +11,7 @@ from nlp_adapt.modeling.pooling import read_as_trained, trained_pooling
 from nlp_adapt.modeling.pretrained import READING, load_task_model
 from nlp_adapt.modeling.units import FeatureTap, pool_tokens
 from tests.helpers.tiny_encoders import tiny_model, tiny_tokenizer
+from tests.helpers.trainers import trainer_for
 
 SENTENCE, LABELS = "AutoModelForSequenceClassification", ["negative", "positive"]
 OLD = {"pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True}
@@ -123,3 +124,33 @@ def test_no_file_outside_of_the_folder_is_read(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(OLD))
     (folder / "modules.json").write_text(json.dumps([{"type": "a.Pooling", "path": ".."}]))
     assert trained_pooling(str(folder)) is None
+
+
+def layers_after(tmp_path, folder, **options):
+    trainer = trainer_for(tmp_path, model=folder, data_doctor="off", **options)
+    trainer.train()
+    model, twin = (
+        transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "run" / part)
+        for part in ("model", "source_only/model")
+    )
+    torch.testing.assert_close(model.eval()(**BATCH).logits, trainer.model.eval()(**BATCH).logits)
+    assert twin.config.num_hidden_layers == model.config.num_hidden_layers
+    return model.config.num_hidden_layers
+
+
+@pytest.mark.parametrize(
+    ("options", "layers"),
+    [
+        ({"method": "shallow_coral"}, 3),
+        ({"method": "dann", "freeze": "all"}, 3),
+        ({"method": "dann", "freeze": "embeddings"}, 2),
+        ({"stages": [{"fit": "logistic_regression"}, {"objectives": ["task"], "steps": 1}]}, 2),
+    ],
+    ids=["fitted", "frozen", "trained", "fitted, then trained"],
+)
+def test_runs_with_a_frozen_encoder(tmp_path, monkeypatch, caplog, options, layers):
+    monkeypatch.setenv("NLP_ADAPT_CACHE", str(tmp_path / "cache"))
+    folder = sentence_encoder(tmp_path / "encoder")
+    assert layers_after(tmp_path, folder, **options) == layers
+    said = [one for one in caplog.records if "is read by the mean" in one.getMessage()]
+    assert len(said) == (layers == 3)
