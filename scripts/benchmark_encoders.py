@@ -53,6 +53,7 @@ DESCRIBED = {
     "whole": "all",
 }
 Run = dict[str, Any]
+Group = tuple[str, str]  # encoder and way
 
 
 def main() -> None:
@@ -146,12 +147,18 @@ def code_hash() -> str:
 
 
 def report(runs: Sequence[Run]) -> str:
-    """The page: means over pairs and seeds, worst first, and each pair."""
-    groups: dict[tuple[str, str], list[Run]] = {}
+    """The page: means over the pairs and seeds that all rows have, worst first, and each pair."""
+    groups: dict[Group, list[Run]] = {}
     for run in runs:
         groups.setdefault((run["encoder"], run["way"]), []).append(run)
-    ranked = sorted(groups, key=lambda group: _mean(groups[group], "macro_f1"))
     pairs = sorted({(run["source"], run["target"]) for run in runs})
+    shared = set.intersection(*({_place(run) for run in own} for own in groups.values()))
+    table = (
+        {group: [run for run in own if _place(run) in shared] for group, own in groups.items()}
+        if shared
+        else {}
+    )
+    ranked = sorted(table, key=lambda group: _mean(table[group], "macro_f1"))
     lines = [
         "# Which encoder",
         "",
@@ -160,8 +167,10 @@ def report(runs: Sequence[Run]) -> str:
         f"{RECIPE['num_train_epochs']} epochs, scored on the target's test rows. `minilm-l6` has 22M "
         "parameters and learns at 5e-5, `mpnet-base` has 110M and learns at 2e-5. Worst first.",
         "",
-        "Minutes are the processor's in training on one thread, scoring of both domains included. `best threshold` is the "
-        "macro-F1 at the threshold that the target's labels would choose, for reading only.",
+        "Minutes are the processor's, on one thread, for training and scoring. `best threshold` is the "
+        "macro-F1 at the threshold that the target's labels would choose, for reading only. Means are "
+        "over the pairs and seeds that every row has; one run is one draw, and a difference of a "
+        "point or two between rows says little.",
         "",
         "Made by `python scripts/benchmark_encoders.py --data DATA --pairs "
         + " ".join(f"'{source}>{target}'" for source, target in pairs)
@@ -171,11 +180,11 @@ def report(runs: Sequence[Run]) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for group in ranked:
-        own = groups[group]
+        own = table[group]
         numbers = [f"{100 * _mean(own, name):.1f}" for name in ("macro_f1", "auc", "best_macro_f1")]
         cells = [_short(group[0]), DESCRIBED[group[1]], str(len(own)), *numbers]
         lines.append(f"| {' | '.join(cells)} | {_mean(own, 'minutes'):.1f} |")
-    lines += ["", *_by_pair(ranked, pairs, groups), ""]
+    lines += ["", *_by_pair(ranked or list(groups), pairs, groups), ""]
     hashes = ", ".join(sorted({run["code"] for run in runs}))
     newest = runs[-1]
     lines.append(
@@ -186,9 +195,9 @@ def report(runs: Sequence[Run]) -> str:
 
 
 def _by_pair(
-    ranked: Sequence[tuple[str, str]],
+    ranked: Sequence[Group],
     pairs: Sequence[tuple[str, str]],
-    groups: dict[tuple[str, str], list[Run]],
+    groups: dict[Group, list[Run]],
 ) -> list[str]:
     """Macro-F1 of each pair."""
     lines = [
@@ -204,6 +213,10 @@ def _by_pair(
             cells.append(f"{100 * _mean(own, 'macro_f1'):.1f}" if own else "")
         lines.append(f"| {_short(encoder)} | {way} | {' | '.join(cells)} |")
     return lines
+
+
+def _place(run: Run) -> tuple[Any, ...]:
+    return run["source"], run["target"], run["seed"]
 
 
 def _short(encoder: str) -> str:
