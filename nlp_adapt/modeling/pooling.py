@@ -174,7 +174,7 @@ def _has_new_dense(model: Any) -> bool:
     """Whether a layer between the encoder's states and the output layer is drawn at random."""
     output = {id(one) for one in output_layer(model).parameters()}
     head = {id(one) for part in head_modules(model).values() for one in part.parameters()}
-    new = getattr(model, NEW, frozenset())
+    new: frozenset[str] = getattr(model, NEW, frozenset())
     named = model.named_parameters()
     return any(name in new and id(one) in head - output for name, one in named)
 

@@ -6,8 +6,6 @@ from pathlib import Path
 import pytest
 
 
-
-
 @pytest.fixture
 def page(monkeypatch):
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "scripts"))
