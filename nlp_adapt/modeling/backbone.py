@@ -149,7 +149,7 @@ def builtin_model_path(reference: str) -> Path:
         hint = f"did you mean {nearest[0]}?" if nearest else there
         raise ModelError(f"there is no built-in model {name!r}: {hint}")
     if name not in _BUILTIN:
-        from nlp_adapt.modeling.fetched import fetched_model_path
+        from nlp_adapt.modeling.sentence_encoders.fetched import fetched_model_path
 
         return fetched_model_path(name)
     package, folder, install = _BUILTIN[name]

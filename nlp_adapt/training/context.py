@@ -218,7 +218,7 @@ class RunContext:
         model = self.start.fresh(self.config, self.task)
         named = self.start.loaded is None and self.start.saved is None
         if named and self.task.outside is None and self.encoder_is_frozen:
-            from nlp_adapt.modeling.pooling import read_as_trained
+            from nlp_adapt.modeling.sentence_encoders.pooling import read_as_trained
 
             read_as_trained(model, self.start.name)
         return model

@@ -7,8 +7,8 @@ import torch
 import transformers
 
 from nlp_adapt.modeling.architectures import encoder_of
-from nlp_adapt.modeling.pooling import read_as_trained, trained_pooling
 from nlp_adapt.modeling.pretrained import READING, load_task_model
+from nlp_adapt.modeling.sentence_encoders.pooling import read_as_trained, trained_pooling
 from nlp_adapt.modeling.units import FeatureTap, pool_tokens
 from tests.helpers.tiny_encoders import tiny_model, tiny_tokenizer
 from tests.helpers.trainers import trainer_for

@@ -9,9 +9,9 @@ import pytest
 
 from nlp_adapt.data.reading.archives import Package
 from nlp_adapt.errors import DataError, ModelError, RunError
-from nlp_adapt.modeling import fetched
 from nlp_adapt.modeling.backbone import builtin_model_path
-from nlp_adapt.modeling.fetched import PartedModel
+from nlp_adapt.modeling.sentence_encoders import fetched
+from nlp_adapt.modeling.sentence_encoders.fetched import PartedModel
 
 FILES = {"config.json": b"{}", "1_Pooling/config.json": b"[]", "model.safetensors": bytes(5000)}
 
