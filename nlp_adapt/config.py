@@ -18,7 +18,6 @@ LAMBDA_SCHEDULES = ("sigmoid", "linear", "constant")
 LORA_TYPES = ("lora", "rslora", "dora", "ia3")
 EDITS = ("delete", "mask", "replace", "swap", "infill", "domain_terms")
 STRATEGIES = ("no", "steps", "epoch")
-DOCTOR_MODES = ("refuse", "report", "off")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
@@ -159,7 +158,12 @@ class AdaptationConfig:
     )
     discriminator_dropout: float = option(0.1, "dropout inside a discriminator", bounds=SHARE)
 
-    # Several domains
+    # What is known of the target
+    target_class_shares: dict[str, float] = option(
+        {},
+        "texts: how frequent the classes are known to be in the target, such as {positive: 0.7, "
+        "negative: 0.3}; decisions, pseudo-labels and the choice of a checkpoint keep to it",
+    )
     few_shot_share: float = option(
         0.25,
         "with target_few_shot: labelled target rows in a batch, as a share of the source's",
@@ -198,7 +202,7 @@ class AdaptationConfig:
         "refuse",
         "look at both domains before training: refuse to train on serious findings, report them, "
         "or off",
-        DOCTOR_MODES,
+        ("refuse", "report", "off"),
     )
 
     # Augmentation

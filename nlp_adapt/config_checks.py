@@ -13,6 +13,7 @@ def check_config(config: Any) -> None:
     check_options(config)
     _check_parts(config)
     _check_together(config)
+    _check_shares(config)
     for code in config.hub_language:
         if not (code.isalpha() and code.islower() and 2 <= len(code) <= 3):
             raise ConfigError(f"hub_language: '{code}' is no language code such as en or deu.")
@@ -21,6 +22,22 @@ def check_config(config: Any) -> None:
             raise ConfigError(
                 f"{key} holds an access token or a login: take it out, and log in with "
                 "`hf auth login` or HF_TOKEN instead."
+            )
+
+
+def _check_shares(config: Any) -> None:
+    """What can be wrong with class shares before the classes are known."""
+    shares = config.target_class_shares
+    if shares and config.task == TOKEN_CLASSIFICATION:
+        raise ConfigError(
+            "target_class_shares is for texts: most words lie outside entities, and how many do is "
+            "rarely known well enough to help; leave it out."
+        )
+    for name, share in shares.items():
+        if not 0 < share < 1:
+            raise ConfigError(
+                f"target_class_shares.{name} is {share:g}, but must be above 0 and below 1: write "
+                "0.7 for 70 %."
             )
 
 

@@ -160,3 +160,23 @@ def _check_known(ids: list[int], names: list[str], column: str) -> None:
                 f"Row {row} of the {column} is class {label}, but only {len(names)} classes have "
                 f"names ({', '.join(names)}): give every class a name."
             )
+
+
+def mean_metrics(metrics: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Means of the numbers that several domains' metrics hold, each domain counting the same.
+
+    Counts (whole numbers) are added up, what is no number is left out, and a class or entity type
+    has the mean over the domains that have it. A single domain's metrics stay as they are.
+    """
+    if len(metrics) == 1:
+        return dict(metrics[0])
+    found: dict[str, Any] = {}
+    for key in dict.fromkeys(key for own in metrics for key in own):
+        values = [own[key] for own in metrics if own.get(key) is not None]
+        if values and all(isinstance(value, Mapping) for value in values):
+            found[key] = mean_metrics(values) if len(values) > 1 else dict(values[0])
+        elif values and all(isinstance(value, int) for value in values):
+            found[key] = sum(values)
+        elif values and all(isinstance(value, (int, float)) for value in values):
+            found[key] = sum(values) / len(values)
+    return found

@@ -89,6 +89,7 @@ class Setup:
         token_level: Whether units are words.
         tokens: Training rows of each side, without labels: token ids one after the other, and where
             each row begins.
+        target_shares: `[num_labels]` class frequencies that the user knows the target to have.
     """
 
     features: int
@@ -103,6 +104,7 @@ class Setup:
     token_level: bool = False
     tokens: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     auxiliary: tuple[AuxiliarySpec, ...] = ()
+    target_shares: Tensor | None = None
 
 
 @dataclass

@@ -34,7 +34,8 @@ class InformationMaximisationConfig(ObjectiveConfig):
     )
     prior: str | None = option(
         None,
-        "class frequencies expected in the target; default: uniform, or the source's for words",
+        "class frequencies expected in the target; default: target_class_shares if told, else "
+        "uniform, or the source's for words",
         ("uniform", "source"),
     )
     momentum: float = option(
@@ -61,6 +62,8 @@ class InformationMaximisation(Objective):
         super().__init__(config, setup)
         self.prior = config.prior or ("source" if setup.token_level else "uniform")
         counts = setup.label_counts if self.prior == "source" else torch.ones(setup.num_labels)
+        if config.prior is None and setup.target_shares is not None:
+            self.prior, counts = "told", setup.target_shares
         self.register_buffer("source_frequencies", class_frequencies(counts, setup.num_labels))
 
     @full_precision

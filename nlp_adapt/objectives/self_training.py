@@ -45,10 +45,10 @@ class SelfTrainingConfig(TeacherConfig):
         "0 to 1: how far rare classes make up for their rarity; default: 0.5 for texts, 0 for words",
         bounds=Bounds(at_least=0, at_most=1),
     )
-    align_prior: str = option(
-        "none",
+    align_prior: str | None = option(
+        None,
         "class frequencies that the teacher's labels are rescaled to: the source's, uniform ones, or "
-        "between the two (the square root of the source's)",
+        "between the two (the square root of the source's); default: target_class_shares if told",
         ("none", "source", "uniform", "between"),
     )
 
@@ -166,12 +166,14 @@ def pseudo_labels(probabilities: Tensor, kind: str, temperature: float) -> Tenso
     return (probabilities.clamp_min(1e-12).log() / temperature).softmax(-1)
 
 
-def expected_frequencies(kind: str, setup: Setup) -> Tensor | None:
+def expected_frequencies(kind: str | None, setup: Setup) -> Tensor | None:
     """`[classes]` frequencies that a target of unknown labels is taken to have, or None.
 
     Raises:
         ConfigError: If the source's are asked for, and the source has no labelled rows.
     """
+    if kind is None:
+        return setup.target_shares
     if kind == "none":
         return None
     counts = torch.ones(setup.num_labels) if kind == "uniform" else setup.label_counts.float()

@@ -27,6 +27,7 @@ from nlp_adapt.reporting.results import (
     part,
     read_recipe,
     read_results,
+    share_sentences,
 )
 from nlp_adapt.reporting.runs import seed_rows, seed_sentence
 from nlp_adapt.reporting.table import comparison_rows, domain_rows, kind_rows, sign_rows, type_rows
@@ -154,7 +155,7 @@ def _results(results: Results) -> list[str]:
             "### Without target labels",
             "Estimates from the models' own answers, for readers whose domain has no labels either.",
             markdown_table(signs),
-            " ".join(map(escape, verdict_sentences(results))),
+            " ".join(map(escape, [*share_sentences(results), *verdict_sentences(results)])),
         ]
     return sections
 

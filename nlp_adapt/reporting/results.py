@@ -17,6 +17,7 @@ Results: TypeAlias = Mapping[str, Any]
 
 SIDES = ("source", "target")
 SOURCE_ONLY = "source-only"
+MOST_CLASSES = 5  # whose shares a sentence lists
 
 
 def read_results(run: Path) -> dict[str, Any]:
@@ -153,6 +154,27 @@ def _answer(results: Results, scores: Results) -> str:
         return ""
     label = scores["label_names"][next(i for i, count in enumerate(predicted) if count)]
     return f"predicts nothing but {label}"
+
+
+def share_sentences(results: Results) -> list[str]:
+    """How frequent the target's classes are: as was told, or as is estimated, which nothing acts on."""
+    scores = exported_scores(results)
+    shares, predicted = part(scores, "class_shares"), part(scores, "evidence", "predicted")
+    if told := shares.get("told"):
+        before = _percent(shares["predicted_before"])
+        return [f"Decisions keep to the told class shares ({_percent(told)} %; before: {before})."]
+    estimates = part(shares, "estimated")
+    if not estimates or len(predicted) > MOST_CLASSES:
+        return []
+    said = ", ".join(f"{name.upper()} estimates {_percent(own)}" for name, own in estimates.items())
+    return [
+        f"Class shares of the target, %: predicted {_percent(predicted)}; {said}. Nothing acts on these; "
+        "if you know them, set target_class_shares."
+    ]
+
+
+def _percent(shares: Results) -> str:
+    return ", ".join(f"{name} {100 * share:.0f}" for name, share in shares.items())
 
 
 def one_seed(results: Results) -> str:

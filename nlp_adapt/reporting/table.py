@@ -6,7 +6,14 @@ from typing import Any
 from nlp_adapt.escaping import in_lines
 from nlp_adapt.names import TOKEN_CLASSIFICATION, counted
 from nlp_adapt.reporting.comparison import conclusions, verdict_sentences
-from nlp_adapt.reporting.results import SIDES, Results, main_measure, model_scores, part
+from nlp_adapt.reporting.results import (
+    SIDES,
+    Results,
+    main_measure,
+    model_scores,
+    part,
+    share_sentences,
+)
 from nlp_adapt.tasks import TASKS
 
 Row = list[str]
@@ -29,7 +36,7 @@ def render(results: Results) -> str:
         *(domain_rows(results, side) for side in SIDES),
         *(span_rows(results, side) for side in SIDES),
     ]
-    said = [*conclusions(results), *verdict_sentences(results)]
+    said = [*conclusions(results), *share_sentences(results), *verdict_sentences(results)]
     return "\n\n".join([heading(results), *map(layout, filter(None, tables)), "\n".join(said)])
 
 

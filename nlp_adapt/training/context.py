@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from nlp_adapt.config import AdaptationConfig
@@ -192,6 +193,19 @@ class RunContext:
         encode = encode_with(self.task, self.tokenizer, self.max_length, domain)
         return TargetStream(self.inputs.stream, encode, self.max_length)
 
+    @cached_property
+    def target_shares(self) -> np.ndarray | None:
+        """`[classes]` shares that the user knows the target's classes to have; None if not told.
+
+        Raises:
+            ConfigError: If they do not fit the classes.
+        """
+        if not self.config.target_class_shares:
+            return None
+        from nlp_adapt.metrics.class_shares import told_shares
+
+        return told_shares(self.config.target_class_shares, self.task.label_names)
+
     @property
     def scorer(self) -> Scorer:
         """Scores models on the run's labelled rows."""
@@ -201,6 +215,7 @@ class RunContext:
             pad_id=self.pad_id,
             batch_size=self.config.per_device_eval_batch_size,
             accelerator=self.accelerator,
+            target_shares=self.target_shares,
         )
 
     def predictor(self, model: Any) -> Predictor:

@@ -37,7 +37,7 @@ from nlp_adapt.training.saving.continuing import lasting_state
 from nlp_adapt.training.saving.resume import fingerprint, start_or_resume
 from nlp_adapt.training.saving.run_folder import OBJECTIVES
 from nlp_adapt.training.schedule import ADAPTED, SOURCE_ONLY, Schedule, portions
-from nlp_adapt.training.scoring import examine, guard
+from nlp_adapt.training.scoring import guard, score_trained
 from nlp_adapt.training.stages import StagedTraining
 from nlp_adapt.validators.guard import SOURCE_ONLY as TWIN_IS_BETTER
 
@@ -174,11 +174,9 @@ class Run:
         if chosen is not None and len(training.schedule.models[training.name]) > 1:
             training.known_rows = None  # the stage it is from may have frozen something else
         with training.scoring():
-            tests = context.scorer.tests(model)
-            evidence = examine(context.scorer, model, self.config.seed)
+            scored = score_trained(context.scorer, model, self.config.seed)
         scores = {
-            **tests,
-            **evidence,
+            **scored,
             "best": chosen,
             "auxiliary": context.scorer.auxiliary(
                 training.objectives.get("auxiliary"), model, self.config.domain_features

@@ -1,7 +1,7 @@
 """Scoring a task model: on labelled rows, and by what can be said without target labels."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,7 @@ from nlp_adapt.data.batches.encoded import (
     to_tensors,
     width_for,
 )
+from nlp_adapt.metrics.classification import mean_metrics
 from nlp_adapt.modeling.architectures import output_layer
 from nlp_adapt.modeling.units import UnitReader, without_dropout
 from nlp_adapt.names import IGNORED_LABEL
@@ -29,29 +30,9 @@ from nlp_adapt.training.accelerator import summed
 from nlp_adapt.training.inputs.data import RunData
 from nlp_adapt.validators import Predictions, features_are_read, score_all
 from nlp_adapt.validators.guard import Evidence, Verdict, describe, judge
-from nlp_adapt.validators.scores import MOST_UNITS, proxy_a_distance
+from nlp_adapt.validators.scores import MOST_UNITS, estimated_shares, proxy_a_distance
 
 TOKENS_PER_BATCH = 4096
-
-
-def mean_metrics(metrics: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Means of the numbers that several domains' metrics hold, each domain counting the same.
-
-    Counts (whole numbers) are added up, what is no number is left out, and a class or entity type
-    has the mean over the domains that have it. A single domain's metrics stay as they are.
-    """
-    if len(metrics) == 1:
-        return dict(metrics[0])
-    found: dict[str, Any] = {}
-    for key in dict.fromkeys(key for own in metrics for key in own):
-        values = [own[key] for own in metrics if own.get(key) is not None]
-        if values and all(isinstance(value, Mapping) for value in values):
-            found[key] = mean_metrics(values) if len(values) > 1 else dict(values[0])
-        elif values and all(isinstance(value, int) for value in values):
-            found[key] = sum(values)
-        elif values and all(isinstance(value, (int, float)) for value in values):
-            found[key] = sum(values) / len(values)
-    return found
 
 
 def _floats(prefix: str, metrics: Mapping[str, Any]) -> dict[str, float]:
@@ -65,6 +46,8 @@ class Scorer:
     Args:
         accelerator: Shares the rows among the processes of a run, which must then all score; None
             scores all rows here.
+        target_shares: `[classes]` shares of the target's classes, where the user knows them: label-free
+            scores during training then judge predictions that keep to them.
     """
 
     task: Task
@@ -72,6 +55,7 @@ class Scorer:
     pad_id: int
     batch_size: int
     accelerator: Any = None
+    target_shares: np.ndarray | None = None
 
     def tests(self, model: Any) -> dict[str, dict[str, Any] | None]:
         """Test metrics of both sides, in float32; None where there are no labelled test rows.
@@ -106,12 +90,18 @@ class Scorer:
         target: tuple[Any, Any] = (None, None)
         if sample is not None:
             target = self.read(model, sample, precision, features=with_features)
+            if self.target_shares is not None:
+                from nlp_adapt.metrics.class_shares import aligning_bias
+
+                logits, features = target
+                target = logits + aligning_bias(logits, self.target_shares), features
         predictions = Predictions(
             joined([logits for logits, _ in read.values()]),
             joined([rows.encoded.labels for rows in sets.values()]),
             target[0],
             source_features=joined([features for _, features in read.values()]),
             target_features=target[1],
+            target_shares=self.target_shares,
         )
         return {**scores, **score_all(predictions)}
 
@@ -209,15 +199,37 @@ def _shares(logits: Tensor, labels: Tensor) -> dict[str, float]:
     }
 
 
-def examine(scorer: Scorer, model: Any, seed: int) -> dict[str, Any]:
+def score_trained(scorer: Scorer, model: Any, seed: int) -> dict[str, Any]:
+    """Put a trained model's decisions right where the target's shares are told, and score it.
+
+    Args:
+        seed: Of the sample that the domain distance is measured on.
+    """
+    if scorer.target_shares is None:
+        return {**scorer.tests(model), **examine(scorer, model, seed)}
+    from nlp_adapt.training.class_shares import align_model
+
+    sample = scorer.data.target_sample
+    assert sample is not None
+    logits, _ = scorer.read(model, sample)
+    told, bias = align_model(model, logits, scorer.target_shares, scorer.task.label_names)
+    scores = {**scorer.tests(model), **examine(scorer, model, seed, bias)}
+    return {**scores, "class_shares": {**told, **scores["class_shares"]}}
+
+
+def examine(
+    scorer: Scorer, model: Any, seed: int, bias: np.ndarray | float = 0.0
+) -> dict[str, Any]:
     """Read the sources' validation rows and a sample of the targets' text with a model, in float32.
 
     Args:
         seed: Of the sample that the domain distance is measured on.
+        bias: What was added to the logits for the target's sake; on the source it is taken off.
 
     Returns:
-        `label_free`, every label-free score by name, and `evidence`, what the guard weighs beside
-        them and the domains' distance; None where a side has no such rows.
+        `label_free`, every label-free score by name, `evidence`, what the guard weighs beside them
+        and the domains' distance, and `class_shares`, those that are `estimated` for the target's
+        texts; None where a side has no such rows.
     """
     sets = scorer.data.evaluation.get("source_validation", {})
     held = concatenate([rows.encoded for rows in sets.values()]) if sets else None
@@ -225,9 +237,14 @@ def examine(scorer: Scorer, model: Any, seed: int) -> dict[str, Any]:
     source, labels, source_features, all_source = _read(scorer, model, held, seed)
     target, _, target_features, all_target = _read(scorer, model, sample, seed)
     predictions = Predictions(
-        source, labels, target, source_features=all_source, target_features=all_target
+        None if source is None else source - bias,
+        labels,
+        target,
+        source_features=all_source,
+        target_features=all_target,
+        target_shares=scorer.target_shares,
     )
-    evidence = None
+    evidence = estimates = None
     if held is not None and sample is not None:
         evidence = {
             **describe(predictions, scorer.task.label_names),
@@ -235,7 +252,17 @@ def examine(scorer: Scorer, model: Any, seed: int) -> dict[str, Any]:
             "target_rows": len(sample),
             "domain_distance": proxy_a_distance(source_features, target_features, seed),
         }
-    return {"label_free": score_all(predictions), "evidence": evidence}
+        if not scorer.task.units_are_words:
+            as_trained = replace(predictions, target_logits=target - bias)
+            estimates = {
+                name: dict(zip(scorer.task.label_names, shares.round(4).tolist(), strict=True))
+                for name, shares in estimated_shares(as_trained).items()
+            }
+    return {
+        "label_free": score_all(predictions),
+        "evidence": evidence,
+        "class_shares": estimates and {"estimated": estimates},
+    }
 
 
 def guard(results: Mapping[str, Any]) -> Verdict | None:

@@ -78,6 +78,10 @@ class StagedTraining:
         if self.task_model is None:
             self.task_model = self.context.fresh_model().to(self.accelerator.device)
             self._tell_how_it_reads()
+        if self.context.target_shares is not None:
+            from nlp_adapt.training.class_shares import biased_layer
+
+            biased_layer(self.task_model)  # now, if it has none
         features = self.config.domain_features
         fit_to_tokenizer(self.task_model, self.context.tokenizer, features)
         self.stream = self.context.stream
@@ -271,6 +275,7 @@ class StagedTraining:
         sources = domain_ids(rows["source"])
         targets = domain_ids(rows["target"]) if "target" in rows else sources[:1]
         counts = label_counts(rows["source"], num_labels)
+        told = self.context.target_shares
         return Setup(
             features=reader.width(self.task_model),
             num_labels=num_labels,
@@ -284,4 +289,5 @@ class StagedTraining:
             token_level=self.context.task.outside is not None,
             tokens={side: (part.ids, part.offsets) for side, part in rows.items()},
             auxiliary=tuple(self.context.inputs.auxiliary_specs),
+            target_shares=None if told is None else torch.from_numpy(told).float(),
         )

@@ -114,6 +114,7 @@ class AdaptationTrainer:
         tokenizer = with_padding(tokenizer, start.config)
         folder = RunFolder(args.output_dir)
         self.context = RunContext(args, stages, inputs, task, tokenizer, start, folder)
+        _ = self.context.target_shares  # now, before anything trains, if they do not fit
         self.model: Any = None
         self.objectives: dict[str, Any] = {}
         self.results: dict[str, Any] = {}

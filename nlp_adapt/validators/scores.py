@@ -18,7 +18,8 @@ class Predictions:
 
     Logits are `[units, classes]`, labels `[units]` class indices, negative where unknown, and
     features `[units, width]` what the classifier reads. What is missing is None: the source without
-    validation rows, features that no validator needs, and target labels wherever a model is chosen.
+    validation rows, features that no validator needs, target labels wherever a model is chosen, and
+    the shares `[classes]` of the target's classes unless the user knows them.
     """
 
     source_logits: np.ndarray | None = None
@@ -27,6 +28,7 @@ class Predictions:
     target_labels: np.ndarray | None = None
     source_features: np.ndarray | None = None
     target_features: np.ndarray | None = None
+    target_shares: np.ndarray | None = None
 
     def labelled_source(self) -> tuple[np.ndarray, np.ndarray]:
         """Logits and labels of the source units whose label is known."""
@@ -84,7 +86,7 @@ class InformationMaximisation(Validator):
     """Entropy of the mean target prediction minus the mean entropy, as a share of log(classes).
 
     0 for a model that always says the same or never commits itself, 1 for certain predictions
-    spread evenly over the classes (Krause et al. 2010, "Discriminative Clustering by Regularized
+    spread evenly over the classes, or as the user knows these to be spread (Krause et al. 2010, "Discriminative Clustering by Regularized
     Information Maximization", NeurIPS). Musgrave et al. 2022, "Three New Validators and a
     Large-Scale Benchmark Ranking for Unsupervised Domain Adaptation", arXiv:2208.07360, choose
     adapted models by it.
@@ -93,11 +95,15 @@ class InformationMaximisation(Validator):
     reads_source: ClassVar[bool] = False
 
     def score(self, predictions: Predictions) -> float:
-        """The score, from 0 to 1."""
+        """The score, at most 1."""
         assert predictions.target_logits is not None
         target = probabilities(predictions.target_logits)
-        information = entropy(target.mean(0)) - entropy(target).mean()
-        return float(information / np.log(target.shape[1]))
+        mean, told = target.mean(0), predictions.target_shares
+        if told is None:
+            return float((entropy(mean) - entropy(target).mean()) / np.log(target.shape[1]))
+        # Of the told shares' entropy, what the mean prediction's divergence from them leaves.
+        diversity = entropy(told) + entropy(mean) + mean @ np.log(told)
+        return float((diversity - entropy(target).mean()) / entropy(told))
 
 
 class LabelFree(Validator):
@@ -144,6 +150,27 @@ class TargetAccuracy(Validator):
         """The score, from 0 to 1."""
         logits, labels = predictions.labelled_target()
         return float((logits.argmax(-1) == labels).mean())
+
+
+def estimated_shares(predictions: Predictions) -> dict[str, np.ndarray]:
+    """Shares `[classes]` of the target's classes as two estimators that read no label of it see them.
+
+    `em` (Saerens et al. 2002, Neural Computation 14(1)) and `bbse` (Lipton et al. 2018, ICML) take
+    the classes' texts to be the same in both domains. They rarely are, and either is as likely to be
+    wrong as right: to be shown, never to act on.
+    """
+    assert predictions.target_logits is not None
+    logits, labels = predictions.labelled_source()
+    source, target = probabilities(logits), probabilities(predictions.target_logits)
+    truth = np.eye(source.shape[1])[labels]
+    prior = np.clip(truth.mean(0), 1e-6, None)
+    em = prior
+    for _ in range(100):
+        weighted = target * (em / prior)
+        em = (weighted / weighted.sum(1, keepdims=True)).mean(0)
+    joint = source.T @ truth / len(truth)  # predicted as the row's class, labelled the column's
+    weights = np.linalg.lstsq(joint, target.mean(0), rcond=None)[0].clip(0)
+    return {"em": em, "bbse": weights * prior / max(weights @ prior, 1e-12)}
 
 
 def proxy_a_distance(source: np.ndarray, target: np.ndarray, seed: int = 0) -> float | None:

@@ -111,6 +111,8 @@ def check_options(domains: Inputs, config: AdaptationConfig, stages: Sequence[St
     """Refuse options that would do nothing with these domains and stages."""
     if config.streaming and len(domains.targets) > 1:
         raise ConfigError("streaming reads a single target: give one, or turn streaming off.")
+    if config.target_class_shares and not domains.targets:
+        raise ConfigError("target_class_shares needs a target domain: set `target`.")
     if config.augment == "domain_terms" and not domains.targets:
         raise ConfigError("augment: domain_terms needs a target domain: set `target`.")
     if domains.few_shot and "few_shot" not in sides_read(stages):

@@ -1,0 +1,85 @@
+"""Shares of the classes in a target, as the user knows them, and decisions that keep to them.
+
+A model carries its source's class frequencies into a target where others hold. Where the user knows
+these, one constant per class, added to its logits, puts the decisions right (Saerens et al. 2002,
+"Adjusting the Outputs of a Classifier to New a Priori Probabilities", Neural Computation 14(1)).
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from nlp_adapt.errors import ConfigError
+from nlp_adapt.names import label_key
+from nlp_adapt.usual_names import nearest
+
+OPTION = "target_class_shares"
+ROUNDING = 0.01  # three shares of 0.33 are meant to be all
+# As shares of the logits' spread: in the end, hardly softer than their argmax.
+TEMPERATURES = np.geomspace(1.0, 0.01, 9)
+MOST_STEPS = 200
+CLOSE = 5e-4
+
+
+def told_shares(given: Mapping[str, float], names: Sequence[str]) -> np.ndarray:
+    """`[classes]` shares that sum to 1, in the order of `names`.
+
+    One class may be missing where the others leave something for it.
+
+    Args:
+        given: Shares by name, each above 0 and below 1.
+
+    Raises:
+        ConfigError: If a class is unknown or missing, or the sum is not 1.
+    """
+    keys = {label_key(name): name for name in names}
+    found = {}
+    for name, share in given.items():
+        if label_key(name) not in keys:
+            raise ConfigError(
+                f"{OPTION}: there is no class '{name}'{nearest(name, names)} "
+                f"(there are {', '.join(names)})"
+            )
+        found[keys[label_key(name)]] = share
+    total = sum(found.values())
+    missing = [name for name in names if name not in found]
+    listed = " + ".join(f"{share:g}" for share in found.values())
+    if len(missing) > 1:
+        raise ConfigError(
+            f"{OPTION} says nothing of {', '.join(missing)}: one class may be left out, no more."
+        )
+    if missing and total > 1 - 1e-6:
+        raise ConfigError(f"{OPTION}: {listed} leaves nothing for {missing[0]}: the sum must be 1.")
+    if not missing and abs(total - 1) > ROUNDING + 1e-9:
+        raise ConfigError(f"{OPTION}: {listed} is {total:g}, but the shares must sum to 1.")
+    shares = np.array([found.get(name, 1 - total) for name in names])
+    return shares / shares.sum()
+
+
+def predicted_shares(logits: np.ndarray) -> np.ndarray:
+    """`[classes]` share of the units `[units, classes]` for which each class is predicted."""
+    return np.bincount(logits.argmax(-1), minlength=logits.shape[-1]) / max(len(logits), 1)
+
+
+def aligning_bias(logits: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """`[classes]` constants, of sum 0, with which the predictions have these shares.
+
+    They solve the optimal transport of the units to the classes (Cuturi 2013, "Sinkhorn Distances",
+    NeurIPS) at falling temperatures, so that in the end predictions, not probabilities, are counted.
+
+    Args:
+        logits: `[units, classes]`, at least one unit.
+        shares: `[classes]`, positive, of sum 1.
+    """
+    logits = logits.astype(np.float64)
+    bias = -logits.mean(0)
+    spread = max(float((logits + bias).std()), 1e-9)
+    for temperature in TEMPERATURES * spread:
+        for _ in range(MOST_STEPS):
+            scaled = (logits + bias) / temperature
+            weights = np.exp(scaled - scaled.max(-1, keepdims=True))
+            found = (weights / weights.sum(-1, keepdims=True)).mean(0)
+            bias += temperature * (np.log(shares) - np.log(np.clip(found, 1e-12, None)))
+            if np.abs(found - shares).max() < CLOSE:
+                break
+    return bias - bias.mean()

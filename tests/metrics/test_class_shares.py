@@ -1,0 +1,83 @@
+"""Shares of the target's classes: read, and kept to by a constant on each logit."""
+
+import numpy as np
+import pytest
+
+from nlp_adapt.config import AdaptationConfig
+from nlp_adapt.errors import ConfigError
+from nlp_adapt.metrics.class_shares import aligning_bias, predicted_shares, told_shares
+
+NAMES = ("negative", "neutral", "positive")
+
+
+def test_shares_come_in_the_order_of_the_classes_and_a_last_one_is_inferred():
+    told = told_shares({"Positive": 0.5, "negative": 0.3}, NAMES)
+    np.testing.assert_allclose(told, [0.3, 0.2, 0.5])
+    rounded = told_shares(dict.fromkeys(NAMES, 0.33), NAMES)
+    np.testing.assert_allclose(rounded, [1 / 3] * 3)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"positve": 0.5}, "no class 'positve'; did you mean 'positive'?"),
+        ({"positive": 0.5}, "says nothing of negative, neutral: one class may be left out"),
+        ({"positive": 0.5, "negative": 0.5}, "leaves nothing for neutral"),
+        (
+            {"positive": 0.5, "negative": 0.5, "neutral": 0.1},
+            "is 1.1, but the shares must sum to 1",
+        ),
+        (
+            {"positive": 0.5, "negative": 0.1, "neutral": 0.1},
+            "is 0.7, but the shares must sum to 1",
+        ),
+    ],
+)
+def test_shares_that_do_not_fit_the_classes_are_refused(given, said):
+    with pytest.raises(ConfigError, match="target_class_shares") as caught:
+        told_shares(given, NAMES)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            {"target_class_shares": {"positive": 70}},
+            "positive is 70, but must be above 0 and below",
+        ),
+        (
+            {"target_class_shares": {"positive": 0.0}},
+            "positive is 0, but must be above 0 and below",
+        ),
+        ({"target_class_shares": {"O": 0.9}, "task": "token-classification"}, "is for texts"),
+        ({"target_class_shares": {"positive": "most"}}, "must be a number"),
+    ],
+)
+def test_what_is_no_share_is_refused_before_anything_is_read(options, said):
+    with pytest.raises(ConfigError, match="target_class_shares") as caught:
+        AdaptationConfig(**options)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10])
+@pytest.mark.parametrize("spread", [0.05, 1.0, 8.0])
+def test_predictions_have_the_shares_whatever_the_logits(classes, spread):
+    rng = np.random.default_rng(classes)
+    logits = spread * (rng.normal(size=(1000, classes)) + 3 * np.eye(classes)[0])
+    shares = rng.dirichlet(np.full(classes, 5.0)).clip(0.02)
+    shares /= shares.sum()
+    bias = aligning_bias(logits, shares)
+    assert bias.sum() == pytest.approx(0)
+    np.testing.assert_allclose(predicted_shares(logits + bias), shares, atol=0.005)
+
+
+def test_of_two_classes_the_bias_is_a_quantile_of_their_difference():
+    logits = np.random.default_rng(0).normal(size=(999, 2))
+    bias = aligning_bias(logits, np.array([0.7, 0.3]))
+    threshold = np.quantile(logits[:, 1] - logits[:, 0], 0.7)
+    assert bias[0] - bias[1] == pytest.approx(threshold, abs=0.02)
+
+
+def test_rows_that_are_all_alike_get_a_finite_bias():
+    assert np.isfinite(aligning_bias(np.zeros((5, 3)), np.array([0.2, 0.3, 0.5]))).all()
