@@ -231,8 +231,8 @@ class RunContext:
     def fresh_model(self) -> Any:
         """The task model as training begins with it."""
         model = self.start.fresh(self.config, self.task)
-        named = self.start.loaded is None and self.start.saved is None
-        if named and self.task.outside is None and self.encoder_is_frozen:
+        bare = self.start.loaded is None and self.start.saved is None and not self.config.lora
+        if bare and self.task.outside is None and self.encoder_is_frozen:
             from nlp_adapt.modeling.sentence_encoders.pooling import read_as_trained
 
             read_as_trained(model, self.start.name)
