@@ -148,6 +148,8 @@ def code_hash() -> str:
 
 def report(runs: Sequence[Run]) -> str:
     """The page: means over the pairs and seeds that all rows have, worst first, and each pair."""
+    if not runs:
+        return "# Which encoder\n\nNo run has finished yet: see `scripts/benchmark_encoders.py`.\n"
     groups: dict[Group, list[Run]] = {}
     for run in runs:
         groups.setdefault((run["encoder"], run["way"]), []).append(run)

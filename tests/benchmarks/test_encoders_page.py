@@ -25,6 +25,7 @@ def run(encoder, way, score, target="tweets"):
 
 
 def test_rows_are_compared_on_the_same_pairs(page):
+    assert "No run has finished" in page.report([])
     runs = [
         run("mpnet-base", "whole", 0.9),
         run("minilm-l6", "whole", 0.7),
