@@ -44,3 +44,8 @@ sentences = [
 for sentence, answer in zip(sentences, classify(sentences)):
     print(f"  {answer['label']:>10}  {answer['score']:.2f}  {sentence}")
 PYTHON
+
+echo
+echo "A larger encoder, five times the parameters (405 MB, fetched once):"
+echo "  bash scripts/quickstart.sh --model builtin:mpnet-base --learning_rate 2e-5"
+echo "What is measured of its points and minutes: docs/benchmarks/encoders.md"
