@@ -1,11 +1,15 @@
 """The processes that a launcher (torchrun, accelerate) has started, and how all end if one cannot go on."""
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from datetime import timedelta
 from typing import Any
 
 from nlp_adapt.errors import RunError
+
+_STORE_ANSWERS = timedelta(seconds=5)
 
 
 def process_index() -> int:
@@ -32,6 +36,10 @@ def from_main_process(value: Any) -> Any:
     values = [value]
     broadcast_object_list(values)
     return values[0]
+
+
+class LostProcessError(RunError):
+    """A collective failed because another process is gone."""
 
 
 @contextmanager
@@ -68,10 +76,46 @@ def naming_lost_processes(advice: str, place: Callable[[], str] = str) -> Iterat
         if process_count() == 1 or not _is_lost_contact(error):
             raise
         reason = str(error).strip().splitlines()[0]
-        raise RunError(
+        raise LostProcessError(
             f"process {process_index()} lost another process{place()} ({reason}); see what the "
             f"other one said, then {advice}."
         ) from error
+
+
+def is_hearsay(error: BaseException) -> bool:
+    """Whether what ended this process only follows from the end of another one."""
+    stopped_or_lost = isinstance(error, (KeyboardInterrupt, LostProcessError))
+    return stopped_or_lost or (isinstance(error, RuntimeError) and _is_lost_contact(error))
+
+
+def reason_of_all(said: str, code: int, *, hearsay: bool) -> tuple[str, int]:
+    """The words and exit code with which each process ends: those of the first with its own reason.
+
+    The reason is left in the launcher's store, which outlives the processes. Without one each
+    process says what it knows.
+
+    Args:
+        said: What this process would print.
+        code: Its exit code.
+        hearsay: See `is_hearsay`.
+    """
+    from torch.distributed import TCPStore
+
+    key = f"nlp_adapt/reason/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
+    try:
+        address = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+        store = TCPStore(*address, timeout=_STORE_ANSWERS, wait_for_workers=False)
+        if not hearsay:
+            told = said
+            if code == 1:  # a traceback, of which one is enough
+                last = said.strip().splitlines()[-1]
+                told = f"nlp-adapt: error: process {process_index()} failed: {last}"
+            store.compare_set(key, "", json.dumps([told, code]))
+        elif store.check([key]):
+            said, code = json.loads(store.get(key))
+    except (KeyError, ValueError, RuntimeError):
+        pass
+    return said, code
 
 
 def _is_lost_contact(error: RuntimeError) -> bool:

@@ -10,6 +10,7 @@ from nlp_adapt.cli.parser import build_parser, parse
 from nlp_adapt.errors import AdaptationError, RunStopped
 from nlp_adapt.files import full_disk
 from nlp_adapt.hub.errors import is_broken_line
+from nlp_adapt.launch import is_hearsay, process_count, reason_of_all
 
 USER_ERROR = 2
 INTERRUPTED = 130
@@ -43,32 +44,49 @@ def _run(words: Sequence[str]) -> int:
             code = args.run(args)
             sys.stdout.flush()  # what is wrong with it is said here, not at the end of Python
             return code
-    except RunStopped as stopped:
-        print(f"nlp-adapt: {stopped}", file=sys.stderr)
-        return stopped.exit_code
-    except AdaptationError as error:
-        # Python itself would show a traceback as it is, with tokens and whatever a name holds.
-        print(traceback.format_exc() if debug else f"nlp-adapt: error: {error}", file=sys.stderr)
-        return USER_ERROR
-    except KeyboardInterrupt as stop:
-        print(traceback.format_exc() if debug else "nlp-adapt: interrupted", file=sys.stderr)
-        return 128 + stop.number if isinstance(stop, console.Stopped) else INTERRUPTED
     except BrokenPipeError:  # the reader of our output has gone, as in `nlp-adapt methods | head`
         sys.stderr.close()
         return 1
-    except Exception as error:
-        if not debug and "huggingface_hub" in sys.modules and is_broken_line(error):
-            reason = HUB_UNREACHABLE.format(type(error).__name__)
-            print(f"nlp-adapt: error: {reason}", file=sys.stderr)
-            return USER_ERROR
-        if not debug and (said := full_disk(error)):
-            with contextlib.suppress(OSError):
-                print(f"nlp-adapt: error: {said}", file=sys.stderr)
-            try:
-                sys.stdout.flush()
-            except OSError:  # what it still holds would fail once more at the end of Python
-                with contextlib.suppress(OSError):
-                    sys.stdout.close()
-            return USER_ERROR
-        print(traceback.format_exc(), file=sys.stderr)  # a fault of the program
-        return 1
+    except (Exception, KeyboardInterrupt) as error:
+        said, code = _end(error, debug)
+        if process_count() > 1:
+            said, code = reason_of_all(said, code, hearsay=is_hearsay(error))
+        full = full_disk(error)
+        with contextlib.suppress(OSError) if full else contextlib.nullcontext():
+            print(said, file=sys.stderr)
+        if full:
+            _let_go_of_stdout()
+        return code
+
+
+def _end(error: BaseException, debug: bool) -> tuple[str, int]:
+    """What to say of what ended a command, and the exit code."""
+    said, code = _sentence(error)
+    if said and (not debug or isinstance(error, RunStopped)):
+        return said, code
+    # Python itself would show a traceback as it is, with tokens and whatever a name holds.
+    return "".join(traceback.format_exception(error)), code
+
+
+def _sentence(error: BaseException) -> tuple[str | None, int]:
+    """A sentence for all but faults of the program, and the exit code."""
+    if isinstance(error, RunStopped):
+        return f"nlp-adapt: {error}", error.exit_code
+    if isinstance(error, AdaptationError):
+        return f"nlp-adapt: error: {error}", USER_ERROR
+    if isinstance(error, KeyboardInterrupt):
+        stopped = isinstance(error, console.Stopped)
+        return "nlp-adapt: interrupted", 128 + error.number if stopped else INTERRUPTED
+    reason = full_disk(error)
+    if "huggingface_hub" in sys.modules and isinstance(error, Exception) and is_broken_line(error):
+        reason = HUB_UNREACHABLE.format(type(error).__name__)
+    return (f"nlp-adapt: error: {reason}", USER_ERROR) if reason else (None, 1)
+
+
+def _let_go_of_stdout() -> None:
+    """Close it if the full disk holds it, since it would fail once more at the end of Python."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with contextlib.suppress(OSError):
+            sys.stdout.close()

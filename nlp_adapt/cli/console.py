@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from nlp_adapt.escaping import Terminal, in_lines, one_line
+from nlp_adapt.launch import process_count
 
 # Read by the libraries when they are imported, which happens only after a command has started.
 _QUIET_ENVIRONMENT = {
@@ -58,7 +59,11 @@ class Stopped(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def tidying_up_after_signals() -> Iterator[None]:
-    """Inside, SIGTERM and SIGHUP end a command as Ctrl-C does: what it has begun is removed."""
+    """Inside, SIGTERM and SIGHUP end a command as Ctrl-C does: what it has begun is removed.
+
+    Afterwards one of several processes is deaf to signals: its launcher sends one as soon as
+    another process has ended, which would cut off what this one says.
+    """
 
     def stop(number: int, frame: FrameType | None) -> NoReturn:
         raise Stopped(number)
@@ -71,8 +76,9 @@ def tidying_up_after_signals() -> Iterator[None]:
     try:
         yield
     finally:
-        for number in ours:
-            signal.signal(number, signal.SIG_DFL)
+        several = process_count() > 1
+        for number in [*ours, signal.SIGINT] if several and here else ours:
+            signal.signal(number, signal.SIG_IGN if several else signal.SIG_DFL)
 
 
 @contextlib.contextmanager
