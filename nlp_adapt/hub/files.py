@@ -27,7 +27,7 @@ def run_files(folder: Path, model: Path) -> dict[str, Content]:
     for path in sorted((folder / "adaptation").glob("*.safetensors")):
         files[f"adaptation/{path.name}"] = path
     results = read_results(folder)
-    for key in ("machine", "findings"):  # the user's own affair; findings may quote rows
+    for key in ("machine", "findings"):  # the user's own affair; findings name their files
         results.pop(key, None)
     text = json.dumps(shareable(results), indent=2, ensure_ascii=False) + "\n"
     files["adaptation/results.json"] = text.encode()

@@ -12,6 +12,9 @@ from nlp_adapt.errors import AdaptationError, ModelError
 from nlp_adapt.model_files import CHECKED, CONFIG, check_model_file, read_object, short
 from nlp_adapt.names import ADAPTER_CONFIG
 
+# Else transformers has a service on the Hub convert a repository of pickles, and sends it the token.
+os.environ["DISABLE_SAFETENSORS_CONVERSION"] = "1"
+
 BUILTIN_PREFIX = "builtin:"
 RUNS = "runs"  # where runs are unless output_dir says otherwise: no user of the Hub
 _IN_A_FOLDER = ("config.json", "model", "adapter_config.json", "ensemble.json")

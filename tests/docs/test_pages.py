@@ -139,6 +139,12 @@ def test_commands_and_options_that_pages_name_exist():
                 assert name in keys, (path, name)
 
 
+def test_the_tests_that_security_names_exist():
+    named = re.findall(r"`(tests/[\w/.]+)`", (ROOT / "SECURITY.md").read_text())
+    assert len(named) > 5
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
 def test_the_reference_lists_every_option_and_command(hooks):
     options = hooks.on_page_markdown("{{ options }}")
     commands = hooks.on_page_markdown("{{ commands }}")

@@ -311,3 +311,18 @@ def test_a_token_in_a_flag_is_not_repeated(
     assert code == 2
     assert TOKEN not in err
     assert not (tmp_path / "run").exists()
+
+
+def test_nobody_is_asked_to_convert_a_pickle(
+    hub: LoopbackHub, client: Client, tiny_model_dir: Path, toy_target_jsonl: Path, tmp_path: Path
+) -> None:
+    """transformers would ask a service on the Hub, and send it the token."""
+    files = files_of(tiny_model_dir)
+    files["pytorch_model.bin"] = files.pop("model.safetensors")
+    hub.put("me/pickled", files)
+    out = tmp_path / "out.csv"
+    code, _, err = client.command("predict", "me/pickled", toy_target_jsonl, "--out", out)
+    assert code == 2
+    assert "safetensors" in err
+    assert hub.count("HEAD .*/model.safetensors") > 0
+    assert hub.count(".*/discussions") == 0
