@@ -314,15 +314,21 @@ def test_a_token_in_a_flag_is_not_repeated(
 
 
 def test_nobody_is_asked_to_convert_a_pickle(
-    hub: LoopbackHub, client: Client, tiny_model_dir: Path, toy_target_jsonl: Path, tmp_path: Path
+    hub: LoopbackHub, client: Client, tiny_model_dir: Path
 ) -> None:
     """transformers would ask a service on the Hub, and send it the token."""
     files = files_of(tiny_model_dir)
     files["pytorch_model.bin"] = files.pop("model.safetensors")
     hub.put("me/pickled", files)
-    out = tmp_path / "out.csv"
-    code, _, err = client.command("predict", "me/pickled", toy_target_jsonl, "--out", out)
-    assert code == 2
-    assert "safetensors" in err
+    program = """
+from nlp_adapt.errors import ModelError
+from nlp_adapt.modeling.pretrained import load_task_model
+
+try:
+    load_task_model("me/pickled", "AutoModelForSequenceClassification", ["a", "b"], new_head=True)
+except ModelError as error:
+    answer = str(error)
+"""
+    assert "safetensors" in client.program(program)
     assert hub.count("HEAD .*/model.safetensors") > 0
     assert hub.count(".*/discussions") == 0

@@ -3,12 +3,15 @@
 import json
 import pickle
 import shutil
+from types import SimpleNamespace
 
 import pytest
 import torch
+from transformers import AutoModelForSequenceClassification
 
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.errors import ConfigError, ModelError
+from nlp_adapt.model_files import check_size
 from nlp_adapt.modeling.mlm_head import load_mlm_head
 from nlp_adapt.modeling.pretrained import load_task_model
 from nlp_adapt.modeling.tokenizers import load_tokenizer
@@ -168,3 +171,15 @@ def test_no_recipe_can_turn_code_on(tmp_path, key):
         load_recipe(path)
     with pytest.raises(ConfigError):
         AdaptationConfig(**{key: True})
+
+
+def test_a_model_without_weights_here_must_fit_into_the_memory(monkeypatch):
+    """As of a Hub id, whose configuration comes before its weights."""
+    memory = SimpleNamespace(total=10**6)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: memory)
+    config, kind = tiny_model().config, AutoModelForSequenceClassification
+    config.hidden_size = 512
+    with pytest.raises(ModelError, match="250,000 at most fit into the memory of this machine"):
+        check_size(config, kind, "someone/model")
+    memory.total = 10**12
+    check_size(config, kind, "someone/model")

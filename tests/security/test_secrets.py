@@ -25,6 +25,16 @@ def test_no_file_or_log_of_a_run_holds_the_token(tmp_path, caplog, capfd):
         assert CANARY.encode() not in path.read_bytes(), path
 
 
+def test_cards_results_and_logs_hold_no_texts(tmp_path):
+    trainer = trainer_for(tmp_path, save_steps=1)
+    domains = (trainer.source, trainer.target)
+    texts = {text for one in domains for rows in one.splits.values() for text in rows["text"]}
+    trainer.train()
+    for name in ("results.json", "log.jsonl", "model/README.md"):
+        written = (tmp_path / "run" / name).read_text()
+        assert [text for text in texts if text in written] == [], name
+
+
 @pytest.mark.parametrize(
     "reference",
     [f"https://user:{CANARY}@hub.example/data.csv", f"{CANARY}.csv", f"me/{CANARY}"],
