@@ -75,8 +75,8 @@ def _sentence(error: BaseException) -> tuple[str | None, int]:
     if isinstance(error, AdaptationError):
         return f"nlp-adapt: error: {error}", USER_ERROR
     if isinstance(error, KeyboardInterrupt):
-        stopped = isinstance(error, console.Stopped)
-        return "nlp-adapt: interrupted", 128 + error.number if stopped else INTERRUPTED
+        code = 128 + error.number if isinstance(error, console.Stopped) else INTERRUPTED
+        return "nlp-adapt: interrupted", code
     reason = full_disk(error)
     if "huggingface_hub" in sys.modules and isinstance(error, Exception) and is_broken_line(error):
         reason = HUB_UNREACHABLE.format(type(error).__name__)
