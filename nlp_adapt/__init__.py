@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from nlp_adapt.prediction.tagged_text import tag_texts as tag_texts
     from nlp_adapt.recipe import Recipe as Recipe
     from nlp_adapt.recipe import load_recipe as load_recipe
+    from nlp_adapt.reviewing.session import review as review
     from nlp_adapt.training.trainer import AdaptationTrainer as AdaptationTrainer
 
 # Each public name's home: imported on first use, so that `import nlp_adapt` is instant.
@@ -44,6 +45,7 @@ _HOMES = {
     "TaggedText": "prediction.tagged_text",
     "Attack": "prediction.attack",
     "attacked_logits": "prediction.attack",
+    "review": "reviewing.session",
     "Objective": "objectives.base",
     "StepView": "objectives.base",
     "DomainOutput": "modeling.outputs",

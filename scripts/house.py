@@ -43,6 +43,7 @@ FLOORS = (
     ("reporting",),
     ("hub",),
     ("training",),
+    ("reviewing",),
     ("cli",),
 )
 CATALOGUES = frozenset({"objectives", "cli"})

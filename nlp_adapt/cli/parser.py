@@ -14,7 +14,7 @@ COMMANDS = {
     name: import_module(f"nlp_adapt.cli.{name}")
     for name in (
         *("init", "train", "evaluate", "predict", "ensemble", "compare", "export"),
-        *("card", "push", "doctor", "verify", "labels", "methods"),
+        *("review", "card", "push", "doctor", "verify", "labels", "methods"),
     )
 }
 

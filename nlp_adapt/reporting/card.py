@@ -29,6 +29,7 @@ from nlp_adapt.reporting.results import (
     read_results,
     share_sentences,
 )
+from nlp_adapt.reporting.reviewed import review_sentences
 from nlp_adapt.reporting.runs import seed_rows, seed_sentence
 from nlp_adapt.reporting.table import comparison_rows, domain_rows, kind_rows, sign_rows, type_rows
 from nlp_adapt.tasks import TASKS
@@ -118,9 +119,10 @@ def _summary(results: Results, source: str, target: str) -> str:
     method = escape(results["method"])
     adapted = ""
     if target and not is_source_only(results):
+        reviewed = part(results, "review").get("exported")
+        signs = "a person's answers" if reviewed else "signs that need no labels of the target"
         adapted = (
-            f"; adapting it to **{target}** with {method} was tried and, by signs that need no "
-            "labels of the target, not kept"
+            f"; adapting it to **{target}** with {method} was tried and, by {signs}, not kept"
             if falls_back(results)
             else f"; the model was adapted to **{target}** with {method}, {labels} of the target"
         )
@@ -157,6 +159,8 @@ def _results(results: Results) -> list[str]:
             markdown_table(signs),
             " ".join(map(escape, [*share_sentences(results), *verdict_sentences(results)])),
         ]
+    if answers := review_sentences(results):
+        sections += ["### By a person's answers", " ".join(map(escape, answers))]
     return sections
 
 

@@ -131,7 +131,7 @@ def verdict_sentences(results: Results) -> list[str]:
         return []
     verdict = f"Without target labels, the signs speak for {SIGNS_SPEAK_FOR[guard['verdict']]}."
     sentences = [verdict, *guard["reasons"]]
-    if falls_back(results):
+    if falls_back(results) and not part(results, "review").get("exported"):
         sentences.append(
             "So the exported model is the source-only one, as fall_back asks for; the adapted one "
             "is kept in adapted/model."

@@ -5,7 +5,11 @@ from typing import Any
 
 from nlp_adapt.escaping import in_lines
 from nlp_adapt.names import TOKEN_CLASSIFICATION, counted
-from nlp_adapt.reporting.comparison import conclusions, verdict_sentences
+from nlp_adapt.reporting.comparison import (
+    answer_sentences,
+    conclusions,
+    verdict_sentences,
+)
 from nlp_adapt.reporting.results import (
     SIDES,
     Results,
@@ -36,7 +40,12 @@ def render(results: Results) -> str:
         *(domain_rows(results, side) for side in SIDES),
         *(span_rows(results, side) for side in SIDES),
     ]
-    said = [*conclusions(results), *share_sentences(results), *verdict_sentences(results)]
+    said = [
+        *conclusions(results),
+        *share_sentences(results),
+        *verdict_sentences(results),
+        *answer_sentences(results),
+    ]
     return "\n\n".join([heading(results), *map(layout, filter(None, tables)), "\n".join(said)])
 
 

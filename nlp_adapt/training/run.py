@@ -143,9 +143,10 @@ class Run:
             end.model = self._load(self.folder.model)
         end.results["cost"] = cost
         end.results["difference"] = difference(end.results, self.context.task.main_metric)
-        self._judge(end)
-        if finished == set(schedule.models) and self.folder.results.is_file():
-            end.results.update(self.folder.known())
+        known = self.folder.known() if finished == set(schedule.models) else {}
+        if "review" not in known:  # a person's answers outweigh the guard's signs
+            self._judge(end)
+        end.results.update(known)
 
     def _train_one(self, training: StagedTraining, checkpoint: Checkpoint | None) -> dict[str, Any]:
         """Train one model through its stages, score it and save it."""
@@ -216,8 +217,7 @@ class Run:
         """Write where the texts of both domains lie, for `nlp-adapt predict --domain-likeness`."""
         predictor = self.context.predictor(model)
         samples = domain_samples(self.context.data.train, self.config.seed)
-        likeness = measure_domains(predictor, samples)
-        if likeness is not None:
+        if likeness := measure_domains(predictor, samples):
             likeness.save(self.folder.adaptation / STATISTICS)
             self.folder.manifest.seal(self.folder.adaptation / STATISTICS)
 

@@ -94,6 +94,11 @@ def open_bytes(path: Path, *, gzipped: bool) -> BinaryIO | gzip.GzipFile:
 _FORMULA = re.compile(r"(?![-+]?[0-9]+(?:\.[0-9]+)?\Z)[=+\-@\t\r]")
 
 
+def may_be_formula(text: str) -> bool:
+    """Whether a spreadsheet would run a cell of this text."""
+    return bool(_FORMULA.match(text))
+
+
 class CsvWriter(Writer):
     """A line of column names, then a row a line; lists are written as JSON.
 
@@ -105,7 +110,7 @@ class CsvWriter(Writer):
     def record(self, row: LabelledRow) -> dict[str, Any]:
         """Old and new values by column, a label never a formula."""
         label = row.added.get("label")
-        if label and _FORMULA.match(label):
+        if label and may_be_formula(label):
             row = row._replace(added={**row.added, "label": f"'{label}"})
         return super().record(row)
 
@@ -154,7 +159,7 @@ class JsonlWriter(Writer):
 
     def encode(self, rows: Sequence[LabelledRow]) -> bytes:
         """A line for each row."""
-        return b"".join(_json_line(self.record(row)) for row in rows)
+        return b"".join(json_line(self.record(row)) for row in rows)
 
 
 class ParquetWriter(Writer):
@@ -217,7 +222,8 @@ def _mixed_types(error: Exception) -> DataError:
     )
 
 
-def _json_line(record: Mapping[str, Any]) -> bytes:
+def json_line(record: Mapping[str, Any]) -> bytes:
+    """A record as a line of JSON Lines."""
     try:
         return (json.dumps(record, ensure_ascii=False, default=str) + "\n").encode()
     except UnicodeEncodeError:  # half a surrogate pair, which only an escape can keep

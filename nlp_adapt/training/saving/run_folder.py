@@ -29,6 +29,7 @@ class RunFolder:
         self.results = self.path / "results.json"
         self.log = self.path / "log.jsonl"
         self.fingerprint = self.adaptation / "fingerprint.json"
+        self.review = self.adaptation / "review.json"
         self.augmented = self.path / "augmented.jsonl"
         self.manifest = Manifest(self.path)
 
@@ -68,7 +69,8 @@ class RunFolder:
             known = json.loads(self.results.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
-        return {key: known[key] for key in ("cost", "resumed", "seeds") if key in known}
+        reviewed = ("review", "guard", "exported") if "review" in known else ()
+        return {key: known[key] for key in ("cost", "resumed", "seeds", *reviewed) if key in known}
 
     def read_scores(self, name: str) -> dict[str, Any]:
         """The scores of a finished model."""
@@ -96,6 +98,16 @@ class RunFolder:
             if path == self.model or not path.exists():
                 write_folder(path, partial(shutil.copytree, source, dirs_exist_ok=True))
                 self.manifest.seal(path)
+
+    def export_adapted(self) -> None:
+        """Put the adapted model back into `model/`, where the twin was exported.
+
+        Interrupted anywhere, it ends the same when it is done again.
+        """
+        if self.adapted.exists():
+            write_folder(self.model, partial(shutil.copytree, self.adapted, dirs_exist_ok=True))
+            self.manifest.seal(self.model)
+            shutil.rmtree(self.adapted.parent)
 
     def claim(self, *, overwrite: bool, resume: bool) -> None:
         """Make the folder ready for a run.
