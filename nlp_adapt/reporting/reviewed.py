@@ -25,8 +25,8 @@ def verdict_lines(review: Mapping[str, Any]) -> list[str]:
         return ["No answer yet on a row where the models differ."]
     difference, name = review["difference"], review["name"]
     level = f"{100 * review['level']:.0f} %"
-    ends = f"{_points(difference['low'])} to {_points(difference['high'])}, {level} interval"
-    said = f"the adapted model is {_points(difference['estimate'])} points ({ends})"
+    ends = f"{level} interval {_points(difference['low'])} to {_points(difference['high'])}"
+    said = f"adapted minus source-only is {_points(difference['estimate'])} points ({ends})"
     if winner := WINNERS.get(review["verdict"]):
         first = f"By {counted(asked, 'answer')}, {winner} is better on {name}: {said}."
     else:

@@ -54,7 +54,7 @@ def test_from_the_draw_to_the_verdict(run: Path, capsys) -> None:
     labels = fill(run / "review.csv", by_model(run / "source_only" / "model"))
     assert main(["review", str(run), "--labels", str(labels)]) == 0
     said = capsys.readouterr().out
-    assert "By 20 answers, the source-only model is better on tweets.csv" in said.replace("\n", " ")
+    assert "By 20 answers, the source-only model is better on tweets" in said
     results = json.loads((run / "results.json").read_text())
     assert results["review"]["verdict"] == "source_only"
     assert (results["review"]["losses"], results["review"]["agreeing"]) == (20, 4)
@@ -188,7 +188,7 @@ def test_other_text_of_the_target_can_be_given(run: Path) -> None:
     newer = run.parent / "newer.txt"
     newer.write_text("".join(f"word{i} word{i + 1} word{i + 2}\n" for i in range(60)))
     found = nlp_adapt.review(run, rows=5, data=str(newer))
-    assert (found["name"], found["texts"]) == ("newer.txt", 60)
+    assert (found["name"], found["texts"]) == ("newer", 60)
 
 
 def test_stretches_of_tagged_text_are_asked(tmp_path: Path, capsys) -> None:
