@@ -16,7 +16,11 @@ from nlp_adapt.files import write_text
 from nlp_adapt.names import ADAPTER_CONFIG, TOKEN_CLASSIFICATION, counted
 from nlp_adapt.recipe import Recipe
 from nlp_adapt.reporting.card_metadata import metadata, papers
-from nlp_adapt.reporting.comparison import conclusions, verdict_sentences
+from nlp_adapt.reporting.comparison import (
+    answer_sentences,
+    conclusions,
+    verdict_sentences,
+)
 from nlp_adapt.reporting.results import (
     Results,
     exported_scores,
@@ -29,7 +33,6 @@ from nlp_adapt.reporting.results import (
     read_results,
     share_sentences,
 )
-from nlp_adapt.reporting.reviewed import review_sentences
 from nlp_adapt.reporting.runs import seed_rows, seed_sentence
 from nlp_adapt.reporting.table import comparison_rows, domain_rows, kind_rows, sign_rows, type_rows
 from nlp_adapt.tasks import TASKS
@@ -159,7 +162,7 @@ def _results(results: Results) -> list[str]:
             markdown_table(signs),
             " ".join(map(escape, [*share_sentences(results), *verdict_sentences(results)])),
         ]
-    if answers := review_sentences(results):
+    if answers := answer_sentences(results):
         sections += ["### By a person's answers", " ".join(map(escape, answers))]
     return sections
 

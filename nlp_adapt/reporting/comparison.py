@@ -139,6 +139,15 @@ def verdict_sentences(results: Results) -> list[str]:
     return sentences
 
 
+def answer_sentences(results: Results) -> list[str]:
+    """What a person's answers said of both models, if they were asked."""
+    if not results.get("review"):
+        return []
+    from nlp_adapt.reporting.reviewed import review_sentences
+
+    return review_sentences(results)
+
+
 def _answer(results: Results) -> list[str]:
     """Whether the adapted model is better than doing nothing."""
     target = part(results, "target").get("name", "the target")

@@ -78,12 +78,7 @@ def review(
     if not 0.5 <= level < 1:
         raise ConfigError(f"level is {level}: give a number from 0.5 to below 1.")
     folder = RunFolder(run)
-    results = read_results(folder.path)
-    if is_source_only(results) or not results.get("source_only"):
-        raise RunError(
-            f"{folder.path}: has no two models to compare: review a run that adapts, trained with "
-            "compare_source_only."
-        )
+    results = _results_of_two(folder)
     with folder.lock():
         if labels is not None:
             return _conclude(folder, results, Path(labels), level, switch_export)
@@ -91,8 +86,18 @@ def review(
         known = None if anew else load(folder)
         _refuse_unread(place / "review.csv", known)
         source = {"data": data, "test_rows": test_rows, "pool": pool}
-        asked = _ask(folder, known, rows, agreeing, seed, source, options)
-        return _write(asked, place, tool)
+        return _write(_ask(folder, known, rows, agreeing, seed, source, options), place, tool)
+
+
+def _results_of_two(folder: RunFolder) -> dict[str, Any]:
+    """The results of a run that has two models to compare."""
+    results = read_results(folder.path)
+    if is_source_only(results) or not results.get("source_only"):
+        raise RunError(
+            f"{folder.path}: has no two models to compare: review a run that adapts, trained with "
+            "compare_source_only."
+        )
+    return results
 
 
 def _ask(
