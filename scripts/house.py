@@ -52,7 +52,7 @@ FEW_LINES = 10
 MOST_LINES = 300
 MOST_FUNCTION_LINES = 60
 # Room for what is being built; taken back as the package shrinks.
-MOST_LINES_IN_ALL = 32_000
+MOST_LINES_IN_ALL = 37_000
 MOST_ENTERED = 90
 
 
