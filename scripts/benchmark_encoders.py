@@ -10,8 +10,6 @@ that was interrupted goes on where it stopped. Target labels are read only after
 from __future__ import annotations
 
 import argparse
-import hashlib
-import itertools
 import json
 import statistics
 import sys
@@ -22,15 +20,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmark_methods import (
-    SUITES,
-    append,
-    classification_scores,
-    read_domain,
-    read_runs,
-)
+from benchmark_methods import SUITES, read_domain
+from benchmark_runs import append, code_hash, read_runs
 
-import nlp_adapt
 from nlp_adapt import AdaptationError, AdaptationTrainer, Domain, load_recipe
 from nlp_adapt.cli.console import quiet_libraries
 
@@ -66,13 +58,13 @@ def main() -> None:
             continue
         domains = [read_domain(args.data, suite, key[side]) for side in ("source", "target")]
         run = train_and_score(key, *domains)
-        append(runs_file, run)
+        append(runs_file, [run])
         print(f"{key} macro-F1 {run['macro_f1']:.4f}, {run['minutes']:.2f} min", file=sys.stderr)
     args.out.write_text(report(read_runs(runs_file)), encoding="utf-8")
 
 
 def parse_arguments() -> argparse.Namespace:
-    pairs = itertools.permutations(SUITES["snippets"]["domains"], 2)
+    pairs = SUITES["snippets"]["pairs"]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, type=Path, help="folder that holds sentiment/")
     parser.add_argument(
@@ -122,10 +114,11 @@ def train_and_score(key: Run, source: Domain, target: Domain) -> Run:
         before = time.process_time()
         results = trainer.train()
         seconds = time.process_time() - before
-        scores = classification_scores(trainer, target)
+    scores = results["adapted"]["target"]
     return {
         **key,
-        **scores,
+        **{name: scores[name] for name in ("macro_f1", "accuracy", "auc")},
+        "best_macro_f1": scores["oracle"]["macro_f1"],
         "minutes": round(seconds / 60, 3),
         "wall_seconds": results["adapted"]["seconds"],
         "steps": results["adapted"]["steps"],
@@ -135,15 +128,6 @@ def train_and_score(key: Run, source: Domain, target: Domain) -> Run:
         "versions": results["versions"],
         "machine": results["machine"],
     }
-
-
-def code_hash() -> str:
-    """SHA-256 of the package's source, shortened: runs of one hash were made by the same code."""
-    root = Path(nlp_adapt.__file__).parent
-    digest = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
-        digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
-    return digest.hexdigest()[:12]
 
 
 def report(runs: Sequence[Run]) -> str:

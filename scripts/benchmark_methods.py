@@ -1,149 +1,210 @@
-"""Measure methods on sentiment domain pairs: equal budgets, several seeds, resumable.
+"""Measure methods on pairs of domains: equal seeds and yardsticks in every table, resumable.
 
     python scripts/benchmark_methods.py --data DATA --suite snippets \
-        --methods source_only dann mcc target_trained --seeds 3 --out docs/benchmarks/snippets.md
+        --methods source_only auto twin_of_auto target_trained --seeds 3
 
-DATA holds `sentiment/snippets` and `sentiment/amazon_blitzer`. Each finished run is a line in
-`<out>.runs.jsonl`, and a benchmark that was interrupted goes on where it stopped. Target labels are
-read only after training, to score it; `target_trained` is the same budget spent on target labels.
-A method may carry options: `mcc:options.mcc.temperature=2`. Several processes can share the work
-with `--shard 1/2` and `--shard 2/2`.
+DATA holds `sentiment/snippets` and `sentiment/amazon_blitzer`; of the suite `wnut`
+`ner_plo/conll2003/news.{train,dev,test}.jsonl.gz`, `ner_plo/wnut17/*.test.jsonl.gz` (of youtube
+`*.dev`), both with PER, LOC and ORG alone, and `ner/wnut17/*.unlabeled.jsonl.gz`.
+
+A method trains as its recipe in recipes/ says, but for the rows and lengths that a suite names and
+what `--set` changes. `twin_of_METHOD` is the source-only model of the method's own run, under the
+same schedule; name it beside the method, and one run gives both. `target_trained` is the budget of
+`source_only` spent on target labels, which else are read only to score a finished model. A method may
+carry options: `mcc:options.mcc.temperature=2`. Each finished model is a line in `<out>.runs.jsonl`
+with a hash of the code that made it; a benchmark that was interrupted goes on where it stopped, and
+lines of other code are kept apart. Several processes share the work with `--shard 1/2` and
+`--shard 2/2`. `--report` only writes the page.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
-import json
-import os
+import shlex
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from methods_page import SOURCE_ONLY, TARGET_TRAINED, report
+from benchmark_runs import KEY, SMALL, Run, append, code_hash, key_of, made_alike, read_runs
+from methods_page import report
+from methods_table import SOURCE_ONLY, TARGET_TRAINED, TWIN
 
 from nlp_adapt import AdaptationError, AdaptationTrainer, Domain, load_domain, load_recipe
 from nlp_adapt.cli.console import quiet_libraries
-from nlp_adapt.methods import selects_best_model
+from nlp_adapt.errors import ConfigError
 from nlp_adapt.prediction.predictor import Predictor
+from nlp_adapt.recipe import Recipe
+from nlp_adapt.reporting.yardsticks import yardsticks
 
+ROOT = Path(__file__).resolve().parents[1]
+WORDS = "token-classification"
+TEXT_SCORES = {"measure": "macro_f1", "title": "Macro-F1", "recipes": "sentiment"}
+TEXT_SCORES |= {"precision": ("macro_precision",), "recall": ("macro_recall",)}
 SUITES: dict[str, dict[str, Any]] = {
     "snippets": {
+        **TEXT_SCORES,
+        "heading": "Methods on the snippets pairs",
         "folder": "sentiment/snippets",
-        "domains": ("amazon", "movie", "nyt", "tweets"),
+        "pairs": list(itertools.permutations(("amazon", "movie", "nyt", "tweets"), 2)),
         "recipe": {"max_source_rows": 2000, "max_length": 64},
         "held_out": "test rows",
     },
     "amazon": {
+        **TEXT_SCORES,
+        "heading": "Methods on the amazon pairs",
         "folder": "sentiment/amazon_blitzer",
-        "domains": ("books", "dvd", "electronics", "kitchen"),
+        "pairs": list(itertools.permutations(("books", "dvd", "electronics", "kitchen"), 2)),
         "recipe": {"max_length": 128},
         "held_out": "all 2,000 labelled rows (target_trained: the 400 test rows)",
+        "notes": [
+            "The classes of these domains are balanced, in the unlabelled pool that adaptation reads "
+            "as well: it was drawn by label. Methods that expect even classes have an advantage here "
+            "that a pool as it comes would not give."
+        ],
     },
+    "wnut": {
+        "heading": "Cross-domain NER: news to WNUT-17",
+        "measure": "f1", "title": "Strict span F1", "precision": ("precision",),
+        "recall": ("recall",), "recipes": "ner", "folder": "ner_plo/conll2003",
+        "pairs": [("news", name) for name in ("reddit", "stackexchange", "twitter", "youtube")],
+        "recipe": {"max_source_rows": 4000, "max_length": 64},
+        "held_out": "test sentences",
+        "notes": [
+            "Models learn PER, LOC and ORG from CoNLL-2003 news. Adapted ones also see raw text of "
+            "the one target that they are scored on, and no tag of it."
+        ],
+    },
+}  # fmt: skip
+KEPT = {
+    "macro_f1": ("macro_f1", "macro_precision", "macro_recall", "accuracy", "auc", "oracle"),
+    "f1": ("f1", "precision", "recall", "support", "per_type", "oracle"),
 }
-Run = dict[str, Any]
 
 
 def main() -> None:
     args = parse_arguments()
     suite = SUITES[args.suite]
-    runs_file = args.out.with_suffix(".runs.jsonl")
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    pairs = [tuple(pair.split(">")) for pair in args.pairs] or list(
-        itertools.permutations(suite["domains"], 2)
-    )
+    out = args.out or page_of(args.suite, args.encoder)
+    runs_file = out.with_suffix(".runs.jsonl")
+    made_by = {
+        "suite": args.suite, "encoder": args.encoder, "code": code_hash(),
+        "set": dict(item.split("=", 1) for item in args.set),
+    }  # fmt: skip
+    pairs = [tuple(pair.split(">")) for pair in args.pairs] or suite["pairs"]
     part, parts = (int(number) for number in args.shard.split("/"))
-    domains = {name: read_domain(args.data, suite, name) for pair in pairs for name in pair}
-    for index, keys in enumerate(jobs(args.methods, args.seeds, pairs, args.set)):
-        if index % parts != part - 1:
-            continue
-        done = [{name: run[name] for name in keys[0]} for run in read_runs(runs_file)]
+    todo = [] if args.report else jobs(args.methods, args.seeds, pairs, args.set)
+    domains = {name: read_domain(args.data, suite, name) for pair in pairs for name in pair if todo}
+    for keys in todo[part - 1 :: parts]:
+        done = [key_of(run) for run in read_runs(runs_file) if made_alike(run, made_by)]
         missing = [key for key in keys if key not in done]
         if not missing:
             continue
         for run in train_and_score(args, suite, missing, domains):
-            append(runs_file, run)
-            key = {name: run[name] for name in keys[0]}
-            print(f"{key} macro-F1 {run['macro_f1']:.4f} ({run['seconds']:.0f} s)", file=sys.stderr)
+            append(runs_file, [{**run, **made_by}])
+            score = run["scores"][suite["measure"]]
+            print(f"{key_of(run)} {score:.4f} ({run['seconds']:.0f} s)", file=sys.stderr)
         if part == 1:
-            args.out.write_text(report(args, suite, read_runs(runs_file)), encoding="utf-8")
-    args.out.write_text(report(args, suite, read_runs(runs_file)), encoding="utf-8")
-
-
-def jobs(
-    methods: list[str], seeds: int, pairs: list[tuple[str, str]], settings: Sequence[str] = ()
-) -> list[list[Run]]:
-    """What to train, in order: each job is one model and the pairs that it stands for.
-
-    A model that never sees the target's text is the same for all targets of a source, and one that
-    is trained on the target the same for all sources: both are trained once, unless the rows are
-    augmented, which may read the other domain.
-    """
-    found: dict[tuple[Any, ...], list[Run]] = {}
-    for seed in range(1, seeds + 1):
-        for method in methods:
-            name, *options = method.split(":")
-            augmented = any(option.startswith("augment=") for option in (*settings, *options))
-            for source, target in pairs:
-                shared = {SOURCE_ONLY: (source, None), TARGET_TRAINED: (None, target)}
-                own = (source, target)
-                model = (seed, method, *(own if augmented else shared.get(name, own)))
-                key = {"method": method, "seed": seed, "source": source, "target": target}
-                found.setdefault(model, []).append(key)
-    return list(found.values())
+            write_page(out, args, read_runs(runs_file))
+    write_page(out, args, read_runs(runs_file))
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True, type=Path, help="folder that holds sentiment/")
+    parser.add_argument("--data", required=True, type=Path, help="folder of the suites' domains")
     parser.add_argument("--suite", choices=SUITES, default="snippets")
-    parser.add_argument("--methods", nargs="+", default=[SOURCE_ONLY, "dann", TARGET_TRAINED])
+    parser.add_argument(
+        "--methods", nargs="+", default=[SOURCE_ONLY, "auto", f"{TWIN}auto", TARGET_TRAINED]
+    )
+    parser.add_argument("--encoder", default=SMALL, help="the model to start from; a page each")
     parser.add_argument(
         "--pairs", nargs="+", default=[], help="such as 'movie>tweets'; all if none"
     )
     parser.add_argument("--seeds", type=int, default=3, help="seeds 1 to N")
-    parser.add_argument("--out", type=Path, default=Path("docs/benchmarks/snippets.md"))
+    parser.add_argument("--out", type=Path, help="the page; default: by suite and encoder")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="recipe keys")
     parser.add_argument("--shard", default="1/1", help="this process's share, such as 2/2")
+    parser.add_argument("--report", action="store_true", help="train nothing, write the page anew")
     return parser.parse_args()
 
 
+def page_of(suite: str, encoder: str) -> Path:
+    """The page of a suite; encoders other than the small one have their own."""
+    name = encoder.removeprefix("builtin:").replace("/", "_")
+    pages = {"wnut": "ner"}
+    own = "" if encoder == SMALL else f".{name}"
+    return Path("docs/benchmarks") / f"{pages.get(suite, suite)}{own}.md"
+
+
+def jobs(
+    methods: Sequence[str],
+    seeds: int,
+    pairs: Sequence[tuple[str, str]],
+    settings: Sequence[str] = (),
+) -> list[list[Run]]:
+    """What to train, in order: each job is one run and the methods and pairs that it stands for.
+
+    A run trains a method and its twin. A model that never sees the target's text is the same for all
+    targets of a source, and one that is trained on the target the same for all sources: both are
+    trained once, unless the rows are augmented, which may read the other domain.
+    """
+    found: dict[tuple[Any, ...], list[Run]] = {}
+    for seed, method in itertools.product(range(1, seeds + 1), methods):
+        trained = method.removeprefix(TWIN)
+        name, *options = trained.split(":")
+        augmented = any(option.startswith("augment=") for option in (*settings, *options))
+        for source, target in pairs:
+            shared = {SOURCE_ONLY: (source, None), TARGET_TRAINED: (None, target)}
+            own = (source, target)
+            model = (seed, trained, *(own if augmented else shared.get(name, own)))
+            key = dict(zip(KEY, (method, seed, source, target), strict=True))
+            found.setdefault(model, []).append(key)
+    return list(found.values())
+
+
 def read_domain(data: Path, suite: dict[str, Any], name: str) -> Domain:
-    return load_domain(str(data / suite["folder"] / name), name=name)
+    """A domain of the suite by its name, with the rows that a model is scored on as test rows."""
+    if suite["recipes"] == "sentiment" or name == "news":
+        task = {"task": WORDS} if suite["recipes"] == "ner" else {}
+        return load_domain(str(data / suite["folder"] / name), name=name, **task)
+    split = "dev" if name == "youtube" else "test"
+    text = data / "ner" / "wnut17" / f"{name}.unlabeled.jsonl.gz"
+    tagged = data / "ner_plo" / "wnut17" / f"{name}.{split}.jsonl.gz"
+    domain = load_domain(str(text), task=WORDS, name=name)
+    (rows,) = load_domain(str(tagged), task=WORDS, test_fraction=0.0).splits.values()
+    return replace(domain, test=rows)
+
+
+def recipe_of(suite: dict[str, Any], method: str, settings: Mapping[str, Any]) -> Recipe:
+    """The method's own recipe, or that of `auto` for one that has none, with the suite's rows."""
+    own = ROOT / "recipes" / suite["recipes"] / f"{method}.yaml"
+    path = own if own.is_file() else own.with_name("auto.yaml")
+    kept = {} if own.is_file() else {"options": {}}
+    return load_recipe(path, {**suite["recipe"], **kept, "method": method, **settings})
 
 
 def train_and_score(
     args: argparse.Namespace, suite: dict[str, Any], keys: list[Run], domains: dict[str, Domain]
 ) -> list[Run]:
-    """Train one model and score it on the held-out rows of the target of each key."""
+    """Train one model, with its twin if that is asked for, and score it for each key."""
     first = keys[0]
-    method, *options = first["method"].split(":")
-    settings = dict(item.split("=", 1) for item in [*args.set, *options])
-    trained_on_target = method == TARGET_TRAINED
-    source = domains[first["target" if trained_on_target else "source"]]
+    method, *options = first["method"].removeprefix(TWIN).split(":")
+    on_target = method == TARGET_TRAINED
+    if on_target and suite["recipes"] == "ner":
+        raise ConfigError(f"the suite {args.suite} has no tags of the target to train on.")
+    source = domains[first["target" if on_target else "source"]]
     targets = {key["target"]: domains[key["target"]] for key in keys}
-    if args.suite == "amazon" and not trained_on_target:
+    if args.suite == "amazon" and not on_target:
         targets = {name: scored_on_all(domain) for name, domain in targets.items()}
-    method = SOURCE_ONLY if trained_on_target else method
-    asked = load_recipe(None, {"method": method, **settings})
+    own = dict(item.split("=", 1) for item in (*args.set, *options))
     with tempfile.TemporaryDirectory() as folder:
-        recipe = load_recipe(
-            None,
-            {
-                **suite["recipe"],
-                "method": method,
-                "seed": first["seed"],
-                "output_dir": folder,
-                "compare_source_only": False,
-                # Only a method that picks a checkpoint looks at the run before its end.
-                "eval_strategy": "epoch" if selects_best_model(asked) else "no",
-                "disable_tqdm": True,
-                **settings,
-            },
+        always = {"seed": first["seed"], "output_dir": folder, "disable_tqdm": True}
+        always["compare_source_only"] = any(key["method"].startswith(TWIN) for key in keys)
+        recipe = recipe_of(
+            suite, SOURCE_ONLY if on_target else method, {"model": args.encoder, **own, **always}
         )
         trainer = AdaptationTrainer(
             recipe.model,
@@ -152,21 +213,31 @@ def train_and_score(
             targets[first["target"]],
         )
         results = trainer.train()
-        scores = {name: classification_scores(trainer, domain) for name, domain in targets.items()}
-    return [
-        {
-            **key,
-            "suite": args.suite,
-            **scores[key["target"]],
-            "seconds": results["adapted"]["seconds"],
-            "steps": results["adapted"]["steps"],
-            "precision": results["precision"],
-            "settings": settings,
-            "versions": results["versions"],
-            "machine": results["machine"],
-        }
-        for key in keys
-    ]
+        found = []
+        for key in keys:
+            model = "source_only" if key["method"].startswith(TWIN) else "adapted"
+            scores = results[model]["target"]
+            if key["target"] != first["target"]:
+                scores = scores_on(trainer, targets[key["target"]])
+            found.append(line(key, model, scores, results, KEPT[suite["measure"]]))
+    return found
+
+
+def line(key: Run, model: str, scores: Run, results: Run, kept: Sequence[str]) -> Run:
+    """What is written of a finished model."""
+    chosen, guard = results[model]["best"], results["guard"] or {}
+    return {
+        **key,
+        "scores": {name: scores[name] for name in kept if name in scores},
+        "label_free": results[model]["label_free"],
+        "guard": guard.get("verdict") if model == "adapted" else None,
+        "checkpoint": chosen and chosen["step"],
+        "seconds": results[model]["seconds"],
+        "steps": results[model]["steps"],
+        "precision": results["precision"],
+        "versions": results["versions"],
+        "machine": results["machine"],
+    }
 
 
 def scored_on_all(domain: Domain) -> Domain:
@@ -176,60 +247,30 @@ def scored_on_all(domain: Domain) -> Domain:
     return replace(domain, train=None, test=concatenate_datasets([domain.train, domain.test]))
 
 
-def classification_scores(trainer: AdaptationTrainer, domain: Domain) -> dict[str, float]:
-    """How the trained model does on a domain's test rows.
-
-    Returns:
-        `macro_f1` and `accuracy`. With two classes also `auc`, the area under the ROC curve, which
-        does not depend on the threshold between them, and `best_macro_f1`, the most that any
-        threshold reaches: what a perfect knowledge of the classes' shares would add.
-    """
-    from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
-
-    names = trainer.task.label_names
-    test = domain.with_labels(names).test
-    truth = np.array(test["label"])
-    predictor = Predictor(
-        trainer.model, trainer.processing_class, trainer.task, max_length=trainer.args.max_length
-    )
-    answers = predictor.predict(list(test["text"]))
-    predicted = np.array([names.index(answer["label"]) for answer in answers])
-    found = {
-        "macro_f1": float(f1_score(truth, predicted, average="macro")),
-        "accuracy": float(accuracy_score(truth, predicted)),
-    }
-    if len(names) == 2:
-        second = np.array([answer["scores"][names[1]] for answer in answers])
-        found["auc"] = float(roc_auc_score(truth, second))
-        found["best_macro_f1"] = best_macro_f1(truth, second)
-    return found
+def scores_on(trainer: AdaptationTrainer, domain: Domain) -> Run:
+    """How the trained model does on the test rows of another domain than its run's."""
+    task, length = trainer.task, trainer.data.max_length
+    rows = domain.with_labels(task.label_names).test
+    encoded = task.encode(rows, trainer.processing_class, length)
+    predictor = Predictor(trainer.model, trainer.processing_class, task, max_length=length)
+    logits = predictor.logits(encoded)
+    metrics = task.metrics(logits, encoded, rows)
+    return metrics | yardsticks(task, logits, encoded, rows, metrics)
 
 
-def best_macro_f1(truth: np.ndarray, scores: np.ndarray) -> float:
-    """The highest macro-F1 of two classes over all thresholds on the second one's score."""
-    order = np.argsort(-scores, kind="stable")
-    hits = np.concatenate([[0], np.cumsum(truth[order])])  # of the second class, among the first k
-    chosen = np.arange(len(truth) + 1)
-    positive, negative = hits[-1], len(truth) - hits[-1]
-    second = 2 * hits / np.maximum(chosen + positive, 1)
-    rejected = len(truth) - chosen
-    first = 2 * (rejected - (positive - hits)) / np.maximum(rejected + negative, 1)
-    # Rows of equal score are on one side of any threshold.
-    ends = np.append(np.flatnonzero(np.diff(scores[order])) + 1, [0, len(truth)])
-    return float(((first + second) / 2)[ends].max())
-
-
-def read_runs(path: Path) -> list[Run]:
-    if not path.is_file():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
-def append(path: Path, run: Run) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(run) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+def write_page(out: Path, args: argparse.Namespace, runs: list[Run]) -> None:
+    """Write the page of all that was run with this encoder."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    last = runs[-1]["code"] if runs else ""
+    methods = list(dict.fromkeys(run["method"] for run in runs if run["code"] == last))
+    words = ["python", "scripts/benchmark_methods.py", "--data", "DATA", "--suite", args.suite]
+    words += ["--encoder", args.encoder] if args.encoder != SMALL else []
+    words += ["--methods", *(methods or args.methods)]
+    words += ["--seeds", str(max((run["seed"] for run in runs), default=args.seeds))]
+    words += ["--pairs", *args.pairs] if args.pairs else []
+    words += ["--set", *args.set] if args.set else []
+    page = report(SUITES[args.suite], args.encoder, shlex.join(words), runs)
+    out.write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":

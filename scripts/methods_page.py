@@ -1,161 +1,227 @@
-"""The page of `benchmark_methods.py`: methods beside source-only, their means and each pair."""
+"""The page of `benchmark_methods.py`: methods beside yardsticks that need no target labels."""
 
 from __future__ import annotations
 
-import argparse
 import json
-import shlex
 import statistics
+from collections.abc import Sequence
 from typing import Any
 
-SOURCE_ONLY, TARGET_TRAINED = "source_only", "target_trained"
-Run = dict[str, Any]
-Pair = tuple[str, str]
-Scores = dict[tuple[str, Pair], list[float]]
+from benchmark_runs import OLDER, Run
+from methods_table import (
+    SOURCE_ONLY,
+    TWIN,
+    Cell,
+    Pair,
+    Table,
+    by_pair,
+    gains,
+    half_width,
+    is_yardstick,
+    mean,
+    shared,
+)
+
+EXPLAINED = """\
+Every column has the same pairs and seeds, or says how many runs it has. A mean is over the pairs' own \
+means. `twin_of_METHOD` is source-only under the method's own schedule: the same stages, learning-rate \
+cycles and choice of a checkpoint. `best threshold` is what the constants for the classes' logits (of \
+words: for that of `O`) that the target's test labels would choose give: an oracle, for reading only."""
+GAINS_EXPLAINED = """\
+Points above a yardstick on the same pairs and seeds. A gain counts where it holds against the **best \
+label-free yardstick**, which is in bold: where its interval lies above 0. Intervals are 95 % t intervals \
+over the pairs' mean gains, each the mean of its seeds; pairs that share a domain are not independent, so \
+they are rather too narrow. The last rows of a method hold it against its twin at the best threshold, \
+which no user has: a method below it moves the threshold rather than ranking better."""
 
 
-def report(args: argparse.Namespace, suite: dict[str, Any], runs: list[Run]) -> str:
-    """A Markdown table: a row a method, its mean, spread, gap closed and worst pair."""
-    methods = list(dict.fromkeys(run["method"] for run in runs))
-    pairs = sorted({(run["source"], run["target"]) for run in runs})
-    macro_f1 = scores_of("macro_f1", methods, pairs, runs)
-    command = " ".join(
-        ["python", "scripts/benchmark_methods.py", "--data", "DATA", "--suite", args.suite,
-         "--methods", *(shlex.quote(method) for method in methods),
-         "--seeds", str(max((run["seed"] for run in runs), default=args.seeds)),
-         "--out", f"docs/benchmarks/{args.out.name}", *(["--set", *args.set] if args.set else [])]
-    )  # fmt: skip
-    lines = [
-        f"# Methods on the {args.suite} pairs",
-        "",
-        f"Macro-F1 in percent on the target's {suite['held_out']}; mean over pairs and seeds, and "
-        "in brackets the standard deviation over seeds, averaged over pairs. `gap closed` is the "
-        "share of the difference between source-only and a model trained on target labels; `worst` "
-        "is the pair with the smallest mean difference to source-only.",
-        "",
-        *_unfinished(methods, pairs, macro_f1),
+def report(suite: dict[str, Any], encoder: str, command: str, runs: Sequence[Run]) -> str:
+    """The page: scores, gains, each pair with the worst first, and what was measured by older code."""
+    runs = [run for run in runs if run["encoder"] == encoder]
+    code = next((run["code"] for run in reversed(runs)), OLDER)
+    settings = next((run["set"] for run in reversed(runs)), {})
+    table = Table(
+        [run for run in runs if (run["code"], run["set"]) == (code, settings)], suite["measure"]
+    )
+    rest = [run for run in runs if run["code"] != code]
+    made_with = "**older code** than this page knows by a hash" if code == OLDER else f"`{code}`"
+    parts = [
+        f"# {suite['heading']}",
+        f"{suite['title']} in percent on the target's {suite['held_out']}. Encoder: `{encoder}`. "
+        f"Code: {made_with}.",
+        *suite.get("notes", ()),
+        EXPLAINED,
+        *_unfinished(table),
         f"Made by `{command}`.",
-        "",
-        "| method | runs | mean | vs source-only | gap closed | worst | pairs worse by > 1 point |",
-        "|---|---|---|---|---|---|---|",
-        *(_row(method, pairs, macro_f1) for method in methods),
-        *_ranking(methods, pairs, runs),
-        "",
-        "## By pair",
-        "",
-        "| pair | " + " | ".join(methods) + " |",
-        "|---" * (len(methods) + 1) + "|",
+        _markdown(score_rows(table, suite)),
     ]
-    for pair in pairs:
-        cells = [_cell(macro_f1[method, pair]) for method in methods]
-        lines.append(f"| {pair[0]} to {pair[1]} | " + " | ".join(cells) + " |")
-    if runs:
-        newest = runs[-1]
-        lines += [
-            "",
-            f"Versions: {json.dumps(newest['versions'])}. Machine: {json.dumps(newest['machine'])}, "
-            f"precision {newest['precision']}.",
-        ]
-    return "\n".join(lines) + "\n"
+    found = gain_rows(table)
+    if len(found) > 1:
+        parts += ["## Gains", GAINS_EXPLAINED, _markdown(found)]
+    parts += ["## By pair", _order(table), _markdown(pair_rows(table))]
+    if rest:
+        parts += ["## Older code", _OLDER_EXPLAINED, _markdown(older_rows(rest, suite["measure"]))]
+    if table.runs:
+        last = table.runs[-1]
+        parts.append(
+            f"Versions: {json.dumps(last['versions'])}. Machine: {json.dumps(last['machine'])}, "
+            f"precision {last['precision']}."
+        )
+    return "\n\n".join(parts) + "\n"
 
 
-def scores_of(name: str, methods: list[str], pairs: list[Pair], runs: list[Run]) -> Scores:
-    """The scores called `name` of each method and pair, a number a seed, where runs have them."""
-    found: Scores = {(method, pair): [] for method in methods for pair in pairs}
-    for run in runs:
-        if name in run:
-            found[run["method"], (run["source"], run["target"])].append(run[name])
-    return found
+_OLDER_EXPLAINED = "Other code, other training: these are not to be compared with the tables above."
 
 
-def _ranking(methods: list[str], pairs: list[Pair], runs: list[Run]) -> list[str]:
-    """How well the methods rank rows, and what a perfect threshold would make of it."""
-    auc = scores_of("auc", methods, pairs, runs)
-    best = scores_of("best_macro_f1", methods, pairs, runs)
-    rows = []
-    for method in methods:
-        done = [pair for pair in pairs if auc[method, pair]]
-        base = [pair for pair in done if auc.get((SOURCE_ONLY, pair))]
-        if not done:
-            continue
-        cells = []
-        for values in (auc, best):
-            cells.append(f"{100 * _mean_of_means(method, done, values):.1f}")
-            gain = "-"
-            if base and method != SOURCE_ONLY:
-                gain = _mean_of_means(method, base, values)
-                gain = f"{100 * (gain - _mean_of_means(SOURCE_ONLY, base, values)):+.1f}"
-            cells.append(gain)
-        runs_seen = sum(len(auc[method, pair]) for pair in done)
-        rows.append(f"| {method} | {runs_seen} | {' | '.join(cells)} |")
-    if not rows:
-        return []
-    return [
-        "",
-        "## Ranking and threshold",
-        "",
-        "The area under the ROC curve (AUC) tells how well a model ranks rows, whatever its threshold "
-        "between the classes. `best threshold` is the macro-F1 at the threshold that the target's "
-        "test labels would choose: no knowledge of the classes' shares can add more than what lies "
-        "between it and the mean above. Only for reading: nothing is trained or chosen by it.",
-        "",
-        "| method | runs | AUC | vs source-only | best threshold | vs source-only |",
-        "|---|---|---|---|---|---|",
-        *rows,
-    ]
-
-
-def _mean_of_means(method: str, pairs: list[Pair], values: Scores) -> float:
-    return statistics.fmean(statistics.fmean(values[method, pair]) for pair in pairs)
-
-
-def _unfinished(methods: list[str], pairs: list[Pair], values: Scores) -> list[str]:
-    """A warning where some pairs have no run, or fewer than others: means are over what is there."""
-    counts = {method: [len(values[method, pair]) for pair in pairs] for method in methods}
-    most = max((max(own) for own in counts.values()), default=0)
-    short = [method for method, own in counts.items() if min(own) < most]
-    if not short:
-        return []
-    return [
-        f"**Unfinished:** not every pair has {most} run{'s' if most > 1 else ''} of "
-        f"{', '.join(short)}. A method's own mean is over the pairs that have one; its difference to "
-        "source-only is over the same pairs on both sides.",
-        "",
-    ]
-
-
-def _row(method: str, pairs: list[Pair], values: Scores) -> str:
-    done = [pair for pair in pairs if values[method, pair]]
-    spread = [statistics.stdev(v) for pair in done if len(v := values[method, pair]) > 1]
-    runs = sum(len(values[method, pair]) for pair in done)
-    text = f"{100 * _mean_of_means(method, done, values):.1f}"
-    if spread:
-        text += f" ({100 * statistics.fmean(spread):.1f})"
-    gains = {
-        pair: statistics.fmean(values[method, pair]) - statistics.fmean(values[SOURCE_ONLY, pair])
-        for pair in done
-        if values.get((SOURCE_ONLY, pair))
+def score_rows(table: Table, suite: dict[str, Any]) -> list[list[str]]:
+    """Every column's means over its pairs."""
+    keys = {
+        "precision": suite["precision"],
+        "recall": suite["recall"],
+        "best threshold": ("oracle", table.measure),
+        "AUC": ("auc",),
     }
-    if not gains or method == SOURCE_ONLY:
-        return f"| {method} | {runs} | {text} | - | - | - | - |"
-    closed = "-"
-    topped = [pair for pair in gains if values.get((TARGET_TRAINED, pair))]
-    gap = sum(
-        statistics.fmean(values[TARGET_TRAINED, pair]) - statistics.fmean(values[SOURCE_ONLY, pair])
-        for pair in topped
-    )
-    if gap > 0:
-        closed = f"{100 * sum(gains[pair] for pair in topped) / gap:.0f} %"
-    worst = min(gains, key=lambda pair: gains[pair])
-    worse = sum(gain < -0.01 for gain in gains.values())
+    rows = [["method", "runs", "mean", "median", *keys]]
+    for method in table.methods:
+        cells = table.cells(method)
+        values = by_pair(cells)
+        more = [table.cells(method, *path) for path in keys.values()]
+        shown = [_of_all(own, len(cells)) for own in more]
+        middle = statistics.median(values.values())
+        rows.append([method, f"{len(cells)}", _with_spread(cells), f"{100 * middle:.1f}", *shown])
+    return _without_empty(rows)
+
+
+def gain_rows(table: Table) -> list[list[str]]:
+    """Every method against its yardsticks, the best first, and its twin at the best threshold."""
+    rows = [["method", "against", "runs", "mean gain", "interval", "median", "worst pair"]]
+    rows[0] += ["pairs worse by > 1 point", "counts"]
+    for method in table.methods:
+        for place, name in enumerate(table.yardsticks(method)):
+            title = name if place else f"**{name}**"
+            rows.append(_gain_row(table, method, title, table.cells(name), judged=not place))
+        twin = f"{TWIN}{method}"
+        twin = twin if twin in table.methods else SOURCE_ONLY
+        oracle = table.cells(twin, "oracle", table.measure)
+        if not is_yardstick(method) and shared(oracle, table.cells(method)):
+            rows.append(_gain_row(table, method, f"{twin}, best threshold", oracle))
+    return rows
+
+
+def pair_rows(table: Table) -> list[list[str]]:
+    """Every column's mean on each pair, with the spread over seeds; the worst pair first."""
+    rows = [["pair", *table.methods]]
+    for pair in _worst_first(table):
+        cells = [
+            {cell: value for cell, value in table.cells(method).items() if cell[0] == pair}
+            for method in table.methods
+        ]
+        rows.append([_name(pair), *(_with_spread(own) if own else "" for own in cells)])
+    return rows
+
+
+def older_rows(runs: Sequence[Run], measure: str) -> list[list[str]]:
+    """Means of what other code has measured."""
+    rows = [["method", "code", "runs", "mean"]]
+    for code in dict.fromkeys(run["code"] for run in runs):
+        table = Table([run for run in runs if run["code"] == code], measure)
+        for method in table.methods:
+            cells = table.cells(method)
+            if cells:
+                rows.append([method, code, f"{len(cells)}", _with_spread(cells)])
+    return rows
+
+
+def _judged(table: Table) -> tuple[str, str] | None:
+    """The first method that has a yardstick, and its best one."""
+    for method in table.methods:
+        if best := table.yardsticks(method):
+            return method, best[0]
+    return None
+
+
+def _worst_first(table: Table) -> list[Pair]:
+    if (judged := _judged(table)) is None:
+        return table.pairs
+    method, best = judged
+    found = gains(table.cells(method), table.cells(best))
+    return sorted(table.pairs, key=lambda pair: found.get(pair, float("inf")))
+
+
+def _order(table: Table) -> str:
+    if (judged := _judged(table)) is None:
+        return "In brackets: the standard deviation over seeds."
     return (
-        f"| {method} | {runs} | {text} | {100 * statistics.fmean(gains.values()):+.1f} | {closed} | "
-        f"{worst[0]} to {worst[1]} {100 * gains[worst]:+.1f} | {worse} |"
+        f"The pair on which `{judged[0]}` does worst against `{judged[1]}` comes first. In brackets: "
+        "the standard deviation over seeds."
     )
 
 
-def _cell(values: list[float]) -> str:
-    if not values:
+def _gain_row(
+    table: Table, method: str, title: str, before: dict[Cell, float], *, judged: bool = False
+) -> list[str]:
+    after = table.cells(method)
+    own = gains(after, before)
+    width, middle = half_width(own), statistics.median(own.values())
+    worst = min(own, key=lambda pair: own[pair])
+    counts = ""
+    if judged:
+        counts = "yes" if width is not None and mean(own) - width > 0 else "no"
+    return [
+        method,
+        title,
+        f"{len(shared(after, before))}",
+        f"{100 * mean(own):+.1f}",
+        "" if width is None else f"{100 * (mean(own) - width):+.1f} to {100 * (mean(own) + width):+.1f}",
+        f"{100 * middle:+.1f}",
+        f"{_name(worst)} {100 * own[worst]:+.1f}",
+        f"{sum(gain < -0.01 for gain in own.values())}",
+        counts,
+    ]  # fmt: skip
+
+
+def _unfinished(table: Table) -> list[str]:
+    """What is missing: too few seeds, and columns with fewer runs than others."""
+    said = []
+    if 0 < len(table.seeds) < 3:
+        said.append(f"**{len(table.seeds)} of at least three seeds:** take no number for settled.")
+    if table.short:
+        said.append(
+            f"**Unfinished:** {', '.join(table.short)} lack some of {len(table.pairs)} pairs and "
+            f"{len(table.seeds)} seeds. Their means are over what is there; gains are always over the "
+            "same pairs and seeds on both sides."
+        )
+    return said
+
+
+def _with_spread(cells: dict[Cell, float]) -> str:
+    """Mean over pairs, and the standard deviation over seeds, averaged over pairs."""
+    by_seed: dict[Pair, list[float]] = {}
+    for (pair, _), value in cells.items():
+        by_seed.setdefault(pair, []).append(value)
+    spread = [statistics.stdev(own) for own in by_seed.values() if len(own) > 1]
+    text = f"{100 * mean(by_pair(cells)):.1f}"
+    return f"{text} ({100 * statistics.fmean(spread):.1f})" if spread else text
+
+
+def _of_all(cells: dict[Cell, float], whole: int) -> str:
+    """A mean over pairs, with the number of runs where not all have the score."""
+    if not cells:
         return ""
-    text = f"{100 * statistics.fmean(values):.1f}"
-    return text + (f" ({100 * statistics.stdev(values):.1f})" if len(values) > 1 else "")
+    text = f"{100 * mean(by_pair(cells)):.1f}"
+    return text if len(cells) == whole else f"{text} ({len(cells)} runs)"
+
+
+def _name(pair: Pair) -> str:
+    return f"{pair[0]} to {pair[1]}"
+
+
+def _without_empty(rows: list[list[str]]) -> list[list[str]]:
+    """Without the columns that no row fills."""
+    kept = [any(row[place] for row in rows[1:]) or place < 4 for place in range(len(rows[0]))]
+    return [[cell for cell, keep in zip(row, kept, strict=True) if keep] for row in rows]
+
+
+def _markdown(rows: Sequence[Sequence[str]]) -> str:
+    rule = ["---"] * len(rows[0])
+    return "\n".join(f"| {' | '.join(row)} |" for row in [rows[0], rule, *rows[1:]])

@@ -1,19 +1,16 @@
 """The page of encoders: worst first, over the pairs that every row has."""
 
-import sys
-from pathlib import Path
-
 import pytest
+
+from tests.helpers.scripts import scripts_on_path
 
 
 @pytest.fixture
 def page(monkeypatch):
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "scripts"))
-    import benchmark_encoders
+    with scripts_on_path(monkeypatch):
+        import benchmark_encoders
 
-    yield benchmark_encoders
-    for name in ("benchmark_encoders", "benchmark_methods", "methods_page"):
-        sys.modules.pop(name, None)
+        yield benchmark_encoders
 
 
 def run(encoder, way, score, target="tweets"):

@@ -1,100 +1,120 @@
-"""The page of the methods benchmark: equal pairs on both sides, and what a threshold could add."""
+"""The page of the methods benchmark: equal pairs and seeds on both sides, and honest yardsticks."""
 
-import argparse
-import sys
-from pathlib import Path
+import math
 
-import numpy as np
 import pytest
-from sklearn.metrics import f1_score
+from scipy.stats import t
+
+from tests.helpers.scripts import scripts_on_path
+
+SUITE = {
+    "heading": "Methods", "measure": "macro_f1", "title": "Macro-F1", "held_out": "test rows",
+    "precision": ("macro_precision",), "recall": ("macro_recall",),
+}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
 def scripts(monkeypatch):
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "scripts"))
-    yield
-    for name in ("benchmark_methods", "methods_page"):
-        sys.modules.pop(name, None)
+    with scripts_on_path(monkeypatch):
+        yield
 
 
-@pytest.mark.parametrize("values", [3, 1000])
-def test_best_macro_f1_is_that_of_the_best_threshold(values):
-    draws = np.random.default_rng(values)
-    from benchmark_methods import best_macro_f1
-
-    for _ in range(20):
-        truth = np.append(draws.integers(0, 2, 30), [0, 1])
-        scores = draws.integers(0, values, 32) / values
-        cuts = np.append(np.unique(scores), 2.0)
-        tried = [f1_score(truth, (scores >= cut).astype(int), average="macro") for cut in cuts]
-        assert best_macro_f1(truth, scores) == pytest.approx(max(tried), abs=1e-12)
-
-
-def test_best_macro_f1_of_one_class_alone():
-    from benchmark_methods import best_macro_f1
-
-    assert best_macro_f1(np.ones(4, dtype=int), np.arange(4) / 4) == pytest.approx(0.5)
-
-
-def test_a_model_that_never_sees_the_target_is_trained_once():
-    from benchmark_methods import jobs
-
-    pairs = [("a", "b"), ("a", "c"), ("b", "c")]
-
-    def trained(*methods, settings=()):
-        found = jobs(list(methods), 1, pairs, settings)
-        return [[(key["source"], key["target"]) for key in keys] for keys in found]
-
-    assert trained("source_only") == [pairs[:2], pairs[2:]]
-    assert trained("source_only:learning_rate=1e-4") == [pairs[:2], pairs[2:]]
-    assert trained("target_trained") == [pairs[:1], pairs[1:]]
-    alone = [[pair] for pair in pairs]
-    assert trained("mcc") == alone
-    assert trained("source_only:augment=domain_terms") == alone
-    assert trained("source_only", settings=["augment=domain_terms"]) == alone
-
-
-def run(method: str, pair: str, macro_f1: float, seed: int = 1, **more: float) -> dict:
+def run(method: str, pair: str, macro_f1: float, seed: int = 1, code: str = "abc", **scores):
     source, target = pair.split(">")
     return {
-        "method": method, "seed": seed, "source": source, "target": target, "macro_f1": macro_f1,
-        "versions": {}, "machine": {}, "precision": "fp32", **more,
+        "method": method, "seed": seed, "source": source, "target": target, "encoder": "small",
+        "code": code, "set": {}, "scores": {"macro_f1": macro_f1, **scores}, "versions": {},
+        "machine": {}, "precision": "fp32",
     }  # fmt: skip
 
 
-def page_of(args: argparse.Namespace, runs: list[dict]) -> str:
+def page_of(runs):
     from methods_page import report
 
-    return report(args, {"held_out": "test rows"}, runs)
+    return report(SUITE, "small", "python it", runs)
 
 
-@pytest.fixture
-def args():
-    return argparse.Namespace(suite="snippets", seeds=1, out=Path("elsewhere/page.md"), set=[])
+def rows_of(page: str, section: str = "") -> dict[tuple[str, ...], list[str]]:
+    """Cells of a section's table by the first two."""
+    text = page.split(section)[-1] if section else page
+    lines = [line.strip("| ").split(" | ") for line in text.split("\n## ")[0].split("\n")]
+    return {tuple(cells[:2]): cells for cells in lines if len(cells) > 2 and "---" not in cells}
 
 
-def test_page_compares_the_same_pairs(args):
+def test_a_gain_counts_against_the_best_yardstick():
     runs = [
         run("source_only", "a>b", 0.60), run("source_only", "b>a", 0.80),
-        run("target_trained", "a>b", 0.80), run("target_trained", "b>a", 0.84),
-        run("mcc", "a>b", 0.72), run("mcc", "b>a", 0.78), run("auto", "a>b", 0.70, seed=2),
+        run("twin_of_auto", "a>b", 0.63, oracle={"macro_f1": 0.75}),
+        run("twin_of_auto", "b>a", 0.80, oracle={"macro_f1": 0.81}),
+        run("auto", "a>b", 0.705), run("auto", "b>a", 0.795), run("target_trained", "b>a", 0.9),
     ]  # fmt: skip
-    page = page_of(args, runs)
-    assert "| mcc | 2 | 75.0 | +5.0 | 42 % | b to a -2.0 | 1 |" in page
-    assert "| auto | 1 | 70.0 | +10.0 | 50 % | a to b +10.0 | 0 |" in page
-    assert "**Unfinished:** not every pair has 1 run of auto." in page
-    assert "--seeds 2 --out docs/benchmarks/page.md`" in page
-    assert "Ranking" not in page
+    page = page_of(runs)
+    gains = rows_of(page, "## Gains")
+    best = gains["auto", "**twin_of_auto**"]
+    width = 100 * t.ppf(0.975, 1) * 0.08 / math.sqrt(2) / math.sqrt(2)
+    interval = f"{3.5 - width:+.1f} to {3.5 + width:+.1f}"
+    assert best[2:] == ["2", "+3.5", interval, "+3.5", "b to a -0.5", "0", "no"]
+    assert gains["auto", "source_only"][3] == "+5.0"
+    assert gains["auto", "twin_of_auto, best threshold"][3] == "-3.0"
+    assert not any(cells[0] != "auto" for cells in gains.values() if cells[0] != "method")
+    assert page.index("| b to a |") < page.index("| a to b |")
+    assert "**Unfinished:** target_trained lack some of 2 pairs" in page
 
 
-def test_ranking_counts_only_runs_that_have_it(args):
-    known = {"auc": 0.8, "best_macro_f1": 0.75}
+def test_a_gain_on_every_pair_counts():
+    pairs = ["a>b", "b>a", "a>c", "c>a"]
+    before = [run("source_only", pair, 0.6 + place / 100) for place, pair in enumerate(pairs)]
+    after = [run("mcc", pair, 0.7 + place / 90) for place, pair in enumerate(pairs)]
+    assert rows_of(page_of(before + after), "## Gains")["mcc", "**source_only**"][-1] == "yes"
+
+
+def test_every_column_has_the_same_seeds_or_says_so():
+    def seeds(method, numbers, value):
+        return [
+            run(method, pair, value + seed / 10, seed)
+            for pair in ("a>b", "b>a")
+            for seed in numbers
+        ]
+
+    runs = [*seeds("source_only", (1, 2, 3), 0.1), *seeds("auto", (2, 3, 4), 0.2)]
+    runs += seeds("mcc", (2,), 0.3)
+    page = page_of(runs)
+    scores = rows_of(page)
+    assert scores["source_only", "4"][2].startswith("35.0")
+    assert scores["auto", "4"][2].startswith("45.0")
+    assert scores["mcc", "2"][2] == "50.0"
+    assert "**Unfinished:** mcc lack" in page
+    assert "**2 of at least three seeds:**" in page
+    gains = rows_of(page, "## Gains")
+    assert gains["auto", "**source_only**"][2:4] == ["4", "+10.0"]
+    assert gains["mcc", "**source_only**"][2:4] == ["2", "+20.0"]
+
+
+def test_other_code_stands_apart():
     runs = [
-        run("source_only", "a>b", 0.6, **known), run("source_only", "b>a", 0.7),
-        run("mcc", "a>b", 0.7, auc=0.82, best_macro_f1=0.74), run("mcc", "b>a", 0.7),
-        run("auto", "b>a", 0.7),
+        run("auto", "a>b", 0.9, code="old"), run("source_only", "a>b", 0.5),
+        run("auto", "a>b", 0.6), {**run("auto", "a>b", 0.1), "encoder": "large"},
     ]  # fmt: skip
-    page = page_of(args, runs)
-    assert "| source_only | 1 | 80.0 | - | 75.0 | - |" in page
-    assert "| mcc | 1 | 82.0 | +2.0 | 74.0 | -1.0 |" in page
-    assert "| auto |" not in page.split("## Ranking")[1].split("## By pair")[0]
+    page = page_of(runs)
+    assert "Code: `abc`" in page
+    assert rows_of(page)["auto", "1"][2] == "60.0"
+    assert rows_of(page, "## Older code")["auto", "old"][3] == "90.0"
+
+
+def test_lines_of_before_the_hash_are_read_and_marked(tmp_path):
+    from benchmark_runs import append, read_runs
+
+    file = tmp_path / "x.runs.jsonl"
+    old = {"method": "source_only", "seed": 1, "source": "a", "target": "b", "suite": "snippets"}
+    made = {"versions": {}, "machine": {}, "precision": "bf16"}
+    append(file, [{**old, "macro_f1": 0.7, "auc": 0.8, "best_macro_f1": 0.75, **made}])
+    with file.open("a") as torn:
+        torn.write('{"method": "au')
+    append(file, [run("source_only", "a>b", 0.6)])
+    first, second = read_runs(file)
+    assert first["code"] == "older code"
+    assert first["scores"] == {"macro_f1": 0.7, "auc": 0.8, "oracle": {"macro_f1": 0.75}}
+    assert second["scores"] == {"macro_f1": 0.6}
+    alone = page_of([{**first, "encoder": "small"}])
+    assert "Code: **older code** than this page knows" in alone
+    assert rows_of(alone)["source_only", "1"][2:] == ["70.0", "70.0", "75.0", "80.0"]

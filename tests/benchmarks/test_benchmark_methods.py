@@ -1,0 +1,86 @@
+"""The methods benchmark on toy domains: what is trained, and what a line of results holds."""
+
+import json
+import sys
+
+import pytest
+
+from tests.helpers.scripts import scripts_on_path
+from tests.helpers.tiny_encoders import tiny_model, tiny_tokenizer
+from tests.helpers.trainers import toy_domain
+
+
+@pytest.fixture(autouse=True)
+def scripts(monkeypatch):
+    with scripts_on_path(monkeypatch):
+        yield
+
+
+def test_a_model_that_never_sees_the_target_is_trained_once():
+    from benchmark_methods import jobs
+
+    pairs = [("a", "b"), ("a", "c"), ("b", "c")]
+
+    def trained(*methods, settings=()):
+        found = jobs(list(methods), 1, pairs, settings)
+        return [[(key["source"], key["target"]) for key in keys] for keys in found]
+
+    assert trained("source_only") == [pairs[:2], pairs[2:]]
+    assert trained("source_only:learning_rate=1e-4") == [pairs[:2], pairs[2:]]
+    assert trained("target_trained") == [pairs[:1], pairs[1:]]
+    alone = [[pair] for pair in pairs]
+    assert trained("mcc") == alone
+    assert trained("source_only:augment=domain_terms") == alone
+    assert trained("source_only", settings=["augment=domain_terms"]) == alone
+
+
+def test_a_method_and_its_twin_are_one_run():
+    from benchmark_methods import jobs
+
+    (keys,) = jobs(["auto", "twin_of_auto"], 1, [("a", "b")])
+    assert [key["method"] for key in keys] == ["auto", "twin_of_auto"]
+
+
+def test_a_method_trains_as_its_recipe_says():
+    from benchmark_methods import SUITES, recipe_of
+
+    recipe = recipe_of(SUITES["snippets"], "auto", {"seed": 3})
+    assert recipe.options == {"self_training": {"align_prior": "none"}}
+    assert (recipe.num_train_epochs, recipe.max_length, recipe.seed) == (3, 64, 3)
+    assert recipe_of(SUITES["wnut"], "dann", {}).lambda_max == 0.1
+    assert recipe_of(SUITES["wnut"], "auto", {}).task == "token-classification"
+
+
+def test_toy_domains_go_through(tmp_path, monkeypatch):
+    import benchmark_methods
+
+    encoder, out = tmp_path / "encoder", tmp_path / "page.md"
+    tiny_model("bert").save_pretrained(encoder)
+    tiny_tokenizer().save_pretrained(encoder)
+    first = {"a": 30, "b": 50, "c": 40}
+    monkeypatch.setattr(
+        benchmark_methods, "read_domain", lambda _, __, name: toy_domain(name, first[name])
+    )
+    words = ["benchmark_methods.py", "--data", str(tmp_path), "--encoder", str(encoder)]
+    words += ["--methods", "source_only", "auto", "twin_of_auto", "--pairs", "a>b", "a>c"]
+    words += ["--seeds", "1", "--out", str(out), "--set", "max_steps=2", "precision=fp32"]
+    monkeypatch.setattr(sys, "argv", words)
+    benchmark_methods.main()
+    lines = [json.loads(line) for line in (tmp_path / "page.runs.jsonl").read_text().splitlines()]
+    assert [line["method"] for line in lines] == [
+        *("source_only", "source_only"),
+        *("auto", "twin_of_auto") * 2,
+    ]
+    assert {line["code"] for line in lines} == {benchmark_methods.code_hash()}
+    for line in lines:
+        expected = {"macro_f1", "macro_precision", "macro_recall", "accuracy", "auc", "oracle"}
+        assert line["scores"].keys() == expected
+        assert line["scores"]["oracle"]["macro_f1"] >= line["scores"]["macro_f1"] - 1e-9
+        assert (line["checkpoint"] is None) == (line["method"] == "source_only")
+    assert "twin_of_auto, best threshold" in out.read_text()
+    # Nothing is trained twice, and other code is not taken for this.
+    monkeypatch.setattr(benchmark_methods, "train_and_score", None)
+    benchmark_methods.main()
+    monkeypatch.setattr(benchmark_methods, "code_hash", lambda: "other")
+    with pytest.raises(TypeError):
+        benchmark_methods.main()
