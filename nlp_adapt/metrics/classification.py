@@ -26,7 +26,8 @@ def classification_metrics(
         predictions: Predicted class ids, shape (rows,).
 
     Returns:
-        Plain Python values, JSON-ready: `accuracy`, `macro_f1`, `weighted_f1`, `matthews` (in
+        Plain Python values, JSON-ready: `accuracy`, `macro_f1`, `macro_precision`, `macro_recall`,
+        `weighted_f1`, `matthews` (in
         [-1, 1]; 0 where it is undefined), `per_class` (name to `precision`, `recall`, `f1`,
         `support`; all classes, 0 where undefined), `confusion_matrix` (rows are labels, columns
         are predictions, in the order of `label_names`), `label_names`, `absent_labels`, `support`.
@@ -44,11 +45,14 @@ def classification_metrics(
 
     matrix = _confusion_matrix(truth, guesses, len(names))
     right, support, predicted = matrix.diagonal(), matrix.sum(1), matrix.sum(0)
-    columns = (_share(right, predicted), _share(right, support), _class_f1(matrix), support)
+    precision, recall = _share(right, predicted), _share(right, support)
+    columns = (precision, recall, _class_f1(matrix), support)
     present = support + predicted > 0
     return {
         "accuracy": float(right.sum() / len(truth)),
         "macro_f1": _average_f1(matrix, "macro"),
+        "macro_precision": float(precision[present].mean()),
+        "macro_recall": float(recall[present].mean()),
         "weighted_f1": _average_f1(matrix, "weighted"),
         "matthews": _matthews(matrix),
         "per_class": {

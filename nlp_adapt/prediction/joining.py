@@ -159,10 +159,13 @@ def _score(first: Predictor, data: str | None, target: str | None) -> Callable[[
     pad_id = first.tokenizer.pad_token_id or 0
 
     def score(model: Any) -> float:
-        known = source.labels >= 0
-        logits = predict_logits(model, source, pad_id=pad_id)[known]
+        logits = predict_logits(model, source, pad_id=pad_id)
         found = None if text is None else predict_logits(model, text, pad_id=pad_id)
-        return validator.score(Predictions(logits, source.labels[known], found))
+        quality = first.task.source_quality(logits, source)
+        predictions = Predictions(
+            logits, source.labels, found, source_quality=None if quality is None else quality[0]
+        )
+        return validator.score(predictions)
 
     return score
 

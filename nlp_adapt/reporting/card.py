@@ -35,6 +35,7 @@ from nlp_adapt.reporting.results import (
 )
 from nlp_adapt.reporting.runs import seed_rows, seed_sentence
 from nlp_adapt.reporting.table import comparison_rows, domain_rows, kind_rows, sign_rows, type_rows
+from nlp_adapt.reporting.yardsticks import yardstick_rows
 from nlp_adapt.tasks import TASKS
 
 PLACE_OF_MODEL = "path/or/hub-id"
@@ -140,6 +141,7 @@ def _results(results: Results) -> list[str]:
         domain_rows(results, "source"),
         type_rows(results),
         _class_rows(results),
+        yardstick_rows(results),
     ]
     seeds: list[Any] = []
     spread = one_seed(results)
@@ -149,7 +151,8 @@ def _results(results: Results) -> list[str]:
     sections = [
         "## Results",
         "Test rows of both domains, in percent; *source-only* is the same model trained with the "
-        "same seed and schedule, without adaptation.",
+        "same seed and schedule, without adaptation. What the best threshold would give is for reading "
+        "only: the target's test labels choose it, and no model.",
         *(markdown_table(rows) for rows in tables if rows),
         " ".join(map(escape, conclusions(results))),
         *([markdown_table(seeds)] if seeds else []),

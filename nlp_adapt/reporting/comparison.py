@@ -18,6 +18,7 @@ from nlp_adapt.reporting.results import (
     part,
     what_was_not_learnt,
 )
+from nlp_adapt.reporting.yardsticks import threshold_remark
 
 SOURCE_ONLY_FOLDER = "source_only/model"
 Z95 = 1.96  # two-sided 95 %
@@ -163,7 +164,7 @@ def _answer(results: Results) -> list[str]:
         return ["No source-only twin was trained, so there is nothing to compare with."]
     useless = bool(one_answer(results, "source_only", "target", target))
     conclusion = _conclusion(method_title(results), target, comparison, useless)
-    return [conclusion, *_stray(results), *_gap(results)]
+    return [conclusion, *threshold_remark(results), *_stray(results), *_gap(results)]
 
 
 def _conclusion(method: str, target: str, comparison: Comparison, useless_twin: bool) -> str:

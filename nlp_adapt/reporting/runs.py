@@ -112,9 +112,10 @@ def _own(results: Results) -> Results | None:
 
 
 def _serves(twin: Results, trained: Results, run: Results) -> bool:
-    """Whether the source-only model of the run `trained` is the one that `run` would have trained.
+    """Whether the source-only model of the run `trained` can stand in for one that `run` lacks.
 
-    Stages are rounded up to whole steps, so that lengths may differ by a few.
+    It has the same encoder, source, seed and length; the learning-rate cycles of its method's stages
+    may be others. Stages are rounded up to whole steps, so that lengths may differ by a few.
     """
     longer = abs(run["adapted"]["steps"] - twin["steps"])
     if longer > max(MOST_ROUNDED, LONGER * twin["steps"]):

@@ -18,6 +18,7 @@ from nlp_adapt.reporting.results import (
     part,
     share_sentences,
 )
+from nlp_adapt.reporting.yardsticks import yardstick_rows
 from nlp_adapt.tasks import TASKS
 
 Row = list[str]
@@ -28,7 +29,7 @@ ERRORS = ("correct", "wrong_type", "wrong_boundary", "missed", "spurious")
 SIGNS = (
     ("estimated accuracy on the target, %", "label_free", "estimated_accuracy", 100, 1),
     ("information maximisation on the target", "label_free", "information_maximisation", 1, 3),
-    ("balanced accuracy on held-out source rows, %", "label_free", "source_risk", 100, 1),
+    ("{quality} on held-out source rows, %", "label_free", "source_risk", 100, 1),
     ("domain distance of the features (0 to 2)", "evidence", "domain_distance", 1, 2),
 )
 
@@ -39,6 +40,7 @@ def render(results: Results) -> str:
         comparison_rows(results),
         *(domain_rows(results, side) for side in SIDES),
         *(span_rows(results, side) for side in SIDES),
+        yardstick_rows(results),
     ]
     said = [
         *conclusions(results),
@@ -110,10 +112,14 @@ def sign_rows(results: Results) -> list[Row]:
     if not any(scores.get("evidence") for scores in models.values()):
         return []
     rows = [["without target labels", *models]]
+    evidence = [part(scores, "evidence") for scores in models.values()]
+    # Runs of earlier versions looked at the recall of tags.
+    spans = any("source_variance" in own for own in evidence)
+    quality = "span F1" if spans else "balanced accuracy"
     for title, place, key, factor, places in SIGNS:
         values = [part(scores, place).get(key) for scores in models.values()]
         shown = [MISSING if value is None else f"{factor * value:.{places}f}" for value in values]
-        rows.append([title, *shown])
+        rows.append([title.format(quality=quality), *shown])
     return rows
 
 

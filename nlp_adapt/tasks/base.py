@@ -63,6 +63,16 @@ class Task(ABC):
     def remember(self, dataset: Any) -> None:  # noqa: B027 - most tasks have nothing to note
         """Note what the labelled training rows hold, where metrics tell old from new."""
 
+    def source_quality(
+        self, logits: np.ndarray, encoded: EncodedRows
+    ) -> tuple[float, float] | None:
+        """What selects a model by held-out rows of the source, and its sampling variance.
+
+        None where balanced accuracy over the units does. Needs no more than the logits
+        `[units, classes]` of labelled rows, so that no label of a target can come in.
+        """
+        return None
+
     @abstractmethod
     def metrics(self, logits: np.ndarray, encoded: EncodedRows, dataset: Any) -> dict[str, Any]:
         """Score the logits `[units, classes]` of a labelled data set; plain Python values."""

@@ -11,6 +11,7 @@ from nlp_adapt.data.batches.words import encode_words, scatter_to_words
 from nlp_adapt.data.tagging import entity_types, repair_bio2
 from nlp_adapt.errors import DataError
 from nlp_adapt.metrics import entity_surfaces, span_metrics
+from nlp_adapt.metrics.span_counts import TagSet, count_spans, f1_with_variance
 from nlp_adapt.names import IGNORED_LABEL, OUTSIDE, TOKEN_CLASSIFICATION, label_key
 from nlp_adapt.tasks.base import Measure, Task
 
@@ -83,6 +84,14 @@ class TokenClassification(Task):
             seen_entities=self._seen_entities,
             model_types=self.entity_types,
         )
+
+    def source_quality(self, logits: np.ndarray, encoded: EncodedRows) -> tuple[float, float]:
+        """Span F1 of well-formed tags, row by row, and its variance; unlabelled words count not."""
+        known = encoded.labels != IGNORED_LABEL
+        truth = np.where(known, encoded.labels, self.outside)
+        guesses = np.where(known, logits.argmax(-1), self.outside)
+        tags = TagSet.of(self.label_names)
+        return f1_with_variance(count_spans(truth, guesses, encoded.unit_offsets, tags))
 
     def decode(
         self, logits: np.ndarray, encoded: EncodedRows, sentence_lengths: Sequence[int]

@@ -37,9 +37,10 @@ from nlp_adapt.training.saving.continuing import lasting_state
 from nlp_adapt.training.saving.resume import fingerprint, start_or_resume
 from nlp_adapt.training.saving.run_folder import OBJECTIVES
 from nlp_adapt.training.schedule import ADAPTED, SOURCE_ONLY, Schedule, portions
-from nlp_adapt.training.scoring import guard, score_trained
+from nlp_adapt.training.scoring import score_trained
 from nlp_adapt.training.stages import StagedTraining
 from nlp_adapt.validators.guard import SOURCE_ONLY as TWIN_IS_BETTER
+from nlp_adapt.validators.guard import judge_run
 
 LOGGER = logging.getLogger("nlp_adapt")
 
@@ -223,7 +224,7 @@ class Run:
 
     def _judge(self, end: RunResult) -> None:
         """Let the guard compare both models; export the twin where it wins and the recipe says so."""
-        verdict = guard(end.results)
+        verdict = judge_run(end.results)
         end.results["guard"] = None if verdict is None else verdict.to_dict()
         end.results["exported"] = ADAPTED
         if verdict is None or not (self.config.fall_back and verdict.verdict == TWIN_IS_BETTER):

@@ -25,11 +25,12 @@ from nlp_adapt.names import IGNORED_LABEL
 from nlp_adapt.objectives import Objective
 from nlp_adapt.objectives.auxiliary import Auxiliary, as_source
 from nlp_adapt.prediction.predictor import predict_logits
+from nlp_adapt.reporting.yardsticks import yardsticks
 from nlp_adapt.tasks import Task
 from nlp_adapt.training.accelerator import summed
 from nlp_adapt.training.inputs.data import RunData
 from nlp_adapt.validators import Predictions, features_are_read, score_all
-from nlp_adapt.validators.guard import Evidence, Verdict, describe, judge
+from nlp_adapt.validators.guard import describe
 from nlp_adapt.validators.scores import MOST_UNITS, estimated_shares, proxy_a_distance
 
 TOKENS_PER_BATCH = 4096
@@ -61,7 +62,7 @@ class Scorer:
         """Test metrics of both sides, in float32; None where there are no labelled test rows.
 
         Of a side with several domains, these are the means over its domains, and the metrics of
-        each under `domains`.
+        each under `domains`. The target's hold its yardsticks as well, which are for reading only.
         """
         return {side: self._side(model, f"{side}_test", "fp32") for side in ("source", "target")}
 
@@ -95,15 +96,23 @@ class Scorer:
 
                 logits, features = target
                 target = logits + aligning_bias(logits, self.target_shares), features
+        source = joined([logits for logits, _ in read.values()])
+        held = concatenate([rows.encoded for rows in sets.values()]) if sets else None
+        quality = self.source_quality(source, held)
         predictions = Predictions(
-            joined([logits for logits, _ in read.values()]),
-            joined([rows.encoded.labels for rows in sets.values()]),
+            source,
+            None if held is None else held.labels,
             target[0],
             source_features=joined([features for _, features in read.values()]),
             target_features=target[1],
             target_shares=self.target_shares,
+            source_quality=None if quality is None else quality[0],
         )
         return {**scores, **score_all(predictions)}
+
+    def source_quality(self, logits: Any, rows: EncodedRows | None) -> tuple[float, float] | None:
+        """What the task selects by on the source, and its variance; see `Task.source_quality`."""
+        return None if rows is None else self.task.source_quality(logits, rows)
 
     @torch.no_grad()
     def auxiliary(
@@ -149,7 +158,10 @@ class Scorer:
         scores = {}
         for name, rows in self.data.evaluation.get(part, {}).items():
             logits, _ = self.read(model, rows.encoded, precision)
-            scores[name] = self.task.metrics(logits, rows.encoded, rows.dataset)
+            own = self.task.metrics(logits, rows.encoded, rows.dataset)
+            if part == "target_test":
+                own |= yardsticks(self.task, logits, rows.encoded, rows.dataset, own)
+            scores[name] = own
         if not scores:
             return None
         if len(self.data.names(part.partition("_")[0])) < 2:
@@ -234,20 +246,24 @@ def examine(
     sets = scorer.data.evaluation.get("source_validation", {})
     held = concatenate([rows.encoded for rows in sets.values()]) if sets else None
     sample = scorer.data.target_sample
-    source, labels, source_features, all_source = _read(scorer, model, held, seed)
+    source, rows, source_features, all_source = _read(scorer, model, held, seed)
     target, _, target_features, all_target = _read(scorer, model, sample, seed)
+    source = None if source is None else source - bias
+    quality, variance = scorer.source_quality(source, rows) or (None, None)
     predictions = Predictions(
-        None if source is None else source - bias,
-        labels,
+        source,
+        None if rows is None else rows.labels,
         target,
         source_features=all_source,
         target_features=all_target,
+        source_quality=quality,
         target_shares=scorer.target_shares,
     )
     evidence = estimates = None
     if held is not None and sample is not None:
         evidence = {
             **describe(predictions, scorer.task.label_names),
+            **({} if variance is None else {"source_variance": variance}),
             "source_rows": len(held),
             "target_rows": len(sample),
             "domain_distance": proxy_a_distance(source_features, target_features, seed),
@@ -265,21 +281,8 @@ def examine(
     }
 
 
-def guard(results: Mapping[str, Any]) -> Verdict | None:
-    """The guard's verdict on the two models of a run; None where one or its evidence is missing."""
-    sides = [results.get(name) or {} for name in ("source_only", "adapted")]
-    if not all(side.get("evidence") for side in sides):
-        return None
-    return judge(*(_evidence(side) for side in sides))
-
-
-def _evidence(scores: Mapping[str, Any]) -> Evidence:
-    own = {key: value for key, value in scores["evidence"].items() if key != "domain_distance"}
-    return Evidence(scores=scores["label_free"], **own)
-
-
 def _read(scorer: Scorer, model: Any, rows: EncodedRows | None, seed: int) -> tuple[Any, ...]:
-    """Logits and labels of all rows, features of at most 1,000 rows, and of all if they are read.
+    """Logits of all rows, the rows, features of at most 1,000, and of all if they are read.
 
     Rows come in an order of their own, those with features first.
     """
@@ -293,5 +296,4 @@ def _read(scorer: Scorer, model: Any, rows: EncodedRows | None, seed: int) -> tu
         for number, part in enumerate(parts)
     ]
     logits, features = zip(*read, strict=True)
-    labels = joined([part.labels for part in parts])
-    return joined(logits), labels, features[0], joined(features)
+    return joined(logits), concatenate(parts), features[0], joined(features)

@@ -2,12 +2,12 @@
 
 Four signs are weighed, none of which reads a label of the target:
 
-- *source*: balanced accuracy on held-out source units. An adapted model that no longer solves the
-  source has gone astray.
+- *source*: balanced accuracy on held-out texts of the source, or span F1 on its sentences. An adapted
+  model that no longer solves the source has gone astray.
 - *classes*: how often each class is predicted on the target. A class that all but vanishes, or
   overruns the others, as neither the twin's predictions nor the source's labels would have it, is
   how alignment usually fails.
-- *information*: how certain and how diverse the target predictions are together.
+- *information*: how certain target predictions are, and how near to the shares to be expected.
 - *estimate*: estimated target accuracy (Garg et al. 2022).
 
 The estimate alone is easily fooled: a model that says the same of everything is certain of it. So
@@ -46,6 +46,7 @@ class Evidence:
         source_rows: Source rows that were read; units of one row depend on each other.
         target_units: Units in the target rows; 0 where an earlier version did not count them.
         source_recall: Share of each class's source units that are predicted right.
+        source_variance: Sampling variance of span F1 on the source's rows; None for texts.
     """
 
     scores: Mapping[str, float]
@@ -57,6 +58,7 @@ class Evidence:
     target_units: int = 0
     source_recall: Mapping[str, float] = field(default_factory=dict)
     source_units: Mapping[str, int] = field(default_factory=dict)
+    source_variance: float | None = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,19 @@ def describe(predictions: Predictions, label_names: Sequence[str]) -> dict[str, 
     }
 
 
+def judge_run(results: Mapping[str, Any]) -> Verdict | None:
+    """The guard's verdict on the two models of a run; None where one or its evidence is missing."""
+    sides = [results.get(name) or {} for name in ("source_only", "adapted")]
+    if not all(side.get("evidence") for side in sides):
+        return None
+    return judge(*(_evidence(side) for side in sides))
+
+
+def _evidence(scores: Mapping[str, Any]) -> Evidence:
+    own = {key: value for key, value in scores["evidence"].items() if key != "domain_distance"}
+    return Evidence(scores=scores["label_free"], **own)
+
+
 def judge(before: Evidence, after: Evidence) -> Verdict:
     """Weigh the source-only twin against the adapted model.
 
@@ -118,11 +133,12 @@ def judge(before: Evidence, after: Evidence) -> Verdict:
 
 def _source(before: Evidence, after: Evidence) -> list[str]:
     one, two = before.scores["source_risk"], after.scores["source_risk"]
-    noise = _Z95 * math.sqrt(_balanced_variance(before) + _balanced_variance(after))
+    noise = _Z95 * math.sqrt(sum(map(_source_variance, (before, after))))
     if one - two <= max(LOST_SOURCE, noise):
         return []
+    measure = "balanced accuracy" if after.source_variance is None else "span F1"
     return [
-        f"On held-out source rows balanced accuracy falls from {_percent(before, 'source_risk')} to "
+        f"On held-out source rows {measure} falls from {_percent(before, 'source_risk')} to "
         f"{_percent(after, 'source_risk')} %."
     ]
 
@@ -161,8 +177,8 @@ def _information(before: Evidence, after: Evidence) -> list[str]:
     if two >= (1 - LOST_INFORMATION) * one or one - two < LOST_INFORMATION_AT_LEAST:
         return []
     return [
-        "Predictions on the target become less certain or less diverse: information maximisation "
-        f"falls from {one:.3f} to {two:.3f}."
+        "Predictions on the target become less certain, or classes leave their shares: information "
+        f"maximisation falls from {one:.3f} to {two:.3f}."
     ]
 
 
@@ -180,8 +196,10 @@ def _estimate(before: Evidence, after: Evidence) -> tuple[float, float]:
     return two - one, _Z95 * math.sqrt(variance)
 
 
-def _balanced_variance(evidence: Evidence) -> float:
-    """Sampling variance of balanced accuracy: the mean of the recalls of the classes there."""
+def _source_variance(evidence: Evidence) -> float:
+    """Sampling variance of `source_risk`; balanced accuracy is the mean of the classes' recalls."""
+    if evidence.source_variance is not None:
+        return max(evidence.source_variance, _variance(1.0, evidence.source_rows))
     known = [name for name, count in evidence.source_units.items() if count]
     if not known:
         return _variance(evidence.scores["source_risk"], evidence.source_rows)

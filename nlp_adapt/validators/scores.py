@@ -19,7 +19,8 @@ class Predictions:
     Logits are `[units, classes]`, labels `[units]` class indices, negative where unknown, and
     features `[units, width]` what the classifier reads. What is missing is None: the source without
     validation rows, features that no validator needs, target labels wherever a model is chosen, and
-    the shares `[classes]` of the target's classes unless the user knows them.
+    the shares `[classes]` of the target's classes unless the user knows them. `source_quality` is the
+    task's own score of the source units, where units by themselves do not tell: span F1 of words.
     """
 
     source_logits: np.ndarray | None = None
@@ -28,6 +29,7 @@ class Predictions:
     target_labels: np.ndarray | None = None
     source_features: np.ndarray | None = None
     target_features: np.ndarray | None = None
+    source_quality: float | None = None
     target_shares: np.ndarray | None = None
 
     def labelled_source(self) -> tuple[np.ndarray, np.ndarray]:
@@ -37,6 +39,20 @@ class Predictions:
     def labelled_target(self) -> tuple[np.ndarray, np.ndarray]:
         """Logits and labels of the target units whose label is known."""
         return _labelled(self.target_logits, self.target_labels)
+
+    def expected_shares(self, classes: int) -> np.ndarray:
+        """Shares `[classes]` that target predictions are held against.
+
+        Those that the user knows of, else the source's, smoothed by a unit of each class; without
+        labelled source units all the same.
+        """
+        counts: np.ndarray = np.ones(classes)
+        if self.target_shares is not None:
+            counts = np.asarray(self.target_shares, dtype=np.float64)
+        elif self.source_labels is not None:
+            known = self.source_labels[self.source_labels >= 0]
+            counts = np.bincount(known, minlength=classes) + 1.0
+        return counts / counts.sum()
 
 
 class Validator(ABC):
@@ -71,39 +87,45 @@ class Validator(ABC):
 
 
 class SourceRisk(Validator):
-    """Balanced accuracy on the source's validation units: mean recall over the classes there."""
+    """Quality on the source's validation rows.
+
+    Of texts it is balanced accuracy, the mean recall over the classes there; of words it is span F1.
+    """
 
     reads_target: ClassVar[bool] = False
 
     def score(self, predictions: Predictions) -> float:
         """The score, from 0 to 1."""
+        if predictions.source_quality is not None:
+            return predictions.source_quality
         logits, labels = predictions.labelled_source()
         hits = logits.argmax(-1) == labels
         return float(np.mean([hits[labels == label].mean() for label in np.unique(labels)]))
 
 
 class InformationMaximisation(Validator):
-    """Entropy of the mean target prediction minus the mean entropy, as a share of log(classes).
+    """How certain target predictions are, and how close their shares are to those to be expected.
 
-    0 for a model that always says the same or never commits itself, 1 for certain predictions
-    spread evenly over the classes, or as the user knows these to be spread (Krause et al. 2010, "Discriminative Clustering by Regularized
-    Information Maximization", NeurIPS). Musgrave et al. 2022, "Three New Validators and a
-    Large-Scale Benchmark Ranking for Unsupervised Domain Adaptation", arXiv:2208.07360, choose
-    adapted models by it.
+    One minus the mean entropy, minus the divergence KL(expected || mean prediction), both as shares of
+    log(classes) and the latter at most 1: 1 for certain predictions in the expected shares, near 0 for
+    a model that always says the same or never commits itself. With even shares it is nearly the mutual information of Krause et
+    al. 2010, "Discriminative Clustering by Regularized Information Maximization", NeurIPS, by which
+    Musgrave et al. 2022, arXiv:2208.07360, choose adapted models; but that prefers a model that is
+    wrong to one that is right wherever the classes are uneven. Shares are expected to be the
+    source's, unless the user knows the target's.
     """
 
     reads_source: ClassVar[bool] = False
 
     def score(self, predictions: Predictions) -> float:
-        """The score, at most 1."""
+        """The score, from -1 to 1."""
         assert predictions.target_logits is not None
         target = probabilities(predictions.target_logits)
-        mean, told = target.mean(0), predictions.target_shares
-        if told is None:
-            return float((entropy(mean) - entropy(target).mean()) / np.log(target.shape[1]))
-        # Of the told shares' entropy, what the mean prediction's divergence from them leaves.
-        diversity = entropy(told) + entropy(mean) + mean @ np.log(told)
-        return float((diversity - entropy(target).mean()) / entropy(told))
+        expected = predictions.expected_shares(target.shape[1])
+        predicted = np.clip(target.mean(0), 1e-12, None)
+        divergence = (expected * np.log(np.clip(expected, 1e-12, None) / predicted)).sum()
+        doubt, distance = np.array([entropy(target).mean(), divergence]) / np.log(target.shape[1])
+        return float(1.0 - doubt - min(distance, 1.0))
 
 
 class LabelFree(Validator):
@@ -114,7 +136,7 @@ class LabelFree(Validator):
     """
 
     def score(self, predictions: Predictions) -> float:
-        """The score, from 0 to 1."""
+        """The score, from -0.5 to 1."""
         return 0.5 * (
             SourceRisk().score(predictions) + InformationMaximisation().score(predictions)
         )

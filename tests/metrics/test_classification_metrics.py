@@ -52,6 +52,9 @@ def test_scores_equal_counts_by_hand(rows):
     assert result["macro_f1"] == pytest.approx(
         sum(expected[n]["f1"] for n in present) / len(present)
     )
+    for key in ("precision", "recall"):
+        mean = sum(expected[n][key] for n in present) / len(present)
+        assert result[f"macro_{key}"] == pytest.approx(mean)
     assert result["weighted_f1"] == pytest.approx(
         sum(s["f1"] * s["support"] for s in expected.values()) / len(rows)
     )

@@ -174,3 +174,13 @@ def test_the_plain_pipeline_finds_the_same_entities(family: str) -> None:
         assert [(e.type, e.start, e.end) for e in tagged.entities] == expected
         found += len(expected)
     assert found > 3
+
+
+def test_models_are_chosen_by_spans_not_by_tags() -> None:
+    """Half of the tags are right, and no entity is."""
+    task = TASKS["token-classification"](TAGS)
+    rows = labelled([["anna", "lee"]], [["B-PER", "I-PER"]])
+    encoded = task.encode(rows, tagger("bert")[1], 16)
+    assert task.source_quality(logits_for(["B-PER", "O"]), encoded)[0] == 0.0
+    assert task.source_quality(logits_for(["B-PER", "I-PER"]), encoded)[0] == 1.0
+    assert task.source_quality(logits_for(["I-PER", "I-PER"]), encoded)[0] == 1.0

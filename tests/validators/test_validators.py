@@ -12,6 +12,7 @@ from nlp_adapt.validators import (
     score_all,
     selecting_validator,
 )
+from nlp_adapt.validators.scores import entropy
 
 
 def logits_for(classes, sharpness, size=2):
@@ -50,6 +51,61 @@ def test_the_default_score_needs_both_domains_to_be_right():
     assert best == pytest.approx(1.0, abs=1e-6)
     assert score(UNDECIDED, CERTAIN) < best
     assert score(CERTAIN, ONE_SIDED) < best
+
+
+# An 80/20 target, and a model that is 95.4 % certain of each answer.
+UNEVEN = np.array([0] * 80 + [1] * 20)
+FLIPPED = np.array([0] * 50 + [1] * 50)  # wrong on 30 %
+
+
+def sure(classes, certainty=0.9535):
+    return np.log(np.where(np.eye(2)[classes] == 1, certainty, 1 - certainty))
+
+
+def even_shares(target):
+    """What `label_free` was: entropy of the mean prediction minus the mean entropy."""
+    shares = np.exp(target)
+    return (entropy(shares.mean(0)) - entropy(shares).mean()) / np.log(2)
+
+
+def test_a_perfect_model_beats_one_that_evens_the_classes_out():
+    """Even shares as the goal would give .750 to the model that is right, .866 to one 30 % wrong."""
+    assert 0.5 * (1 + even_shares(sure(UNEVEN))) == pytest.approx(0.750, abs=0.002)
+    assert 0.5 * (1 + even_shares(sure(FLIPPED))) == pytest.approx(0.866, abs=0.002)
+    for name in ("label_free", "information_maximisation"):
+        perfect, wrong = (
+            VALIDATORS[name].score(Predictions(sure(UNEVEN), UNEVEN, sure(target)))
+            for target in (UNEVEN, FLIPPED)
+        )
+        assert perfect > wrong + 0.1, name
+
+
+def test_shares_that_the_user_knows_of_count_more_than_the_source_s():
+    score = VALIDATORS["information_maximisation"].score
+    told = np.array([0.8, 0.2])
+
+    def of(target):
+        return score(Predictions(sure(LABELS), LABELS, sure(target), target_shares=told))
+
+    assert of(UNEVEN) > of(FLIPPED) + 0.1
+
+
+def test_a_class_that_vanishes_costs_more_than_one_that_shrinks():
+    score = VALIDATORS["information_maximisation"].score
+    shrunk = np.array([0] * 90 + [1] * 10)
+    found = [
+        score(Predictions(sure(UNEVEN), UNEVEN, sure(target, 0.999)))
+        for target in (UNEVEN, shrunk, np.zeros(100, dtype=int))
+    ]
+    assert found[0] > 0.98
+    assert found[0] > found[1] > 0.5
+    assert found[2] == pytest.approx(0.0, abs=0.02)
+
+
+def test_words_are_chosen_by_the_task_s_own_score():
+    predictions = Predictions(CERTAIN, LABELS, CERTAIN, source_quality=0.4)
+    assert VALIDATORS["source_risk"].score(predictions) == 0.4
+    assert VALIDATORS["label_free"].score(predictions) == pytest.approx(0.7, abs=1e-6)
 
 
 def test_scores_that_do_not_apply_are_left_out():
