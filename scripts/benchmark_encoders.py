@@ -10,6 +10,7 @@ that was interrupted goes on where it stopped. Target labels are read only after
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import statistics
 import sys

@@ -10,8 +10,8 @@ DATA holds `sentiment/snippets` and `sentiment/amazon_blitzer`; of the suite `wn
 A method trains as its recipe in recipes/ says, but for the rows and lengths that a suite names and
 what `--set` changes. `twin_of_METHOD` is the source-only model of the method's own run, under the
 same schedule; name it beside the method, and one run gives both. `target_trained` is the budget of
-`source_only` spent on target labels, which else are read only to score a finished model. A method may
-carry options: `mcc:options.mcc.temperature=2`. Each finished model is a line in `<out>.runs.jsonl`
+`source_only` spent on target labels, which else are read only to score a finished model, and
+`shares_told` is `source_only` that knows the target's class shares, as a user may. A method may carry options: `mcc:options.mcc.temperature=2`. Each finished model is a line in `<out>.runs.jsonl`
 with a hash of the code that made it; a benchmark that was interrupted goes on where it stopped, and
 lines of other code are kept apart. Several processes share the work with `--shard 1/2` and
 `--shard 2/2`. `--report` only writes the page.
@@ -31,7 +31,7 @@ from typing import Any
 
 from benchmark_runs import KEY, SMALL, Run, append, code_hash, key_of, made_alike, read_runs
 from methods_page import report
-from methods_table import SOURCE_ONLY, TARGET_TRAINED, TWIN
+from methods_table import SHARES_TOLD, SOURCE_ONLY, TARGET_TRAINED, TWIN
 
 from nlp_adapt import AdaptationError, AdaptationTrainer, Domain, load_domain, load_recipe
 from nlp_adapt.cli.console import quiet_libraries
@@ -79,6 +79,7 @@ SUITES: dict[str, dict[str, Any]] = {
         ],
     },
 }  # fmt: skip
+BUDGET_OF = (TARGET_TRAINED, SHARES_TOLD)  # trained as source_only
 KEPT = {
     "macro_f1": ("macro_f1", "macro_precision", "macro_recall", "accuracy", "auc", "oracle"),
     "f1": ("f1", "precision", "recall", "support", "per_type", "oracle"),
@@ -193,18 +194,22 @@ def train_and_score(
     first = keys[0]
     method, *options = first["method"].removeprefix(TWIN).split(":")
     on_target = method == TARGET_TRAINED
-    if on_target and suite["recipes"] == "ner":
-        raise ConfigError(f"the suite {args.suite} has no tags of the target to train on.")
+    if method in BUDGET_OF and suite["recipes"] == "ner":
+        raise ConfigError(f"the suite {args.suite} has no labels for {method}; leave it out.")
     source = domains[first["target" if on_target else "source"]]
     targets = {key["target"]: domains[key["target"]] for key in keys}
     if args.suite == "amazon" and not on_target:
         targets = {name: scored_on_all(domain) for name, domain in targets.items()}
-    own = dict(item.split("=", 1) for item in (*args.set, *options))
+    own: Run = dict(item.split("=", 1) for item in (*args.set, *options))
+    if method == SHARES_TOLD:
+        own["target_class_shares"] = true_shares(targets[first["target"]])
     with tempfile.TemporaryDirectory() as folder:
         always = {"seed": first["seed"], "output_dir": folder, "disable_tqdm": True}
         always["compare_source_only"] = any(key["method"].startswith(TWIN) for key in keys)
         recipe = recipe_of(
-            suite, SOURCE_ONLY if on_target else method, {"model": args.encoder, **own, **always}
+            suite,
+            SOURCE_ONLY if method in BUDGET_OF else method,
+            {"model": args.encoder, **own, **always},
         )
         trainer = AdaptationTrainer(
             recipe.model,
@@ -237,6 +242,14 @@ def line(key: Run, model: str, scores: Run, results: Run, kept: Sequence[str]) -
         "precision": results["precision"],
         "versions": results["versions"],
         "machine": results["machine"],
+    }
+
+
+def true_shares(domain: Domain) -> dict[str, float]:
+    """How frequent each class but the last is among the rows that a model is scored on."""
+    names, labels = domain.test.features["label"].names, domain.test["label"][:]
+    return {
+        name: round(labels.count(place) / len(labels), 4) for place, name in enumerate(names[:-1])
     }
 
 

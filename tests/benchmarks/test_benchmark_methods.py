@@ -42,13 +42,15 @@ def test_a_method_and_its_twin_are_one_run():
 
 
 def test_a_method_trains_as_its_recipe_says():
-    from benchmark_methods import SUITES, recipe_of
+    from benchmark_methods import ROOT, SUITES, recipe_of
 
-    recipe = recipe_of(SUITES["snippets"], "auto", {"seed": 3})
-    assert recipe.options == {"self_training": {"align_prior": "none"}}
-    assert (recipe.num_train_epochs, recipe.max_length, recipe.seed) == (3, 64, 3)
-    assert recipe_of(SUITES["wnut"], "dann", {}).lambda_max == 0.1
-    assert recipe_of(SUITES["wnut"], "auto", {}).task == "token-classification"
+    from nlp_adapt import load_recipe
+
+    own = load_recipe(ROOT / "recipes" / "ner" / "dann.yaml")
+    recipe = recipe_of(SUITES["wnut"], "dann", {"seed": 3})
+    assert recipe.options == own.options != {}
+    assert (recipe.lambda_max, recipe.task) == (own.lambda_max, "token-classification")
+    assert (recipe.max_length, recipe.seed) == (SUITES["wnut"]["recipe"]["max_length"], 3)
 
 
 def test_toy_domains_go_through(tmp_path, monkeypatch):
@@ -62,7 +64,8 @@ def test_toy_domains_go_through(tmp_path, monkeypatch):
         benchmark_methods, "read_domain", lambda _, __, name: toy_domain(name, first[name])
     )
     words = ["benchmark_methods.py", "--data", str(tmp_path), "--encoder", str(encoder)]
-    words += ["--methods", "source_only", "auto", "twin_of_auto", "--pairs", "a>b", "a>c"]
+    methods = ["source_only", "auto", "twin_of_auto", "shares_told"]
+    words += ["--methods", *methods, "--pairs", "a>b", "a>c"]
     words += ["--seeds", "1", "--out", str(out), "--set", "max_steps=2", "precision=fp32"]
     monkeypatch.setattr(sys, "argv", words)
     benchmark_methods.main()
@@ -70,14 +73,17 @@ def test_toy_domains_go_through(tmp_path, monkeypatch):
     assert [line["method"] for line in lines] == [
         *("source_only", "source_only"),
         *("auto", "twin_of_auto") * 2,
+        *("shares_told", "shares_told"),
     ]
     assert {line["code"] for line in lines} == {benchmark_methods.code_hash()}
     for line in lines:
         expected = {"macro_f1", "macro_precision", "macro_recall", "accuracy", "auc", "oracle"}
         assert line["scores"].keys() == expected
         assert line["scores"]["oracle"]["macro_f1"] >= line["scores"]["macro_f1"] - 1e-9
-        assert (line["checkpoint"] is None) == (line["method"] == "source_only")
-    assert "twin_of_auto, best threshold" in out.read_text()
+        assert (line["checkpoint"] is None) == (line["method"] in ("source_only", "shares_told"))
+    page = out.read_text()
+    assert "twin_of_auto, best threshold" in page
+    assert "shares_told" in page.split("## Gains")[1].split("## By pair")[0]
     # Nothing is trained twice, and other code is not taken for this.
     monkeypatch.setattr(benchmark_methods, "train_and_score", None)
     benchmark_methods.main()
