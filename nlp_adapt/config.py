@@ -49,7 +49,7 @@ class AdaptationConfig:
     )
 
     # Length of training
-    num_train_epochs: float = option(3.0, "passes over the source's training rows")
+    num_train_epochs: float = option(3.0, "passes over the source, or over a target read alone")
     max_steps: int = option(-1, "total optimizer steps; overrides num_train_epochs when positive")
     per_device_train_batch_size: int = option(
         32, "rows per domain, device and micro-batch", bounds=COUNT

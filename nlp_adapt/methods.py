@@ -18,7 +18,8 @@ class Stage:
 
     Attributes:
         objectives: Options of each objective by name; `weight` is one of them.
-        epochs: Length in passes over the source.
+        epochs: Length in passes over the source; over the target in a stage that learns no task and
+            models the language of the target alone.
         steps: Length in optimizer steps, instead of epochs.
         learning_rate: Of the encoder.
         freeze: What does not train.
@@ -78,8 +79,16 @@ def _fit(name: str) -> Stages:
 
 
 def _udalm(config: AdaptationConfig) -> list[Stage]:
-    mlm = {"mlm": {"domains": "target"}}
-    return [Stage(mlm), Stage({"task": {}, **mlm})]
+    """Masked words of the target, then beside the task, each by its rows' share of a batch: half."""
+    mlm: dict[str, Any] = {"domains": "target"}
+    mixed: dict[str, dict[str, Any]] = {"task": {"weight": 0.5}, "mlm": {**mlm, "weight": 0.5}}
+    return [Stage({"mlm": mlm}), Stage(mixed)]
+
+
+def _information_maximisation(config: AdaptationConfig) -> list[Stage]:
+    """As strong as in the paper for texts; words, which it does not have, want less."""
+    own: dict[str, Any] = {"weight": 0.1} if config.task == TOKEN_CLASSIFICATION else {}
+    return [Stage({"task": {}, "information_maximisation": own})]
 
 
 def _daat(config: AdaptationConfig) -> list[Stage]:
@@ -133,7 +142,7 @@ METHODS: dict[str, Method] = {
     "cmd": Method(_beside_task("cmd")),
     "lmmd": Method(_beside_task("lmmd")),
     "mcc": Method(_beside_task("mcc")),
-    "information_maximisation": Method(_beside_task("information_maximisation")),
+    "information_maximisation": Method(_information_maximisation),
     "entropy": Method(_beside_task("entropy")),
     "mlm": Method(
         lambda config: [Stage({"mlm": {}}), Stage({"task": {}})],

@@ -12,7 +12,8 @@ from nlp_adapt.augmentation import edits
 from nlp_adapt.augmentation.infill import Infill, whole_words
 from nlp_adapt.augmentation.terms import TermSwap
 from nlp_adapt.errors import ConfigError, ModelError
-from nlp_adapt.modeling.masked_lm import TokenRows, language_model_of
+from nlp_adapt.modeling.masked_lm import language_model_of
+from nlp_adapt.modeling.mlm_head import TokenRows
 from nlp_adapt.modeling.tokenizers import WordPieces, load_tokenizer
 
 

@@ -17,7 +17,13 @@ from torch import Tensor
 from nlp_adapt.errors import ConfigError, ModelError
 from nlp_adapt.modeling.architectures import plain_model
 from nlp_adapt.modeling.backbone import resolve_model
-from nlp_adapt.modeling.mlm_head import MlmHead, fresh_mlm_head, load_mlm_head
+from nlp_adapt.modeling.mlm_head import (
+    MlmHead,
+    TokenRows,
+    fresh_mlm_head,
+    load_mlm_head,
+    token_counts,
+)
 from nlp_adapt.modeling.pretrained import load_encoder
 from nlp_adapt.modeling.tokenizers import WordPieces
 
@@ -29,9 +35,6 @@ FIT_BATCH = 128
 FIT_RATE = 0.2
 FIT_LEARNING_RATE = 1e-3
 ROWS_AT_ONCE = 32
-
-# Token ids of many rows, one after the other, and `[rows + 1]` where each begins.
-TokenRows = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -126,11 +129,8 @@ def fitted_head(encoder: Any, tokenizer: Any, texts: Sequence[TokenRows], seed: 
     embeddings = encoder.get_input_embeddings().weight
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
-        head = fresh_mlm_head(encoder)
-        counts = _frequencies(texts, pieces, len(embeddings))
-        with torch.no_grad():
-            head.bias.copy_(((counts + 0.5) / (counts + 0.5).sum()).log())
-        head = head.to(device)
+        counts = token_counts(texts, pieces.special, len(embeddings))
+        head = fresh_mlm_head(encoder, counts).to(device)
         generator = np.random.default_rng(seed)
         parts = [
             _masked_states(encoder, pieces, tokenizer, rows, FIT_PLACES // len(texts), generator)
@@ -139,17 +139,6 @@ def fitted_head(encoder: Any, tokenizer: Any, texts: Sequence[TokenRows], seed: 
         states, labels = (torch.cat(list(part)).to(device) for part in zip(*parts, strict=True))
         _fit(head, states, labels, embeddings, counts.nonzero().squeeze(1).to(device))
     return head
-
-
-def _frequencies(texts: Sequence[TokenRows], pieces: WordPieces, size: int) -> Tensor:
-    """`[vocabulary]` how often each ordinary token occurs."""
-    total = np.zeros(size, dtype=np.float64)
-    for ids, _ in texts:
-        total += np.bincount(ids, minlength=size)[:size]
-    counts = torch.from_numpy(total).float()
-    known = min(size, len(pieces.special))
-    counts[:known][pieces.special[:known]] = 0.0
-    return counts
 
 
 @torch.no_grad()

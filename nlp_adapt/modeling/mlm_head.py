@@ -1,11 +1,16 @@
 """A masked-language-modelling head for any encoder: the checkpoint's own, or a fresh one."""
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+# Token ids of many rows, one after the other, and `[rows + 1]` where each begins.
+TokenRows = tuple[np.ndarray, np.ndarray]
 
 
 class MlmHead(nn.Module):
@@ -46,21 +51,38 @@ class MlmHead(nn.Module):
         )
 
 
-def build_mlm_head(task_model: Any) -> MlmHead:
-    """The head of the checkpoint that `task_model` was loaded from, or a fresh one without it."""
+def own_mlm_head(task_model: Any) -> MlmHead | None:
+    """The head of the checkpoint that `task_model` was loaded from; None where it has none."""
     path = getattr(task_model.config, "_name_or_path", "")
-    head = load_mlm_head(path, task_model) if path else None
-    return fresh_mlm_head(task_model) if head is None else head
+    return load_mlm_head(path, task_model) if path else None
 
 
-def fresh_mlm_head(task_model: Any) -> MlmHead:
-    """A new head, initialised as BERT's."""
+def fresh_mlm_head(task_model: Any, counts: Tensor | None = None) -> MlmHead:
+    """A new head, initialised as BERT's.
+
+    Args:
+        counts: `[vocabulary]` how often each token occurs, which its bias then says.
+    """
     config = task_model.config
     vocabulary, size = task_model.get_input_embeddings().weight.shape
     dense = nn.Linear(int(config.hidden_size), size)
     nn.init.normal_(dense.weight, std=float(getattr(config, "initializer_range", None) or 0.02))
     nn.init.zeros_(dense.bias)
-    return MlmHead(dense, nn.GELU(), nn.LayerNorm(size, eps=1e-12), torch.zeros(vocabulary))
+    bias = torch.zeros(vocabulary)
+    if counts is not None:
+        bias = ((counts + 0.5) / (counts + 0.5).sum()).log()
+    return MlmHead(dense, nn.GELU(), nn.LayerNorm(size, eps=1e-12), bias)
+
+
+def token_counts(texts: Sequence[TokenRows], special: Tensor, size: int) -> Tensor:
+    """`[size]` how often each token occurs in the texts, but for `special` `[vocabulary]` ones."""
+    total = np.zeros(size, dtype=np.float64)
+    for ids, _ in texts:
+        total += np.bincount(ids, minlength=size)[:size]
+    counts = torch.from_numpy(total).float()
+    known = min(size, len(special))
+    counts[:known][special[:known]] = 0.0
+    return counts
 
 
 def load_mlm_head(path: str, task_model: Any) -> MlmHead | None:

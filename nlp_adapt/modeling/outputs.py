@@ -50,6 +50,7 @@ class DomainOutput:
         teacher: `[units, classes]` logits of a teacher model, where the run distils one.
         balance: `[units]` factor of each unit that gives every domain of the side its share of a
             mean; over the whole step they sum to the number of units. None for a single domain.
+        importance: `[units]` factor of each labelled unit in the task loss, or None.
     """
 
     features: Tensor
@@ -62,6 +63,7 @@ class DomainOutput:
     weights: Tensor | None = None
     teacher: Tensor | None = None
     balance: Tensor | None = None
+    importance: Tensor | None = None
 
     def __len__(self) -> int:
         return self.features.shape[0]
@@ -127,6 +129,7 @@ class DomainOutput:
             labelled=0.0,
             weights=None,
             teacher=None,
+            importance=None,
             balance=None if self.balance is None else self._row_balance(self.domains[first]),
         )
 

@@ -30,6 +30,9 @@ SOURCE_SIDE = frozenset({"source"})
 TARGET_SIDE = frozenset({"target"})
 BOTH_SIDES = SOURCE_SIDE | TARGET_SIDE
 
+# Share of a stage in which the encoder waits for an objective that begins anew.
+HEADS_ALONE = 0.2
+
 Encode = Callable[[dict[str, Any]], tuple[DomainOutput, DomainOutput]]
 
 
@@ -87,6 +90,7 @@ class Setup:
         tokenizer: Its tokenizer, for objectives that edit the text.
         defaults: The recipe's options, which options of objectives may follow (`lambda_max`).
         token_level: Whether units are words.
+        outside: Index of the tag `O`, where units are words.
         tokens: Training rows of each side, without labels: token ids one after the other, and where
             each row begins.
         target_shares: `[num_labels]` class frequencies that the user knows the target to have.
@@ -102,6 +106,7 @@ class Setup:
     tokenizer: Any = None
     defaults: Mapping[str, Any] = field(default_factory=dict)
     token_level: bool = False
+    outside: int | None = None
     tokens: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     auxiliary: tuple[AuxiliarySpec, ...] = ()
     target_shares: Tensor | None = None
@@ -116,6 +121,7 @@ class StepView:
         encode: Runs the task model on (possibly changed) inputs and splits the result by domain.
         skipping: Within `skipping(copy, batch)`, a copy of the task model does not run frozen
             layers whose output for the batch, or a side of it, is known.
+        weighted: Gives the source units of the main pass their `importance` in the task loss.
     """
 
     batch: dict[str, Any]
@@ -125,11 +131,15 @@ class StepView:
     skipping: Callable[[nn.Module, dict[str, Any]], AbstractContextManager[None]] = field(
         default=lambda copy, inputs: nullcontext(), kw_only=True
     )
+    weighted: Callable[[DomainOutput], DomainOutput] = field(
+        default=lambda source: source, kw_only=True
+    )
 
     @cached_property
     def outputs(self) -> tuple[DomainOutput, DomainOutput]:
         """Source and target of the main forward pass."""
-        return self.encode(self.batch)
+        source, target = self.encode(self.batch)
+        return self.weighted(source), target
 
     @property
     def source(self) -> DomainOutput:
@@ -153,6 +163,8 @@ class Objective(nn.Module):
         copies_model: Whether it keeps a copy of the task model, such as a teacher.
         made_anew: Submodules that each run makes itself, such as a teacher: only a checkpoint in
             the middle of a stage needs their state.
+        begins_anew: Whether it owns a part that has learnt nothing yet and must learn to read the
+            encoder before it may move it: the encoder then waits for a share of the stage.
         summary: One line for `nlp-adapt methods`.
         paper: Reference.
     """
@@ -163,6 +175,7 @@ class Objective(nn.Module):
     perturbs_embeddings: ClassVar[bool] = False
     copies_model: ClassVar[bool] = False
     made_anew: ClassVar[tuple[str, ...]] = ()
+    begins_anew: bool = False
     summary: ClassVar[str] = ""
     paper: ClassVar[str] = ""
 
@@ -205,6 +218,10 @@ class Objective(nn.Module):
     def reads_rows_as_they_are(self) -> bool:
         """Whether it needs neither edited rows or embeddings nor frozen layers."""
         return type(self).forward is Objective.forward
+
+    def importance(self, source: DomainOutput) -> Tensor | None:
+        """`[units]` factors of the source units in the task loss; None: all count the same."""
+        return None
 
     def start(self, task_model: nn.Module) -> None:
         """Called when a stage begins, with the model as it is then (a teacher copies it)."""

@@ -97,8 +97,3 @@ class Cdan(AdversarialObjective):
         loss, measured = domain_loss(logits, source, target)
         measured["lambda"] = torch.tensor(strength)
         return {"cdan": loss, **{f"cdan/{name}": value for name, value in measured.items()}}
-
-
-def _reweighted(output: DomainOutput, factors: Tensor) -> DomainOutput:
-    weights = factors if output.weights is None else output.weights * factors
-    return replace(output, weights=weights)

@@ -1,5 +1,7 @@
 """Class-prior-aware adversaries: source units count as often as their class occurs in the target.
 
+So they do in the adversary's loss and in the task's.
+
 Tachet des Combes et al. 2020, "Domain Adaptation with Conditional Distribution Matching and
 Generalized Label Shift", NeurIPS.
 """
@@ -41,6 +43,13 @@ class PriorAwareConfig(AdversarialConfig):
     momentum: float = option(
         0.99, "share of the running statistics kept at each batch, 0 to 1", bounds=SHARE
     )
+    task_weights: str | None = option(
+        None,
+        "how much classes count in the task loss: by the target's frequency over the source's, and "
+        "balanced beside that (as the authors do), or alike; default: balanced for texts, shift for "
+        "words",
+        ("balanced", "shift", "none"),
+    )
     max_weight: float = option(10.0, "largest weight of a class", bounds=COUNT)
     ridge: float = option(
         0.01, "pull of BBSE towards no shift, which calms noisy estimates", bounds=NOT_NEGATIVE
@@ -52,7 +61,8 @@ class ClassPriors(nn.Module):
 
     Kept are moving averages over the batches of all processes: the joint of prediction and label on
     the source, the mean prediction on the target (BBSE) and the target priors of an online EM. All
-    begin at the source's frequencies, given as label counts, where every weight is 1. A model that
+    begin at the source's frequencies, given as label counts, where every weight is 1; that counts as
+    much as one batch, so that short runs find the shift as well. A model that
     knows its source rows by heart predicts them too well: BBSE then tends to the plain mean
     prediction. Frequencies are those of weighted units, in both domains alike.
     """
@@ -60,6 +70,8 @@ class ClassPriors(nn.Module):
     joint: Tensor
     target_mean: Tensor
     target_priors: Tensor
+    seen: Tensor
+    frequencies: Tensor
 
     def __init__(self, config: PriorAwareConfig, counts: Tensor, num_labels: int) -> None:
         super().__init__()
@@ -68,6 +80,8 @@ class ClassPriors(nn.Module):
         self.register_buffer("joint", torch.diag(priors))
         self.register_buffer("target_mean", priors.clone())
         self.register_buffer("target_priors", priors.clone())
+        self.register_buffer("seen", torch.zeros(3))
+        self.register_buffer("frequencies", priors.clone(), persistent=False)
 
     @property
     def source_priors(self) -> Tensor:
@@ -83,9 +97,10 @@ class ClassPriors(nn.Module):
         refined = em_step(
             target.probabilities, self.source_priors, self.target_priors, shares(target)
         )
-        average_in(self.joint, joint, len(source), self.config.momentum)
-        average_in(self.target_mean, mean, len(target), self.config.momentum)
-        average_in(self.target_priors, refined, len(target), self.config.momentum)
+        momentum, seen = self.config.momentum, self.seen
+        average_in(self.joint, joint, len(source), momentum, seen[0])
+        average_in(self.target_mean, mean, len(target), momentum, seen[1])
+        average_in(self.target_priors, refined, len(target), momentum, seen[2])
 
     @torch.no_grad()
     def weights(self) -> Tensor:
@@ -96,13 +111,24 @@ class ClassPriors(nn.Module):
             estimate = priors * bbse_weights(self.joint, self.target_mean, self.config.ridge)
         return importance_weights(priors, estimate, self.config.max_weight)
 
+    def task_weights(self, kind: str) -> Tensor:
+        """`[classes]` factors in the task loss: the `weights`, `balanced` by source frequency or not.
+
+        Balanced, they are `w(y) / (classes * p_source(y))`: the error is the mean over classes, each
+        of which counts by its weight.
+        """
+        if kind == "shift":
+            return self.weights()
+        return self.weights() / (len(self.frequencies) * self.frequencies.clamp_min(1e-12))
+
 
 class PriorAware(AdversarialObjective):
-    """Mixed into an adversarial objective: weights its source units by their class.
+    """Mixed into an adversarial objective: weights its source units, and the task's, by their class.
 
     Hiding the domain also hides how often each class occurs; where that differs, units of different
     classes get aligned. With the source weighted to the target's estimated class frequencies, only
-    what differs within a class is left to hide. Each of several sources has frequencies and weights
+    what differs within a class is left to hide. The task loss is weighted by the same frequencies, and
+    for texts balanced as well (`ClassPriors.task_weights`), as in the authors' code. Each of several sources has frequencies and weights
     of its own (Shui et al. 2021, "Aggregating from Multiple Target-Shifted Sources", ICML); several
     targets count as their union.
     """
@@ -114,6 +140,8 @@ class PriorAware(AdversarialObjective):
                 "level: row has no meaning for class-prior-aware adversaries on words, since a "
                 "sentence of words has no class; use level: unit."
             )
+        default = "shift" if setup.token_level else "balanced"
+        self.task_weights = self.config.task_weights or default
         counts = [setup.label_counts]
         if setup.num_sources > 1:
             counts = [*setup.source_label_counts]
@@ -126,6 +154,18 @@ class PriorAware(AdversarialObjective):
     def every_prior(self) -> tuple[ClassPriors, ...]:
         """The estimates for each source."""
         return (self.priors, *(cast(ClassPriors, one) for one in self.other_priors))
+
+    @torch.no_grad()
+    def importance(self, source: DomainOutput) -> Tensor | None:
+        """`[units]` factors of the source units in the task loss, by label and source."""
+        if self.task_weights == "none":
+            return None
+        with torch.autocast(source.features.device.type, enabled=False):
+            by_class = [one.task_weights(self.task_weights) for one in self.every_prior]
+        labels = source.labels.clamp_min(0)
+        if len(by_class) == 1:
+            return by_class[0][labels]
+        return torch.stack(by_class)[source.domains, labels]
 
     @full_precision
     def losses(self, source: DomainOutput, target: DomainOutput, progress: Progress) -> Terms:

@@ -10,13 +10,16 @@ from nlp_adapt.modeling.outputs import DomainOutput, Progress, Terms
 from nlp_adapt.objectives.base import Setup
 from nlp_adapt.objectives.dann import AdversarialConfig, AdversarialObjective
 from nlp_adapt.objectives.statistics import full_precision, negative_log_complement
-from nlp_adapt.options import POSITIVE, option
+from nlp_adapt.options import NOT_NEGATIVE, POSITIVE, option
 
 
 @dataclass(kw_only=True)
 class MddConfig(AdversarialConfig):
     """Options of the margin disparity discrepancy; the discriminator is a second classifier."""
 
+    lambda_max: float | None = option(
+        0.1, "final strength of the gradient reversal, the authors'", bounds=NOT_NEGATIVE
+    )
     margin: float = option(
         4.0, "exp of the margin: weight of agreement on the source", bounds=POSITIVE
     )

@@ -4,21 +4,30 @@ Devlin et al. 2019, "BERT", NAACL (masking); Gururangan et al. 2020, "Don't Stop
 (as a stage); Karouzos et al. 2021, "UDALM", NAACL (beside the task).
 """
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from nlp_adapt.errors import ConfigError
-from nlp_adapt.modeling.mlm_head import build_mlm_head
+from nlp_adapt.modeling.mlm_head import MlmHead, fresh_mlm_head, own_mlm_head, token_counts
 from nlp_adapt.modeling.outputs import Terms
 from nlp_adapt.modeling.tokenizers import WordPieces
 from nlp_adapt.names import IGNORED_LABEL
-from nlp_adapt.objectives.base import Objective, ObjectiveConfig, Setup, StepView
+from nlp_adapt.objectives.base import (
+    HEADS_ALONE,
+    Objective,
+    ObjectiveConfig,
+    Setup,
+    StepView,
+)
 from nlp_adapt.objectives.views import last_hidden_state, select_side, source_rows
 from nlp_adapt.options import Bounds, option
+
+LOGGER = logging.getLogger("nlp_adapt")
 
 # Masked positions are padded to a multiple of this: free shapes are slow on CPU.
 POSITIONS_STEP = 64
@@ -38,7 +47,8 @@ class Mlm(Objective):
 
     Of the chosen tokens 80 % become the mask, 10 % a random token and 10 % stay. Only chosen
     positions get logits. The head is the checkpoint's own where it has one; its decoder is the
-    input embedding matrix.
+    input embedding matrix. A new one is at first trained alone: what it says before it can read the
+    encoder would only unsettle that.
     """
 
     config_class = MlmConfig
@@ -51,7 +61,26 @@ class Mlm(Objective):
             raise ConfigError("mlm: the tokenizer has no mask token; choose another method.")
         self.mask_id = int(setup.tokenizer.mask_token_id)
         self.pieces = WordPieces(setup.tokenizer)
-        self.head = build_mlm_head(setup.task_model)
+        own = own_mlm_head(setup.task_model)
+        self.begins_anew = own is None
+        self.head = self._new_head(setup) if own is None else own
+
+    def _new_head(self, setup: Setup) -> MlmHead:
+        """One that knows how often each token occurs in the text, and nothing else."""
+        sides = self.sides(self.config)
+        texts = [text for side, text in setup.tokens.items() if side in sides]
+        size = len(setup.task_model.get_input_embeddings().weight)
+        counts = token_counts(texts, self.pieces.special.cpu(), size)
+        return fresh_mlm_head(setup.task_model, counts)
+
+    def start(self, task_model: nn.Module) -> None:
+        """Say that the head is new, where it is."""
+        if self.begins_anew:
+            LOGGER.warning(
+                "mlm: the model brings no head that predicts masked words, so a new one is trained, "
+                "alone for the first %d %% of the stage: a model that has one gains more from text.",
+                round(100 * HEADS_ALONE),
+            )
 
     def forward(self, view: StepView) -> Terms:
         """`mlm`; measurement `mlm/accuracy`, the share of masked tokens predicted right."""

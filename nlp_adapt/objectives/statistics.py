@@ -97,15 +97,23 @@ def sum_over_processes(values: Tensor) -> Tensor:
     return values
 
 
-def average_in(kept: Tensor, value: Tensor, units: int, momentum: float) -> None:
+def average_in(kept: Tensor, value: Tensor, units: int, momentum: float, seen: Tensor) -> None:
     """Move the running average `kept`, in place, towards the mean over the units of all processes.
 
-    `value` is the mean over the `units` of this one; a share `momentum` of `kept` stays.
+    What `kept` began with counts as much as one batch, and the first batches as much as a plain mean
+    gives them: the bias correction of Kingma & Ba 2015, "Adam", ICLR. Later a share `momentum` of
+    `kept` stays.
+
+    Args:
+        value: The mean over the `units` of this process.
+        seen: How many batches `kept` has seen; a single number, counted up in place.
     """
     sums = torch.cat([value.flatten() * units, value.new_tensor([float(units)])])
     sums = sum_over_processes(sums)
     if sums[-1] > 0 and sums.isfinite().all():  # a step that will be skipped leaves no trace
-        kept.lerp_((sums[:-1] / sums[-1]).view_as(kept), 1.0 - momentum)
+        seen += 1
+        gain = (1.0 - momentum) / (1.0 - momentum ** (int(seen) + 1))
+        kept.lerp_((sums[:-1] / sums[-1]).view_as(kept), gain)
 
 
 def class_frequencies(counts: Tensor, num_labels: int) -> Tensor:

@@ -1,5 +1,6 @@
 """Cross-entropy on the labelled units: the term that every method shares."""
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -60,13 +61,14 @@ class TaskLoss(Objective):
 def summed_cross_entropy(output: DomainOutput, label_smoothing: float = 0.0) -> Tensor:
     """Cross-entropy in float32, summed over the labelled units, each domain having its share.
 
-    A domain of `output` is labelled throughout or not at all.
+    Units count by their `importance`, where they have one. A domain of `output` is labelled throughout or not at all.
     """
+    factors = [one for one in (output.balance, output.importance) if one is not None]
     losses = F.cross_entropy(
         output.logits.float(), output.labels, ignore_index=IGNORED_LABEL,
-        label_smoothing=label_smoothing, reduction="sum" if output.balance is None else "none",
+        label_smoothing=label_smoothing, reduction="none" if factors else "sum",
     )  # fmt: skip
-    return losses if output.balance is None else (losses * output.balance).sum()
+    return (losses * math.prod(factors)).sum() if factors else losses
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -51,9 +52,15 @@ class AdaptationModel(nn.Module):
         for part in self._frozen:
             if part.training:  # an evaluation has put the model back into training mode
                 part.eval()
-        return self._terms(
-            StepView(batch, progress, self._read, self.task_model, skipping=self._skipping)
+        view = StepView(
+            batch,
+            progress,
+            self._read,
+            self.task_model,
+            skipping=self._skipping,
+            weighted=self._weighted,
         )
+        return self._terms(view)
 
     def _terms(self, view: StepView) -> dict[str, Tensor]:
         """The objectives' terms and their weighted sum."""
@@ -79,6 +86,14 @@ class AdaptationModel(nn.Module):
             return self.reader.read(self.task_model, inputs)
         with self.cached.used(inputs["trunk_states"]):
             return self.reader.read(self.task_model, inputs)
+
+    def _weighted(self, source: DomainOutput) -> DomainOutput:
+        """The source with the factors that an objective gives its units in the task loss."""
+        for objective in self.objectives.values():
+            factors = objective.importance(source)
+            if factors is not None:
+                source = replace(source, importance=factors)
+        return source
 
 
 def prepare_encoder(

@@ -1,5 +1,6 @@
 """How a stage is optimized: learning rates, schedule, gradual unfreezing, averaged weights."""
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -17,6 +18,7 @@ from nlp_adapt.modeling.architectures import (
     layer_distances,
     separate_layers,
 )
+from nlp_adapt.objectives.base import HEADS_ALONE
 from nlp_adapt.training.model import AdaptationModel
 
 NORMS = (nn.LayerNorm, nn.RMSNorm)
@@ -212,8 +214,11 @@ class GradualUnfreezing:
     def __init__(self, task_model: Any, total_steps: int, *, distributed: bool = False) -> None:
         self.total_steps = total_steps
         self.distributed = distributed
-        self.parts = _parts_from_the_top(task_model)
+        self.parts = self._parts_of(task_model)
         self._waiting: list[nn.Parameter] = []
+
+    def _parts_of(self, task_model: Any) -> list[list[nn.Parameter]]:
+        return _parts_from_the_top(task_model)
 
     def training_parts(self, step: int) -> int:
         """How many parts of the encoder train at `step`."""
@@ -238,6 +243,20 @@ class GradualUnfreezing:
         for part in self.parts:
             for parameter in part:
                 parameter.requires_grad_(True)
+
+
+class HeadsFirst(GradualUnfreezing):
+    """Lets heads train alone for a share of a stage, and then everything: a new head is among them.
+
+    The arguments are those of `GradualUnfreezing`; adapters wait as the encoder does.
+    """
+
+    def _parts_of(self, task_model: Any) -> list[list[nn.Parameter]]:
+        return [part for part in [_trainable(encoder_of(task_model))] if part]
+
+    def training_parts(self, step: int) -> int:
+        """None of the encoder, or all of it."""
+        return 0 if step < math.ceil(HEADS_ALONE * self.total_steps) else len(self.parts)
 
 
 def _parts_from_the_top(task_model: Any) -> list[list[nn.Parameter]]:

@@ -111,10 +111,7 @@ class Run:
             self.config.logging_steps,
             show_bar=not self.config.disable_tqdm,
         )
-        source_rows = len(self.context.data.with_copies["source"])
-        schedule = Schedule(
-            self.config, self.context.stages, source_rows, self.context.global_batch
-        )
+        schedule = Schedule.of(self.context)
         check_every_stage(schedule)
         done = {name: self._finished(name) for name in schedule.models if resume}
         finished = {name for name, scores in done.items() if scores}

@@ -35,12 +35,28 @@ class Schedule:
         epoch_rows: Source rows in an epoch of the adapted model, edited copies included; the twin
             has as many steps, though it sees no copies.
         global_batch: Rows per domain in one step, over all processes and micro-batches.
+        target_rows: Target rows in an epoch of a stage that models the target's language; None
+            where nobody knows how many there are, as in a stream: such epochs count source rows.
     """
 
     config: AdaptationConfig
     stages: Sequence[Stage]
     epoch_rows: int
     global_batch: int
+    target_rows: int | None = None
+
+    @classmethod
+    def of(cls, context: RunContext) -> "Schedule":
+        """That of a run."""
+        rows = context.data.with_copies
+        known = "target" in rows and context.inputs.stream is None
+        return cls(
+            context.config,
+            context.stages,
+            len(rows["source"]),
+            context.global_batch,
+            len(rows["target"]) if known else None,
+        )
 
     @property
     def models(self) -> dict[str, list[Stage]]:
@@ -76,7 +92,9 @@ class Schedule:
         lengths = []
         for stage in stages:
             epochs = self.config.num_train_epochs if stage.epochs is None else stage.epochs
-            steps = stage.steps or max(1, math.ceil(epochs * self.epoch_rows / self.global_batch))
+            rows = self.target_rows if models_target_text(stage) else None
+            rows = self.epoch_rows if rows is None else rows
+            steps = stage.steps or max(1, math.ceil(epochs * rows / self.global_batch))
             lengths.append(0 if stage.fit is not None else steps)
         if self.config.max_steps > 0 and any(lengths):
             edges = np.cumsum(lengths) / sum(lengths) * self.config.max_steps
@@ -129,6 +147,17 @@ def without_adaptation(stage: Stage) -> Stage:
     return replace(stage, objectives={"task": stage.objectives.get("task", {})})
 
 
+def models_target_text(stage: Stage) -> bool:
+    """Whether a stage learns no task, and language from the target alone.
+
+    The size of the source says nothing about it: its epochs are passes over the target.
+    """
+    if any(objective_class(name).trains_task_head for name in stage.objectives):
+        return False
+    alone = (replace(stage, objectives={name: own}) for name, own in stage.objectives.items())
+    return any(sides_read([one]) == {"target"} for one in alone)
+
+
 def first_task_stage(stages: Sequence[Stage]) -> int:
     """The first stage that trains the task head, in which gradual unfreezing takes place."""
     for number, stage in enumerate(stages):
@@ -179,9 +208,10 @@ class StageInputs:
                 scored=[*context.data.scored_rows, *samples.values()],
             )
 
-    def paired_batches(self, model: AdaptationModel, steps: int, seed: int) -> PairedBatches:
-        """Paired batches of the rows that the stage reads."""
+    def paired_batches(self, model: AdaptationModel, steps: int, number: int) -> PairedBatches:
+        """Paired batches of the rows that the stage `number` reads."""
         config, accelerator = self.context.config, self.context.accelerator
+        seed = config.seed + number
         sides = dict(self.of(model) if model.cached is None else model.cached.rows)
         kind: type[PairedBatches] = PairedBatches
         extra: dict[str, Any] = {}

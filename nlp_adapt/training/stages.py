@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,10 +26,10 @@ from nlp_adapt.training.frozen.shallow import fit_head
 from nlp_adapt.training.log import RunLog
 from nlp_adapt.training.loop import StageLoop
 from nlp_adapt.training.model import AdaptationModel, prepare_encoder
-from nlp_adapt.training.optimization import GradualUnfreezing
+from nlp_adapt.training.optimization import GradualUnfreezing, HeadsFirst
 from nlp_adapt.training.saving.best import BestModel
 from nlp_adapt.training.saving.checkpoint import Checkpoint, CheckpointFolder, seed_process
-from nlp_adapt.training.saving.continuing import continue_objective, take_over
+from nlp_adapt.training.saving.continuing import take_over
 from nlp_adapt.training.saving.resume import SampleLedger
 from nlp_adapt.training.saving.signals import StopRequest
 from nlp_adapt.training.saving.stage_state import EARLIER, restore_stage, stage_state
@@ -155,7 +155,7 @@ class StagedTraining:
         model.cached = self.inputs.cached_trunk(model, stage)
         self.known_rows = model.cached.scored if model.cached is not None else None
         if model.cached is not None:
-            loop.batches = self.inputs.paired_batches(model, steps, self.config.seed + number)
+            loop.batches = self.inputs.paired_batches(model, steps, number)
         label = self.title if number == 0 else f"{self.title} (stage {number + 1})"
         self.log.start_stage(label, steps, done=loop.step, model=self.name, stage=number + 1)
         if resume is not None:
@@ -182,11 +182,11 @@ class StagedTraining:
         # Before the objectives copy the model: a teacher must run as it would in a resumed run.
         device = self.accelerator.device
         prepare_encoder(self.task_model, self.config, stage.objectives, device)
-        model = self.build_stage(stage)
+        model = self.build_stage(stage, self.schedule.models[self.name][:number])
         loop = StageLoop(
             accelerator=self.accelerator,
             model=model,
-            batches=self.inputs.paired_batches(model, steps, self.config.seed + number),
+            batches=self.inputs.paired_batches(model, steps, number),
             config=self.config,
             learning_rate=stage.learning_rate or self.config.learning_rate,
             log=self.log,
@@ -195,10 +195,10 @@ class StagedTraining:
             stop=self.stop,
         )
         seed_process(self.config.seed, number, self.accelerator.process_index)
-        if unfreezes:
-            loop.unfreezing = GradualUnfreezing(
-                loop.trained.task_model, steps, distributed=self.accelerator.num_processes > 1
-            )
+        kind = GradualUnfreezing if unfreezes else HeadsFirst
+        if unfreezes or any(one.begins_anew for one in model.objectives.values()):
+            several = self.accelerator.num_processes > 1
+            loop.unfreezing = kind(loop.trained.task_model, steps, distributed=several)
         return loop
 
     def _evaluate(self, loop: StageLoop) -> None:
@@ -222,8 +222,8 @@ class StagedTraining:
         """Inside, the model reads only rows that the run scores, from their states if it can."""
         return nullcontext() if self.known_rows is None else self.known_rows.used()
 
-    def build_stage(self, stage: Stage) -> AdaptationModel:
-        """The stage's module: objectives that an earlier stage trained go on where it left off.
+    def build_stage(self, stage: Stage, before: Sequence[Stage] = ()) -> AdaptationModel:
+        """The stage's module: objectives that a stage `before` trained go on where it left off.
 
         One whose options changed so much that its tensors are others starts anew.
         """
@@ -235,11 +235,11 @@ class StagedTraining:
         objectives = {}
         for name, options in stage.objectives.items():
             objective, key = build_objective(name, options, setup), module_name(name)
-            earlier = self.objectives.get(key)
-            if earlier is not None:
-                take_over(objective, earlier)
-            else:
-                continue_objective(objective, self.context.start.objectives.get(key))
+            earlier, saved = self.objectives.get(key), self.context.start.objectives.get(key)
+            known = take_over(objective, earlier, saved)
+            # In a stage that is resumed, a checkpoint brings what it had taken over.
+            known = known or any(name in one.objectives for one in before)
+            objective.begins_anew = objective.begins_anew and not known
             objective.start(self.task_model)
             objectives[key] = objective
         if not any(objective.trains_task_head for objective in objectives.values()):
@@ -287,6 +287,7 @@ class StagedTraining:
             tokenizer=self.context.tokenizer,
             defaults=self.config.to_dict(),
             token_level=self.context.task.outside is not None,
+            outside=self.context.task.outside,
             tokens={side: (part.ids, part.offsets) for side, part in rows.items()},
             auxiliary=tuple(self.context.inputs.auxiliary_specs),
             target_shares=None if told is None else torch.from_numpy(told).float(),

@@ -50,9 +50,7 @@ class Stepper:
     ) -> None:
         self.meter, device = Meter(accelerator), accelerator.device
         context = dataclasses.replace(trainer.context, accelerator=accelerator)
-        rows = len(context.data.with_copies["source"])
-        schedule = Schedule(trainer.args, context.stages, rows, context.global_batch)
-        training = StagedTraining(context, schedule, "adapted", self.meter)
+        training = StagedTraining(context, Schedule.of(context), "adapted", self.meter)
         stage = context.stages[0]
         model = training.build_stage(stage)
         prepare_encoder(model.task_model, trainer.args, stage.objectives, device)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nlp_adapt.modeling.outputs import Progress
+from nlp_adapt.modeling.units import UnitReader
 from nlp_adapt.objectives import Setup, build_objective
 from nlp_adapt.objectives.label_shift import (
     bbse_weights,
@@ -17,7 +18,10 @@ from nlp_adapt.objectives.label_shift import (
     importance_weights,
     joint_distribution,
 )
-from tests.helpers.toy_problem import make_outputs
+from nlp_adapt.objectives.statistics import average_in
+from nlp_adapt.training.model import AdaptationModel
+from tests.helpers.toy_problem import CLASSES as CLASSES_OF_TOY
+from tests.helpers.toy_problem import ToyDomains, ToyModel, make_outputs
 
 CLASSES = 4
 
@@ -148,3 +152,80 @@ def test_running_estimates_find_the_shift_and_survive_saving(estimator):
     before = objective.priors.joint.clone()
     objective.eval().losses(source, target, Progress(0, 10))
     assert torch.equal(objective.priors.joint, before)
+
+
+@pytest.mark.parametrize("estimator", ["bbse", "em"])
+def test_a_short_run_finds_the_true_weights(estimator):
+    """63 steps, as many as an epoch of 2,000 rows: .40 and 1.60, not what the start has left of it."""
+    setup = Setup(features=6, num_labels=2, label_counts=torch.tensor([50.0, 50.0]))
+    options = {"estimator": estimator, "ridge": 1e-6}
+    objective = build_objective("iw_dann", options, setup).train()
+    source, target = make_outputs(0, source_units=20, target_units=20, classes=2)
+    sure = torch.tensor([[9.0, 0.0], [0.0, 9.0]])
+    known, shifted = torch.tensor([0, 1] * 10), torch.tensor([0] * 4 + [1] * 16)
+    source = replace(source, labels=known, logits=sure[known])
+    target = replace(target, logits=sure[shifted])
+    for step in range(63):
+        objective.losses(source, target, Progress(step, 63))
+    expected = torch.tensor([0.4, 1.6])
+    torch.testing.assert_close(objective.priors.weights(), expected, atol=0.02, rtol=0)
+
+
+def test_the_first_batches_count_alike_and_later_ones_decay():
+    values = [float(value) for value in torch.randn(40, generator=torch.Generator().manual_seed(2))]
+    kept, seen = torch.tensor([values[0]]), torch.zeros(())
+    for value in values[1:]:
+        average_in(kept, torch.tensor([value]), 5, 0.9, seen)
+        average_in(kept, torch.tensor([float("nan")]), 5, 0.9, seen)  # a skipped step
+    ages = [0.9**age for age in range(39, -1, -1)]
+    expected = sum(a * v for a, v in zip(ages, values, strict=True)) / sum(ages)
+    assert kept.item() == pytest.approx(expected, rel=1e-4)
+    assert int(seen) == 39
+
+
+@pytest.mark.parametrize(
+    ("asked", "token_level", "kind"),
+    [(None, False, "balanced"), (None, True, "shift"), ("shift", False, "shift"), ("none", False, "none")],
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["iw_dann", "iw_cdan"])
+def test_the_task_loss_is_weighted_by_class_as_in_the_authors_code(name, asked, token_level, kind):
+    """`mean(w(y) / (classes * p_source(y)) * cross-entropy)`, by a loop; `w` is that of before the step."""
+    torch.manual_seed(0)
+    domains = ToyDomains(0, token_level)
+    model = ToyModel(domains.points, token_level)
+    counts = torch.tensor([6.0, 3.0, 1.0])
+    setup = Setup(
+        16, CLASSES_OF_TOY, label_counts=counts, task_model=model, token_level=token_level
+    )
+    shift = build_objective(name, {} if asked is None else {"task_weights": asked}, setup)
+    shift.priors.target_mean.copy_(torch.tensor([0.2, 0.3, 0.5]))
+    by_class = shift.priors.weights()
+    assert by_class[2] > 2.0
+    objectives = {"task": build_objective("task", {}, setup), name: shift}
+    reader = UnitReader(model)
+    batch = domains.batch(6)
+    terms = AdaptationModel(model, reader, objectives)(batch, Progress(0, 10))
+    source, _ = reader.read(model, batch)
+    total = 0.0
+    for logits, label in zip(source.logits, source.labels, strict=True):
+        loss = -logits.log_softmax(-1)[label]
+        factor = {"none": 1.0, "shift": by_class[label]}.get(
+            kind, by_class[label] / (3 * counts[label] / counts.sum())
+        )
+        total = total + factor * loss
+    torch.testing.assert_close(terms["task"], (total / len(source)).detach())
+
+
+def test_each_source_weights_the_task_by_its_own_classes():
+    counts = torch.tensor([[2.0, 2.0, 4.0], [1.0, 1.0, 2.0]])
+    setup = Setup(6, 3, num_sources=2, label_counts=counts.sum(0), source_label_counts=counts)
+    objective = build_objective("iw_dann", {"task_weights": "shift"}, setup)
+    first, second = objective.every_prior
+    first.target_mean.copy_(torch.tensor([0.5, 0.25, 0.25]))
+    source, _ = make_outputs(0, source_units=6)
+    source = replace(
+        source, domains=torch.tensor([0, 1] * 3), labels=torch.tensor([0, 0, 1, 1, 2, -100])
+    )
+    found = objective.importance(source)
+    w, v = first.weights(), second.weights()
+    torch.testing.assert_close(found[:5], torch.stack([w[0], v[0], w[1], v[1], w[2]]))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 import transformers
 
 from nlp_adapt.errors import ConfigError
-from nlp_adapt.modeling.mlm_head import build_mlm_head, fresh_mlm_head
+from nlp_adapt.modeling.mlm_head import fresh_mlm_head, own_mlm_head, token_counts
 from nlp_adapt.modeling.tokenizers import WordPieces
 from nlp_adapt.objectives import build_objective
 from nlp_adapt.objectives.mlm import mask_tokens
@@ -96,7 +97,7 @@ def test_the_checkpoints_own_head_gives_its_own_logits(kind, tmp_path):
     torch.nn.init.normal_(whole.get_output_embeddings().bias)
     whole.save_pretrained(tmp_path)
     task_model = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path).eval()
-    head = build_mlm_head(task_model)
+    head = own_mlm_head(task_model)
     ids = torch.randint(5, VOCAB, (2, 9))
     with torch.no_grad():
         hidden = task_model.base_model(input_ids=ids, attention_mask=torch.ones_like(ids))[0]
@@ -110,9 +111,26 @@ def test_a_checkpoint_without_head_gets_a_fresh_one_that_projects_to_the_embeddi
     model = transformers.AutoModelForSequenceClassification.from_config(config)
     model.save_pretrained(tmp_path)
     loaded = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path)
-    head = build_mlm_head(loaded)
+    assert own_mlm_head(loaded) is None
+    head = fresh_mlm_head(loaded)
     assert (head.dense.in_features, head.dense.out_features) == (32, 16)
     assert torch.equal(head.bias, torch.zeros(VOCAB))
+
+
+def test_a_new_head_knows_how_often_each_token_of_its_text_occurs():
+    """Of the target alone, where that alone is read; special tokens are never masked."""
+    model = make_model(dropout=0.0)
+    target, offsets = np.array([2, 7, 7, 9, 3, 2, 7, 3]), np.array([0, 5, 8])
+    tokens = {"target": (target, offsets), "source": (np.array([2, 8, 3]), np.array([0, 3]))}
+    setup = dataclasses.replace(make_setup(model), tokens=tokens)
+    objective = build_objective("mlm", {"domains": "target"}, setup)
+    assert objective.begins_anew
+    counts = torch.zeros(VOCAB)
+    counts[7], counts[9] = 3, 1
+    expected = (counts + 0.5) / (4 + 0.5 * VOCAB)
+    torch.testing.assert_close(objective.head.bias.softmax(-1), expected)
+    both = token_counts([*tokens.values()], objective.pieces.special, VOCAB)
+    assert both.nonzero().flatten().tolist() == [7, 8, 9]
 
 
 def test_an_untied_decoder_is_kept(tmp_path):
@@ -121,7 +139,7 @@ def test_an_untied_decoder_is_kept(tmp_path):
     whole = transformers.AutoModelForMaskedLM.from_config(config).eval()
     whole.save_pretrained(tmp_path)
     task_model = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path).eval()
-    head = build_mlm_head(task_model)
+    head = own_mlm_head(task_model)
     assert head.decoder is not None
     assert torch.equal(head.decoder, whole.get_output_embeddings().weight)
 

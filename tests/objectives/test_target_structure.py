@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from nlp_adapt.errors import ConfigError
 from nlp_adapt.modeling.outputs import Progress
 from nlp_adapt.objectives import Setup, build_objective
 from tests.helpers.toy_problem import make_outputs
@@ -74,9 +75,10 @@ def test_information_maximisation_follows_the_source_under_its_own_weights():
     source, target = make_outputs(3, source_units=60, weighted=True, ignored=5)
     setup = replace(SETUP, token_level=True)
     objective = build_objective(
-        "information_maximisation", {"momentum": 0.5, "marginal_weight": 2.0}, setup
+        "information_maximisation",
+        {"momentum": 0.5, "marginal_weight": 2.0, "prior": "source"},
+        setup,
     )
-    assert objective.prior == "source"
     torch.testing.assert_close(objective.source_frequencies, torch.tensor([0.6, 0.3, 0.1]))
     for _ in range(40):
         terms = objective.losses(source, target, NOW)
@@ -93,6 +95,33 @@ def test_information_maximisation_follows_the_source_under_its_own_weights():
     saved = objective.eval().state_dict()["source_frequencies"].clone()
     objective.losses(replace(source, weights=None), target, NOW)
     assert torch.equal(objective.source_frequencies, saved)
+
+
+@pytest.mark.parametrize("outside", [0, 2])
+def test_over_words_only_the_entity_tags_follow_the_source(outside):
+    """However many words are in entities, the same term for the same tags among those that are."""
+    source, target = make_outputs(3, classes=4, target_units=40)
+    counts = torch.tensor([4.0, 3.0, 2.0, 1.0])
+    setup = replace(SETUP, num_labels=4, label_counts=counts, token_level=True, outside=outside)
+    objective = build_objective("information_maximisation", {}, setup).eval()
+    assert objective.prior == "types"
+
+    def term(logits):
+        found = objective.losses(source, replace(target, logits=logits), NOW)
+        return found["information_maximisation/divergence"].item()
+
+    inside = [label for label in range(4) if label != outside]
+    mean = target.logits.detach().softmax(-1).mean(0)
+    given = mean[inside] / mean[inside].sum()
+    expected = counts[inside] / counts[inside].sum()
+    by_hand = mean[inside].sum() * (given * (given / expected).log()).sum()
+    assert term(target.logits) == pytest.approx(by_hand.item(), rel=1e-4)
+    for share in (0.05, 0.3, 0.9):  # entity words, with the source's tags among them
+        row = torch.zeros(4)
+        row[outside], row[inside] = 1.0 - share, share * expected
+        assert term(row.log().expand(40, 4)) == pytest.approx(0.0, abs=1e-5)
+    with pytest.raises(ConfigError, match="for words"):
+        build_objective("information_maximisation", {"prior": "types"}, SETUP)
 
 
 @pytest.mark.parametrize("weighted", [False, True])

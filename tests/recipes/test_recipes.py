@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.methods import METHODS, stages_for
+from nlp_adapt.objectives import OBJECTIVES
 from nlp_adapt.recipe import load_recipe
 from nlp_adapt.training.trainer import AdaptationTrainer
 from tests.helpers.toy_texts import SOURCE_WORDS, TARGET_WORDS, conll
@@ -164,3 +166,30 @@ def test_the_scripts_run_from_top_to_bottom(script, config, toy_options, monkeyp
     assert module.EXAMPLES[0] in out
     results = json.loads(Path(options["output_dir"], "results.json").read_text())
     assert results["adapted"]["steps"] == 2
+
+
+@pytest.mark.parametrize("name", ["mdd", "information_maximisation", "udalm"])
+@pytest.mark.parametrize("folder", ["sentiment", "ner"])
+def test_a_recipe_spells_out_the_strengths_that_its_method_has_without_it(folder, name):
+    """Those of the authors' code: margin 4 at 0.1, SHOT's 1 and 1, and half of each loss."""
+    recipe = load_recipe(ROOT / "recipes" / folder / f"{name}.yaml")
+    plain = AdaptationConfig(task=recipe.task, method=name)
+    assert recipe.lambda_max == plain.lambda_max
+    found, expected = (
+        [
+            {key: OBJECTIVES[key].read_options(key, own) for key, own in stage.objectives.items()}
+            for stage in stages_for(config)
+        ]
+        for config in (recipe, plain)
+    )
+    words = recipe.task == TAGGING
+    last = found[-1]
+    if name == "mdd":
+        assert (last[name].margin, last[name].lambda_max, last[name].weight) == (4.0, 0.1, 1.0)
+    elif name == "udalm":
+        assert (last["task"].weight, last["mlm"].weight) == (0.5, 0.5)
+    else:
+        assert (last[name].weight, last[name].marginal_weight) == (0.1 if words else 1.0, 1.0)
+        assert last[name].prior == ("types" if words else "uniform")
+        last[name].prior = None
+    assert found == expected

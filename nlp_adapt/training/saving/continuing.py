@@ -81,14 +81,24 @@ def continue_objective(objective: Objective, state: Mapping[str, Tensor] | None)
     return True
 
 
-def take_over(objective: Objective, earlier: Objective) -> None:
-    """Load all that an objective of an earlier stage has learnt, where the build is the same."""
+def take_over(
+    objective: Objective, earlier: Objective | None, saved: Mapping[str, Tensor] | None = None
+) -> bool:
+    """Load all that an objective of an earlier stage has learnt, where the build is the same.
+
+    Without such a stage, load what an earlier run has `saved`, if anything.
+
+    Returns:
+        Whether it was loaded.
+    """
+    if earlier is None:
+        return continue_objective(objective, saved)
     own = {name: value.shape for name, value in objective.state_dict().items()}
     state = earlier.state_dict()
     if own == {name: value.shape for name, value in state.items()}:
         objective.load_state_dict(state)
-    else:
-        continue_objective(objective, state)
+        return True
+    return continue_objective(objective, state)
 
 
 def _without_made_anew(objective: Objective, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
