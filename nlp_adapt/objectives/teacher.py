@@ -52,9 +52,11 @@ class EmaTeacher(nn.Module):
     def update(self, task_model: nn.Module, step: int) -> None:
         """`teacher = decay * teacher + (1 - decay) * student`.
 
-        The decay is at most `(1 + step) / (10 + step)`, so that the first weights do not linger.
+        The decay is at most `1 - 1 / (step + 1)`, as in the authors' code: the teacher is the plain
+        mean of the stage so far until the exponential one forgets faster, so that a short stage has
+        an averaged teacher as well, in which its first weights count like any others.
         """
-        decay = min(self.decay, (1 + step) / (10 + step))
+        decay = min(self.decay, 1.0 - 1.0 / (step + 1))
         for mine, theirs in zip(self.model.parameters(), task_model.parameters(), strict=True):
             mine.lerp_(theirs.to(mine.dtype), 1.0 - decay)
 

@@ -19,10 +19,9 @@ from nlp_adapt.tasks.base import Measure, Task
 class TokenClassification(Task):
     """One tag for each word, read from the word's first piece.
 
-    A word's tag is the most probable one. Scores look at these tags as they are: their strict
-    reading is the headline, and the lenient reading shows what repair would give. What users get
-    (`tag`) is repaired, so that it is always well-formed: an `I-` that continues nothing opens an
-    entity, which is how `pipeline(..., aggregation_strategy="simple")` reads it too.
+    A word's tag is the most probable one, and an `I-` that continues nothing opens an entity: so
+    conlleval reads it, and `pipeline(..., aggregation_strategy="simple")`. Scores and what users
+    get (`tag`) follow this one reading, so that a run's scores are those of what `predict` writes.
     """
 
     name: ClassVar[str] = TOKEN_CLASSIFICATION
@@ -96,12 +95,13 @@ class TokenClassification(Task):
     def decode(
         self, logits: np.ndarray, encoded: EncodedRows, sentence_lengths: Sequence[int]
     ) -> list[list[str]]:
-        """The most probable tag of every word, sentence by sentence.
+        """The most probable tag of every word, sentence by sentence, made well-formed.
 
         `logits` are `[units, classes]`; `sentence_lengths` count words, vanished ones included.
         """
         best = scatter_to_words(logits.argmax(-1), encoded, self.outside)
-        return _by_sentence([self.label_names[index] for index in best], sentence_lengths)
+        tags = _by_sentence([self.label_names[index] for index in best], sentence_lengths)
+        return [repair_bio2(row) for row in tags]
 
     def tag(
         self, logits: np.ndarray, encoded: EncodedRows, sentence_lengths: Sequence[int]
@@ -115,7 +115,7 @@ class TokenClassification(Task):
         scores = _by_sentence(best, sentence_lengths)
         tags = self.decode(logits, encoded, sentence_lengths)
         return [
-            list(zip(repair_bio2(row), row_scores, strict=True))
+            list(zip(row, row_scores, strict=True))
             for row, row_scores in zip(tags, scores, strict=True)
         ]
 

@@ -83,6 +83,11 @@ class Schedule:
         lengths = self._steps(self.stages)
         return lengths[self._twin_starts :] if name == SOURCE_ONLY else lengths
 
+    def steps_on_source(self, name: str, number: int) -> int:
+        """Steps that the stages of a model before the stage `number` read the source for."""
+        before = zip(self.models[name][:number], self.steps(name), strict=False)
+        return sum(steps for stage, steps in before if "source" in sides_read([stage]))
+
     def _steps(self, stages: Sequence[Stage]) -> list[int]:
         """Of some stages.
 
@@ -208,8 +213,14 @@ class StageInputs:
                 scored=[*context.data.scored_rows, *samples.values()],
             )
 
-    def paired_batches(self, model: AdaptationModel, steps: int, number: int) -> PairedBatches:
-        """Paired batches of the rows that the stage `number` reads."""
+    def paired_batches(
+        self, model: AdaptationModel, steps: int, number: int, passed: int = 0
+    ) -> PairedBatches:
+        """Paired batches of the rows that the stage `number` reads.
+
+        Args:
+            passed: Steps of earlier stages that have read the source.
+        """
         config, accelerator = self.context.config, self.context.accelerator
         seed = config.seed + number
         sides = dict(self.of(model) if model.cached is None else model.cached.rows)
@@ -228,6 +239,8 @@ class StageInputs:
             processes=accelerator.num_processes,
             process=accelerator.process_index,
             portions=portions(self.context),
+            passed=passed,
+            source_seed=config.seed,
             # Processes gather the shards of a layer together: each must pass through it as often.
             divide=wants_passes(config, accelerator.device) and requested_sharding(config) is None,
         )

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from nlp_adapt.data.batches.encoded import EncodedRows
 from nlp_adapt.data.batches.mixing import domain_ids, label_counts
+from nlp_adapt.data.batches.pairing import PairedBatches
 from nlp_adapt.launch import naming_lost_processes
 from nlp_adapt.methods import Stage
 from nlp_adapt.modeling.freezing import freeze, freeze_head
@@ -155,7 +156,7 @@ class StagedTraining:
         model.cached = self.inputs.cached_trunk(model, stage)
         self.known_rows = model.cached.scored if model.cached is not None else None
         if model.cached is not None:
-            loop.batches = self.inputs.paired_batches(model, steps, number)
+            loop.batches = self._batches(model, steps, number)
         label = self.title if number == 0 else f"{self.title} (stage {number + 1})"
         self.log.start_stage(label, steps, done=loop.step, model=self.name, stage=number + 1)
         if resume is not None:
@@ -186,7 +187,7 @@ class StagedTraining:
         loop = StageLoop(
             accelerator=self.accelerator,
             model=model,
-            batches=self.inputs.paired_batches(model, steps, number),
+            batches=self._batches(model, steps, number),
             config=self.config,
             learning_rate=stage.learning_rate or self.config.learning_rate,
             log=self.log,
@@ -200,6 +201,11 @@ class StagedTraining:
             several = self.accelerator.num_processes > 1
             loop.unfreezing = kind(loop.trained.task_model, steps, distributed=several)
         return loop
+
+    def _batches(self, model: AdaptationModel, steps: int, number: int) -> PairedBatches:
+        """Of a stage, which goes on with the pass over the source that the one before began."""
+        passed = self.schedule.steps_on_source(self.name, number)
+        return self.inputs.paired_batches(model, steps, number, passed)
 
     def _evaluate(self, loop: StageLoop) -> None:
         """Score the weights that the stage would end with now, and keep them if they are best."""

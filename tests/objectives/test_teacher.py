@@ -35,12 +35,36 @@ def test_teacher_follows_the_student_by_the_ema_formula():
         for parameter in student.parameters():
             parameter.data += torch.randn_like(parameter)
         teacher.update(student, step)
-        decay = min(0.9, (1 + step) / (10 + step))
+        decay = min(0.9, 1 - 1 / (1 + step))
         for name, value in student.named_parameters():
             expected[name] = decay * expected[name] + (1 - decay) * value.detach()
     for name, value in teacher.model.named_parameters():
         torch.testing.assert_close(value, expected[name])
         assert not value.requires_grad
+
+
+@pytest.mark.parametrize("name", ["self_training", "consistency"])
+def test_the_teacher_of_a_short_stage_is_the_mean_of_its_students(name):
+    """40 steps: neither the first student, nor the last, nor the same whatever the decay."""
+    student = make_model()
+    slow, quick = (
+        build_objective(name, {"ema_decay": decay}, make_setup(student)) for decay in (0.99, 0.9)
+    )
+    watched = student.classifier.weight
+    students = [watched.detach().clone()]
+    for step in range(1, 41):
+        watched.data += 0.1 * torch.randn_like(watched) + 0.1
+        students.append(watched.detach().clone())
+        for objective in (slow, quick):
+            objective.after_step(student, Progress(step, 40))
+    first, second = (one.teacher.model.classifier.weight for one in (slow, quick))
+    torch.testing.assert_close(first, torch.stack(students).mean(0))
+    lag = [
+        (students[-1] - found).mean() / (students[-1] - students[0]).mean()
+        for found in (first, second)
+    ]
+    assert 0.4 < lag[0] < 0.6
+    assert 0.1 < lag[1] < 0.3
 
 
 def test_teacher_keeps_evaluation_mode_and_survives_a_recorded_forward_pass():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from transformers import pipeline
 from nlp_adapt.data.tagging import find_ill_formed
 from nlp_adapt.errors import DataError
 from nlp_adapt.prediction.predictor import Predictor
-from nlp_adapt.prediction.tagged_text import tag_texts, tag_words
+from nlp_adapt.prediction.tagged_text import join_words, tag_texts, tag_words, with_tags
 from nlp_adapt.tasks import TASKS
 from nlp_adapt.tasks.token_classification import TokenClassification
 from tests.helpers.tiny_taggers import FAMILIES, TAGS, tagger
@@ -76,14 +77,35 @@ def test_scores_count_every_word_also_those_that_vanish() -> None:
     assert metrics["per_type"]["LOC"]["recall"] == 0.0
 
 
-def test_scores_look_at_raw_tags_and_output_is_repaired() -> None:
-    task = TokenClassification(TAGS)
-    dataset = labelled([["anna", "rex"]], [["B-PER", "O"]])
-    rows = task.encode(dataset, tagger("bert")[1], 16)
-    logits = logits_for(["I-PER", "O"])
-    metrics = task.metrics(logits, rows, dataset)
-    assert (metrics["f1"], metrics["lenient"]["f1"]) == (0.0, 1.0)
-    assert [tag for tag, _ in task.tag(logits, rows, [2])[0]] == ["B-PER", "O"]
+def conlleval_spans(tags: tuple[str, ...]) -> set[tuple[int, int, str]]:
+    """Entities as conlleval.pl reads them: an I- of another type, or after O, begins one."""
+    spans, first = set(), 0
+    kinds = [(tag[:1], tag[2:]) for tag in tags]
+    for place, (prefix, kind) in enumerate(kinds):
+        before = kinds[place - 1] if place else ("O", "")
+        if prefix == "B" or (prefix == "I" and kind != before[1]):
+            first = place
+        after = kinds[place + 1] if place + 1 < len(kinds) else ("O", "")
+        if prefix != "O" and (after[0] != "I" or after[1] != kind):
+            spans.add((first, place + 1, kind))
+    return spans
+
+
+def test_a_stray_inside_tag_is_read_alike_in_scores_and_in_output() -> None:
+    """All sequences of up to four tags: what is scored is what a user gets, as conlleval reads it."""
+    task, (_, tokenizer) = TokenClassification(TAGS), tagger("bert")
+    words = ["anna", "rex", "leo", "anna"]
+    for length in range(1, 5):
+        sentence = words[:length]
+        rows = task.encode(Dataset.from_dict({"tokens": [sentence]}), tokenizer, 16)
+        for tags in product(TAGS, repeat=length):
+            logits = logits_for(list(tags))
+            (tagged,) = with_tags([join_words(sentence)], task.tag(logits, rows, [length]))
+            found = {(one.first_word, one.end_word, one.type) for one in tagged.entities}
+            assert found == conlleval_spans(tags), tags
+            scored = task.metrics(logits, rows, labelled([sentence], [tagged.tags]))
+            assert scored["support"] == len(found)
+            assert (scored["f1"], scored["lenient"]["f1"]) == (float(bool(found)),) * 2, tags
 
 
 def test_types_that_the_model_lacks_count_as_missed_and_are_named() -> None:

@@ -1,8 +1,9 @@
-"""How long each stage is, and what waits at its start."""
+"""How long each stage is, which rows it reads, and what waits at its start."""
 
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
@@ -15,12 +16,63 @@ from nlp_adapt.methods import stages_for
 from nlp_adapt.modeling.architectures import encoder_of
 from nlp_adapt.training import loop as loop_module
 from nlp_adapt.training.optimization import HeadsFirst
+from nlp_adapt.training.saving.resume import SampleLedger
 from nlp_adapt.training.schedule import ADAPTED, SOURCE_ONLY, Schedule
 from tests.helpers.interruptions import InterruptedRunError, crash_after, weights
 from tests.helpers.tiny_encoders import tiny_model
 from tests.helpers.trainers import trainer_for
 
 ALONE = {"compare_source_only": False, "max_steps": -1, "data_doctor": "off"}
+
+
+@pytest.fixture
+def rows_read(monkeypatch):
+    """The rows of each step, by side, with the number of their stage."""
+    steps = []
+    add = SampleLedger.add
+
+    def noted(self, stage, step, rows):
+        steps.append((stage, rows))
+        add(self, stage, step, rows)
+
+    monkeypatch.setattr(SampleLedger, "add", noted)
+    return steps
+
+
+def test_a_stage_goes_on_with_the_pass_over_the_source(tmp_path, rows_read):
+    """Three stages make up two passes, and none of them is a whole one."""
+    kinds = (["task"], ["task", "mcc"], ["task"])
+    trainer = trainer_for(tmp_path, **ALONE, validation_fraction=0.0)
+    rows = len(trainer.data.train["source"])
+    each = rows // 2 // 3
+    lengths = (each, each + 1, rows // 2 - 2 * each - 1)
+    stages = [
+        {"objectives": kind, "steps": steps} for kind, steps in zip(kinds, lengths, strict=True)
+    ]
+    trainer_for(tmp_path, **ALONE, stages=stages, validation_fraction=0.0).train()
+    assert Counter(number for number, _ in rows_read) == dict(enumerate(lengths))
+    read = Counter(row for _, step in rows_read for row in step["source"].tolist())
+    assert dict(read) == dict.fromkeys(range(rows), 2)
+
+
+def test_the_twin_and_the_stages_read_the_source_in_the_same_order(tmp_path, rows_read):
+    options = {"method": "auto", "data_doctor": "off", "max_steps": 9}
+    trainer_for(tmp_path, **options).train()
+    twin, adapted = (rows_read[:9], rows_read[9:])
+    assert {number for number, _ in adapted} == {0, 1}
+    first, second = (
+        Counter(r for _, s in run for r in s["source"].tolist()) for run in (twin, adapted)
+    )
+    assert first == second
+
+
+def test_a_stage_that_does_not_read_the_source_leaves_its_pass_alone():
+    stages = [{"objectives": {"mlm": {"domains": "target"}}, "steps": 4},
+              {"objectives": ["task"], "steps": 5}, {"objectives": ["task"], "steps": 6}]  # fmt: skip
+    config = AdaptationConfig(stages=stages)
+    schedule = Schedule(config, stages_for(config), epoch_rows=100, global_batch=10)
+    assert [schedule.steps_on_source(ADAPTED, number) for number in range(3)] == [0, 0, 5]
+    assert schedule.steps_on_source(SOURCE_ONLY, 0) == 0
 
 
 @pytest.mark.parametrize(

@@ -64,14 +64,17 @@ class SideStream:
     once and not after an hour. The second longest waits for the middle of the first window, since
     the first step has no optimizer state yet, nor the kernels of most shapes: memory peaks only
     when the widest batch meets both. A pass that ends before that soon begins anew with the widest
-    rows.
+    rows. A stream that goes on with a pass has the longest rows of its first window first.
 
     `rows.domains` tells the side's domains apart, `salt` the sides; `per_step` counts the rows of
-    all processes and micro-batches.
+    all processes and micro-batches; `passed` steps have been dealt before these.
     """
 
-    def __init__(self, rows: EncodedRows, per_step: int, seed: int, salt: int) -> None:
+    def __init__(
+        self, rows: EncodedRows, per_step: int, seed: int, salt: int, passed: int = 0
+    ) -> None:
         self.per_step = per_step
+        self.passed = passed
         planned = rows.planned_lengths
         self._lengths = rows.lengths if planned is None else planned
         found = domain_ids(rows)
@@ -102,7 +105,7 @@ class SideStream:
             for start, stop in pairwise(edges):
                 ranks = order[start - first : stop - first].argsort().argsort()
                 dealt += self._deal(index, np.arange(start, stop + 1), ranks)
-            if first == 0:
+            if first == 0 and not self.passed:
                 _share_longest(dealt, (last - first) // 2, int(edges[1]))
             parts.append(dealt)
         return np.stack([np.concatenate(step) for step in zip(*parts, strict=True)])
@@ -110,7 +113,7 @@ class SideStream:
     def _deal(self, index: int, steps: np.ndarray, order: np.ndarray) -> list[np.ndarray]:
         """The rows of one domain in each of `steps`, the last of which is left out."""
         # Which rows these steps share is settled by the stream; only who gets which, by length.
-        places = self._places(steps * self.per_step, index)
+        places = self._places((self.passed + steps) * self.per_step, index)
         rows = self._members[index][self._streams[index].take(int(places[0]), int(places[-1]))]
         rows = rows[np.argsort(self._lengths[rows], kind="stable")]
         sizes = np.diff(places)

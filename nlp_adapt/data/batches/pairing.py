@@ -43,6 +43,8 @@ class PairedBatches:
         batch_size: Rows per side in one micro-batch of one process.
         micro_batches: Micro-batches per optimizer step and process.
         portions: Rows of a side in a step, as a share of a whole batch, where it is not 1.
+        passed: Steps of earlier stages that have read the source: it goes on with their pass.
+        source_seed: Seed of the source's order, which such stages share; default: `seed`.
         divide: Whether a batch may go through the encoder in two passes of different width.
     """
 
@@ -58,6 +60,8 @@ class PairedBatches:
         processes: int = 1,
         process: int = 0,
         portions: Mapping[str, float] | None = None,
+        passed: int = 0,
+        source_seed: int | None = None,
         divide: bool = False,
     ) -> None:
         self.sides = sides
@@ -74,6 +78,9 @@ class PairedBatches:
             name: SideStream(rows, self._rows_per_step(name, portions or {}), seed, salt_of(name))
             for name, rows in sides.items()
         }
+        if "source" in sides and source_seed is not None:
+            own = self.global_batch, source_seed, salt_of("source"), passed
+            self._streams["source"] = SideStream(sides["source"], *own)
         self._several = several_domains(sides)
         # Windows of equal length: a short last one would be sorted less well.
         windows = max(1, -(-total_steps // WINDOW_STEPS))

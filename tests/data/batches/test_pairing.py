@@ -72,6 +72,30 @@ def test_equal_counts_and_no_row_repeated_within_a_pass(source, target, steps, b
         assert counts.max() - counts.min() <= 1
 
 
+@settings(max_examples=30, deadline=None)
+@given(
+    source=st.integers(1, 90),
+    steps=st.lists(st.integers(1, 150), min_size=2, max_size=4),
+    batch=st.integers(1, 5),
+    domains=st.integers(1, 3),
+)
+def test_stages_go_on_with_a_pass_where_the_one_before_has_stopped(source, steps, batch, domains):
+    rows = sides(source, 1)["source"]
+    if domains > 1:
+        rows = replace(rows, domains=np.arange(len(rows)) % min(domains, source))
+    used, passed = [], 0
+    for number, own in enumerate(steps):
+        options = {"seed": 7 + number, "source_seed": 7, "passed": passed, "total_steps": own}
+        plan = batches_for({"source": rows}, batch_size=batch, **options)
+        used += [plan.rows_of(step)["source"] for step in range(own)]
+        passed += own
+    assert {len(step) for step in used} == {batch}
+    members = np.zeros(len(rows), int) if rows.domains is None else rows.domains
+    counts = np.bincount(np.concatenate(used), minlength=len(rows))
+    for domain in np.unique(members):
+        assert np.ptp(counts[members == domain]) <= 1
+
+
 def test_processes_and_micro_batches_share_out_the_same_rows():
     data = sides(50, 30)
     whole = batches_for(data, batch_size=8)
