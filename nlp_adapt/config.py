@@ -161,13 +161,15 @@ class AdaptationConfig:
     # What is known of the target
     target_class_shares: dict[str, float] = option(
         {},
-        "texts: how frequent the classes are known to be in the target, such as {positive: 0.7, "
-        "negative: 0.3}; decisions, pseudo-labels and the choice of a checkpoint keep to it",
+        "texts: how frequent you know the classes to be in the target, such as {positive: 0.7}",
+    )
+    few_shot_use: str = option(
+        "train",
+        "target_few_shot: train on its rows, estimate class shares from them (bias), or both",
+        ("train", "bias", "both"),
     )
     few_shot_share: float = option(
-        0.25,
-        "with target_few_shot: labelled target rows in a batch, as a share of the source's",
-        bounds=PART,
+        0.25, "target_few_shot: its rows in a batch, as a share of the source's", bounds=PART
     )
 
     # Auxiliary tasks
@@ -208,8 +210,7 @@ class AdaptationConfig:
     # Augmentation
     augment: str = option(
         "none",
-        "train the adapted model also on edited copies of the labelled source rows: how they are "
-        "edited",
+        "train the adapted model also on edited copies of source rows: how they are edited",
         ("none", *EDITS),
     )
     augment_copies: int = option(1, "edited copies of each source row", bounds=COUNT)

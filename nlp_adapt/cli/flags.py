@@ -26,7 +26,7 @@ SECTIONS = {
     "learning_rate": "optimizer",
     "lora": "LoRA",
     "domain_features": "adversary",
-    "few_shot_share": "several domains",
+    "target_class_shares": "what is known of the target",
     "auxiliary": "auxiliary tasks",
     "max_length": "text",
     "augment": "augmentation",

@@ -21,6 +21,7 @@ from nlp_adapt.reporting.results import (
 from nlp_adapt.reporting.yardsticks import threshold_remark
 
 SOURCE_ONLY_FOLDER = "source_only/model"
+ALSO_TRAINED = "The adapted model was also trained on"
 Z95 = 1.96  # two-sided 95 %
 FEWEST = 10  # test rows, or true entities, below which no interval can be trusted
 SIGNS_SPEAK_FOR = {
@@ -231,9 +232,9 @@ def _remarks(results: Results) -> list[str]:
     said = []
     if rows := few_shot_rows(results):
         names = " and ".join(results["target_labels"]["domains"])
-        said.append(
-            f"The adapted model was also trained on {counted(rows, 'labelled row')} of {names}."
-        )
+        bias = results["target_labels"].get("use") == "bias"
+        use = "The decisions of the adapted model were set by" if bias else ALSO_TRAINED
+        said.append(f"{use} {counted(rows, 'labelled row')} of {names}.")
         if results.get("source_only"):
             said.append(
                 "The source-only model has not seen them: the difference is that of adaptation and "

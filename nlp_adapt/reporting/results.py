@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from nlp_adapt.data.labels import LabelMap
 from nlp_adapt.errors import RunError
 from nlp_adapt.files import Manifest
-from nlp_adapt.names import OUTSIDE, TOKEN_CLASSIFICATION
+from nlp_adapt.names import OUTSIDE, TOKEN_CLASSIFICATION, counted
 from nlp_adapt.tasks import TASKS
 from nlp_adapt.tasks.base import Measure
 from nlp_adapt.yaml_text import read_yaml
@@ -160,9 +160,12 @@ def share_sentences(results: Results) -> list[str]:
     """How frequent the target's classes are: as was told, or as is estimated, which nothing acts on."""
     scores = exported_scores(results)
     shares, predicted = part(scores, "class_shares"), part(scores, "evidence", "predicted")
-    if told := shares.get("told"):
+    if told := shares.get("told") or shares.get("from_labels"):
         before = _percent(shares["predicted_before"])
-        return [f"Decisions keep to the told class shares ({_percent(told)} %; before: {before})."]
+        whose = "the told class shares"
+        if "labels" in shares:
+            whose = f"class shares estimated from {counted(shares['labels'], 'label')}"
+        return [f"Decisions keep to {whose} ({_percent(told)} %; before: {before})."]
     estimates = part(shares, "estimated")
     if not estimates or len(predicted) > MOST_CLASSES:
         return []

@@ -1,47 +1,58 @@
 """Writing the class shares that the user knows into a trained model's decisions."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
 from nlp_adapt.errors import ModelError
-from nlp_adapt.metrics.class_shares import aligning_bias, predicted_shares
+from nlp_adapt.metrics.class_shares import (
+    aligning_bias,
+    predicted_shares,
+    shares_from_labels,
+)
 from nlp_adapt.modeling.architectures import output_layer, plain_model
 
 
-def align_model(
-    model: Any, logits: np.ndarray, shares: np.ndarray, names: Sequence[str]
-) -> tuple[dict[str, Any], np.ndarray]:
-    """Change the classifier's bias so that the model's predictions have the told shares.
+def align_model(scorer: Any, model: Any, labelled: Any = None) -> tuple[dict[str, Any], np.ndarray]:
+    """Change the classifier's bias so that the model's predictions have the target's class shares.
 
-    The bias is part of the saved model, and so of all that reads it.
+    They are counted on the unlabelled sample of the target. The bias is part of the saved model, and
+    so of all that reads it.
 
     Args:
-        logits: `[units, classes]` that the model gives unlabelled texts of the target.
-        shares: `[classes]` told shares.
+        scorer: The run's `Scorer`, which holds the told shares and the sample.
+        labelled: Encoded texts drawn at random from the target, whose labels tell the shares where
+            the user does not.
 
     Returns:
-        What results.json says of it, by class: the shares `told`, and those `predicted_before` and
-        `predicted` on these texts, with the `bias` that was added; and that bias `[classes]`.
+        What results.json says of it, by class: the shares `told`, or those `from_labels` and how many
+        `labels` these are, what was `predicted_before` and is `predicted` now, and the `bias` that was
+        added; and that bias `[classes]`.
 
     Raises:
         ModelError: If the classifier has no bias.
     """
+    logits, _ = scorer.read(model, scorer.data.target_sample)
+    before = predicted_shares(logits)
+    if scorer.target_shares is not None:
+        shares, said = scorer.target_shares, {}
+    else:
+        trained_on = "few_shot" in scorer.data.train
+        own = None if trained_on else scorer.read(model, labelled)[0]
+        shares = shares_from_labels(labelled.labels, before, own)
+        said = {"labels": len(labelled.labels)}
     bias = aligning_bias(logits, shares)
     add_bias(model, bias)
     found = {
-        "told": shares,
-        "predicted_before": predicted_shares(logits),
+        "from_labels" if said else "told": shares,
+        "predicted_before": before,
         "predicted": predicted_shares(logits + bias),
         "bias": bias,
     }
-    described = {
-        key: dict(zip(names, values.round(4).tolist(), strict=True))
-        for key, values in found.items()
-    }
-    return described, bias
+    for key, values in found.items():
+        said[key] = dict(zip(scorer.task.label_names, values.round(4).tolist(), strict=True))
+    return said, bias
 
 
 @torch.no_grad()

@@ -38,7 +38,7 @@ def describe_run(context: RunContext) -> dict[str, Any]:
         "main_metric": context.task.main_metric,
         "source": _describe_side(inputs, data, "source"),
         "target": _describe_side(inputs, data, "target"),
-        "target_labels": _describe_few_shot(inputs, data, context.config.few_shot_share),
+        "target_labels": _describe_few_shot(inputs, data, context.config),
         "auxiliary": _describe_auxiliary(inputs, data),
         "augmentation": data.augmentation,
         "fingerprints": inputs.fingerprints(),
@@ -110,14 +110,15 @@ def _describe_domain(domain: Any, data: Any, side: str) -> dict[str, Any]:
     return {"name": domain.name, "reference": domain.reference, "rows": rows}
 
 
-def _describe_few_shot(domains: Any, data: Any, share: float) -> dict[str, Any] | None:
-    """The labelled target rows that were trained on, or None."""
+def _describe_few_shot(domains: Any, data: Any, config: Any) -> dict[str, Any] | None:
+    """The labelled target rows that were released, and what for, or None."""
     if not domains.few_shot:
         return None
     rows = dict(data.train_texts["few_shot"])
     return {
         "rows": sum(rows.values()),
-        "share": share,
+        "use": config.few_shot_use,
+        "share": config.few_shot_share,
         "domains": {
             name: {"reference": domain.reference, "rows": rows[name]}
             for name, domain in domains.few_shot.items()

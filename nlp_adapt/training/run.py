@@ -173,7 +173,9 @@ class Run:
         if chosen is not None and len(training.schedule.models[training.name]) > 1:
             training.known_rows = None  # the stage it is from may have frozen something else
         with training.scoring():
-            scored = score_trained(context.scorer, model, self.config.seed)
+            scored = score_trained(
+                context.scorer, model, self.config.seed, with_labels=training.name == ADAPTED
+            )
         scores = {
             **scored,
             "best": chosen,

@@ -211,20 +211,21 @@ def _shares(logits: Tensor, labels: Tensor) -> dict[str, float]:
     }
 
 
-def score_trained(scorer: Scorer, model: Any, seed: int) -> dict[str, Any]:
+def score_trained(
+    scorer: Scorer, model: Any, seed: int, *, with_labels: bool = False
+) -> dict[str, Any]:
     """Put a trained model's decisions right where the target's shares are told, and score it.
 
     Args:
         seed: Of the sample that the domain distance is measured on.
+        with_labels: Whether the target's labelled sample, if there is one, may tell the shares.
     """
-    if scorer.target_shares is None:
+    labelled = scorer.data.labelled_sample if with_labels else None
+    if scorer.target_shares is None and labelled is None:
         return {**scorer.tests(model), **examine(scorer, model, seed)}
     from nlp_adapt.training.class_shares import align_model
 
-    sample = scorer.data.target_sample
-    assert sample is not None
-    logits, _ = scorer.read(model, sample)
-    told, bias = align_model(model, logits, scorer.target_shares, scorer.task.label_names)
+    told, bias = align_model(scorer, model, labelled)
     scores = {**scorer.tests(model), **examine(scorer, model, seed, bias)}
     return {**scores, "class_shares": {**told, **scores["class_shares"]}}
 

@@ -79,7 +79,7 @@ class StagedTraining:
         if self.task_model is None:
             self.task_model = self.context.fresh_model().to(self.accelerator.device)
             self._tell_how_it_reads()
-        if self.context.target_shares is not None:
+        if self.context.target_shares is not None or self.config.few_shot_use != "train":
             from nlp_adapt.training.class_shares import biased_layer
 
             biased_layer(self.task_model)  # now, if it has none

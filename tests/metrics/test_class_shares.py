@@ -5,7 +5,12 @@ import pytest
 
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.errors import ConfigError
-from nlp_adapt.metrics.class_shares import aligning_bias, predicted_shares, told_shares
+from nlp_adapt.metrics.class_shares import (
+    aligning_bias,
+    predicted_shares,
+    shares_from_labels,
+    told_shares,
+)
 
 NAMES = ("negative", "neutral", "positive")
 
@@ -81,3 +86,25 @@ def test_of_two_classes_the_bias_is_a_quantile_of_their_difference():
 
 def test_rows_that_are_all_alike_get_a_finite_bias():
     assert np.isfinite(aligning_bias(np.zeros((5, 3)), np.array([0.2, 0.3, 0.5]))).all()
+
+
+def test_few_labels_move_the_shares_a_little_and_many_nearly_all_the_way():
+    predicted = np.array([0.6, 0.4])
+    always_first = {count: np.tile([1.0, 0.0], (count, 1)) for count in (5, 2000)}
+    few, many = (
+        shares_from_labels(np.ones(count, dtype=int), predicted, logits)
+        for count, logits in always_first.items()
+    )
+    assert few[1] == pytest.approx(0.4 + 5 / 25)
+    assert 0.98 < many[1] < 1  # a class never vanishes
+
+
+def test_labels_that_are_all_predicted_leave_the_shares_as_predicted():
+    labels = np.array([0, 1, 1, 1, 1])
+    shares = shares_from_labels(labels, np.array([0.6, 0.4]), np.eye(2)[labels])
+    np.testing.assert_allclose(shares, [0.6, 0.4])
+
+
+def test_rows_that_were_trained_on_are_counted_alone():
+    shares = shares_from_labels(np.array([1] * 20), np.array([0.6, 0.4]))
+    np.testing.assert_allclose(shares, [0.3, 0.7])

@@ -5,15 +5,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
+from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.data.domain import Domain, make_dataset
 from nlp_adapt.errors import ConfigError, ModelError
 from nlp_adapt.prediction.opening import load_predictor
 from nlp_adapt.training.scoring import Scorer
+from nlp_adapt.training.trainer import AdaptationTrainer
 from tests.helpers.adapters import lora_trainer, saved_base
 from tests.helpers.interruptions import InterruptedRunError, crash_after, weights
 from tests.helpers.several_domains import several_trainer
-from tests.helpers.tiny_encoders import tiny_model
+from tests.helpers.tiny_encoders import tiny_model, tiny_tokenizer
 from tests.helpers.trainers import NAMES, toy_domain, trainer_for, with_domains
 
 TOLD = {"positive": 0.25}
@@ -138,3 +141,63 @@ def test_wrong_names_and_a_missing_target_are_refused(tmp_path):
     config = replace(trainer.args, target_class_shares=TOLD)
     with pytest.raises(ConfigError, match="target_class_shares needs a target"):
         check_options(replace(trainer.inputs, targets=()), config, [])
+
+
+def few_shot_trainer(folder, **options):
+    """A run with six labelled rows of the target, all positive."""
+    rows = toy_domain("few", 50, rows=12).train
+    chosen = rows.select([i for i, label in enumerate(rows["label"]) if label == 1])
+    few = Domain("few", "sequence-classification", train=chosen, reference="few.csv")
+    config = AdaptationConfig(
+        output_dir=str(folder / "run"),
+        method="source_only",
+        max_steps=2,
+        per_device_train_batch_size=4,
+        disable_tqdm=True,
+        **{"data_doctor": "off", "validation_fraction": 0.3, "precision": "fp32", **options},
+    )
+    return AdaptationTrainer(
+        tiny_model("bert"), config, toy_domain("reviews", 30), toy_domain("tweets", 50),
+        processing_class=tiny_tokenizer(), target_few_shot=few,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("use", ["bias", "both"])
+def test_labelled_rows_tell_the_shares_of_the_adapted_model_alone(tmp_path, use):
+    trainer = few_shot_trainer(tmp_path, few_shot_use=use)
+    assert ("few_shot" in trainer.data.train) == (use == "both")
+    results = trainer.train()
+    assert results["target_labels"]["use"] == use
+    assert "from_labels" not in results["source_only"]["class_shares"]
+    said = results["adapted"]["class_shares"]
+    assert said["labels"] == 6
+    # All labelled rows are positive, so the share rises above the predicted one, though not to 1.
+    before = said["predicted_before"]["positive"]
+    assert before <= said["from_labels"]["positive"] <= before + 6 / 26 + 1e-3
+    assert share_by_pipeline(tmp_path / "run" / "model") == said["predicted"]["positive"]
+
+
+def test_with_bias_alone_no_weight_but_the_bias_differs_from_the_twin(tmp_path):
+    few_shot_trainer(tmp_path, few_shot_use="bias", compare_source_only=True).train()
+    one = load_file(tmp_path / "run" / "model" / "model.safetensors")
+    twin = load_file(tmp_path / "run" / "source_only" / "model" / "model.safetensors")
+    assert {name for name in one if not torch.equal(one[name], twin[name])} <= {"classifier.bias"}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"few_shot_use": "bias", "target_class_shares": TOLD}, "leave one of them out"),
+        ({"few_shot_use": "bia"}, "did you mean 'bias'"),
+    ],
+)
+def test_uses_of_labelled_rows_that_contradict_are_refused(tmp_path, options, said):
+    with pytest.raises(ConfigError, match=said):
+        few_shot_trainer(tmp_path, **options)
+
+
+def test_rows_drawn_by_class_or_missing_tell_no_shares(tmp_path):
+    with pytest.raises(ConfigError, match="needs labelled target rows: set target_few_shot"):
+        trainer_for(tmp_path, few_shot_use="bias")
+    with pytest.raises(ConfigError, match="draws 2 rows of each class of tweets"):
+        several_trainer(tmp_path, few_shot=2, few_shot_use="both")

@@ -46,6 +46,7 @@ class RunData:
             `source_test` and `target_test`.
         train_texts: How many texts each domain of a side trains on; a long one may be several rows.
         target_sample: Some of the target's training rows, unlabelled, for label-free scores.
+        labelled_sample: The released rows, if they are to tell the target's class shares.
         copies: Edited copies of the source's rows, if the run has any.
         auxiliary_validation: Held-out rows of auxiliary tasks by name, where there are any.
     """
@@ -56,6 +57,7 @@ class RunData:
     max_length: int
     train_texts: Mapping[str, Mapping[str, int]]
     target_sample: EncodedRows | None = None
+    labelled_sample: EncodedRows | None = None
     copies: EncodedRows | None = None
     augmentation: Mapping[str, Any] | None = None
     auxiliary_validation: Mapping[str, EncodedRows] = field(default_factory=dict)
@@ -129,7 +131,9 @@ def prepare_data(
     }
     if released:
         texts[FEW_SHOT] = {name: len(rows) for name, rows in released.items()}
-        train[FEW_SHOT] = encoder.join([*released.values()], [indices[name] for name in released])
+        rows = encoder.join([*released.values()], [indices[name] for name in released])
+        if config.few_shot_use != "bias":
+            train[FEW_SHOT] = rows
     copies = None if augmentation is None else augmentation.copies(kept, unlabelled, train)
     task.remember(_all_rows([*kept, *released.values()]))
     auxiliary, held_out = encoder.auxiliary(domains.auxiliary)
@@ -144,6 +148,7 @@ def prepare_data(
         max_length=max_length,
         train_texts=texts,
         target_sample=_sample(train["target"], config.seed) if targets else None,
+        labelled_sample=rows if released and config.few_shot_use != "train" else None,
         copies=encoder.join(copies.datasets, copies.sources) if copies and copies.sources else None,
         augmentation=copies.report if copies else None,
         auxiliary_validation=held_out,

@@ -11,6 +11,7 @@ from nlp_adapt.data.loading import load_domain
 from nlp_adapt.data.streaming import TextStream
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.methods import Stage
+from nlp_adapt.names import TOKEN_CLASSIFICATION
 from nlp_adapt.objectives import AuxiliarySpec, sides_read
 from nlp_adapt.recipe import Recipe
 from nlp_adapt.training.inputs.auxiliary import AuxiliaryTask, gather_auxiliary
@@ -115,11 +116,30 @@ def check_options(domains: Inputs, config: AdaptationConfig, stages: Sequence[St
         raise ConfigError("target_class_shares needs a target domain: set `target`.")
     if config.augment == "domain_terms" and not domains.targets:
         raise ConfigError("augment: domain_terms needs a target domain: set `target`.")
-    if domains.few_shot and "few_shot" not in sides_read(stages):
+    if config.few_shot_use != "train":
+        _check_sample(domains, config)
+    elif domains.few_shot and "few_shot" not in sides_read(stages):
         raise ConfigError(
             "target_few_shot: no stage of this method has the objective 'task', which alone learns "
             "from labelled target rows; choose another method, or leave it out."
         )
+
+
+def _check_sample(domains: Inputs, config: AdaptationConfig) -> None:
+    """Refuse labelled rows that say nothing of the target's class shares."""
+    use = f"few_shot_use: {config.few_shot_use}"
+    if not domains.few_shot:
+        raise ConfigError(f"{use} needs labelled target rows: set target_few_shot.")
+    if config.task == TOKEN_CLASSIFICATION:
+        raise ConfigError(f"{use} is for texts: for words, leave it at train.")
+    if config.target_class_shares:
+        raise ConfigError(f"{use} estimates what target_class_shares says: leave one of them out.")
+    for name, rows in domains.few_shot.items():
+        if rows.reference.isdecimal():
+            raise ConfigError(
+                f"{use} needs a random sample, but target_few_shot draws {rows.reference} rows of each "
+                f"class of {name}: name a labelled file of rows that were picked at random."
+            )
 
 
 def distinct(domains: Sequence[Domain], side: str) -> tuple[Domain, ...]:
