@@ -89,7 +89,7 @@ def head_order(config: Any, auto_class: str, wanted: Sequence[str]) -> list[int]
     """
     if _other_task(config, auto_class) or _other_problem(config):
         return None
-    known = _names(config)
+    known = label_rows(config, auto_class)
     order = order_by_name(known, wanted)
     unnamed = len(known) == len(wanted) and all(_UNNAMED.match(name.lower()) for name in known)
     return list(range(len(known))) if order is None and unnamed else order
@@ -102,6 +102,11 @@ def describe_head(config: Any, auto_class: str) -> str:
     if other := _other_problem(config):
         return f"is a {other} model"
     return f"knows the labels {', '.join(_names(config) or map(str, config.id2label.values()))}"
+
+
+def label_rows(config: Any, auto_class: str) -> list[str]:
+    """What the rows of a head stand for; empty where it is of no use for `auto_class`."""
+    return [] if _other_task(config, auto_class) or _other_problem(config) else _names(config)
 
 
 def name_labels(config: Any, names: Sequence[str]) -> None:

@@ -9,7 +9,16 @@ TESTS = Path(__file__).parent
 PACKAGE = Path(nlp_adapt.__file__).parent
 MODULES = sorted(path.relative_to(TESTS) for path in TESTS.rglob("*.py"))
 # What is tried across the package, not one room of it.
-THEMES = ("benchmarks", "contract", "distributed", "docs", "faults", "recipes", "security")
+THEMES = (
+    "benchmarks",
+    "contract",
+    "distributed",
+    "docs",
+    "faults",
+    "recipes",
+    "reports",
+    "security",
+)
 # The contract is recorded by a program of its own, which its tests share.
 SHARED = ("helpers", "contract")
 

@@ -37,6 +37,7 @@ LABEL_NAMES = (
     ["sentiment", "rating", "ratings", "stars", "starrating", "score", "class", "category",
      "polarity", "target"],
 )  # fmt: skip
+PAIR_NAMES = (["textpair", "textb", "text2", "sentence2", "sentenceb", "hypothesis"],)
 TOKEN_NAMES = (["tokens", "words"],)
 TAG_NAMES = (["nertags"], ["tags", "labels", "nerlabels", "ner"])
 SPAN_NAMES = (TAG_NAMES[0], ["entities", "ents", "spans"], TAG_NAMES[1], ["label"])  # beside a text
@@ -216,11 +217,19 @@ def find_text(table: Table, options: ReadOptions, unlabelled: bool = False) -> t
             return tokens, False
     text = _recognise(table, TEXT_NAMES, "text_column")
     if text is not None:
+        if pair := _recognise(table, PAIR_NAMES, "text_column"):
+            raise DataError(
+                f"{table.origin} has pairs of texts ({text}, {pair}), and a model reads one text: "
+                "join both in one column, or name the one to read with text_column."
+            )
         return text, options.tagging
+    if not options.tagging and (tokens := _recognise(table, TOKEN_NAMES, "text_column")):
+        raise NoTextError(
+            f"{table.origin} has words ({tokens}) and no column that looks like text: set task to "
+            "token-classification (--task token-classification), or name the text with text_column."
+        )
     hint = ""
-    if not options.tagging and _recognise(table, TOKEN_NAMES, "text_column"):
-        hint = ", or set task: token-classification"
-    elif any(len(str(column).split()) > 1 for column in table.columns):
+    if any(len(str(column).split()) > 1 for column in table.columns):
         hint = "; if its first line is a row, put a line of names such as text,label above it"
     raise NoTextError(
         f"{table.origin} has no column that looks like {'tokens' if options.tagging else 'text'} "

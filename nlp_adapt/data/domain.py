@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from datasets import ClassLabel, Dataset, Features, List, Value
 
+from nlp_adapt.data.label_proposal import ask_for_map, propose_label_map
+from nlp_adapt.data.tagging import entity_types
 from nlp_adapt.errors import DataError
 from nlp_adapt.files import text_hash
 from nlp_adapt.names import TOKEN_CLASSIFICATION, label_key
@@ -104,9 +106,12 @@ class Domain:
         used = {i for row in old for i in row} if tagging else set(old)
         if missing := sorted(i for i in used if new_id[i] is None):
             unknown = ", ".join((self.label_names or ())[i] for i in missing)
+            kinds = [
+                entity_types(one) if tagging else one for one in (names, self.label_names or ())
+            ]
             raise DataError(
                 f"{self.name} has labels that are not among {', '.join(names)}: {unknown}. "
-                "Say what they mean with label_map."
+                f"{ask_for_map(propose_label_map(*kinds))}"
             )
         labels = [[new_id[i] for i in row] for row in old] if tagging else [new_id[i] for i in old]
         return make_dataset(

@@ -1,9 +1,10 @@
 """What a label map might say: names that corpora give to one class, and ratings against words."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
-from nlp_adapt.data.labels import IGNORE, is_number
-from nlp_adapt.names import label_key
+from nlp_adapt.data.labels import IGNORE, as_yaml, is_number
+from nlp_adapt.data.tagging import entity_types
+from nlp_adapt.names import OUTSIDE, label_key
 
 # Names that different corpora give to one class. A key's first name stands for the group.
 _SYNONYMS = (
@@ -34,6 +35,21 @@ def propose_label_map(source: Iterable[str], target: Iterable[str]) -> dict[str,
     proposal = {name: by_group.get(_group(name), IGNORE) for name in alone}
     tells = len(alone) < len(theirs) or set(proposal.values()) - {IGNORE}
     return proposal if tells else {}
+
+
+def ask_for_map(proposal: dict[str, str]) -> str:
+    """The advice to write a label map, with the proposal as an example where there is one."""
+    asked = "Say what they mean with label_map"
+    return f"{asked}, for example label_map: {as_yaml(proposal)}" if proposal else f"{asked}."
+
+
+def map_that_keeps(known: Sequence[str], wanted: Sequence[str]) -> dict[str, str]:
+    """The label map by which the labels `wanted` are those that a head knows; empty where none is."""
+    tags = OUTSIDE in wanted
+    ours, theirs = (entity_types(names) if tags else names for names in (known, wanted))
+    proposal = propose_label_map(ours, theirs)
+    mapped = sorted(label_key(proposal.get(name, name)) for name in theirs)
+    return proposal if mapped == sorted(map(label_key, ours)) else {}
 
 
 def _group(name: str) -> str:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from itertools import islice
 
 from nlp_adapt.data.domain import Domain
-from nlp_adapt.data.label_proposal import propose_label_map
-from nlp_adapt.data.labels import as_yaml, is_number
+from nlp_adapt.data.label_proposal import ask_for_map, propose_label_map
+from nlp_adapt.data.labels import is_number
 from nlp_adapt.data.tagging import entity_types
 from nlp_adapt.errors import DataError
 from nlp_adapt.names import OUTSIDE, TOKEN_CLASSIFICATION, label_key
@@ -134,7 +134,7 @@ def match_labels(source: Domain, target: Domain) -> LabelSpace:
         raise DataError(
             f"the {what} of {target.name} ({', '.join(theirs)}) include some that {source.name} "
             f"({', '.join(ours)}) lacks: {', '.join(space.target_only)}. "
-            f"{_ask(propose_label_map(ours, theirs))}"
+            f"{ask_for_map(propose_label_map(ours, theirs))}"
         )
     return space
 
@@ -154,16 +154,11 @@ def label_space(sources: Sequence[Domain], targets: Sequence[Domain] = ()) -> tu
             raise DataError(
                 f"the labels of {source.name} ({names}) and {widest.name} "
                 f"({', '.join(kinds_of(widest))}) do not match, and neither has them all. "
-                f"{_ask(propose_label_map(kinds_of(widest), kinds_of(source)))}"
+                f"{ask_for_map(propose_label_map(kinds_of(widest), kinds_of(source)))}"
             )
     for target in targets:
         match_labels(widest, target)
     return widest.label_names or ()
-
-
-def _ask(proposal: dict[str, str]) -> str:
-    asked = "Say what they mean with label_map"
-    return f"{asked}, for example label_map: {as_yaml(proposal)}" if proposal else f"{asked}."
 
 
 def widest_source(sources: Sequence[Domain]) -> Domain:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from nlp_adapt.data.reading.rows import Table
+from nlp_adapt.data.reading.rows import Table, is_missing
 from nlp_adapt.errors import ConfigError, DataError
 from nlp_adapt.names import label_key
 
@@ -228,6 +228,8 @@ def _refuse_fractions(table: Table, column: str, labels: list[str | None]) -> No
 
 
 def _raw_label(value: Any, declared: list[str] | None, table: Table, index: int) -> str | None:
+    if is_missing(value):
+        return None
     if hasattr(value, "item") and not isinstance(value, (str, bytes)):
         value = value.item()
     if declared is not None and isinstance(value, int):
@@ -239,8 +241,6 @@ def _raw_label(value: Any, declared: list[str] | None, table: Table, index: int)
                 f"are declared ({', '.join(declared)})."
             )
         return declared[value]
-    if value is None:
-        return None
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, (int, float, str)):

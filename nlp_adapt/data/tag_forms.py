@@ -24,6 +24,8 @@ def other_forms(bare: Collection[str], has_outside: bool) -> dict[str, str]:
             found[tag] = "" if tag.isdigit() else OUTSIDE
         elif not has_outside and tag not in found:
             found[tag] = OUTSIDE if tag == OUTSIDE.lower() else ""
+    if not has_outside and "0" in found and any(any(map(str.isalpha, tag)) for tag in found):
+        found["0"] = OUTSIDE  # a slip for the letter
     return found
 
 

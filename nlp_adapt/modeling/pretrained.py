@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
+from nlp_adapt.data.label_proposal import map_that_keeps
+from nlp_adapt.data.labels import as_yaml
 from nlp_adapt.errors import ModelError
 from nlp_adapt.model_files import adapter_options, check_attention, check_ranks, check_size
 from nlp_adapt.modeling.architectures import (
@@ -32,7 +34,7 @@ from nlp_adapt.modeling.backbone import (
     resolve_model,
 )
 from nlp_adapt.modeling.lora import ADAPTER_WEIGHTS, NAMELESS, unloaded
-from nlp_adapt.names import ADAPTER_CONFIG, describe_head, head_order, name_labels
+from nlp_adapt.names import ADAPTER_CONFIG, describe_head, head_order, label_rows, name_labels
 
 LOGGER = logging.getLogger("nlp_adapt")
 # Set on a model: names of the weights that were drawn at random, and how its head reads a frozen
@@ -49,11 +51,12 @@ _OPTIONS: Mapping[str, Any] = {
 
 
 class _Loaded(NamedTuple):
-    """A model, the weights of its head that are new, and what the head was that it replaces."""
+    """A model, the new weights of its head, what the head was, and what would have kept it."""
 
     model: Any
     new: set[str]
     replaced: str = ""
+    kept_by: str = ""
 
 
 def load_task_model(
@@ -84,7 +87,7 @@ def load_task_model(
             f"({_first(loaded.new)}); train it first."
         )
     if loaded.replaced:
-        LOGGER.warning("%s: %s, so it gets a new head.", model, loaded.replaced)
+        LOGGER.warning("%s: %s, so it gets a new head%s.", model, loaded.replaced, loaded.kept_by)
     setattr(loaded.model, NEW, frozenset(loaded.new))
     return loaded.model
 
@@ -138,7 +141,8 @@ def given_order(model: Any, auto_class: str, wanted: Sequence[str]) -> list[int]
         raise ModelError(
             f"the given {type(plain).__name__} {describe_head(config, auto_class)}, but the data has "
             f"{', '.join(wanted)}: load it as an {auto_class} with id2label="
-            f"{dict(enumerate(wanted))}, or give its name, and it gets a new head."
+            f"{dict(enumerate(wanted))}, or give its name, and it gets a new head"
+            f"{_kept_by(config, auto_class, wanted)}."
         )
     output_layer(plain)
     return order
@@ -176,6 +180,7 @@ def _load_plain(
     with loading(model, "model"):
         config = transformers.AutoConfig.from_pretrained(path, trust_remote_code=False)
         order, described = head_order(config, auto_class, names), describe_head(config, auto_class)
+        keep = "" if order is not None else _kept_by(config, auto_class, names)
         name_labels(config, names)
         kind = getattr(transformers, auto_class)
         check_attention(attention, model)
@@ -196,7 +201,7 @@ def _load_plain(
         return _Loaded(loaded, new, "has no weights of its head" if told else "")
     _redraw_output(loaded)
     other = "has a head other than its config.json says" if order is not None else described
-    return _Loaded(loaded, new | output, other)
+    return _Loaded(loaded, new | output, other, keep)
 
 
 def _load_adapters(
@@ -282,6 +287,13 @@ def _refuse_lacking(
                 f"{model}: {name} is {list(theirs)} in its weights, but {list(own)} by its "
                 "config.json; correct what is wrong."
             )
+
+
+def _kept_by(config: Any, auto_class: str, wanted: Sequence[str]) -> str:
+    """How a head would stay, to go on after "it gets a new head"; empty where it would not."""
+    known = label_rows(config, auto_class)
+    kept_by = map_that_keeps(known, wanted) if known else {}
+    return f" (with label_map: {as_yaml(kept_by)} it keeps its own)" if kept_by else ""
 
 
 def _first(names: Collection[str], most: int = 3) -> str:

@@ -5,11 +5,13 @@ of what stands in it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from nlp_adapt.data.reading.rows import listed
 from nlp_adapt.errors import DataError
 
+LONGEST_NAME = 1_000  # of a file; longer ones no system can look up
 ANSWER = "answer"  # Prodigy's column
 _ANSWERS = {"accept", "reject", "ignore", None}
 _STARTS, _ENDS = ("start", "start_offset"), ("end", "end_offset")
@@ -69,6 +71,25 @@ def is_pair(record: Any) -> bool:
     """Whether a record is a text with its annotations, as spaCy's examples are."""
     pair = isinstance(record, (list, tuple)) and len(record) == 2
     return pair and isinstance(record[0], str) and isinstance(record[1], Mapping)
+
+
+def refuse_bare_rows(items: Sequence[Any]) -> None:
+    """Refuse rows such as `("a text", "positive")`, whose values no name tells apart.
+
+    A list of files may stand in a list.
+    """
+    for index, item in enumerate(items):
+        bare = isinstance(item, (list, tuple)) and all(
+            isinstance(v, (str, int, float)) for v in item
+        )
+        if not bare or not item:
+            continue
+        names = [value for value in item if isinstance(value, str) and len(value) < LONGEST_NAME]
+        if not any(name.startswith("builtin:") or Path(name).exists() for name in names):
+            raise DataError(
+                f"item {index} of the list is a {type(item).__name__} of bare values: name them in "
+                'each row, such as {"text": "...", "label": "..."}.'
+            )
 
 
 def _controls(results: Any) -> dict[str, Any]:

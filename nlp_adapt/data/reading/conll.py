@@ -12,6 +12,7 @@ from nlp_adapt.errors import DataError
 from nlp_adapt.names import counted
 
 _DOCUMENT_START = "-DOCSTART-"
+_COMMENT = re.compile(r"# ?[\w:.-]+ *=[^\t]*")
 TAG = re.compile(r"O|[BIELSU]-.+")
 
 
@@ -20,7 +21,8 @@ class Conll(Format):
 
     Columns are separated by tabs or by spaces; the token comes first (`tokens`) and its tag last
     (`tags`). A file of one column is unlabelled. Lines that start with -DOCSTART- are skipped. A
-    line of white space alone is blank. There are no comments: a line that starts with # is a token.
+    line of white space alone is blank. Before the first token of a sentence `# key = value`, as in
+    CoNLL-U, is a comment; any other line that starts with # is a token.
     """
 
     endings = (".conll", ".bio", ".iob")
@@ -50,6 +52,8 @@ def conll_rows(name: str, lines: Iterable[Line]) -> Iterator[Row]:
             if fault is not None:
                 yield Row(f"{name}:{number}", None, (Fault(number, fault),), [[line]])
             continue
+        if not tokens and _COMMENT.fullmatch(line):
+            continue
         fields = _split_columns(line)
         width = width or len(fields)
         if len(fields) != width:
@@ -66,6 +70,12 @@ def conll_rows(name: str, lines: Iterable[Line]) -> Iterator[Row]:
 def _sentence(place: str, tokens: list[list[str]], faults: list[Fault]) -> Row:
     if faults:
         return Row(place, None, faults, tokens)
+    counts = [fields[0] for fields in tokens] == [str(n) for n in range(1, len(tokens) + 1)]
+    if counts and len(tokens) > 1 and len(tokens[0]) > 2:
+        reason = (
+            "counts words in its first column, where the token must stand: take that column out."
+        )
+        return Row(place, None, (Fault(int(place.rpartition(":")[2]), reason),), tokens)
     columns = map(list, zip(*tokens, strict=True))
     return Row(place, dict(zip(_column_names(len(tokens[0])), columns, strict=True)))
 
@@ -87,7 +97,8 @@ def looks_like_conll(lines: Iterable[Line], probe: int = 200) -> bool:
     as the last of at least half.
     """
     filled = [line for _, line, _ in islice(lines, probe) if line.strip(" \t")]
-    fields = [_split_columns(line) for line in filled if not line.startswith(_DOCUMENT_START)]
+    aside = [line.startswith(_DOCUMENT_START) or _COMMENT.fullmatch(line) for line in filled]
+    fields = [_split_columns(line) for line, out in zip(filled, aside, strict=True) if not out]
     if not fields or min(map(len, fields)) < 2:
         return False
     last = [f[-1] for f in fields]

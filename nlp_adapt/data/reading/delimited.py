@@ -7,8 +7,9 @@ unwrapped. An xlsx is read with openpyxl as the csv that could be saved of it.
 
 import contextlib
 import csv
-from collections.abc import Iterator
-from itertools import chain
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -26,6 +27,16 @@ from nlp_adapt.names import counted
 
 Fields = Iterator[tuple[int, list[str]]]
 
+_NAMED_MARK = re.compile(r"sep=(.)\s*", re.IGNORECASE)
+FIRST_LINES = 20
+_LATE_QUOTE = re.compile(r'\s+".*"\s*', re.DOTALL)
+_NAME_COLUMNS = "the first line must name the columns, between the marks that part the fields."
+_AFTER_SPACE = "has a space before a quotation mark, which then marks nothing: take the space out."
+_STRAY_QUOTE = (
+    "opens a quotation mark that ends on line {last} alone, and the lines between look like rows: "
+    "take the mark out, or double it within quotation marks."
+)
+
 
 class Delimited(Format):
     """Rows of fields, the first of which names the columns."""
@@ -40,11 +51,7 @@ class Delimited(Format):
         header = _header(path, numbered, faults)
         name = path.name
         for number, fields in numbered:
-            if len(fields) != len(header) and not faults:
-                reason = (
-                    f"has {counted(len(fields), 'field')} where the header names {len(header)}: "
-                    f"{self._advice}"
-                )
+            if not faults and (reason := self._misfit(fields, header)):
                 faults.append(Fault(number, reason))
             place = f"{name}:{number}"
             if faults:
@@ -62,6 +69,14 @@ class Delimited(Format):
         """Number and fields of each row that is not empty; `faults` takes those of its lines."""
         raise NotImplementedError
 
+    def _misfit(self, fields: Sequence[str], header: Sequence[str]) -> str:
+        """Why a row does not fit the header; empty where it does."""
+        if len(fields) == len(header):
+            return ""
+        advice = self._advice if len(header) > 1 else _NAME_COLUMNS
+        fields_are = counted(len(fields), "field")
+        return f"has {fields_are} where the header names {len(header)}: {advice}"
+
 
 def _header(path: Path, numbered: Fields, faults: list[Fault]) -> list[str]:
     first = next(numbered, None)
@@ -76,29 +91,73 @@ def _header(path: Path, numbered: Fields, faults: list[Fault]) -> list[str]:
 
 
 class Csv(Delimited):
-    """Fields between commas, or semicolons or tabs where the first line has no comma.
+    """Fields between commas, semicolons, tabs or bars, whichever the first lines have alike.
 
-    Spreadsheets in much of Europe write semicolons.
+    Spreadsheets in much of Europe write semicolons; Excel's first line `sep=;` names the mark.
     """
 
     endings = (".csv",)
 
     def _fields(self, path: Path, faults: list[Fault]) -> Fields:
         csv.field_size_limit(MAX_LINE_BYTES)
-        lines = _texts(path, self.encoding, faults)
-        first = next(lines, "")
-        delimiter = next((mark for mark in ",;\t" if mark in first), ",")
-        reader = csv.reader(chain([first], lines), delimiter=delimiter, strict=True)
-        start = 1
+        first = [line for _, line, _ in islice(read_lines(path, self.encoding), FIRST_LINES)]
+        named = _NAMED_MARK.fullmatch(first[0]) if first else None
+        before = 1 if named else 0
+        mark = named[1] if named else _mark_of(first)
+        taken: list[str] = []  # lines of the row that is being read
+        lines = _noted(islice(_texts(path, self.encoding, faults), before, None), taken)
+        reader = csv.reader(lines, delimiter=mark, strict=True)
+        start, width = 1 + before, 0
         try:
             for fields in reader:
                 if fields:
+                    width = width or len(fields)
+                    if len(taken) > 2 and _are_rows(taken, mark, width):
+                        last = start + len(taken) - 1
+                        faults.append(Fault(start, _STRAY_QUOTE.format(last=last)))
                     yield start, fields
-                start = reader.line_num + 1
+                taken.clear()
+                start = reader.line_num + 1 + before
         except csv.Error as error:
-            raise DataError(
-                f"{path}:{start} is not valid csv ({error}): check its quotation marks."
-            ) from None
+            reason = f"is not valid csv ({error}): check its quotation marks."
+            if "new-line character" in str(error):
+                reason = "holds a carriage return: put the text that has it in quotation marks."
+            raise DataError(f"{path}:{start} {reason}") from None
+
+    def _misfit(self, fields: Sequence[str], header: Sequence[str]) -> str:
+        late = any(_LATE_QUOTE.fullmatch(field) for field in fields)
+        return _AFTER_SPACE if late else super()._misfit(fields, header)
+
+
+def _mark_of(lines: Sequence[str]) -> str:
+    """What parts the fields of the header, and as many in most of the lines below it."""
+    found = [mark for mark in ",;\t|" if lines and mark in lines[0]]
+
+    def alike(mark: str) -> int:
+        fields = [len(next(csv.reader([line], delimiter=mark), ())) for line in lines]
+        return fields.count(fields[0])
+
+    return max(found, key=alike) if len(found) > 1 else next(iter(found), ",")
+
+
+def _noted(lines: Iterable[str], taken: list[str]) -> Iterator[str]:
+    for line in lines:
+        taken.append(line)
+        yield line
+
+
+def _are_rows(lines: Sequence[str], mark: str, width: int) -> bool:
+    """Whether the lines of one quoted text look like rows of their own, all but the last.
+
+    In prose a space follows a comma, and not every line has as many.
+    """
+    if width < 2:
+        return False
+    rows = [line.rstrip("\n").split(mark) for line in lines[:-1]]
+    return all(
+        len(row) == width and all(field and not field[0].isspace() for field in row[1:])
+        for row in rows
+    )
 
 
 class Tsv(Delimited):

@@ -1,4 +1,4 @@
-"""jsonl, and a JSON array of rows."""
+"""jsonl, and a JSON array of rows, which may stand in an object under `data`."""
 
 import json
 from collections.abc import Iterator
@@ -18,11 +18,16 @@ from nlp_adapt.data.reading.lines import (
 from nlp_adapt.data.reading.rows import Format, Row, as_records
 from nlp_adapt.errors import DataError
 
+# Where a file that is one object keeps its rows.
+_UNDER = ("data", "rows", "records", "examples")
 _NO_OBJECT = 'is not a JSON object such as {"text": "..."}.'
 
 
 class Jsonl(Format):
-    """An object a line, or one array of objects or texts, which is read whole."""
+    """An object a line, or one array of objects or texts, which is read whole.
+
+    The array may stand in an object, such as `{"version": 1, "data": [...]}`.
+    """
 
     endings = (".jsonl", ".json")
 
@@ -32,7 +37,12 @@ class Jsonl(Format):
         first = next(lines, None)
         if first is None:
             return iter(())
-        if first[1].lstrip().startswith("[") and not is_pair(_loaded(first[1])):
+        opening = first[1].strip()
+        found = _loaded(opening)
+        if opening.startswith("[") and not is_pair(found):
+            return _array_rows(path, codec_of(self.encoding))
+        unfinished = opening.startswith("{") and opening.endswith(("{", "[", ","))
+        if unfinished or _rows_within(found) is not None:
             return _array_rows(path, codec_of(self.encoding))
         file = path.name
         return (_row(file, line) for line in chain([first], lines))
@@ -47,6 +57,15 @@ def _row(file: str, line: Line) -> Row:
         return line_row(file, line, None, str(error))
     is_object = isinstance(record, dict)
     return line_row(file, line, record, None if is_object else _NO_OBJECT)
+
+
+def _rows_within(found: Any) -> list[Any] | None:
+    """The rows that an object keeps under a name for rows; None where it is a row itself."""
+    for name in _UNDER if isinstance(found, dict) else ():
+        rows = found.get(name)
+        if isinstance(rows, list) and rows and all(isinstance(row, dict) for row in rows):
+            return rows
+    return None
 
 
 def _loaded(line: str) -> Any:
@@ -67,6 +86,12 @@ def _array_rows(path: Path, codec: str) -> Iterator[Row]:
         ) from None
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path} {_complaint(error)}") from None
+    if isinstance(items, dict):
+        if (rows := _rows_within(items)) is None:
+            raise DataError(
+                f"{path} is one JSON object: write a row a line, or all of them as an array [...]."
+            )
+        items = rows
     if not items:
         raise DataError(f"{path} holds no rows.")
     places = [f"{path.name}:{number}" for number in range(1, len(items) + 1)]

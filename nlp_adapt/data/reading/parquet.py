@@ -36,13 +36,24 @@ class Parquet(Format):
         return list(_opened(path).schema_arrow.names)
 
     def features(self, path: Path) -> Mapping[str, Any] | None:
-        """The types of all columns; None where `datasets` has none for one of them."""
+        """The types of all columns; None where `datasets` has none for one of them.
+
+        Raises:
+            DataError: What `datasets` wrote of them is damaged, and class names would be lost.
+        """
         from datasets import Features
 
+        schema = _opened(path).schema_arrow
         try:
-            return Features.from_arrow_schema(_opened(path).schema_arrow)
-        except DAMAGED:  # or such as a mapping
+            return Features.from_arrow_schema(schema)
+        except DAMAGED as error:
+            damage = error
+        try:
+            Features.from_arrow_schema(schema.remove_metadata())
+        except DAMAGED:  # such as a mapping
             return None
+        with _plain_errors(path):
+            raise damage
 
     def table(self, path: Path) -> Table:
         """The columns as Arrow holds them, where `datasets` has a type for them."""

@@ -8,11 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nlp_adapt.data.reading.annotations import is_pair, unfold_all
+from nlp_adapt.data.reading.annotations import is_pair, refuse_bare_rows, unfold_all
 from nlp_adapt.data.reading.files import read_file
 from nlp_adapt.data.reading.folders import SPLIT_WORDS, data_files, documents, split_files
 from nlp_adapt.data.reading.formats import ENDINGS, data_ending
-from nlp_adapt.data.reading.rows import Table, is_column, table_from_dataset, table_of_items
+from nlp_adapt.data.reading.rows import (
+    Table,
+    is_column,
+    items_of,
+    table_from_dataset,
+    table_of_items,
+)
 from nlp_adapt.errors import DataError
 
 Splits = dict[str, list[Table]]
@@ -55,12 +61,13 @@ def read_reference(reference: Any, read: Reader, split: str | None = None) -> li
     if isinstance(reference, (list, tuple)) and not _is_rows(reference):
         if not reference:
             raise DataError("an empty list names no data.")
+        refuse_bare_rows(reference)
         parts = (read_reference(part, read, split) for part in reference)
         return [source for sources in parts for source in sources]
     if isinstance(reference, (str, Path)):
         return [_read_named(str(reference).strip(), split, read)]
     if isinstance(reference, (list, tuple)) or is_column(reference):
-        items = list(reference)
+        items = items_of(reference)
         items = unfold_all(items, [f"rows:{i}" for i in range(len(items))])
         return [Source("rows", {"train": [table_of_items(items)]})]
     return [_read_object(reference, split)]
@@ -261,7 +268,11 @@ def _read_object(data: Any, split: str | None, name: str = "dataset") -> Source:
         try:
             data = Dataset.from_pandas(data, preserve_index=False)
         except (TypeError, ValueError) as error:
-            raise DataError(f"the data frame cannot be read: {_first_line(error)}.") from None
+            reason = ", ".join(map(str, error.args)) or type(error).__name__
+            raise DataError(
+                f"the data frame cannot be read ({reason}): give each column one type, such as "
+                "text with astype(str)."
+            ) from None
     from datasets import Dataset, DatasetDict
 
     if isinstance(data, Dataset):

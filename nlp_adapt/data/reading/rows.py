@@ -150,6 +150,11 @@ def is_column(data: Any) -> bool:
     return getattr(data, "ndim", None) == 1 or hasattr(data, "column_name")
 
 
+def items_of(rows: Any) -> list[Any]:
+    """The items of a list; of a column its texts, empty where one is missing."""
+    return ["" if is_missing(item) else item for item in rows] if is_column(rows) else list(rows)
+
+
 def table_of_items(items: Sequence[Any]) -> Table:
     """Objects or texts that stand in no file as a table.
 
@@ -248,8 +253,10 @@ def read_tokens(value: Any) -> list[str]:
 
 
 def is_missing(value: Any) -> bool:
-    """Whether a cell holds nothing: None, or the NaN that data frames put in its place."""
-    return value is None or (isinstance(value, float) and math.isnan(value))
+    """Whether a cell holds nothing: None, or the NaN or NA that data frames put in its place."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return True
+    return type(value).__name__ in ("NAType", "NaTType")  # of pandas, which is not imported for it
 
 
 def has_text(text: str | list[str]) -> bool:

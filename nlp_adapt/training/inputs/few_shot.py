@@ -7,6 +7,7 @@ test rows.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ def few_shot_domains(
         raise ConfigError("target_few_shot needs a target: set `target`, or leave it out.")
     known = [target.name for target in targets]
     if type(given) is not dict:
-        if len(targets) > 1 and not isinstance(given, int):
+        if len(targets) > 1 and not isinstance(given, Integral):
             raise ConfigError(
                 "target_few_shot names rows of one target, but there are several: write which, "
                 f"{{{known[0]}: ...}}."
@@ -54,8 +55,8 @@ def few_shot_domains(
     for target in targets:
         if target.name in given:
             rows = given[target.name]
-            if isinstance(rows, int):
-                chosen = draw(target, rows, seed)
+            if isinstance(rows, Integral):  # numpy's too
+                chosen = draw(target, rows if isinstance(rows, bool) else int(rows), seed)
             else:
                 chosen = _labelled(rows if isinstance(rows, Domain) else load(rows))
             found[target.name] = chosen.with_labels(names)

@@ -39,8 +39,8 @@ class RunFolder:
         return [*folders, self.checkpoints, *files]
 
     def holds_run(self) -> bool:
-        """Whether an earlier run has left files here."""
-        return any(path.exists() for path in self._contents())
+        """Whether an earlier run has left files here; `init` writes a recipe too."""
+        return any(path.exists() for path in self._contents() if path != self.recipe)
 
     def saved_bytes(self) -> int:
         """The size of checkpoints and models that lie here."""
@@ -82,6 +82,11 @@ class RunFolder:
             raise RunError(
                 f"output_dir {self.path}: already holds a run; set overwrite to replace it, "
                 "resume to continue it, or choose another folder."
+            )
+        if self.recipe.exists() and not overwrite:
+            raise RunError(
+                f"output_dir {self.path}: holds {self.recipe.name}, and the run would write its own "
+                "in its place: choose another folder, or set overwrite."
             )
 
     def lock(self) -> AbstractContextManager[None]:
@@ -127,7 +132,7 @@ class RunFolder:
                 f"output_dir {self.path}: cannot be written ({error.strerror or error}); "
                 "choose another folder."
             ) from error
-        if not self.holds_run() or resume:
+        if resume or not (self.holds_run() or self.recipe.exists()):
             return
         self.check(overwrite=overwrite)
         for path in self._contents():
