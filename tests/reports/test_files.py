@@ -61,7 +61,7 @@ READ = [
     of(
         "dathere/datapusher-plus#256",
         "a.csv",
-        "sep=;\ntext;label\nso, good;pos\nbad;neg\n",
+        "text;label\nso, good;pos\nbad;neg\n",
         GOOD_AND_BAD,
     ),
     of("huggingface/datasets#1763", "a.tsv", 'text\tlabel\nHe said "no\tneg\n', [('He said "no', "neg")]),
@@ -119,7 +119,7 @@ REFUSED = [
         "text,text_pair,label\na,b,1\nc,d,0\n",
         r"pairs of texts \(text, text_pair\).*text_column",
     ),
-    of("h2oai/h2o-3#2784", "a.csv", 'text, label\n"a, b", "pos"\n', r"a\.csv:2 has a space before a quotation"),
+    of("h2oai/h2o-3#2784", "a.csv", 'text,label\n"a" b,pos\n', r"a\.csv:2 is not valid csv.*quotation marks"),
     of(
         "eth-easl/modyn#473",
         "a.csv",
@@ -127,6 +127,7 @@ REFUSED = [
         r"a\.csv:2 opens a quotation mark that ends on line 5 alone",
     ),
     of("yahoojapan/JGLUE#3", "a.jsonl", '{"text": "a", "label": "4.2"}\n', "4.2, a number that is not whole"),
+    of("microsoft/OmniParser#34", "a.txt", "version https://git-lfs.github.com/spec/v1\noid 0\n", r"a\.txt is a Git LFS pointer"),
     of("cleanlab/cleanlab-studio#73", "a.json", '{\n "7": {"text": "a"}\n}', r"a\.json is one JSON object"),
 ]  # fmt: skip
 TAGGED = [
@@ -256,6 +257,26 @@ def test_rows_that_a_stray_quotation_took_in_are_set_aside(tmp_path):
 def test_a_bad_line_below_the_first_is_no_fault_of_the_header(tmp_path):
     with pytest.raises(DataError, match=r"a\.csv:3 is not UTF-8"):
         load(tmp_path, "a.csv", b"text;label, x\na;1\ncaf\xe9;0\n")
+
+
+def test_excel_names_what_parts_the_fields(tmp_path):
+    domain = load(tmp_path, "a.csv", "sep=;\ntext;label\nso, good;pos\nbad\n", quarantine=1)
+    assert rows_of(domain) == GOOD_AND_BAD[:1]
+    assert "a.csv:4 has 1 field" in domain.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("a.csv", 'text, label\n"a, b", "pos"\n', r"a\.csv:2 has a space before a quotation"),
+        ("a.txt", "<!DOCTYPE html>\n<p>404\n", r"a\.txt is a web page"),
+        ("a.txt", "__label__pos a good film\n", r"a\.txt holds fastText's labels"),
+        ("a.jsonl", '{"text": "a"},\n{"text": "b"}\n', r"a\.jsonl:1 is not valid JSON"),
+    ],
+)
+def test_what_would_be_read_wrongly_is_refused(tmp_path, name, content, sentence):
+    with pytest.raises(DataError, match=sentence):
+        load(tmp_path, name, content)
 
 
 def test_a_row_with_lists_is_no_file_of_rows(tmp_path):

@@ -48,7 +48,7 @@ def test_what_is_missing_is_no_label_and_no_text(given, labels, unlabelled):
 
 
 def test_a_column_may_lack_texts():
-    domain = load_domain(pd.Series(["a b", None, pd.NA, float("nan"), "c"]))  # datasets#4467
+    domain = load_domain(pd.Series(["a b", None, pd.NA, float("nan"), "c"]))
     assert domain.unlabelled["text"][:] == ["a b", "c"]
     assert "3 empty rows" in domain.notes[0]
 
@@ -59,12 +59,12 @@ def test_a_column_may_lack_texts():
         pytest.param(
             [("a b", "pos"), ("c", "neg")],
             r'item 0 of the list is a tuple of bare values.*"label"',
-            id="ThilinaRajapakse/simpletransformers#97",
+            id="tuples",
         ),
         pytest.param(
             (["a b", "c"], [1, 0]),
             "item 0 of the list is a list of bare values",
-            id="huggingface/setfit#195",
+            id="texts-and-labels",
         ),
         pytest.param(
             pd.DataFrame({"text": ["a", 230]}),
@@ -74,7 +74,7 @@ def test_a_column_may_lack_texts():
         pytest.param(
             pd.DataFrame({"sentence_id": [0, 0], "words": ["Jo", "is"], "labels": ["B-PER", "O"]}),
             r"has words \(words\).*set task to token-classification",
-            id="ThilinaRajapakse/simpletransformers#33",
+            id="ThilinaRajapakse/simpletransformers#837",
         ),
     ],
 )
@@ -95,9 +95,11 @@ def test_a_list_of_lists_of_files_stays_one(tmp_path):
     [
         pytest.param([["a b"]], "join its words", id="MilaNLProc/feel-it#1"),
         pytest.param(
-            pd.DataFrame({"text": ["a"]}), "give the column", id="Lightning-Universe/flash#846"
+            pd.DataFrame({"text": ["a"]}),
+            "give the column",
+            id="Lightning-Universe/lightning-flash#846",
         ),
-        pytest.param([float("nan")], "leave it out", id="globality-corp/hierarchical#40"),
+        pytest.param([float("nan")], "leave it out", id="nan"),
     ],
 )
 def test_texts_to_predict_are_texts(given, sentence):

@@ -8,7 +8,7 @@ import gzip
 import hashlib
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -25,6 +25,14 @@ from nlp_adapt.errors import DataError
 from nlp_adapt.names import TOKEN_CLASSIFICATION, counted, were
 
 _EDGE_BYTES = 65536
+# What a file is in truth, whatever its ending says, by how it begins.
+_PAGE = "is a web page, not data: fetch the file itself."
+_OTHERS = {
+    b"version https://git-lfs": "is a Git LFS pointer, not the file: fetch it with `git lfs pull`.",
+    b"<!doctype html": _PAGE,
+    b"<html": _PAGE,
+    b"__label__": "holds fastText's labels in its texts: save it as csv, with the columns text and label.",
+}
 
 
 @dataclass(frozen=True)
@@ -129,6 +137,7 @@ class RowFile:
 
     @cached_property
     def _format(self) -> Format:
+        _refuse_others(self.path)
         encoding = self.encoding or Format.encoding
         own = ENDINGS.get(data_ending(self.path) or "")
         if self.task == TOKEN_CLASSIFICATION and (own is None or isinstance(own, (Texts, Tsv))):
@@ -141,6 +150,15 @@ class RowFile:
 def read_file(path: Path, task: str, quarantine: int = 0, encoding: str | None = None) -> Table:
     """Read one data file whole; see `RowFile.table`."""
     return RowFile(path, task, encoding).table(quarantine)
+
+
+def _refuse_others(path: Path) -> None:
+    """Refuse what would be read as rows of text, and is none."""
+    with suppress(OSError), path.open("rb") as file:  # what is not there is told by the format
+        start = file.read(64).lower()
+        for mark, what in _OTHERS.items():
+            if start.startswith(mark):
+                raise DataError(f"{path} {what}")
 
 
 @contextmanager

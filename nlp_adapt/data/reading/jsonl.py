@@ -41,7 +41,8 @@ class Jsonl(Format):
         found = _loaded(opening)
         if opening.startswith("[") and not is_pair(found):
             return _array_rows(path, codec_of(self.encoding))
-        unfinished = opening.startswith("{") and opening.endswith(("{", "[", ","))
+        unfinished = opening.startswith("{") and opening[-1] in "{[,"
+        unfinished = unfinished and not opening.endswith("},")  # a row with a mark too many
         if unfinished or _rows_within(found) is not None:
             return _array_rows(path, codec_of(self.encoding))
         file = path.name
