@@ -291,8 +291,7 @@ def _refuse_lacking(
 
 def _kept_by(config: Any, auto_class: str, wanted: Sequence[str]) -> str:
     """How a head would stay, to go on after "it gets a new head"; empty where it would not."""
-    known = label_rows(config, auto_class)
-    kept_by = map_that_keeps(known, wanted) if known else {}
+    kept_by = map_that_keeps(label_rows(config, auto_class), wanted)
     return f" (with label_map: {as_yaml(kept_by)} it keeps its own)" if kept_by else ""
 
 
