@@ -160,6 +160,9 @@ def check_size(config: Any, kind: Any, path: str) -> None:
 
 
 def _check_config(path: Path, values: Mapping[str, Any]) -> None:
+    for key in ("id2label", "label2id"):
+        if not isinstance(values.get(key) or {}, Mapping):
+            raise _fault(path, key, values[key], "but must be a mapping of numbers and names")
     for key, value, _ in _walk("", values):
         if key in _REFUSED and value:
             raise _fault(path, key, value, "which is not read; choose a plain model")
