@@ -139,10 +139,10 @@ def test_scores_stand_under_their_labels_and_are_json(sure, tmp_path, run_cli):
     code, _, err = run_cli("predict", folder, tmp_path / "in.csv", "--out", out, "--all_scores")
     assert code == 0, err
     rows = [json.loads(line) for line in out.read_text().splitlines()]
-    assert [row["predicted_label"] for row in rows] == labels
+    assert [row["label"] for row in rows] == labels
     for row in rows:
         scores = {name: row[f"score_{name}"] for name in NAMES}
-        assert max(scores, key=scores.get) == row["predicted_label"]
+        assert max(scores, key=scores.get) == row["label"]
 
 
 def test_words_of_any_characters_come_back(tmp_path, run_cli):
