@@ -14,6 +14,7 @@ from tests.helpers.tiny_taggers import tagger
 
 AUTO = "AutoModelForSequenceClassification"
 NAMES = ("positive", "negative")
+DOMAINS = ("--source", "reviews.csv", "--target", "tweets.csv")
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
 
 
@@ -163,7 +164,7 @@ def test_a_recipe_of_init_is_no_run(tmp_path, run_cli, monkeypatch):
     for name in ("reviews", "tweets"):
         rows = "".join(f"{name} {i},{'pos' if i % 2 else 'neg'}\n" for i in range(8))
         (tmp_path / f"{name}.csv").write_text(f"text,label\n{rows}")
-    code, _, err = run_cli("init", "--source", "reviews.csv", "--target", "tweets.csv")
+    code, _, err = run_cli("init", *DOMAINS, "--model", "nobody/none")
     assert code == 0, err
     before = (tmp_path / "recipe.yaml").read_text()
     assert "holds no run" in run_cli("verify", ".")[2]
