@@ -53,7 +53,7 @@ MOST_LINES = 300
 MOST_FUNCTION_LINES = 60
 # Room for what is being built; taken back as the package shrinks.
 MOST_LINES_IN_ALL = 37_000
-MOST_ENTERED = 90
+MOST_ENTERED = 100
 
 
 def modules(root: Path = ROOT) -> dict[str, Path]:

@@ -145,7 +145,7 @@ POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:aa\nsize 9\n"
         ),
         ({"hidden_dropout_prob": "0.1"}, None, r"'hidden_dropout_prob'.*: correct its config\.json"),
         ({"hidden_act": "nonesuch"}, None, "KeyError: 'nonesuch'"),
-        ({"id2label": ["a", "b"]}, None, "cannot be loaded"),
+        ({"id2label": ["a", "b"]}, None, "must be a mapping of numbers and names"),
         ({"model_type": "nonesuch"}, None, "model type `nonesuch`"),
     ],
 )  # fmt: skip

@@ -28,7 +28,9 @@ def sure():
     model = with_head(NAMES)
     rows = tiny_tokenizer()(TEXTS, padding=True, return_tensors="pt")
     with torch.no_grad():
-        model.classifier.bias.sub_(model(**rows).logits.median(0).values)  # so that it gives both
+        model.classifier.bias.sub_(model(**rows).logits.mean(0))  # so that it gives both
+        for part in model.classifier.parameters():
+            part.mul_(100)  # so that no rounding of `predict` changes an answer
         logits = model(**rows).logits
     labels = [NAMES[i] for i in logits.argmax(-1)]
     return model, labels
