@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from review_page import BUDGETS, LABELS, LOOKS, MOST_LABELS, RIGHT, page
 
 from nlp_adapt.reviewing.intervals import (
     Counts,
@@ -38,46 +39,7 @@ RECIPE = {"max_source_rows": 2000, "max_length": 64, "num_train_epochs": 2}
 PAIRS = ("movie>tweets", "tweets>movie", "nyt>tweets", "tweets>nyt", "movie>amazon", "nyt>amazon")
 METHODS = ("auto", "dann")
 OUT = Path("docs/benchmarks/review.md")
-LABELS = 40
-BUDGETS = (10, 20, 40, 80)
-MOST_LABELS = 3000
-LOOKS = (40, 80, 160, 320)
-RIGHT, CLEAR, ERROR = 0.95, 0.03, 0.05
-TITLE = """\
-# Forty answers
-
-Which of two models is better, by [`nlp-adapt review`](../how-to/review.md): rows drawn from those on which \
-they differ, against as many rows drawn from all. Simulated on runs whose target labels are known, from what both \
-models answer on every labelled row of the target.
-
-Made by `python scripts/benchmark_review.py --data DATA`; `python scripts/benchmark_review.py` simulates again \
-from the stored answers (`review.runs.jsonl`), without training. Models are `builtin:minilm-l6`, 2,000 source rows, \
-length 64, 2 epochs, seed 1."""
-NAMED = """\
-## Who leads
-
-Share of draws, in percent, in which the better model leads after so many labels; a tie is half of one. `gain` is \
-the true difference of accuracy in points, `differ` the share of rows on which the models differ."""
-NEEDED = """\
-## Labels needed, and the verdict
-
-Labels after which the better model leads in 95 % of draws, and from then on; `ratio` is review to random. `settled` is \
-the share of draws in which the 95 % interval of 40 answers at the first look excludes 0, on the right and the wrong \
-side, and `covered` that in which it holds the true difference."""
-FORMULA = """\
-## When forty are enough
-
-With two classes one of two models that differ is right, so all rests on the ratio of the true difference to the share of \
-rows on which they differ: the better model is right on `(1 + gain / differ) / 2` of these. Share of reviews, in percent, in \
-which it leads after 40 labels, and in brackets the labels for 95 %, by the binomial. Random rows need 1 / `differ` \
-times as many."""
-PRICE = """\
-## The price of being asked again
-
-Mean width of the interval against the exact (Clopper-Pearson) one for a number of answers that was fixed before, \
-by how often the better model is right where they differ (percent), at the first look (40) and at later ones; and how \
-often each covers, in percent: at the first look, and at all four looks together, where the fixed one is used in a way \
-that it does not allow. 4,000 draws, level 95 %."""
+ERROR = 0.05
 Run = dict[str, Any]
 
 
@@ -257,13 +219,8 @@ def _named(leads: np.ndarray, side: int) -> np.ndarray:
 def _needed(named: np.ndarray) -> int | None:
     """After how many labels the better model leads in 95 % of draws, and from then on."""
     below = np.flatnonzero(named < RIGHT)
-    return (
-        None
-        if len(below) and below[-1] + 1 >= len(named)
-        else int(below[-1] + 2)
-        if len(below)
-        else 1
-    )
+    last = int(below[-1]) if len(below) else -1
+    return last + 2 if last + 1 < len(named) else None
 
 
 @functools.cache
@@ -329,110 +286,6 @@ def _fixed(hits: int, look: int) -> tuple[float, float]:
     return as_share(exact_interval(Counts.of_share(hits, LOOKS[look]), 1 - ERROR))
 
 
-def page(args: argparse.Namespace, found: dict[str, Run]) -> str:
-    """The page, the worst case first."""
-    clear = {name: one for name, one in found.items() if abs(one["gain"]) > CLEAR}
-    ordered = sorted(found, key=lambda name: found[name][f"review_{LABELS}"])
-    parts = [TITLE, _summary(found, clear, args.draws)] if found else [TITLE]
-    if found:
-        head = [
-            "run",
-            "gain",
-            "differ",
-            *(f"review, {n}" for n in BUDGETS),
-            *(f"random, {n}" for n in BUDGETS),
-        ]
-        rows = [
-            [
-                name,
-                f"{100 * one['gain']:+.1f}",
-                f"{100 * one['share']:.1f}",
-                *(
-                    f"{100 * one[f'{way}_{n}']:.1f}"
-                    for way in ("review", "random")
-                    for n in BUDGETS
-                ),
-            ]
-            for name, one in ((name, found[name]) for name in ordered)
-        ]
-        head_2 = [
-            "run",
-            "gain",
-            "review",
-            "random",
-            "ratio",
-            "settled right",
-            "settled wrong",
-            "covered",
-        ]
-        rows_2 = [
-            [
-                name,
-                f"{100 * one['gain']:+.1f}",
-                *(_count(one[f"{way}_needed"]) for way in ("review", "random")),
-                _ratio(one),
-                *(f"{100 * one[key]:.1f}" for key in ("settled_right", "settled_wrong", "covered")),
-            ]
-            for name, one in ((name, found[name]) for name in ordered)
-        ]
-        parts += [NAMED, table([head, *rows]), NEEDED, table([head_2, *rows_2])]
-    shares, gains = (0.05, 0.1, 0.2, 0.3), (0.01, 0.03, 0.05, 0.1)
-    cells = [
-        [f"{100 * share:.0f}"]
-        + [
-            "-"
-            if gain > share
-            else f"{100 * formula(share, gain)[0]:.0f} ({formula(share, gain)[1]:,})"
-            for gain in gains
-        ]
-        for share in shares
-    ]
-    parts += [FORMULA, table([["differ", *(f"{100 * gain:.0f} points" for gain in gains)], *cells])]
-    looks = [f"width, {look}" for look in LOOKS]
-    covers = ["covers at 40", "fixed at 40", "covers at all looks", "fixed at all looks"]
-    parts += [PRICE, table([["better on", *looks, *covers], *price()])]
-    return "\n\n".join(parts) + "\n"
-
-
-def _summary(found: dict[str, Run], clear: dict[str, Run], draws: int) -> str:
-    if not clear:
-        return f"None of the {len(found)} runs has a difference of over 3 points."
-    worst = min(clear, key=lambda name: clear[name][f"review_{LABELS}"])
-    rights = [one[f"review_{LABELS}"] for one in clear.values()]
-    randoms = [one[f"random_{LABELS}"] for one in clear.values()]
-    reached = sum(right >= RIGHT for right in rights)
-    ratios = [
-        one["review_needed"] / one["random_needed"]
-        for one in clear.values()
-        if one["review_needed"] and one["random_needed"]
-    ]
-    return (
-        f"**Worst first**: of {len(clear)} runs (of {len(found)}) with a difference of over 3 points, the worst is "
-        f"{worst}: at {LABELS} labels the better model leads in {100 * min(rights):.1f} % of {draws:,} draws. "
-        f"The claim is 95 %, and {reached} of {len(clear)} reach it; the mean is "
-        f"{100 * float(np.mean(rights)):.1f} %, and {100 * float(np.mean(randoms)):.1f} % with as many rows drawn "
-        f"from all. Labels for 95 % are {100 * max(ratios):.0f} % at most of those that random rows need, "
-        f"{100 * float(np.mean(ratios)):.0f} % in the mean; the claim is a fourth."
-        if ratios
-        else f"The worst is {worst}: {100 * min(rights):.1f} %."
-    )
-
-
-def _count(number: int | None) -> str:
-    return f"> {MOST_LABELS:,}" if number is None else f"{number:,}"
-
-
-def _ratio(one: Run) -> str:
-    if not one["review_needed"] or not one["random_needed"]:
-        return "-"
-    return f"{100 * one['review_needed'] / one['random_needed']:.0f} %"
-
-
-def table(rows: Sequence[Sequence[str]]) -> str:
-    lines = ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
-
-
 def main() -> None:
     args = parse_arguments()
     args.out.parent.mkdir(parents=True, exist_ok=True)
@@ -442,7 +295,7 @@ def main() -> None:
         name: simulate(signs, args.draws)
         for name, signs in signs_of(read_runs(runs_file(args))).items()
     }
-    args.out.write_text(page(args, found), encoding="utf-8")
+    args.out.write_text(page(found, args.draws, formula, price()), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -114,6 +114,7 @@ def _concluded(found: dict[str, Any]) -> str:
     lines = review_sentences({"review": found})
     if found["labels"]:
         lines.append(
-            f"Labelled texts are in {found['labels']}: a later run takes them as target_few_shot."
+            f"Labelled texts are in {found['labels']}: a later run takes them as target_few_shot, and "
+            "the class shares as target_class_shares."
         )
     return "\n".join(lines)

@@ -21,6 +21,7 @@ from nlp_adapt.reviewing.population import run_recipe, survey
 from nlp_adapt.reviewing.state import Review, load, models_hash
 from nlp_adapt.reviewing.verdict import ADAPTED, LEVEL, UNDECIDED, conclude, labelled_rows
 from nlp_adapt.reviewing.writing import TOOLS, write_csv, write_tool
+from nlp_adapt.training.inputs.recipe import read_inputs
 from nlp_adapt.training.saving.run_folder import RunFolder
 
 ROWS, AGREEING, POOL = 40, 10, 5000
@@ -216,11 +217,12 @@ def _conclude(
     if "exported" in before:
         verdict["exported"] = before["exported"]
     results["review"] = verdict
-    if switch and verdict["verdict"] != UNDECIDED:
-        _switch(folder, results)
+    switched = switch and verdict["verdict"] != UNDECIDED and _switch(folder, results)
     write_json(folder.results, results)
     folder.manifest.seal(folder.results)
     write_card(folder.path)
+    if switched:
+        _measure_domains(folder)
     known = labelled_rows(state)
     if known:
         path = folder.path / LABELS_FILE
@@ -228,16 +230,15 @@ def _conclude(
     return {**verdict, "read": len(answers), "labels": str(path) if known else None}
 
 
-def _switch(folder: RunFolder, results: dict[str, Any]) -> None:
-    """Make the better model the one that the run exports."""
+def _switch(folder: RunFolder, results: dict[str, Any]) -> bool:
+    """Make the better model the one that the run exports; whether it was the other one."""
     chosen = results["review"]["verdict"]
     results["review"]["exported"] = chosen
     if results.get("exported", ADAPTED) == chosen:
-        return
+        return False
     (folder.export_adapted if chosen == ADAPTED else folder.export_twin)()
     results["exported"] = chosen
-    if (folder.adaptation / STATISTICS).exists():
-        _measure_domains(folder)
+    return True
 
 
 def _measure_domains(folder: RunFolder) -> None:
@@ -245,10 +246,14 @@ def _measure_domains(folder: RunFolder) -> None:
     from nlp_adapt.training.trainer import AdaptationTrainer
 
     path, recipe = folder.adaptation / STATISTICS, run_recipe(folder)
+    if not path.exists():
+        return
     path.unlink()
+    folder.manifest.seal(path)  # those of the other model are gone, whatever comes now
     if recipe.source or recipe.sources:
-        trainer = AdaptationTrainer.from_recipe(recipe)
+        inputs = read_inputs(recipe)
+        trainer = AdaptationTrainer(recipe.model, recipe.adaptation_config(), inputs)
         samples = domain_samples(trainer.context.data.train, recipe.seed)
         if likeness := measure_domains(load_predictor(folder.path), samples):
             likeness.save(path)
-    folder.manifest.seal(path)
+            folder.manifest.seal(path)

@@ -57,14 +57,19 @@ def reviewable_run(folder: Path, *, rows: int = 120, labels: tuple[str, ...] = L
     lines = [f"{text},{name}\n" for text, name in zip(texts, names, strict=True)]
     for name in ("reviews", "tweets"):
         (folder / f"{name}.csv").write_text("text,label\n" + "".join(lines), encoding="utf-8")
-    models = [tiny_model(labels=labels, seed=seed) for seed in (0, 1)]
-    rows_of = tiny_tokenizer()(texts, padding=True, return_tensors="pt")
-    with torch.no_grad():
-        for model in models:  # so that each label is predicted about equally often
-            model.classifier.weight *= 50
-            model.classifier.bias -= model(**rows_of).logits.median(0).values
+    models = [spread_model(texts, labels, seed) for seed in (0, 1)]
     recipe = {"source": "reviews.csv", "target": "tweets.csv", "method": "dann"}
     return _finished(folder, models, recipe, labels=list(labels))
+
+
+def spread_model(texts: list[str], labels: tuple[str, ...], seed: int) -> Any:
+    """A random classifier that predicts each label about equally often."""
+    model = tiny_model(labels=labels, seed=seed)
+    rows = tiny_tokenizer()(texts, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        model.classifier.weight *= 50
+        model.classifier.bias -= model(**rows).logits.median(0).values
+    return model
 
 
 def reviewable_tagger(folder: Path, sentences: int = 40) -> Path:

@@ -58,7 +58,7 @@ def _changed(folder: RunFolder, names: list[str], results: dict[str, Any] | None
     if results is not None:
         if results.get("format", 1) == BEFORE_MANIFESTS:
             return []
-        sealed += [folder.results, folder.recipe, folder.log, folder.fingerprint]
+        sealed += [folder.results, folder.recipe, folder.log, folder.fingerprint, folder.review]
     elif folder.fingerprint.exists():
         sealed.append(folder.fingerprint)
     return folder.manifest.problems(*dict.fromkeys(sealed)) if sealed else []
