@@ -295,7 +295,8 @@ def main() -> None:
         name: simulate(signs, args.draws)
         for name, signs in signs_of(read_runs(runs_file(args))).items()
     }
-    args.out.write_text(page(found, args.draws, formula, price()), encoding="utf-8")
+    planned = len(args.pairs) * len(args.methods)
+    args.out.write_text(page(found, args.draws, planned, formula, price()), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -54,6 +54,7 @@ Run = dict[str, Any]
 def page(
     found: dict[str, Run],
     draws: int,
+    planned: int,
     formula: Callable[[float, float], tuple[float, int]],
     price: Sequence[Sequence[str]],
 ) -> str:
@@ -61,12 +62,15 @@ def page(
 
     Args:
         found: What was simulated of each run, by its name.
+        planned: How many runs there are to be.
         formula: By the share of disagreement and the gain, the share of reviews in which the better
             model leads, and the labels for 95 %.
         price: The rows of the last table.
     """
     worst_first = dict(sorted(found.items(), key=lambda one: one[1][f"review_{LABELS}"]))
     parts = [TITLE]
+    if len(found) < planned:
+        parts.append(f"{len(found)} of {planned} runs are measured so far; read the rest as open.")
     if found:
         parts += [summary(worst_first, draws), NAMED, table(named_rows(worst_first))]
         parts += [NEEDED, table(needed_rows(worst_first))]

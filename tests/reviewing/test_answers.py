@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from nlp_adapt.cli import review as command
 from nlp_adapt.errors import DataError
 from nlp_adapt.reviewing.answers import codes, outcome, read_answers
 from nlp_adapt.reviewing.items import Item, Unit
@@ -146,6 +147,10 @@ def test_a_tools_export_is_read_back(tmp_path: Path, tool: str, tagging: bool) -
     exported(tool, files[0], label)
     expected = "B" if tagging else "=positive"
     assert read_answers(files[0], review) == dict.fromkeys(review.items, expected)
+
+
+def test_the_command_offers_every_tool() -> None:
+    assert tuple(command.TOOLS) == tuple(TOOLS)
 
 
 def test_people_who_disagree_are_named(tmp_path: Path) -> None:
