@@ -33,8 +33,8 @@ class SelfTrainingConfig(TeacherConfig):
     weighting: str = option(
         "soft",
         "how confidence counts: less and less below the class's running mean (SoftMatch), not at "
-        "all below it, or not at all below the option confidence",
-        ("soft", "adaptive", "fixed"),
+        "all below it, not at all below the option confidence; none: every label counts the same",
+        ("soft", "adaptive", "fixed", "none"),
     )
     confidence: float = option(0.9, "threshold of the weighting fixed")
     strictness: float = option(
@@ -109,6 +109,8 @@ class SelfTraining(TeacherObjective):
         Over the stage, the confidence asked for falls from mean + strictness deviations of the class
         to its mean; both are `[classes]`.
         """
+        if self.config.weighting == "none":
+            return torch.ones_like(confidence)
         if self.config.weighting == "fixed":
             return (confidence >= self.config.confidence).float()
         asked = means + self.config.strictness * (1.0 - progress.fraction) * deviations

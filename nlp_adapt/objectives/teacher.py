@@ -54,8 +54,11 @@ class EmaTeacher(nn.Module):
 
         The decay is at most `1 - 1 / (step + 1)`, as in the authors' code: the teacher is the plain
         mean of the stage so far until the exponential one forgets faster, so that a short stage has
-        an averaged teacher as well, in which its first weights count like any others.
+        an averaged teacher as well, in which its first weights count like any others. With a decay
+        of 1 the teacher stays as it started.
         """
+        if self.decay == 1.0:
+            return
         decay = min(self.decay, 1.0 - 1.0 / (step + 1))
         for mine, theirs in zip(self.model.parameters(), task_model.parameters(), strict=True):
             mine.lerp_(theirs.to(mine.dtype), 1.0 - decay)
@@ -70,7 +73,11 @@ class EmaTeacher(nn.Module):
 class TeacherConfig(ObjectiveConfig):
     """Options that objectives with a teacher share."""
 
-    ema_decay: float = option(0.99, "share of the teacher kept in each step", bounds=SHARE)
+    ema_decay: float = option(
+        0.99,
+        "share of the teacher kept in each step; 1 keeps it as the stage before has left it",
+        bounds=Bounds(at_least=0, at_most=1),
+    )
     ramp: float = option(
         0.3,
         "share of the stage over which the loss grows to its full weight",
