@@ -252,8 +252,7 @@ class AdaptationConfig:
     )
     load_best_model_at_end: bool | None = option(
         None,
-        "end with the weights that metric_for_best_model liked best, not with the last ones; "
-        "default: as the method says, which auto does and no other",
+        "end with the weights that metric_for_best_model liked best, not with the last ones",
     )
     metric_for_best_model: str = option(
         "label_free",

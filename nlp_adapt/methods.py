@@ -46,14 +46,12 @@ class Method:
         summary: One line; by default that of the objective of the method's name.
         paper: Reference, likewise.
         tasks: The tasks it serves.
-        selects: Whether it keeps the run's best weights, not its last, unless the recipe says.
     """
 
     stages: Stages
     summary: str = ""
     paper: str = ""
     tasks: tuple[str, ...] = TASKS
-    selects: bool = False
 
 
 def _beside_task(*names: str) -> Stages:
@@ -227,13 +225,6 @@ def _with_auxiliary(stages: list[Stage], config: AdaptationConfig) -> list[Stage
         else stage
         for stage in stages
     ]
-
-
-def selects_best_model(config: AdaptationConfig) -> bool:
-    """Whether a run ends with the weights that score best without labels."""
-    if config.load_best_model_at_end is not None:
-        return config.load_best_model_at_end
-    return config.stages is None and get_method(config.method, config.task).selects
 
 
 def get_method(name: str, task: str) -> Method:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nlp_adapt.files import write_folder, write_json, write_tensors
-from nlp_adapt.methods import selects_best_model
 from nlp_adapt.modeling.architectures import has_adapters
 from nlp_adapt.modeling.freezing import freeze
 from nlp_adapt.modeling.lora import save_task_model
@@ -252,7 +251,7 @@ class Run:
             training.task_model,
             portions(self.context),
             copies=max(copies),
-            keeps_best=selects_best_model(self.config),
+            keeps_best=bool(self.config.load_best_model_at_end),
         )
         if self.main:
             refuse_full_disk(cost, self.folder)
@@ -265,7 +264,7 @@ class Run:
 
         One rule picks the checkpoint of both models: what it gains by itself is no adaptation.
         """
-        if not selects_best_model(self.config):
+        if not self.config.load_best_model_at_end:
             return None
         folder = self.checkpoints.best(name)
         return BestModel(folder, self.config.metric_for_best_model, keep=self.main)

@@ -12,7 +12,6 @@ from nlp_adapt.data.domain import Domain
 from nlp_adapt.errors import ConfigError, RunError
 from nlp_adapt.hub.push import check_push, push_run
 from nlp_adapt.launch import held_by_main, naming_lost_processes
-from nlp_adapt.methods import selects_best_model
 from nlp_adapt.modeling.suitability import refuse_architecture, with_padding
 from nlp_adapt.modeling.tokenizers import check_vocabulary, for_words, load_tokenizer
 from nlp_adapt.objectives import checked_stages
@@ -89,7 +88,7 @@ class AdaptationTrainer:
             )
         self.args = args
         stages = checked_stages(args)
-        if selects_best_model(args):
+        if args.load_best_model_at_end:
             selecting_validator(args.metric_for_best_model)
         check_rates(args)
         if args.auxiliary:  # what is wrong with a recipe is said before any data is read

@@ -8,7 +8,6 @@ from safetensors.torch import load_file
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.data.batches.encoded import pack_rows
 from nlp_adapt.errors import ConfigError
-from nlp_adapt.methods import selects_best_model
 from nlp_adapt.training import scoring
 from nlp_adapt.training.saving.best import BestModel
 from tests.helpers.trainers import trainer_for
@@ -82,20 +81,10 @@ def test_selected_rows_are_the_rows():
     assert chosen.unit_offsets.tolist() == [0, 1, 2]
 
 
-def test_auto_selects_unless_the_recipe_says_otherwise():
-    assert selects_best_model(AdaptationConfig(method="auto"))
-    assert not selects_best_model(AdaptationConfig(method="auto", load_best_model_at_end=False))
-    assert not selects_best_model(AdaptationConfig(method="dann"))
-    assert selects_best_model(AdaptationConfig(method="dann", load_best_model_at_end=True))
-    own = [{"objectives": {"task": {}}}]
-    assert not selects_best_model(AdaptationConfig(method="auto", stages=own))
-
-
-def test_auto_ends_with_a_selected_checkpoint(tmp_path):
-    results = trainer_for(tmp_path, method="auto", max_steps=4, compare_source_only=False).train()
-    best = results["adapted"]["best"]
-    assert best["metric"] == "label_free"
-    assert 1 <= best["step"] <= 4
+@pytest.mark.parametrize("method", ["auto", "dann"])
+def test_the_last_weights_stay_unless_the_best_are_asked_for(tmp_path, method):
+    options = {"method": method, "max_steps": 3, "compare_source_only": False}
+    assert trainer_for(tmp_path, **options).train()["adapted"]["best"] is None
 
 
 @pytest.mark.parametrize("method", ["auto", "dann"])
@@ -111,19 +100,16 @@ def test_steps_that_never_come_round_still_score_the_last_one(tmp_path, method):
 def test_choosing_without_scores_is_refused_or_said(tmp_path, caplog):
     with pytest.raises(ConfigError, match="set eval_strategy"):
         AdaptationConfig(method="dann", load_best_model_at_end=True, eval_strategy="no")
-    options = {"method": "auto", "eval_strategy": "no", "compare_source_only": False}
-    results = trainer_for(tmp_path / "one", **options).train()
-    assert results["adapted"]["best"] is None
+    model = linear(2.0)
+    assert BestModel(tmp_path, "label_free").restore(model) is None
+    assert model.weight.item() == 2.0
     said = [record.getMessage() for record in caplog.records]
     assert any("label_free was never measured during training" in text for text in said)
-    caplog.clear()
-    trainer_for(tmp_path / "two", **options, load_best_model_at_end=False).train()
-    assert not any("never measured" in record.getMessage() for record in caplog.records)
 
 
 def test_a_misspelt_score_is_refused_before_anything_trains(tmp_path):
     with pytest.raises(ConfigError, match="lable_free"):
-        trainer_for(tmp_path, method="auto", metric_for_best_model="lable_free")
+        trainer_for(tmp_path, load_best_model_at_end=True, metric_for_best_model="lable_free")
 
 
 def test_a_stage_in_which_nothing_trains_is_refused(tmp_path):
