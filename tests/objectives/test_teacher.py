@@ -146,6 +146,19 @@ def test_a_stage_starts_with_the_weights_its_student_has_then():
         assert torch.equal(mine, theirs)
 
 
+def test_a_teacher_with_a_decay_of_1_stays_as_its_stage_began():
+    student = make_model()
+    objective = build_objective("self_training", {"ema_decay": 1.0}, make_setup(student))
+    objective.start(student)
+    began = {name: value.clone() for name, value in student.named_parameters()}
+    for step in range(1, 4):
+        for parameter in student.parameters():
+            parameter.data += 1.0
+        objective.after_step(student, Progress(step, 4))
+    for name, value in objective.teacher.model.named_parameters():
+        assert torch.equal(value, began[name])
+
+
 def test_running_statistics_equal_loops():
     torch.manual_seed(0)
     statistics = ConfidenceStatistics(3)
@@ -176,7 +189,7 @@ def test_running_statistics_equal_loops():
 
 
 @pytest.mark.parametrize("labels", ["soft", "hard"])
-@pytest.mark.parametrize("weighting", ["soft", "adaptive", "fixed"])
+@pytest.mark.parametrize("weighting", ["soft", "adaptive", "fixed", "none"])
 @pytest.mark.parametrize("prior", ["none", "source", "uniform"])
 def test_self_training_equals_loops(labels, weighting, prior):
     options = {
@@ -210,6 +223,7 @@ def test_self_training_equals_loops(labels, weighting, prior):
         deviation = (square - mean**2).sqrt()
         asked = mean + 0.5 * 0.5 * deviation
         weight = {
+            "none": 1.0,
             "fixed": float(row.max() >= 0.8),
             "adaptive": float(row.max() >= min(asked, 0.999)),
             "soft": 1.0
