@@ -148,7 +148,7 @@ def test_a_stage_starts_with_the_weights_its_student_has_then():
 
 def test_a_teacher_with_a_decay_of_1_stays_as_its_stage_began():
     student = make_model()
-    objective = build_objective("self_training", {"ema_decay": 1.0}, make_setup(student))
+    objective = build_objective("self_training", {"ema_decay": 1.5}, make_setup(student))
     objective.start(student)
     began = {name: value.clone() for name, value in student.named_parameters()}
     for step in range(1, 4):
