@@ -17,7 +17,7 @@ from typing import Any
 
 from nlp_adapt.data.reading.conll import Conll, looks_like_conll
 from nlp_adapt.data.reading.delimited import Tsv
-from nlp_adapt.data.reading.formats import ENDINGS, data_ending, format_of
+from nlp_adapt.data.reading.formats import ENDINGS, FORMATS, data_ending, format_of
 from nlp_adapt.data.reading.lines import Texts, read_lines
 from nlp_adapt.data.reading.quarantine import SHOWN, Quarantine
 from nlp_adapt.data.reading.rows import Format, Row, Table, table_of
@@ -137,9 +137,10 @@ class RowFile:
 
     @cached_property
     def _format(self) -> Format:
-        _refuse_others(self.path)
         encoding = self.encoding or Format.encoding
         own = ENDINGS.get(data_ending(self.path) or "")
+        if own is None or own in FORMATS:  # a format of the user's own knows what it reads
+            _refuse_others(self.path)
         if self.task == TOKEN_CLASSIFICATION and (own is None or isinstance(own, (Texts, Tsv))):
             own = Conll() if looks_like_conll(read_lines(self.path, encoding)) else own
         found = copy(own or format_of(self.path))
