@@ -52,13 +52,14 @@ class Population:
         return sum(unit.differ for unit in self.units)
 
     def to_dict(self) -> dict[str, Any]:
-        """What of it is kept; `predicted` counts the adapted model's labels."""
+        """What of it is kept; `predicted` counts the adapted model's labels of texts."""
+        predicted = Counter(unit.adapted for unit in self.units if not self.is_tagged)
         return {
             "name": self.name,
             "texts": self.texts,
             "units": len(self.units),
             "differing": self.differing,
-            "predicted": dict(Counter(unit.adapted for unit in self.units)),
+            "predicted": dict(predicted),
         }
 
 

@@ -48,7 +48,7 @@ function show() {
   byId("bar").style.setProperty("transform", `scaleX(${done / data.items.length})`);
   showText(item);
   byId("question").textContent = item.end > 0
-    ? "What is marked in this text?" : "What does this text say?";
+    ? "What is the marked part?" : "Which label is right?";
   byId("choices").replaceChildren(...choices.map(([name, words], number) => {
     const button = document.createElement("button");
     const key = document.createElement("kbd");
