@@ -106,9 +106,12 @@ def _auto(config: AdaptationConfig) -> list[Stage]:
     student carries a mistaken class share further with every step.
     """
     last = config.num_train_epochs / 3
-    answers: dict[str, Any] = {
-        **{"ema_decay": 1.0, "weighting": "none", "balance": 0.0, "ramp": 0.0},
-        "temperature": 1.0 if config.task == TOKEN_CLASSIFICATION else 0.5,
+    answers = {
+        "ema_decay": 1.0,
+        "weighting": "none",
+        "balance": 0.0,
+        "ramp": 0.0,
+        "temperature": 1.0,
     }
     return [
         Stage({"task": {}}, epochs=config.num_train_epochs - last),
