@@ -38,7 +38,7 @@ SECTIONS = {
 SHOWN_FIRST = "model and data"
 
 
-def add_model_arguments(parser: argparse.ArgumentParser, precision: str = "fp32") -> None:
+def add_model_arguments(parser: argparse._ActionsContainer, precision: str = "fp32") -> None:
     """Add how to run a saved model; `precision` is the default of the option of that name."""
     parser.add_argument("--batch_size", type=positive, default=64, help="rows a batch (64)")
     parser.add_argument(

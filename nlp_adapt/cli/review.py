@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     """Write the files, or print the verdict."""
     given = {name: getattr(args, name) for name in _OF_DRAW}
     given = {name: value for name, value in given.items() if value is not None}
-    flags = {name: True for name in ("test_rows", "anew") if getattr(args, name)}
+    flags: dict[str, Any] = {name: True for name in ("test_rows", "anew") if getattr(args, name)}
     if args.labels is not None and (given or flags):
         name = next(iter({**given, **flags})).replace("tool", "for")
         raise ConfigError(

@@ -11,6 +11,7 @@ import numpy as np
 
 from nlp_adapt.data.domain import Domain
 from nlp_adapt.data.loading import load_domain
+from nlp_adapt.data.tagging import entity_types
 from nlp_adapt.errors import DataError, RunError
 from nlp_adapt.names import TOKEN_CLASSIFICATION
 from nlp_adapt.prediction.opening import load_predictor
@@ -97,7 +98,8 @@ def survey(
         kept = np.sort(np.random.default_rng([seed, 20]).permutation(len(texts))[:most])
         texts, places = [texts[i] for i in kept], [places[i] for i in kept]
     second = load_predictor(models[1], **options)
-    labels = first.task.entity_types if first.task.units_are_words else first.label_names
+    words = first.task.units_are_words
+    labels = entity_types(first.label_names) if words else first.label_names
     units = _read(first, second, texts, places)
     return Population(name, first.task.name, tuple(labels), len(texts), units)
 

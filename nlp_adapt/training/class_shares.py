@@ -35,8 +35,9 @@ def align_model(scorer: Any, model: Any, labelled: Any = None) -> tuple[dict[str
     """
     logits, _ = scorer.read(model, scorer.data.target_sample)
     before = predicted_shares(logits)
+    said: dict[str, Any] = {}
     if scorer.target_shares is not None:
-        shares, said = scorer.target_shares, {}
+        shares = scorer.target_shares
     else:
         trained_on = "few_shot" in scorer.data.train
         own = None if trained_on else scorer.read(model, labelled)[0]
