@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Callable, Sequence
 from statistics import mean, median
 from typing import Any
@@ -43,8 +41,11 @@ on one draw per seed. Read them with care where there are few runs."""
 def page(runs: Sequence[Run]) -> str:
     """All tables, from what has been measured so far."""
     seeds = sorted({run["seed"] for run in runs})
-    command = shlex.join(["python", "scripts/benchmark_few_labels.py", *sys.argv[1:]])
-    note = f"Seeds {', '.join(map(str, seeds))}, means over them. Last extended by `{command}`."
+    pairs = {_pair(run) for run in runs}
+    note = (
+        f"{len(pairs)} of 12 pairs so far, means over seeds {', '.join(map(str, seeds))}. Extended by "
+        "`python scripts/benchmark_few_labels.py --data DATA --logits SCRATCH`."
+    )
     parts = [INTRODUCTION, note, SHARES, _table(*_shares(runs)), LABELS, _table(*_labels(runs))]
     if any(run["use"] == "train" for run in runs):
         parts += [TRAINED, _table(*_trained(runs))]
