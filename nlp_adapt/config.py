@@ -105,9 +105,7 @@ class AdaptationConfig:
     gradual_unfreezing: bool = option(
         False, "train the heads first, then one layer more at a time from the top"
     )
-    layer_decay: float = option(
-        1.0, "factor of the learning rate from each layer to the one below it", bounds=PART
-    )
+    layer_decay: float = option(1.0, "learning rate of each layer / the one above", bounds=PART)
 
     # LoRA
     lora: bool = option(False, "train small adapters and the head instead of the whole encoder")
@@ -195,6 +193,7 @@ class AdaptationConfig:
     max_target_rows: int | None = option(
         None, "use at most this many training rows of each target", bounds=COUNT
     )
+    max_test_rows: int | None = option(None, "most test rows of each domain", bounds=COUNT)
     validation_fraction: float = option(
         0.1,
         "share of the source's training rows kept for validation when it brings none",
@@ -268,6 +267,8 @@ class AdaptationConfig:
     report_to: list[str] = option(
         [], "trackers, through Accelerate: tensorboard, wandb, trackio, ..."
     )
+    project: str = option("nlp_adapt", "name of the project in trackers")
+    run_name: str | None = option(None, "name in trackers; default: that of output_dir")
     disable_tqdm: bool = option(False, "no progress bar")
     overwrite: bool = option(False, "replace a run that is already in output_dir")
     resume: bool = option(False, "continue the run in output_dir from its last valid checkpoint")

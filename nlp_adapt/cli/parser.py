@@ -13,7 +13,7 @@ from nlp_adapt.usual_names import hint, nearest
 COMMANDS = {
     name: import_module(f"nlp_adapt.cli.{name}")
     for name in (
-        *("init", "train", "evaluate", "predict", "ensemble", "compare", "export"),
+        *("init", "train", "evaluate", "predict", "ensemble", "report", "compare", "export"),
         *("review", "card", "push", "doctor", "verify", "labels", "methods"),
     )
 }

@@ -8,7 +8,6 @@ on well-formed tags, so the gap between them is what ill-formed predictions cost
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
-from itertools import product
 from typing import Any
 
 from nlp_adapt.errors import ConfigError, DataError
@@ -21,6 +20,7 @@ from nlp_adapt.metrics.rows import (
     strict_entities,
     tag_rows,
 )
+from nlp_adapt.metrics.span_errors import error_counts, errors_by_type
 from nlp_adapt.names import OUTSIDE
 
 
@@ -48,7 +48,8 @@ def span_metrics(
         Plain Python values, JSON-ready. Strict: `f1`, `precision`, `recall` (micro), `macro_f1`,
         `macro_precision`, `macro_recall`, `support`, `per_type` (type to `precision`, `recall`,
         `f1`, `support`), `f1_variance` (of sampling other sentences). `lenient`: the same keys in the lenient reading. `errors`: see
-        `span_errors`. `covered_types` and `uncovered_types` split the reference types by whether
+        `span_errors`; `errors_by_type` has the same for each type, where a span of a wrong type
+        counts under the true one. `covered_types` and `uncovered_types` split the reference types by whether
         the model has them, and `model_only_types` are its types without a reference; all three
         are None without `model_types`. `novelty`, where asked for: see `entity_novelty`.
         Undefined ratios are 0.
@@ -65,7 +66,8 @@ def span_metrics(
         **_strict_scores(truth, guesses, true_entities, predicted_entities),
         "f1_variance": _f1_variance(true_spans, predicted_spans),
         "lenient": _lenient_scores(truth, guesses),
-        "errors": _error_counts(true_spans, predicted_spans),
+        "errors": error_counts(true_spans, predicted_spans),
+        "errors_by_type": errors_by_type(true_spans, predicted_spans),
         **_coverage(truth, guesses, model_types),
     }
     if seen_entities is not None:
@@ -97,7 +99,7 @@ def span_errors(
         DataError: There are no rows, lengths differ, or a tag is not BIO.
     """
     truth, guesses = paired_tags(references, predictions)
-    return _error_counts(spans_of(strict_entities(truth)), spans_of(strict_entities(guesses)))
+    return error_counts(spans_of(strict_entities(truth)), spans_of(strict_entities(guesses)))
 
 
 def entity_surfaces(
@@ -227,26 +229,6 @@ def _coverage(
     }
 
 
-def _error_counts(truth: list[list[Span]], guesses: list[list[Span]]) -> dict[str, int]:
-    """Count as `span_errors` does, from spans (one list a sentence) instead of tags."""
-    counts = dict.fromkeys(("correct", "wrong_type", "wrong_boundary", "missed", "spurious"), 0)
-    for true_spans, predicted_spans in zip(truth, guesses, strict=True):
-        # Spans of one side never overlap, so boundaries identify a span within its sentence.
-        true_types = {(span.start, span.end): span.type for span in true_spans}
-        predicted_types = {(span.start, span.end): span.type for span in predicted_spans}
-        same_boundaries = true_types.keys() & predicted_types.keys()
-        for boundaries in same_boundaries:
-            same_type = true_types[boundaries] == predicted_types[boundaries]
-            counts["correct" if same_type else "wrong_type"] += 1
-        true_rest = [span for span in true_spans if span[:2] not in same_boundaries]
-        predicted_rest = [span for span in predicted_spans if span[:2] not in same_boundaries]
-        overlapping = _overlapping_pairs(true_rest, predicted_rest)
-        counts["wrong_boundary"] += overlapping
-        counts["missed"] += len(true_rest) - overlapping
-        counts["spurious"] += len(predicted_rest) - overlapping
-    return counts
-
-
 def _novelty_scores(
     train_entities: Iterable[tuple[str, str]],
     truth: list[list[Span]],
@@ -269,21 +251,6 @@ def _novelty_scores(
 
 def _entity(words: Sequence[str], span: Span) -> tuple[str, str]:
     return " ".join(words[span.start : span.end]).casefold(), span.type
-
-
-def _overlapping_pairs(truth: list[Span], guesses: list[Span]) -> int:
-    """Match overlapping spans of one type, largest overlap first, and count the pairs."""
-    shared = {
-        (i, j): min(true.end, guess.end) - max(true.start, guess.start)
-        for (i, true), (j, guess) in product(enumerate(truth), enumerate(guesses))
-        if true.type == guess.type
-    }
-    matched_truth, matched_guesses = set[int](), set[int]()
-    for i, j in sorted(shared, key=lambda pair: (-shared[pair], pair)):
-        if shared[i, j] > 0 and i not in matched_truth and j not in matched_guesses:
-            matched_truth.add(i)
-            matched_guesses.add(j)
-    return len(matched_truth)
 
 
 def _precision_recall_f1(correct: int, support: int, predicted: int) -> dict[str, Any]:

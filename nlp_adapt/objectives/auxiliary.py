@@ -129,3 +129,15 @@ def as_source(rows: dict[str, Any], count: float, labelled: float) -> dict[str, 
         "target_count": 0.0,
         "target_labelled": 0.0,
     }
+
+
+def answered_right(logits: Tensor, labels: Tensor) -> dict[str, float]:
+    """Accuracy, the share of the largest class, and the count, over the labels that are known."""
+    known = labels != IGNORED_LABEL
+    labels, right = labels[known], (logits.argmax(-1) == labels)[known]
+    total = max(len(labels), 1)
+    return {
+        "accuracy": round(int(right.sum()) / total, 6),
+        "largest_class": round(int(labels.bincount().max()) / total, 6) if len(labels) else 0.0,
+        "count": len(labels),
+    }

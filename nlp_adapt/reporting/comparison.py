@@ -93,6 +93,12 @@ def _variance(metrics: Results) -> float | None:
     return max(found, 2 * (support + 2) / (support + 4) ** 3)
 
 
+def half_width(metrics: Results) -> float | None:
+    """Half the 95 % interval of one model's main measure; None where the metrics do not tell."""
+    variance = _variance(metrics)
+    return None if variance is None else Z95 * math.sqrt(variance)
+
+
 def macro_f1_variance(matrix: Sequence[Sequence[int]]) -> float:
     """Sampling variance of macro-F1 from a confusion matrix (rows are labels).
 

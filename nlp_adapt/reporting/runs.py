@@ -28,7 +28,16 @@ LONGER = 0.02
 # What may differ between runs of one recipe: where they lie, how they were watched, the seed.
 _FREE = (
     *("seed", "output_dir", "overwrite", "resume", "allow_inexact_resume", "disable_tqdm"),
-    *("report_to", "logging_steps", "push_to_hub", "ddp_timeout", "data_doctor", "fsdp"),
+    *(
+        "report_to",
+        "project",
+        "run_name",
+        "logging_steps",
+        "push_to_hub",
+        "ddp_timeout",
+        "data_doctor",
+        "fsdp",
+    ),
 )
 _SAME = ("task", "method", "model", "labels")
 

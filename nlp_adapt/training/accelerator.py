@@ -58,8 +58,6 @@ def make_accelerator(config: AdaptationConfig) -> Any:
             f"launched under {kind}, which is not supported: use DDP, or FSDP2 by the "
             "option fsdp; recipes/accelerate has a launch file for each."
         )
-    if config.report_to:
-        accelerator.init_trackers("nlp_adapt", config=_flat(config.to_dict()))
     return accelerator
 
 
@@ -79,17 +77,6 @@ def _sharding_unseen() -> Iterator[None]:
         yield
     finally:
         os.environ[REQUESTED] = asked
-
-
-def end_trackers(accelerator: Any) -> None:
-    """Let trackers write what they hold.
-
-    The processes stay connected, so that another run can follow; `Accelerator.end_training` would
-    part them.
-    """
-    for tracker in accelerator.trackers:
-        tracker.finish()
-    accelerator.wait_for_everyone()
 
 
 def _part() -> None:
@@ -118,14 +105,6 @@ def _trackers(names: list[str]) -> list[Any]:
 def precision_of(accelerator: Any) -> str:
     """`fp32`, `bf16` or `fp16`: what the forward pass runs in."""
     return "fp32" if accelerator.mixed_precision == "no" else str(accelerator.mixed_precision)
-
-
-def _flat(values: dict[str, Any]) -> dict[str, Any]:
-    """What trackers accept as hyperparameters."""
-    return {
-        name: value if isinstance(value, (int, float, str, bool)) else str(value)
-        for name, value in values.items()
-    }
 
 
 def any_process(accelerator: Any, *flags: bool) -> tuple[bool, ...]:

@@ -13,6 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from nlp_adapt.config import AdaptationConfig
+from nlp_adapt.files import write_folder
 from nlp_adapt.methods import Stage
 from nlp_adapt.modeling.backbone import model_config
 from nlp_adapt.modeling.freezing import hold
@@ -21,10 +22,11 @@ from nlp_adapt.modeling.lora import (
     add_adapters,
     check_wrapper,
     has_adapters,
+    save_task_model,
     without_wrapper,
 )
 from nlp_adapt.modeling.pretrained import fit_given, given_order, has_encoder_of, load_task_model
-from nlp_adapt.modeling.tokenizers import training_limit
+from nlp_adapt.modeling.tokenizers import save_tokenizer, training_limit
 from nlp_adapt.prediction.predictor import Predictor
 from nlp_adapt.tasks import Task
 from nlp_adapt.training.inputs.augmented import RowAugmentation
@@ -244,3 +246,16 @@ class RunContext:
         frozen = {self.config.freeze if one.freeze is None else one.freeze for one in self.stages}
         all_fitted = all(stage.fit is not None for stage in self.stages)
         return all_fitted or (self.config.freeze == "all" and frozen == {"all"})
+
+
+def save_plain(context: RunContext, model: Any, folder: Any) -> None:
+    """Save a task model and the tokenizer as a plain Hugging Face folder."""
+
+    def write(staged: Any) -> None:
+        if has_adapters(model):
+            save_task_model(model, staged, merge=context.config.merge_lora)
+        else:
+            model.save_pretrained(staged)
+        save_tokenizer(context.tokenizer, staged, context.max_length)
+
+    write_folder(folder, write)

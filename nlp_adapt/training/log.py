@@ -35,21 +35,36 @@ class RunLog:
         self._show_bar = show_bar and path is not None
         self._bar: Any = None
         self._where: dict[str, Any] = {}
+        self._before = 0
+        self._at: dict[str, float] = {}
         self.total_steps = 0
         self._reset()
 
-    def start_stage(self, label: str, steps: int, done: int = 0, **where: Any) -> None:
-        """Begin a stage; `where` is written on each of its lines."""
-        self._where = where
+    def start_stage(
+        self, label: str, steps: int, done: int = 0, before: int = 0, **where: Any
+    ) -> None:
+        """Begin a stage; `where` is written on each of its lines.
+
+        Args:
+            before: Steps of the model's earlier stages: trackers count a model's steps throughout.
+        """
+        self._where, self._before = where, before
         self._bar = tqdm(
             total=steps, initial=done, desc=one_line(label), unit="step", file=for_bars(),
             disable=not self._show_bar, dynamic_ncols=True,
         )  # fmt: skip
         self._reset()
 
-    def step(self, step: int, terms: dict[str, Tensor], **numbers: float) -> None:
-        """Record one applied step; `numbers` may hold tokens and padded counts."""
+    def step(
+        self, step: int, terms: dict[str, Tensor], at: Mapping[str, float], **numbers: float
+    ) -> None:
+        """Record one applied step; `numbers` may hold tokens and padded counts.
+
+        Args:
+            at: Where training stands, such as the learning rate: written as it is at the last step.
+        """
         self.total_steps += 1
+        self._at = dict(at)
         self._terms.append(terms)
         for name, value in numbers.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
@@ -86,11 +101,11 @@ class RunLog:
             ):
                 file.write(json.dumps(line) + "\n")
         numbers = {
-            f"{self._where.get('model', 'run')}/{name}": value
+            name: value
             for name, value in values.items()
             if isinstance(value, (int, float)) and name != "step"
         }
-        self._accelerator.log(numbers, step=self.total_steps)
+        self._accelerator.log(numbers, step=self._before + values.get("step", 0))
 
     def continue_from(self, finished: set[str], position: dict[str, Any] | None) -> None:
         """Drop the lines that a resumed run will write again, and one that was cut short.
@@ -134,6 +149,7 @@ class RunLog:
         speed = tokens / max(seconds, 1e-9)
         self.write(
             step=step,
+            **self._at,
             **means,
             **rates,
             tokens_per_second=round(speed, 1),

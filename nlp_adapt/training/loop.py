@@ -46,6 +46,8 @@ class StageLoop:
         model: The stage's model; trained in place, or in shards (see `trained`) and put together
             inside `averaged` and at the end.
         unfreezing: Which layers train at which step, if not the same throughout.
+        before: Steps of the model's earlier stages.
+        epoch_steps: Steps of one pass over the source.
     """
 
     accelerator: Any
@@ -58,6 +60,8 @@ class StageLoop:
     ledger: SampleLedger = field(default_factory=SampleLedger)
     stop: StopRequest = field(default_factory=StopRequest)
     unfreezing: GradualUnfreezing | None = None
+    before: int = 0
+    epoch_steps: float = 1.0
     step: int = 0
     skipped: int = 0
     skipped_in_a_row: int = 0
@@ -104,7 +108,8 @@ class StageLoop:
             self.ledger.add(self.number, attempt, rows)
             waited = time.perf_counter() - started
             terms = self._forward_backward(batches)
-            if not self._apply():
+            rate = self.scheduler.get_last_lr()[0]
+            if not self._apply(terms):
                 self._skip(rows, terms)
                 continue
             self.skipped_in_a_row = 0
@@ -116,6 +121,7 @@ class StageLoop:
             self.log.step(
                 self.step,
                 terms,
+                at={"learning_rate": rate, "epoch": self._epoch()},
                 tokens=sum(int(batch["attention_mask"].sum()) for batch in batches),
                 padded=sum(count * width for batch in batches for count, width in batch["passes"]),
                 data_seconds=waited,
@@ -152,6 +158,10 @@ class StageLoop:
     def _progress(self) -> Progress:
         return Progress(self.step, self.total_steps)
 
+    def _epoch(self) -> float:
+        """Passes over the source since the model's first stage."""
+        return round((self.before + self.step) / self.epoch_steps, 4)
+
     def _forward_backward(self, batches: list[dict[str, Any]]) -> dict[str, Tensor]:
         progress = self._progress()
         if self.unfreezing is not None:
@@ -172,8 +182,11 @@ class StageLoop:
             self.unfreezing.after_backward()
         return totals
 
-    def _apply(self) -> bool:
-        """Clip and step; False if the gradients are not finite, and then nothing has changed."""
+    def _apply(self, terms: dict[str, Tensor]) -> bool:
+        """Clip and step; False if the gradients are not finite, and then nothing has changed.
+
+        Their norm before clipping goes into `terms`.
+        """
         limit = self.config.max_grad_norm or float("inf")
         norm = whole_tensor(self.accelerator.clip_grad_norm_(self._trainable, limit))
         broken = self.accelerator.scaler is None and not bool(torch.isfinite(norm))
@@ -184,6 +197,7 @@ class StageLoop:
         if broken:
             self.optimizer.zero_grad()
             return False
+        terms["grad_norm"] = norm.detach()
         scaler = self.accelerator.scaler
         scale = 0.0 if scaler is None else scaler.get_scale()
         self.optimizer.step()

@@ -101,13 +101,17 @@ def _describe_side(domains: Any, data: Any, side: str) -> dict[str, Any] | None:
 
 
 def _describe_domain(domain: Any, data: Any, side: str) -> dict[str, Any]:
-    rows = {}
+    rows, drawn_from = {}, {}
     if domain.name in data.names(side):
         rows["train"] = data.train_texts[side][domain.name]
     for part, sets in data.evaluation.items():
         if part.startswith(side) and domain.name in sets:
-            rows[part.removeprefix(f"{side}_")] = len(sets[domain.name].dataset)
-    return {"name": domain.name, "reference": domain.reference, "rows": rows}
+            split, own = part.removeprefix(f"{side}_"), sets[domain.name]
+            rows[split] = len(own.dataset)
+            if own.drawn_from is not None:
+                drawn_from[split] = own.drawn_from
+    described = {"name": domain.name, "reference": domain.reference, "rows": rows}
+    return {**described, "drawn_from": drawn_from} if drawn_from else described
 
 
 def _describe_few_shot(domains: Any, data: Any, config: Any) -> dict[str, Any] | None:

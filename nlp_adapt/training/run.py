@@ -6,18 +6,16 @@ import sys
 from dataclasses import dataclass, field
 from typing import Any
 
-from nlp_adapt.files import write_folder, write_json, write_tensors
-from nlp_adapt.modeling.architectures import has_adapters
+from nlp_adapt.files import write_json, write_tensors
 from nlp_adapt.modeling.freezing import freeze
-from nlp_adapt.modeling.lora import save_task_model
 from nlp_adapt.modeling.pretrained import load_task_model
-from nlp_adapt.modeling.tokenizers import save_tokenizer
 from nlp_adapt.objectives import Objective, objective_class
 from nlp_adapt.prediction.likeness import STATISTICS, domain_samples, measure_domains
 from nlp_adapt.recipe import dump_recipe
 from nlp_adapt.reporting.adversary import judge_adversary
 from nlp_adapt.reporting.card import write_card
-from nlp_adapt.training.accelerator import any_process, end_trackers
+from nlp_adapt.reporting.page.build import report_run
+from nlp_adapt.training.accelerator import any_process
 from nlp_adapt.training.checks import (
     check_domains,
     check_every_stage,
@@ -27,12 +25,13 @@ from nlp_adapt.training.checks import (
     refuse_full_disk,
     warn_of_unread,
 )
-from nlp_adapt.training.context import RunContext
+from nlp_adapt.training.context import RunContext, save_plain
 from nlp_adapt.training.log import RunLog, remarks_on_log
 from nlp_adapt.training.results import describe_run, difference
 from nlp_adapt.training.saving.best import BestModel
 from nlp_adapt.training.saving.checkpoint import Checkpoint, CheckpointFolder
 from nlp_adapt.training.saving.continuing import lasting_state
+from nlp_adapt.training.saving.plot_data import plot_data
 from nlp_adapt.training.saving.resume import fingerprint, start_or_resume
 from nlp_adapt.training.saving.run_folder import OBJECTIVES
 from nlp_adapt.training.schedule import ADAPTED, SOURCE_ONLY, Schedule, portions
@@ -95,9 +94,13 @@ class Run:
             written = (self.folder.results, self.folder.recipe, self.folder.log)
             self.folder.manifest.seal(*written)
             write_card(self.folder.path)
+            report_run(self.folder.path)
             self.checkpoints.remove()
         self.accelerator.wait_for_everyone()
-        end_trackers(self.accelerator)
+        if self.config.report_to:
+            from nlp_adapt.reporting.trackers import close_trackers
+
+            close_trackers(self.accelerator, self.folder.path)
         return end
 
     def _train_models(
@@ -149,14 +152,21 @@ class Run:
         """Train one model through its stages, score it and save it."""
         # The last checkpoint holds the whole model: a signal now costs no more than the scores, and
         # those are waited for, as a step is; a second signal does not wait.
+        if self.config.report_to:
+            from nlp_adapt.reporting.trackers import log_scores, start_trackers
+
+            start_trackers(self.accelerator, self.config, training.name)
         with training.stop:
             training.run(checkpoint)
             self.accelerator.wait_for_everyone()
             seconds = training.seconds
             scores = self._score(training)
             scores["seconds"] = round(seconds, 2)
+            if self.config.report_to:
+                log_scores(self.accelerator, scores, training.steps)
             if self.main:
                 self._keep(training)
+                self.folder.write_plots(training.name, training.plots)
                 write_json(self.folder.scores(training.name), scores)
                 self.folder.manifest.seal(*self.folder.finished_files(training.name))
         # A signal after the last step has stopped nothing yet; the other model would not hear of it.
@@ -171,10 +181,11 @@ class Run:
         chosen = training.best.restore(model) if training.best is not None else None
         if chosen is not None and len(training.schedule.models[training.name]) > 1:
             training.known_rows = None  # the stage it is from may have frozen something else
+        scorer = context.scorer
         with training.scoring():
-            scored = score_trained(
-                context.scorer, model, self.config.seed, with_labels=training.name == ADAPTED
-            )
+            told = training.name == ADAPTED
+            scored = score_trained(scorer, model, self.config.seed, with_labels=told)
+            training.plots = plot_data(context, scorer, model)
         scores = {
             **scored,
             "best": chosen,
@@ -282,16 +293,3 @@ class Run:
     def _load(self, folder: Any) -> Any:
         task = self.context.task
         return load_task_model(str(folder), task.auto_class, list(task.label_names))
-
-
-def save_plain(context: RunContext, model: Any, folder: Any) -> None:
-    """Save a task model and the tokenizer as a plain Hugging Face folder."""
-
-    def write(staged: Any) -> None:
-        if has_adapters(model):
-            save_task_model(model, staged, merge=context.config.merge_lora)
-        else:
-            model.save_pretrained(staged)
-        save_tokenizer(context.tokenizer, staged, context.max_length)
-
-    write_folder(folder, write)

@@ -1,13 +1,12 @@
 """Scoring a task model: on labelled rows, and by what can be said without target labels."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from nlp_adapt.data.batches.encoded import (
     EncodedRows,
@@ -21,9 +20,8 @@ from nlp_adapt.data.batches.encoded import (
 from nlp_adapt.metrics.classification import mean_metrics
 from nlp_adapt.modeling.architectures import output_layer
 from nlp_adapt.modeling.units import UnitReader, without_dropout
-from nlp_adapt.names import IGNORED_LABEL
 from nlp_adapt.objectives import Objective
-from nlp_adapt.objectives.auxiliary import Auxiliary, as_source
+from nlp_adapt.objectives.auxiliary import Auxiliary, answered_right, as_source
 from nlp_adapt.prediction.predictor import predict_logits
 from nlp_adapt.reporting.yardsticks import yardsticks
 from nlp_adapt.tasks import Task
@@ -49,6 +47,8 @@ class Scorer:
             scores all rows here.
         target_shares: `[classes]` shares of the target's classes, where the user knows them: label-free
             scores during training then judge predictions that keep to them.
+        seen: Takes logits and labels of the rows that were read last: of both sides' test rows, and
+            of the source's validation rows by `examine`.
     """
 
     task: Task
@@ -57,6 +57,7 @@ class Scorer:
     batch_size: int
     accelerator: Any = None
     target_shares: np.ndarray | None = None
+    seen: dict[str, list[tuple[np.ndarray, np.ndarray]]] = field(default_factory=dict)
 
     def tests(self, model: Any) -> dict[str, dict[str, Any] | None]:
         """Test metrics of both sides, in float32; None where there are no labelled test rows.
@@ -140,7 +141,7 @@ class Scorer:
                         for batch in self._source_batches(model, held_out[task.name])
                     ]
                     logits, labels = (torch.cat(parts) for parts in zip(*answers, strict=True))
-                    found[task.name] = _shares(logits, labels)
+                    found[task.name] = answered_right(logits, labels)
         reader.remove()
         return found
 
@@ -156,8 +157,10 @@ class Scorer:
     def _side(self, model: Any, part: str, precision: str) -> dict[str, Any] | None:
         """Metrics on the rows of a part, such as `source_test`."""
         scores = {}
+        self.seen[part] = []
         for name, rows in self.data.evaluation.get(part, {}).items():
             logits, _ = self.read(model, rows.encoded, precision)
+            self.seen[part].append((logits, rows.encoded.labels))
             own = self.task.metrics(logits, rows.encoded, rows.dataset)
             if part == "target_test":
                 own |= yardsticks(self.task, logits, rows.encoded, rows.dataset, own)
@@ -200,17 +203,6 @@ def joined(parts: Sequence[np.ndarray | None]) -> np.ndarray | None:
     return np.concatenate(found) if found and len(found) == len(parts) else None
 
 
-def _shares(logits: Tensor, labels: Tensor) -> dict[str, float]:
-    known = labels != IGNORED_LABEL
-    labels, right = labels[known], (logits.argmax(-1) == labels)[known]
-    total = max(len(labels), 1)
-    return {
-        "accuracy": round(int(right.sum()) / total, 6),
-        "largest_class": round(int(labels.bincount().max()) / total, 6) if len(labels) else 0.0,
-        "count": len(labels),
-    }
-
-
 def score_trained(
     scorer: Scorer, model: Any, seed: int, *, with_labels: bool = False
 ) -> dict[str, Any]:
@@ -251,6 +243,8 @@ def examine(
     target, _, target_features, all_target = _read(scorer, model, sample, seed)
     source = None if source is None else source - bias
     quality, variance = scorer.source_quality(source, rows) or (None, None)
+    if rows is not None:
+        scorer.seen["source_validation"] = [(source, rows.labels)]
     predictions = Predictions(
         source,
         None if rows is None else rows.labels,

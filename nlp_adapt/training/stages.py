@@ -56,6 +56,7 @@ class StagedTraining:
         best: Keeps the weights that a label-free score likes best, if the recipe asks for that.
         inexact: What makes this model another than an uninterrupted run's, for good.
         seconds_before: Time that it trained before it was interrupted.
+        plots: What pictures of the trained model are drawn from.
     """
 
     context: RunContext
@@ -73,6 +74,7 @@ class StagedTraining:
     task_model: Any = None
     inexact: list[str] = field(default_factory=list)
     seconds_before: float = 0.0
+    plots: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.config, self.accelerator = self.context.config, self.context.accelerator
@@ -140,7 +142,8 @@ class StagedTraining:
             pad_id=self.context.pad_id,
             precision=precision_of(self.accelerator),
         )
-        self.log.start_stage(self.title, 0, model=self.name, stage=number + 1)
+        before = sum(self.schedule.steps(self.name)[:number])
+        self.log.start_stage(self.title, 0, before=before, model=self.name, stage=number + 1)
         self.log.write(step=0, fit=kind)
         self.log.close()
 
@@ -158,7 +161,8 @@ class StagedTraining:
         if model.cached is not None:
             loop.batches = self._batches(model, steps, number)
         label = self.title if number == 0 else f"{self.title} (stage {number + 1})"
-        self.log.start_stage(label, steps, done=loop.step, model=self.name, stage=number + 1)
+        where = {"model": self.name, "stage": number + 1}
+        self.log.start_stage(label, steps, done=loop.step, before=loop.before, **where)
         if resume is not None:
             self.log.restore(resume.position.get("log"))
         with (
@@ -194,6 +198,8 @@ class StagedTraining:
             number=number,
             ledger=self.ledger,
             stop=self.stop,
+            before=sum(self.schedule.steps(self.name)[:number]),
+            epoch_steps=len(self.rows["source"]) / self.context.global_batch,
         )
         seed_process(self.config.seed, number, self.accelerator.process_index)
         kind = GradualUnfreezing if unfreezes else HeadsFirst

@@ -20,12 +20,12 @@ from nlp_adapt.reporting.card import write_card
 from nlp_adapt.tasks import Task
 from nlp_adapt.training.accelerator import make_accelerator
 from nlp_adapt.training.checks import check_rates
-from nlp_adapt.training.context import RunContext, StartingModel
+from nlp_adapt.training.context import RunContext, StartingModel, save_plain
 from nlp_adapt.training.inputs.auxiliary import read_entries
 from nlp_adapt.training.inputs.data import RunData, make_task
 from nlp_adapt.training.inputs.domains import Inputs, check_options, gather_inputs
 from nlp_adapt.training.inputs.recipe import read_inputs
-from nlp_adapt.training.run import Run, save_plain
+from nlp_adapt.training.run import Run
 from nlp_adapt.training.saving.continuing import open_saved
 from nlp_adapt.training.saving.resume import check_named
 from nlp_adapt.training.saving.run_folder import RunFolder

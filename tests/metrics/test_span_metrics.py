@@ -1,4 +1,5 @@
 import json
+import random
 import warnings
 
 import numpy as np
@@ -190,6 +191,31 @@ def test_types_the_model_lacks_are_reported_and_missed():
     unknown = span_metrics(truth, guesses)
     assert unknown["covered_types"] is None
     assert unknown["uncovered_types"] is None
+
+
+def test_errors_by_type_add_up_to_all_errors():
+    rng = random.Random(5)
+    names = ["O", "O", "B-PER", "I-PER", "B-LOC", "I-LOC", "B-ORG"]
+    rows = [[[rng.choice(names) for _ in range(8)] for _ in range(60)] for _ in range(2)]
+    found = span_metrics(*rows)
+    by_type = found["errors_by_type"]
+    assert set(by_type) == {"LOC", "ORG", "PER"}
+    for kind, count in found["errors"].items():
+        assert sum(own[kind] for own in by_type.values()) == count
+    for kind, own in by_type.items():
+        true = sum(count for name, count in own.items() if name != "spurious")
+        assert true == found["per_type"][kind]["support"]
+
+
+def test_a_wrong_type_counts_under_the_true_one():
+    found = span_metrics([["B-PER", "O", "B-LOC"]], [["B-LOC", "B-LOC", "O"]])["errors_by_type"]
+    assert found["PER"] == error_counts_of(wrong_type=1)
+    assert found["LOC"] == error_counts_of(missed=1, spurious=1)
+
+
+def error_counts_of(**counts):
+    kinds = ("correct", "wrong_type", "wrong_boundary", "missed", "spurious")
+    return {**dict.fromkeys(kinds, 0), **counts}
 
 
 def test_no_entities_score_zero_in_silence(recwarn, capfd):

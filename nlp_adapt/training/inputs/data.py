@@ -27,10 +27,14 @@ FEW_SHOT = "few_shot"
 
 @dataclass(frozen=True)
 class EvaluationSet:
-    """Labelled rows to score a model on: the data set, and its tokenised rows."""
+    """Labelled rows to score a model on: the data set, and its tokenised rows.
+
+    `drawn_from` counts the rows that there are, where only some of them are read.
+    """
 
     dataset: Any
     encoded: EncodedRows
+    drawn_from: int | None = None
 
 
 @dataclass(frozen=True)
@@ -224,8 +228,12 @@ class _Encoder:
         for domain in domains:
             dataset = getattr(domain, split)
             if dataset is not None and len(dataset):
+                every = len(dataset)
+                if split == "test":
+                    dataset = shuffled_head(dataset, self.config.max_test_rows, self.config.seed)
                 encoded = self.task.encode(dataset, self.tokenizer, self.max_length)
-                found[domain.name] = EvaluationSet(dataset, encoded)
+                drawn_from = every if len(dataset) < every else None
+                found[domain.name] = EvaluationSet(dataset, encoded, drawn_from)
         return found
 
 

@@ -2,14 +2,16 @@
 
 import json
 import shutil
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from nlp_adapt.errors import RunError
-from nlp_adapt.files import Manifest, sole_writer, write_folder
+from nlp_adapt.files import Manifest, sole_writer, write_folder, write_text
 from nlp_adapt.prediction.likeness import STATISTICS
+from nlp_adapt.reporting.page import EXAMPLES_PAGE, PAGE
 
 LOCK_FILE = ".lock"
 OBJECTIVES = "objectives.safetensors"
@@ -28,6 +30,8 @@ class RunFolder:
         self.recipe = self.path / "recipe.yaml"
         self.results = self.path / "results.json"
         self.log = self.path / "log.jsonl"
+        self.report = self.path / PAGE
+        self.examples = self.path / EXAMPLES_PAGE
         self.fingerprint = self.adaptation / "fingerprint.json"
         self.review = self.adaptation / "review.json"
         self.augmented = self.path / "augmented.jsonl"
@@ -35,7 +39,7 @@ class RunFolder:
 
     def _contents(self) -> list[Path]:
         folders = (self.model, self.source_only.parent, self.adapted.parent, self.adaptation)
-        files = (self.augmented, self.recipe, self.results, self.log)
+        files = (self.augmented, self.recipe, self.results, self.log, self.report, self.examples)
         return [*folders, self.checkpoints, *files]
 
     def holds_run(self) -> bool:
@@ -55,6 +59,16 @@ class RunFolder:
     def scores(self, name: str) -> Path:
         """Where the scores of a finished model are kept until results.json holds them all."""
         return self.adaptation / f"{name}.scores.json"
+
+    def plots(self, name: str) -> Path:
+        """What pictures of a finished model are drawn from."""
+        return self.adaptation / f"{name}.plots.json"
+
+    def write_plots(self, name: str, values: Mapping[str, Any]) -> None:
+        """Write it, and take down its checksum."""
+        path = self.plots(name)
+        write_text(path, json.dumps(values, separators=(",", ":"), ensure_ascii=False) + "\n")
+        self.manifest.seal(path)
 
     def finished_files(self, name: str) -> list[Path]:
         """What is saved of a finished model: its folder, its scores, its objectives."""

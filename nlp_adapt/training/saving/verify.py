@@ -65,7 +65,8 @@ def _changed(folder: RunFolder, names: list[str], results: dict[str, Any] | None
 
 
 def _files(folder: RunFolder, name: str) -> list[Path]:
-    return [*folder.finished_files(name), *([folder.model] if name == "adapted" else [])]
+    own = [*folder.finished_files(name), folder.plots(name)]
+    return [*own, *([folder.model] if name == "adapted" else [])]
 
 
 def _models(folder: RunFolder) -> list[str]:

@@ -1,0 +1,66 @@
+"""How far a model's confidence can be believed: reliability, expected calibration error, temperature."""
+
+from typing import Any
+
+import numpy as np
+
+BINS = 15
+MOST_UNITS = 20_000  # that a temperature is fitted on
+LOG_RANGE = (-3.0, 3.0)
+
+
+def reliability(logits: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    """Accuracy by confidence, in 15 bins of equal width.
+
+    The expected calibration error is the mean distance of accuracy and confidence, weighted by the
+    units in a bin (Naeini et al. 2015, "Obtaining Well Calibrated Probabilities Using Bayesian
+    Binning", AAAI; Guo et al. 2017, ICML, arXiv:1706.04599, for the bins).
+
+    Args:
+        logits: `[units, classes]`.
+        labels: `[units]` class indices; at least one.
+
+    Returns:
+        `ece`, `units`, and `bins`: of each that is not empty its units, mean confidence and
+        accuracy.
+    """
+    shares = np.exp(_log_softmax(logits))
+    confidence, right = shares.max(-1), shares.argmax(-1) == labels
+    places = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
+    counts = np.bincount(places, minlength=BINS)
+    there = counts > 0
+    sums = [np.bincount(places, values, BINS)[there] for values in (confidence, right)]
+    mean, accuracy = (total / counts[there] for total in sums)
+    ece = float((counts[there] * np.abs(mean - accuracy)).sum() / len(labels))
+    rows = zip(counts[there].tolist(), mean.tolist(), accuracy.tolist(), strict=True)
+    return {
+        "ece": round(ece, 6),
+        "units": len(labels),
+        "bins": [[count, round(one, 4), round(two, 4)] for count, one, two in rows],
+    }
+
+
+def best_temperature(logits: np.ndarray, labels: np.ndarray) -> float | None:
+    """The divisor of the logits with the lowest cross-entropy, by golden-section search.
+
+    It has a single minimum over the logarithm of the temperature, from e^-3 to e^3. None for no
+    units.
+    """
+    if not len(labels):
+        return None
+    logits, labels = logits[:MOST_UNITS].astype(np.float64), labels[:MOST_UNITS]
+
+    def loss(log: float) -> float:
+        return -float(_log_softmax(logits / np.exp(log))[np.arange(len(labels)), labels].mean())
+
+    low, high = LOG_RANGE
+    ratio = (np.sqrt(5.0) - 1) / 2
+    while high - low > 1e-3:
+        one, two = high - ratio * (high - low), low + ratio * (high - low)
+        low, high = (low, two) if loss(one) <= loss(two) else (one, high)
+    return round(float(np.exp((low + high) / 2)), 4)
+
+
+def _log_softmax(logits: np.ndarray) -> np.ndarray:
+    shifted = logits.astype(np.float64) - logits.max(-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))

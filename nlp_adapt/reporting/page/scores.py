@@ -1,0 +1,256 @@
+"""The verdict, and the scores of both models with their intervals."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from nlp_adapt.metrics.classification import comparable
+from nlp_adapt.reporting.comparison import (
+    SIGNS_SPEAK_FOR,
+    compare,
+    conclusions,
+    half_width,
+    verdict_sentences,
+)
+from nlp_adapt.reporting.page.charts import Bar, Dot, interval_dots, pairs, per_cent, share_bars
+from nlp_adapt.reporting.page.html import (
+    Cell,
+    chips,
+    figure,
+    fold,
+    grid,
+    legend,
+    paragraph,
+    section,
+    table,
+)
+from nlp_adapt.reporting.page.material import Material, Model
+from nlp_adapt.reporting.page.svg import shown
+from nlp_adapt.reporting.results import (
+    SIDES,
+    falls_back,
+    main_measure,
+    method_title,
+    part,
+    share_sentences,
+)
+from nlp_adapt.reporting.reviewed import WINNERS, review_sentences
+from nlp_adapt.tasks import TASKS
+
+Z95 = 1.96
+MOST_KINDS = 16  # classes or types in a picture
+MOST_DOMAINS = 12
+TONES = {
+    "better": "good",
+    "worse": "bad",
+    "adapted": "good",
+    "source-only": "bad",
+    "source_only": "bad",
+}
+
+
+def share_half_width(share: float, count: int) -> float:
+    """Half the 95 % interval of a share of `count` rows (Agresti & Coull 1998)."""
+    smoothed = (share * count + 2) / (count + 4)
+    return Z95 * math.sqrt(smoothed * (1 - smoothed) / (count + 4))
+
+
+def verdict(material: Material) -> str:
+    """What came of the run, in a sentence, a few chips and the reasons."""
+    results = material.results
+    first, *others = conclusions(results)
+    signs = verdict_sentences(results)
+    measured = compare(results, "target")
+    sign = part(results, "guard").get("verdict", "")
+    tone = TONES.get(measured.verdict if measured else sign, "open")
+    lead = first if measured or not signs else signs[0]
+    rest = [
+        one
+        for one in (first, *others, *signs, *share_sentences(results), *review_sentences(results))
+        if one != lead
+    ]
+    items = "".join(f"<li>{shown(one)}</li>" for one in rest)
+    reasons = f'<ul class="reasons">{items}</ul>' if items else ""
+    return (
+        f'<div class="verdict {tone}">{paragraph(lead)}{chips(_chips(material))}</div>\n{reasons}'
+    )
+
+
+def _chips(material: Material) -> Iterator[tuple[str, str, str]]:
+    results = material.results
+    measure = main_measure(results)
+    for model in material.models:
+        if target := part(model.scores, "target"):
+            half = half_width(target)
+            around = f" <em>± {100 * half:.1f}</em>" if half else ""
+            value = per_cent(comparable(target, measure.key))
+            yield "plain", f"{shown(model.title, 24)}, target {measure.title}", value + around
+    last = material.models[-1]
+    estimate = part(last.scores, "label_free").get("estimated_accuracy")
+    if estimate is not None:
+        rows = part(last.scores, "evidence").get("target_rows", 0)
+        around = f" <em>± {100 * share_half_width(estimate, rows):.1f}</em>" if rows else ""
+        name = f"estimated without labels, {shown(last.title, 24)}"
+        yield "plain", name, per_cent(estimate) + around
+    if guard := results.get("guard"):
+        word = guard["verdict"]
+        yield TONES.get(word, "plain"), "signs without labels", shown(_for(word))
+    if review := part(results, "review"):
+        found = WINNERS.get(review.get("verdict"), "not settled")
+        yield TONES.get(str(review.get("verdict")), "plain"), "a person’s answers", shown(found)
+    why = "by the signs" if falls_back(results) else ""
+    why = "by a person’s answers" if part(results, "review").get("exported") else why
+    exported = "source-only" if falls_back(results) else method_title(results)
+    said = f" <em>{why}</em>" if why else ""
+    yield "plain", "exported model", f"{shown(exported, 24)}{said}"
+
+
+def _for(verdict: str) -> str:
+    said = SIGNS_SPEAK_FOR.get(verdict, verdict)
+    return said.partition(",")[0].removeprefix("the ")
+
+
+def scores(material: Material) -> str:
+    """Both models on both domains with their intervals, and what each class or type has gained."""
+    results, models = material.results, material.models
+    measure = main_measure(results)
+    drawn = [
+        (title, dots)
+        for side in SIDES
+        for title, dots in [_dots(material, side, measure.key)]
+        if dots
+    ]
+    pictures = []
+    if drawn:
+        picture = interval_dots(drawn, f"{measure.title} of the models on both domains")
+        note = "test rows, %, with 95 % intervals"
+        pictures.append(figure(f"{measure.title[0].upper()}{measure.title[1:]}", picture, note))
+    kinds, kind_table = _kinds(material)
+    pictures += [kinds, _estimates(models), *_domains(material, measure.key)]
+    marks = legend((model.kind, "dot", model.title) for model in models)
+    key = f'<div class="key legend">{marks}{_yardstick_key(models)}</div>'
+    lead = "Every number is on rows that no model was trained on."
+    if not any(part(model.scores, "target") for model in models):
+        lead += " The target has no labelled test rows, so its scores are estimates."
+    drawn_from = [
+        f"{material.name(side)} was tested on {part(results, side, 'rows').get('test', 0):,} rows "
+        f"drawn from {count:,}."
+        for side in SIDES
+        if (count := part(results, side, "drawn_from").get("test"))
+    ]
+    lead += "".join(f" {shown(one)}" for one in drawn_from)
+    numbers = table(_rows(material)) if drawn else ""
+    return section(
+        "scores", "Scores", lead, key, grid(*pictures), numbers,
+        fold("Precision, recall and F1 of each class", kind_table),
+    )  # fmt: skip
+
+
+def _dots(material: Material, side: str, key: str) -> tuple[str, list[Dot]]:
+    dots = []
+    for model in material.models:
+        if own := part(model.scores, side):
+            dots.append(Dot(model.title, comparable(own, key), half_width(own), model.kind))
+    if side == "target":
+        for model in material.models:
+            best = part(model.scores, side, "oracle").get(key)
+            if best is not None:
+                dots.append(Dot("at its best threshold", best, None, model.kind, "diamond"))
+    rows = part(material.results, side, "rows").get("test")
+    title = f"{side}: {material.name(side)}"
+    return (f"{title} ({rows:,} rows)" if rows else title), dots
+
+
+def _yardstick_key(models: Sequence[Model]) -> str:
+    if not any(part(model.scores, "target", "oracle") for model in models):
+        return ""
+    return legend([("none", "diamond", "best threshold, which only labels could choose")])
+
+
+def _estimates(models: Sequence[Model]) -> str:
+    """What the models' confidence says of their accuracy, which needs no labels."""
+    dots = []
+    for model in models:
+        value = part(model.scores, "label_free").get("estimated_accuracy")
+        rows = part(model.scores, "evidence").get("target_rows", 0)
+        if value is not None:
+            half = share_half_width(value, rows) if rows else None
+            dots.append(Dot(model.title, value, half, model.kind))
+    if not dots:
+        return ""
+    picture = interval_dots([("target, estimated", dots)], "Estimated accuracy on the target")
+    return figure("Estimated accuracy on the target", picture, "%, from the models’ own confidence")
+
+
+def _rows(material: Material) -> list[list[Cell]]:
+    """The measures of each model on both domains."""
+    measures = TASKS[material.results["task"]].measures
+    sides = [side for side in SIDES if any(part(one.scores, side) for one in material.models)]
+    head: list[Cell] = ["%", *(f"{side} {one.title}" for side in sides for one in measures)]
+    return [
+        head,
+        *(
+            [
+                model.title,
+                *(part(model.scores, side).get(one.key) for side in sides for one in measures),
+            ]
+            for model in material.models
+        ),
+    ]
+
+
+def _kinds(material: Material) -> tuple[str, str]:
+    """F1 of each class or entity type on the target, or on the source without labels there."""
+    models = material.models
+    for side in reversed(SIDES):
+        for key, what in (("per_class", "class"), ("per_type", "type")):
+            own = [part(model.scores, side, key) for model in models]
+            if all(own):
+                return _drawn_kinds(models, own, side, what), _kind_table(models, own, what)
+    return "", ""
+
+
+def _drawn_kinds(
+    models: Sequence[Model], own: Sequence[Mapping[str, Any]], side: str, what: str
+) -> str:
+    names = sorted({name for one in own for name in one})
+    found = [(name, *(one.get(name, {}).get("f1", 0.0) for one in own)) for name in names]
+    note = f"on the {side}, %"
+    if len(models) == 1:
+        bars = [Bar(name, values[0], models[0].kind) for name, *values in found[:MOST_KINDS]]
+        return figure(f"F1 by {what}", share_bars([("", bars)], f"F1 by {what}"), note)
+    both = [(str(name), float(before), float(after)) for name, before, after in found]
+    if len(both) > MOST_KINDS:
+        both = sorted(both, key=lambda row: -abs(row[2] - row[1]))[:MOST_KINDS]
+        note += f"; the {MOST_KINDS} that changed most of {len(names)}"
+    picture = pairs(both, (models[0].kind, models[1].kind), f"F1 by {what} of both models")
+    return figure(f"F1 by {what}", picture, f"{note}, and the difference in points")
+
+
+def _kind_table(models: Sequence[Model], own: Sequence[Mapping[str, Any]], what: str) -> str:
+    columns = ("precision", "recall", "f1")
+    head: list[Cell] = [what, *(f"{model.title} {one}" for model in models for one in columns)]
+    rows: list[list[Cell]] = [[*head, "of it"]]
+    for name in sorted({name for one in own for name in one}):
+        entries = [one.get(name, {}) for one in own]
+        values = [entry.get(column) for entry in entries for column in columns]
+        support = max(entry.get("support", 0) for entry in entries)
+        rows.append([name, *values, f"{support:,.0f}"])
+    return table(rows)
+
+
+def _domains(material: Material, key: str) -> Iterator[str]:
+    """The main measure on each of a side's several domains."""
+    models = material.models
+    for side in SIDES:
+        own = [part(model.scores, side, "domains") for model in models]
+        if len(models) == 2 and all(own):
+            rows = [
+                (name, comparable(own[0][name], key), comparable(own[1][name], key))
+                for name in own[0]
+                if name in own[1]
+            ]
+            title = main_measure(material.results).title
+            kinds = (models[0].kind, models[1].kind)
+            picture = pairs(rows[:MOST_DOMAINS], kinds, f"{title} on each {side}")
+            yield figure(f"{title} on each {side}", picture, "%, and the difference in points")
