@@ -9,11 +9,11 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import Any, NoReturn
 
-from nlp_adapt.escaping import Terminal, in_lines, one_line
+from nlp_adapt.escaping import Terminal, in_lines, one_line, visible
 from nlp_adapt.launch import process_count
 
 # Read by the libraries when they are imported, which happens only after a command has started.
@@ -122,3 +122,37 @@ def show(args: argparse.Namespace, value: Any, words: Callable[[Any], str]) -> N
 def note(message: str) -> None:
     """Tell the user something that is not a result."""
     print(one_line(message), file=sys.stderr)
+
+
+def show_tables(texts: Sequence[str], tables: Sequence[Sequence[Sequence[str]]]) -> None:
+    """Print a text, tables whose first row is their header, and a text after them.
+
+    Rules and colours are for a terminal; a file or a program gets plain columns.
+    """
+    from nlp_adapt.reporting.table import layout
+
+    before, after = texts
+    if not sys.stdout.isatty():
+        print("\n\n".join(["", before, *map(layout, tables), after]).removeprefix("\n"))
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    def cell(text: str, header: str = "") -> Text:
+        gain = "difference" in header
+        return Text(visible(text), "green" if gain and text[:1] == "+" else "")
+
+    screen = Console(file=getattr(sys.stdout, "bare", sys.stdout), highlight=False)
+    head, _, verdict = visible(before).partition("\n\n")
+    screen.print(Text(f"\n{head}", "dim"), Text(verdict, "bold"), sep="\n\n")
+    for header, *rows in tables:
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        for place, name in enumerate(header):
+            table.add_column(cell(name), justify="right" if place else "left")
+        for row in rows:
+            style = "bold" if row[0] == "difference" else ""
+            table.add_row(*(cell(one, header[place]) for place, one in enumerate(row)), style=style)
+        screen.print(table)
+    screen.print(Text(visible(after)))

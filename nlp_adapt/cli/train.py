@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     with console.stdout_for_results(args.json):
         import_training()
         from nlp_adapt.hub.push import HubError
-        from nlp_adapt.reporting.table import render
+        from nlp_adapt.reporting.ending import ending
         from nlp_adapt.training.trainer import AdaptationTrainer
 
         trainer = AdaptationTrainer.from_recipe(recipe)
@@ -47,8 +47,10 @@ def run(args: argparse.Namespace) -> int:
             results, failed_push = trainer.results, error
     if not is_main_process():
         return 0
-    place = in_lines(f"The model is in {recipe.output_dir}/model.")
-    console.show(args, results, lambda found: f"\n{render(found)}\n\n{place}")
+    if args.json:
+        console.show(args, results, str)
+    else:
+        console.show_tables(*ending(in_lines(results), in_lines(recipe.output_dir)))
     if failed_push is not None:
         raise failed_push
     return 0

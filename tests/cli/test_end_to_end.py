@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from nlp_adapt.reporting.table import render
+from nlp_adapt.reporting.table import comparison_rows, layout
 
 Cli = Callable[..., tuple[int, str, str]]
 
@@ -69,7 +69,9 @@ def test_training_prints_the_table_of_its_results(
 ) -> None:
     code, out, err = run_cli(*train_words, "--max-steps", 1, "--output-dir", tmp_path / "run")
     assert code == 0, err
-    assert render(results_of(tmp_path / "run")) in out
+    results = results_of(tmp_path / "run")
+    assert layout(comparison_rows(results)) in out
+    assert str(tmp_path / "run" / "report.html") in out
     assert "Traceback" not in err
     for noise in ("Some weights", "Warning", "Loading weights"):
         assert noise not in err

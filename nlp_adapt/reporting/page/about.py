@@ -6,6 +6,7 @@ from typing import Any
 from nlp_adapt.escaping import shareable
 from nlp_adapt.names import counted
 from nlp_adapt.reporting.card import recipe_to_repeat
+from nlp_adapt.reporting.ending import duration
 from nlp_adapt.reporting.page.charts import strip
 from nlp_adapt.reporting.page.html import Cell, facts, figure, fold, grid, section, table
 from nlp_adapt.reporting.page.material import Material
@@ -79,14 +80,6 @@ def _facts(material: Material) -> Iterator[tuple[str, str]]:
         yield "labelled target rows trained on", f"{rows:,}"
     for name, one in part(results, "auxiliary").items():
         yield f"auxiliary task {shown(name)}", f"{counted(one['rows'], 'row')}"
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person says them."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def _findings(findings: list[dict[str, Any]]) -> str:
