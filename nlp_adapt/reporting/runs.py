@@ -67,7 +67,7 @@ def comparison(runs: Mapping[str, Results]) -> list[dict[str, Any]]:
         length; its `estimated_accuracy`; and the guard's verdict (`signs`). What is unknown is None.
     """
     entries = []
-    for title, scores, twin, folder in _models(runs):
+    for title, scores, twin, folder in models_of(runs):
         results = runs[folder]
         target, before = part(scores, "target"), part(twin or {}, "target")
         key = main_measure(results).key
@@ -100,7 +100,7 @@ def run_rows(runs: Mapping[str, Results]) -> list[Row]:
     return rows
 
 
-def _models(runs: Mapping[str, Results]) -> Iterator[tuple[str, Results, Results | None, str]]:
+def models_of(runs: Mapping[str, Results]) -> Iterator[tuple[str, Results, Results | None, str]]:
     """Title and scores of each model, the source-only scores to compare with, and its run."""
     twins = {folder: twin for folder, results in runs.items() if (twin := _own(results))}
     shown = set()

@@ -4,11 +4,13 @@ import base64
 import hashlib
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 
 from nlp_adapt.reporting.page.build import build_report, report_run, write_report
+from nlp_adapt.reporting.page.compare import build_comparison
 from nlp_adapt.reporting.page.curves import Frame, Series, lines
 from nlp_adapt.reporting.page.learning import curve, placed
 from nlp_adapt.reporting.page.material import Material, read_material
@@ -203,6 +205,20 @@ def test_a_run_has_its_page(tmp_path):
     path = write_report(folder)
     assert path.name == "report.html"
     assert sections(path.read_text(encoding="utf-8"))[-1] == "about"
+
+
+def test_runs_side_by_side_have_a_page():
+    dann, other = full_material(), full_material()
+    results = {**other.results, "method": "mcc", "fingerprints": {}}
+    runs = {
+        "runs/dann": replace(dann, results={**dann.results, "fingerprints": {}}),
+        f"runs/{HOSTILE}": replace(other, results=results),
+    }
+    page = build_comparison(runs)
+    assert sections(page) == ["scores", "learning", "shares"]
+    assert "<script" not in page
+    assert page.count(">mcc<") >= 2
+    assert Tags(page).open == []
 
 
 def test_damaged_plots_are_left_out(tmp_path):
