@@ -170,7 +170,6 @@ class AdaptationConfig:
         0.25, "target_few_shot: its rows in a batch, as a share of the source's", bounds=PART
     )
 
-    # Auxiliary tasks
     auxiliary: dict[str, dict[str, Any]] = option(
         {},
         "labels of another kind to learn beside the main ones, by name, such as "

@@ -59,6 +59,7 @@ class Run:
         self.context = context
         self.config, self.accelerator = context.config, context.accelerator
         self.folder, self.main = context.folder, context.main
+        self.plots: dict[str, Any] = {}
         self.checkpoints = CheckpointFolder(self.folder.checkpoints, self.config.save_total_limit)
 
     def execute(self, resume: bool) -> RunResult:
@@ -166,7 +167,7 @@ class Run:
                 log_scores(self.accelerator, scores, training.steps)
             if self.main:
                 self._keep(training)
-                self.folder.write_plots(training.name, training.plots)
+                self.folder.write_plots(training.name, self.plots)
                 write_json(self.folder.scores(training.name), scores)
                 self.folder.manifest.seal(*self.folder.finished_files(training.name))
         # A signal after the last step has stopped nothing yet; the other model would not hear of it.
@@ -185,7 +186,7 @@ class Run:
         with training.scoring():
             told = training.name == ADAPTED
             scored = score_trained(scorer, model, self.config.seed, with_labels=told)
-            training.plots = plot_data(context, scorer, model)
+            self.plots = plot_data(context, scorer, model)
         scores = {
             **scored,
             "best": chosen,

@@ -56,7 +56,6 @@ class StagedTraining:
         best: Keeps the weights that a label-free score likes best, if the recipe asks for that.
         inexact: What makes this model another than an uninterrupted run's, for good.
         seconds_before: Time that it trained before it was interrupted.
-        plots: What pictures of the trained model are drawn from.
     """
 
     context: RunContext
@@ -74,7 +73,6 @@ class StagedTraining:
     task_model: Any = None
     inexact: list[str] = field(default_factory=list)
     seconds_before: float = 0.0
-    plots: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.config, self.accelerator = self.context.config, self.context.accelerator
@@ -142,8 +140,7 @@ class StagedTraining:
             pad_id=self.context.pad_id,
             precision=precision_of(self.accelerator),
         )
-        before = sum(self.schedule.steps(self.name)[:number])
-        self.log.start_stage(self.title, 0, before=before, model=self.name, stage=number + 1)
+        self.log.start_stage(self.title, 0, model=self.name, stage=number + 1)
         self.log.write(step=0, fit=kind)
         self.log.close()
 
@@ -160,9 +157,8 @@ class StagedTraining:
         self.known_rows = model.cached.scored if model.cached is not None else None
         if model.cached is not None:
             loop.batches = self._batches(model, steps, number)
-        label = self.title if number == 0 else f"{self.title} (stage {number + 1})"
-        where = {"model": self.name, "stage": number + 1}
-        self.log.start_stage(label, steps, done=loop.step, before=loop.before, **where)
+        said = f"{self.title} (stage {number + 1})" if number else self.title
+        self.log.start_stage(said, steps, loop.step, loop.before, model=self.name, stage=number + 1)
         if resume is not None:
             self.log.restore(resume.position.get("log"))
         with (
@@ -185,8 +181,7 @@ class StagedTraining:
 
     def _loop(self, number: int, stage: Stage, steps: int, unfreezes: bool) -> StageLoop:
         # Before the objectives copy the model: a teacher must run as it would in a resumed run.
-        device = self.accelerator.device
-        prepare_encoder(self.task_model, self.config, stage.objectives, device)
+        prepare_encoder(self.task_model, self.config, stage.objectives, self.accelerator.device)
         model = self.build_stage(stage, self.schedule.models[self.name][:number])
         loop = StageLoop(
             accelerator=self.accelerator,
@@ -239,9 +234,8 @@ class StagedTraining:
 
         One whose options changed so much that its tensors are others starts anew.
         """
-        frozen = freeze(
-            self.task_model, self.config.freeze if stage.freeze is None else stage.freeze
-        )
+        held = self.config.freeze if stage.freeze is None else stage.freeze
+        frozen = freeze(self.task_model, held)
         reader = self._reader()
         setup = self._setup(reader)
         objectives = {}

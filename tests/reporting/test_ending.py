@@ -5,6 +5,7 @@ import io
 import pytest
 
 from nlp_adapt.cli import console
+from nlp_adapt.escaping import Terminal
 from nlp_adapt.reporting.ending import OPEN, duration, ending
 from nlp_adapt.reporting.table import layout
 from tests.helpers.report_runs import HOSTILE, classifier_results, tagger_results
@@ -81,7 +82,7 @@ def test_a_terminal_obeys_no_foreign_text(kind, monkeypatch):
     results = classifier_results()
     results["target"]["name"] = f"[red]{HOSTILE}"
     stream = kind()
-    monkeypatch.setattr("sys.stdout", stream)
+    monkeypatch.setattr("sys.stdout", Terminal(stream))
     monkeypatch.setenv("TERM", "xterm")
     console.show_tables(*ending(results, "runs/dann"))
     shown = stream.getvalue()
