@@ -48,6 +48,7 @@ class StageLoop:
         unfreezing: Which layers train at which step, if not the same throughout.
         before: Steps of the model's earlier stages.
         epoch_steps: Steps of one pass over the source.
+        norm: Of the gradients of the last applied step, before they were clipped.
     """
 
     accelerator: Any
@@ -66,6 +67,7 @@ class StageLoop:
     skipped: int = 0
     skipped_in_a_row: int = 0
     stopping: bool = False
+    norm: Tensor = field(default_factory=lambda: torch.tensor(0.0))
 
     def __post_init__(self) -> None:
         sharding = requested_sharding(self.config)
@@ -109,11 +111,12 @@ class StageLoop:
             waited = time.perf_counter() - started
             terms = self._forward_backward(batches)
             rate = self.scheduler.get_last_lr()[0]
-            if not self._apply(terms):
+            if not self._apply():
                 self._skip(rows, terms)
                 continue
             self.skipped_in_a_row = 0
             self.step += 1
+            terms["grad_norm"] = self.norm
             if self.average is not None:
                 self.average.update(self.step)
             for objective in self.trained.objectives.values():
@@ -182,11 +185,8 @@ class StageLoop:
             self.unfreezing.after_backward()
         return totals
 
-    def _apply(self, terms: dict[str, Tensor]) -> bool:
-        """Clip and step; False if the gradients are not finite, and then nothing has changed.
-
-        Their norm before clipping goes into `terms`.
-        """
+    def _apply(self) -> bool:
+        """Clip and step; False if the gradients are not finite, and then nothing has changed."""
         limit = self.config.max_grad_norm or float("inf")
         norm = whole_tensor(self.accelerator.clip_grad_norm_(self._trainable, limit))
         broken = self.accelerator.scaler is None and not bool(torch.isfinite(norm))
@@ -197,7 +197,7 @@ class StageLoop:
         if broken:
             self.optimizer.zero_grad()
             return False
-        terms["grad_norm"] = norm.detach()
+        self.norm = norm.detach()
         scaler = self.accelerator.scaler
         scale = 0.0 if scaler is None else scaler.get_scale()
         self.optimizer.step()
