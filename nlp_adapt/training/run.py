@@ -289,6 +289,8 @@ class Run:
             if self.main:
                 LOGGER.warning("%s The %s model is trained again.", " ".join(problems), name)
             return None
+        if self.main:
+            self.folder.drop_damaged_plots(name)
         return self.folder.read_scores(name)
 
     def _load(self, folder: Any) -> Any:

@@ -1,6 +1,7 @@
 """The folder of a run: what is in it, and who may write to it."""
 
 import json
+import logging
 import shutil
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -13,6 +14,7 @@ from nlp_adapt.files import Manifest, sole_writer, write_folder, write_text
 from nlp_adapt.prediction.likeness import STATISTICS
 from nlp_adapt.reporting.page import EXAMPLES_PAGE, PAGE
 
+LOGGER = logging.getLogger("nlp_adapt")
 LOCK_FILE = ".lock"
 OBJECTIVES = "objectives.safetensors"
 
@@ -69,6 +71,14 @@ class RunFolder:
         path = self.plots(name)
         write_text(path, json.dumps(values, separators=(",", ":"), ensure_ascii=False) + "\n")
         self.manifest.seal(path)
+
+    def drop_damaged_plots(self, name: str) -> None:
+        """Let a report do without pictures that are not as they were written; no model hangs on it."""
+        path = self.plots(name)
+        if problems := self.manifest.problems(path):
+            LOGGER.warning("%s The report does without it.", " ".join(problems))
+            path.unlink(missing_ok=True)
+            self.manifest.seal(path)
 
     def finished_files(self, name: str) -> list[Path]:
         """What is saved of a finished model: its folder, its scores, its objectives."""

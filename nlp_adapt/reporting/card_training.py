@@ -1,0 +1,67 @@
+"""How a model was trained, for its card: hyperparameters, the log as a table, intervals."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nlp_adapt.reporting.comparison import half_width
+from nlp_adapt.reporting.results import Results, main_measure, model_scores, part
+from nlp_adapt.reporting.table import MISSING, Row, percent
+
+MOST_LINES = 12
+# As transformers.Trainer's cards name them.
+HYPERPARAMETERS = (
+    *("learning_rate", "head_learning_rate", "per_device_train_batch_size"),
+    *("gradient_accumulation_steps", "num_train_epochs", "max_steps", "lr_scheduler_type"),
+    *("warmup_steps", "weight_decay", "max_grad_norm", "label_smoothing_factor", "seed"),
+)
+
+
+def hyperparameter_rows(results: Results, recipe: Mapping[str, Any]) -> list[Row]:
+    """A table of what training was told; empty without a recipe."""
+    known = {key: recipe[key] for key in HYPERPARAMETERS if recipe.get(key) not in (None, -1)}
+    if not known:
+        return []
+    known |= {key: results[key] for key in ("max_length", "precision") if results.get(key)}
+    return [["hyperparameter", "value"], *([key, f"{value}"] for key, value in known.items())]
+
+
+def log_rows(results: Results, lines: Sequence[Mapping[str, Any]]) -> list[Row]:
+    """The adapted model's log at its validations, 12 of them at most; empty where there is none."""
+    measure = main_measure(results)
+    key = f"source_validation/{measure.key}"
+    rows: list[Row] = []
+    losses: list[float] = []
+    where = {"step": 0, "epoch": 0.0}
+    before = dict[int, int]()
+    for line in lines:
+        if line.get("model") != "adapted":
+            continue
+        stage = line.get("stage", 1)
+        before[stage] = max(before.get(stage, 0), line.get("step", 0))
+        if "loss" in line:
+            losses.append(line["loss"])
+            where["epoch"] = line.get("epoch", 0.0)
+        where["step"] = sum(steps for one, steps in before.items() if one < stage) + line["step"]
+        if "label_free" in line or key in line:
+            loss = f"{sum(losses) / len(losses):.4f}" if losses else MISSING
+            shares = (line.get(key), line.get("estimated_accuracy"))
+            epoch = f"{where['epoch']:.2f}"
+            rows.append([str(where["step"]), epoch, loss, *map(percent, shares)])
+            losses = []
+    if not rows:
+        return []
+    every = -(-len(rows) // MOST_LINES)
+    kept = rows[::-1][::every][::-1]  # the last one is always among them
+    titles = ["step", "epoch", "training loss", f"source {measure.title}, %"]
+    return [[*titles, "estimated target accuracy, %"], *kept]
+
+
+def interval_sentence(results: Results) -> str:
+    """The 95 % interval of each model's main measure on the target, where it is known."""
+    title = main_measure(results).title
+    found = [
+        f"{name} ± {100 * half:.1f}"
+        for name, scores in model_scores(results).items()
+        if (own := part(scores, "target")) and (half := half_width(own)) is not None
+    ]
+    return f"95 % intervals of {title} on the target: {', '.join(found)} points." if found else ""
