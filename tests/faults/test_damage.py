@@ -33,7 +33,7 @@ DAMAGES = {
     "lost": None,
 }
 # Written anew by each run, or read by nobody but people.
-FREE = ("recipe.yaml", "README.md")
+FREE = ("recipe.yaml", "README.md", "report.html")
 
 
 def damage(path, how):
