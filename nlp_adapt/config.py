@@ -282,6 +282,7 @@ class AdaptationConfig:
     )
     hub_private_repo: bool = option(False, "create the repository as private")
     hub_license: str | None = option(None, "license of the model for its card, such as apache-2.0")
+    hub_widget: list[str] = option([], "texts to try on the model's page: yours, and public")
     hub_language: list[str] = option(
         [], "languages of the text for the model card, as codes such as en"
     )

@@ -12,7 +12,7 @@ from nlp_adapt.escaping import shareable
 from nlp_adapt.names import ADAPTER_CONFIG
 from nlp_adapt.reporting.card import PLACE_OF_MODEL, build_card, recipe_to_repeat
 from nlp_adapt.reporting.card_metadata import looks_like_hub_id
-from nlp_adapt.reporting.results import read_recipe, read_results
+from nlp_adapt.reporting.results import read_log, read_recipe, read_results
 
 Content: TypeAlias = "Path | bytes"
 
@@ -62,7 +62,8 @@ def model_to_push(folder: Path, merge_lora: bool) -> Iterator[Path]:
     from nlp_adapt.prediction.opening import load_predictor
 
     predictor = load_predictor(folder, device="cpu")
-    card = build_card(read_results(folder), {**read_recipe(folder), "merge_lora": True})
+    recipe = {**read_recipe(folder), "merge_lora": True}
+    card = build_card(read_results(folder), recipe, lines=read_log(folder))
     with tempfile.TemporaryDirectory() as staged:
         copy = Path(staged)
         predictor.task_model.save_pretrained(copy)

@@ -4,8 +4,9 @@ Names and labels come from the user's data, so each is escaped for Markdown and 
 through the Hub's own classes, which serialise it. No row of the data is shown.
 """
 
+import importlib.util
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from nlp_adapt.escaping import escape, fenced, markdown_table, one_line, shareab
 from nlp_adapt.files import write_text
 from nlp_adapt.names import ADAPTER_CONFIG, TOKEN_CLASSIFICATION, counted
 from nlp_adapt.recipe import Recipe
-from nlp_adapt.reporting.card_metadata import metadata, papers
+from nlp_adapt.reporting.card_metadata import metadata, papers, project_url
+from nlp_adapt.reporting.card_training import hyperparameter_rows, interval_sentence, log_rows
+from nlp_adapt.reporting.citations import bibtex
 from nlp_adapt.reporting.comparison import (
     answer_sentences,
     conclusions,
@@ -29,6 +32,7 @@ from nlp_adapt.reporting.results import (
     is_source_only,
     one_seed,
     part,
+    read_log,
     read_recipe,
     read_results,
     share_sentences,
@@ -63,15 +67,34 @@ def write_card(run_dir: str | Path) -> Path:
     run = Path(run_dir)
     card = run / "model" / "README.md"
     adapters = (run / "model" / ADAPTER_CONFIG).is_file()
-    text = build_card(read_results(run), read_recipe(run), adapters)
+    results, recipe = read_results(run), read_recipe(run)
+    text = build_card(results, recipe, adapters, read_log(run), _pictures(run))
     write_text(card, text)
     return card
 
 
-def build_card(results: Results, recipe: Mapping[str, Any], adapters: bool = False) -> str:
+def _pictures(run: Path) -> dict[str, str]:
+    """Pictures beside the card, where the extra `plots` is installed."""
+    if importlib.util.find_spec("matplotlib") is None:
+        return {}
+    from nlp_adapt.reporting.plots import write_pictures
+
+    return write_pictures(run, run / "model")
+
+
+def build_card(
+    results: Results,
+    recipe: Mapping[str, Any],
+    adapters: bool = False,
+    lines: Sequence[Mapping[str, Any]] = (),
+    pictures: Mapping[str, str] | None = None,
+) -> str:
     """The card's text, from the content of results.json and the resolved recipe.
 
-    `adapters` says whether the model is saved as PEFT adapters on its base model.
+    Args:
+        adapters: Whether the model is saved as PEFT adapters on its base model.
+        lines: Of log.jsonl.
+        pictures: What pictures beside the card show, by file name.
     """
     source = escape(part(results, "source").get("name", "the source"))
     target = escape(part(results, "target").get("name", ""))
@@ -89,8 +112,14 @@ def build_card(results: Results, recipe: Mapping[str, Any], adapters: bool = Fal
         "## Use",
         fenced(_usage(results, adapters), "python"),
         *_results(results),
+        *(f"![{what}]({name})" for name, what in (pictures or {}).items()),
         "## Training",
         _training(results),
+        *(
+            markdown_table(rows)
+            for rows in (hyperparameter_rows(results, recipe), log_rows(results, lines))
+            if rows
+        ),
         "## Intended use and limits",
         f"It is meant for text like **{target or source}**: {purpose}.",
         _LIMITS.format(unit="word" if tagger else "text", measured=measured),
@@ -154,7 +183,7 @@ def _results(results: Results) -> list[str]:
         "same seed and schedule, without adaptation. What the best threshold would give is for reading "
         "only: the target's test labels choose it, and no model.",
         *(markdown_table(rows) for rows in tables if rows),
-        " ".join(map(escape, conclusions(results))),
+        " ".join(map(escape, [*conclusions(results), interval_sentence(results)])).strip(),
         *([markdown_table(seeds)] if seeds else []),
         escape(spread),
     ]
@@ -244,10 +273,13 @@ def _effort(results: Results) -> str:
 def _versions(results: Results) -> str:
     versions = part(results, "versions").items()
     listed = ", ".join(f"{escape(name)} {escape(number)}" for name, number in versions)
-    return f"Made with {listed}." if listed else ""
+    url = project_url()
+    made = f"Made with [nlp_adapt]({url}): " if url else "Made with "
+    return f"{made}{listed}." if listed else ""
 
 
 def _citations(results: Results, recipe: Mapping[str, Any]) -> list[str]:
     found = papers(results, recipe).items()
     cited = [f"- {escape(name)}: {escape(paper)}" for name, paper in found]
-    return ["## References", "\n".join(cited)] if cited else []
+    entries = bibtex(paper for _, paper in found)
+    return ["## References", "\n".join(cited), fenced(entries, "bibtex")] if cited else []

@@ -1,5 +1,6 @@
 """The metadata of a model card, through the Hub's own classes, and the papers that it cites."""
 
+import importlib.metadata
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,10 +30,14 @@ def metadata(results: Results, recipe: Mapping[str, Any], adapters: bool = False
     model = str(results["model"])
     method = re.sub(r"[^a-z0-9]+", "-", str(results["method"]).lower()).strip("-")[:40]
     scores = _eval_results(results)
+    on_hub, relation = looks_like_hub_id(model), "adapter" if adapters else "finetune"
+    texts = recipe.get("hub_widget") or []
     data = ModelCardData(
         library_name="peft" if adapters else "transformers",
         pipeline_tag=TASKS[results["task"]].pipeline_tag,
-        base_model=model if looks_like_hub_id(model) else None,
+        base_model=model if on_hub else None,
+        **({"base_model_relation": relation} if on_hub else {}),
+        **({"widget": [{"text": one_line(text)} for text in texts]} if texts else {}),
         datasets=hub_datasets(results) or None,
         language=recipe.get("hub_language") or None,
         license=recipe.get("hub_license") or None,
@@ -47,6 +52,15 @@ def metadata(results: Results, recipe: Mapping[str, Any], adapters: bool = False
 def looks_like_hub_id(name: str) -> bool:
     """Whether `name` may be a Hub id: `model` or `owner/model`, and no folder of that name."""
     return bool(_HUB_ID.fullmatch(name)) and ".." not in name and not Path(name).exists()
+
+
+def project_url() -> str:
+    """Where the project lives, as its package says; empty where it does not."""
+    try:
+        urls = importlib.metadata.metadata("nlp-adapt").get_all("Project-URL") or []
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+    return next((one.partition(", ")[2] for one in urls), "")
 
 
 def hub_datasets(results: Results) -> list[str]:

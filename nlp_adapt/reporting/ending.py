@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from nlp_adapt.names import TOKEN_CLASSIFICATION, counted
-from nlp_adapt.reporting.comparison import conclusions, verdict_sentences
+from nlp_adapt.reporting.comparison import answer_sentences, conclusions, verdict_sentences
 from nlp_adapt.reporting.page import PAGE
 from nlp_adapt.reporting.results import (
     SIDES,
@@ -20,7 +20,6 @@ from nlp_adapt.reporting.results import (
     part,
     share_sentences,
 )
-from nlp_adapt.reporting.reviewed import review_sentences
 from nlp_adapt.reporting.table import (
     Row,
     comparison_rows,
@@ -46,7 +45,7 @@ def ending(
     """
     first, *others = conclusions(results)
     said = [*others, *share_sentences(results), *verdict_sentences(results)]
-    said += review_sentences(results)
+    said += answer_sentences(results)
     before = "\n\n".join([heading(results), wrapped(first, width)])
     parts = ["\n".join(wrapped(one, width) for one in said), _spent(results), _next(results, run)]
     return [before, "\n\n".join(filter(None, parts))], list(filter(None, _tables(results)))

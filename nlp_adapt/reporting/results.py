@@ -39,6 +39,19 @@ def read_recipe(run: Path) -> dict[str, Any]:
     return read_yaml(path) if path.is_file() else {}
 
 
+def read_log(run: Path) -> list[dict[str, Any]]:
+    """The lines of the run's log.jsonl that can be read."""
+    log, found = run / "log.jsonl", []
+    for text in log.read_text(encoding="utf-8").splitlines() if log.is_file() else ():
+        try:
+            line = json.loads(text)
+        except ValueError:
+            continue
+        if isinstance(line, dict):
+            found.append(line)
+    return found
+
+
 def label_map_of(model: str | Path) -> LabelMap | None:
     """The label map of the run that a run folder, or a model folder in it, belongs to, if any.
 

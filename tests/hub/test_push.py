@@ -251,3 +251,16 @@ def test_an_unfinished_run_is_refused(saved_run: Path, missing: str) -> None:
     (saved_run / missing).rename(saved_run / "elsewhere")
     with pytest.raises(RunError, match="no finished run"):
         push_run(saved_run, "me/model")
+
+
+def test_pages_with_rows_and_pictures_stay_here(
+    hub: LoopbackHub, client: Client, saved_run: Path
+) -> None:
+    for name in ("report.html", "report-with-examples.html", "tagged.html"):
+        (saved_run / name).write_text("a row of the user's", encoding="utf-8")
+    (saved_run / "adaptation" / "adapted.plots.json").write_text("{}", encoding="utf-8")
+    code, _, err = client.command("push", saved_run, "--repo", "me/model")
+    assert code == 0, err
+    files = hub.repos["models/me/model"].files
+    assert not [name for name in files if name.endswith(".html") or "plots" in name]
+    assert not [name for name, content in files.items() if b"a row of the user's" in content]

@@ -12,6 +12,7 @@ from nlp_adapt.reporting.results import (
     is_source_only,
     method_title,
     part,
+    read_log,
     read_recipe,
     read_results,
 )
@@ -72,18 +73,4 @@ def read_material(run: Path) -> Material:
         path = run / "adaptation" / f"{key}.plots.json"
         if path.is_file() and not manifest.problems(path):
             plots[key] = json.loads(path.read_text(encoding="utf-8"))
-    return Material(results, read_recipe(run), _lines(run / "log.jsonl"), plots)
-
-
-def _lines(log: Path) -> list[Mapping[str, Any]]:
-    found: list[Mapping[str, Any]] = []
-    if not log.is_file():
-        return found
-    for text in log.read_text(encoding="utf-8").splitlines():
-        try:
-            line = json.loads(text)
-        except ValueError:
-            continue
-        if isinstance(line, dict):
-            found.append(line)
-    return found
+    return Material(results, read_recipe(run), read_log(run), plots)

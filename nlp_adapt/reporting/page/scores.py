@@ -7,6 +7,7 @@ from typing import Any
 from nlp_adapt.metrics.classification import comparable
 from nlp_adapt.reporting.comparison import (
     SIGNS_SPEAK_FOR,
+    answer_sentences,
     compare,
     conclusions,
     half_width,
@@ -34,7 +35,6 @@ from nlp_adapt.reporting.results import (
     part,
     share_sentences,
 )
-from nlp_adapt.reporting.reviewed import WINNERS, review_sentences
 from nlp_adapt.tasks import TASKS
 
 Z95 = 1.96
@@ -66,7 +66,7 @@ def verdict(material: Material) -> str:
     lead = first if measured or not signs else signs[0]
     rest = [
         one
-        for one in (first, *others, *signs, *share_sentences(results), *review_sentences(results))
+        for one in (first, *others, *signs, *share_sentences(results), *answer_sentences(results))
         if one != lead
     ]
     items = "".join(f"<li>{shown(one)}</li>" for one in rest)
@@ -96,6 +96,8 @@ def _chips(material: Material) -> Iterator[tuple[str, str, str]]:
         word = guard["verdict"]
         yield TONES.get(word, "plain"), "signs without labels", shown(_for(word))
     if review := part(results, "review"):
+        from nlp_adapt.reporting.reviewed import WINNERS
+
         found = WINNERS.get(review.get("verdict"), "not settled")
         yield TONES.get(str(review.get("verdict")), "plain"), "a person’s answers", shown(found)
     why = "by the signs" if falls_back(results) else ""
