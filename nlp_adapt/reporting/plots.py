@@ -55,6 +55,7 @@ def draw_scores(material: Material, path: Path) -> bool:
     axes.set_yticks([-place for place in range(len(rows))], [_plain(name) for name, *_ in rows])
     axes.set_xlabel(f"{main_measure(material.results).title}, %, with 95 % intervals")
     axes.grid(axis="x", color="#e4e6e9")
+    axes.margins(y=0.12)
     return _save(figure, path)
 
 
@@ -82,8 +83,20 @@ def draw_domains(material: Material, path: Path) -> bool:
         axes.set_title(_plain(model.title), fontsize=10, loc="left")
         axes.set_xticks([])
         axes.set_yticks([])
-    every[0].set_xlabel("● source   × target   colour: class", fontsize=8, loc="left")
+    named = {kind: name.removeprefix("B-") for name, kind in reversed(kinds.items())}
+    marks = [("o", "black", "source"), ("x", "black", "target")]
+    marks += [("s", CLASSES[kind], name) for kind, name in named.items() if kind != "none"][::-1]
+    figure.legend(
+        handles=[_mark(*one) for one in marks], loc="outside lower left", ncols=len(marks),
+        frameon=False, fontsize=8,
+    )  # fmt: skip
     return _save(figure, path)
+
+
+def _mark(marker: str, colour: str, name: str) -> Any:
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], color=colour, marker=marker, linestyle="", label=_plain(name), ms=5)
 
 
 def _figure(count: int, *, width: float, height: float) -> tuple[Any, list[Any]]:
