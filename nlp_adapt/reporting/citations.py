@@ -126,6 +126,18 @@ PAPERS: dict[str, tuple[str, str, str, str]] = {
         "shen2018wasserstein", "Shen, Jian and Qu, Yanru and Zhang, Weinan and Yu, Yong",
         "Wasserstein Distance Guided Representation Learning for Domain Adaptation", "AAAI",
     ),
+    "Furlanello et al. 2018, ICML": (
+        "furlanello2018born", "Furlanello, Tommaso and others", "Born-Again Neural Networks", "ICML",
+    ),
+    "Lee 2013, ICML workshop": (
+        "lee2013pseudo", "Lee, Dong-Hyun",
+        "Pseudo-Label: The Simple and Efficient Semi-Supervised Learning Method for Deep Neural "
+        "Networks", "ICML Workshop on Challenges in Representation Learning",
+    ),
+    "Sun et al. 2016, AAAI": (
+        "sun2016return", "Sun, Baochen and Feng, Jiashi and Saenko, Kate",
+        "Return of Frustratingly Easy Domain Adaptation", "AAAI",
+    ),
     "Garg et al. 2022, ICLR, arXiv:2201.04234": (
         "garg2022leveraging", "Garg, Saurabh and others",
         "Leveraging Unlabeled Data to Predict Out-of-Distribution Performance", "ICLR",
