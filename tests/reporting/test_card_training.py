@@ -71,7 +71,7 @@ def test_a_card_has_it_all():
     data = ModelCard(card).data
     assert data.base_model_relation == "finetune"
     assert data.to_dict()["widget"] == [{"text": "a fine day"}]
-    for text in ("| learning_rate | 1e-05 |", "@article{ganin2016domain,", "![A plot](a.png)"):
+    for text in (r"| learning\_rate | 1e-05 |", "@article{ganin2016domain,", "![A plot](a.png)"):
         assert text in card
     adapters = ModelCard(build_card(classifier_results(), recipe, adapters=True))
     assert adapters.data.base_model_relation == "adapter"
