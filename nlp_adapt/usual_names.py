@@ -129,7 +129,7 @@ _SAID = {
     "local_rank nproc_per_node num_processes": "start it with `accelerate launch` or torchrun",
     "deepspeed": "DeepSpeed is not supported: set fsdp",
     "fsdp_config": "fsdp: true is all there is to set",
-    "logging_dir run_name": "logs are in output_dir, which also tells runs apart: leave it out",
+    "logging_dir": "logs are in output_dir, which also tells runs apart: leave it out",
     "logging_strategy": "log.jsonl gets a line every logging_steps",
     "save_safetensors": "weights are always saved as safetensors: leave it out",
     "dropout hidden_dropout_prob attention_dropout classifier_dropout": (
