@@ -1,6 +1,6 @@
 """Logits for encoded rows in batches, and labels for new texts."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -36,6 +36,7 @@ def predict_logits(
     process: int = 0,
     processes: int = 1,
     features: np.ndarray | None = None,
+    told: Callable[[int], Any] | None = None,
 ) -> np.ndarray:
     """Logits `[units, classes]` in float32, in the order of the rows' units.
 
@@ -46,6 +47,7 @@ def predict_logits(
     Args:
         batch_size: A quarter of the most rows in a batch; longer rows come in smaller batches.
         process: Number of this process, of `processes` that share the rows.
+        told: Is told how many rows each batch had, such as a progress bar.
     """
     logits = np.zeros((rows.units, task_model.config.num_labels), dtype=np.float32)
     device = next(task_model.parameters()).device
@@ -61,6 +63,8 @@ def predict_logits(
             logits[units] = unit_logits(task_model, batch).float().cpu().numpy()
             if tap is not None and features is not None:
                 features[units] = tap.take(batch).float().cpu().numpy()
+            if told is not None:
+                told(len(chosen))
     if tap is not None:
         tap.remove()
     task_model.train(was_training)

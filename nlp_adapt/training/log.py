@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -179,6 +180,16 @@ def _short(means: dict[str, float], speed: float) -> dict[str, str]:
             shown["lambda"] = f"{value:.2f}"
     shown["tokens/s"] = f"{speed:,.0f}"
     return shown
+
+
+@contextmanager
+def scoring_bar(label: str, rows: int, *, shown: bool) -> Iterator[Callable[[int], Any]]:
+    """A progress bar for the rows that a trained model is scored on; gives what moves it."""
+    with tqdm(
+        total=rows, desc=one_line(f"{label}: scores"), unit="row", file=for_bars(),
+        disable=not shown, dynamic_ncols=True,
+    ) as bar:  # fmt: skip
+        yield bar.update
 
 
 def remarks_on_log(log: Path, model: str) -> list[str]:

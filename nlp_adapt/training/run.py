@@ -3,7 +3,7 @@
 import logging
 import shutil
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nlp_adapt.files import write_json, write_tensors
@@ -26,7 +26,7 @@ from nlp_adapt.training.checks import (
     warn_of_unread,
 )
 from nlp_adapt.training.context import RunContext, save_plain
-from nlp_adapt.training.log import RunLog, remarks_on_log
+from nlp_adapt.training.log import RunLog, remarks_on_log, scoring_bar
 from nlp_adapt.training.results import describe_run, difference
 from nlp_adapt.training.saving.best import BestModel
 from nlp_adapt.training.saving.checkpoint import Checkpoint, CheckpointFolder
@@ -182,8 +182,10 @@ class Run:
         chosen = training.best.restore(model) if training.best is not None else None
         if chosen is not None and len(training.schedule.models[training.name]) > 1:
             training.known_rows = None  # the stage it is from may have frozen something else
-        scorer = context.scorer
-        with training.scoring():
+        rows = sum(map(len, context.data.scored_rows))
+        shown = self.main and not self.config.disable_tqdm
+        with training.scoring(), scoring_bar(training.title, rows, shown=shown) as told:
+            scorer = replace(context.scorer, told=told)
             told = training.name == ADAPTED
             scored = score_trained(scorer, model, self.config.seed, with_labels=told)
             self.plots = plot_data(context, scorer, model)

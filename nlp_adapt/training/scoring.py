@@ -1,6 +1,6 @@
 """Scoring a task model: on labelled rows, and by what can be said without target labels."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -47,6 +47,7 @@ class Scorer:
             scores all rows here.
         target_shares: `[classes]` shares of the target's classes, where the user knows them: label-free
             scores during training then judge predictions that keep to them.
+        told: Is told of each batch of rows that was read.
         seen: Takes logits and labels of the rows that were read last: of both sides' test rows, and
             of the source's validation rows by `examine`.
     """
@@ -57,6 +58,7 @@ class Scorer:
     batch_size: int
     accelerator: Any = None
     target_shares: np.ndarray | None = None
+    told: Callable[[int], Any] | None = None
     seen: dict[str, list[tuple[np.ndarray, np.ndarray]]] = field(default_factory=dict)
 
     def tests(self, model: Any) -> dict[str, dict[str, Any] | None]:
@@ -193,6 +195,7 @@ class Scorer:
             process=0 if run is None else run.process_index,
             processes=1 if run is None else run.num_processes,
             features=seen,
+            told=self.told,
         )
         return summed(run, logits), None if seen is None else summed(run, seen)
 

@@ -87,7 +87,7 @@ def _names(results: Results) -> list[str]:
 
 
 def _header(results: Mapping[str, Any]) -> str:
-    names = '<span class="to">→</span>'.join(_names(results))
+    names = ' <span class="to">→</span> '.join(_names(results))
     rows = [
         f"{counted(count, kind)}"
         for kind, count in (

@@ -8,6 +8,7 @@ from itertools import pairwise
 from nlp_adapt.reporting.page.charts import WIDTH, per_cent
 from nlp_adapt.reporting.page.svg import Drawing, Scale, room_for, shown, spanning
 
+FLAT = 0.02  # of its size: what a line that hardly changes is drawn in
 Written = Callable[[float], str]
 
 
@@ -43,7 +44,8 @@ def lines(
     height, bottom = 176.0, 154.0
     values = [value for one in series for _, value in one.points]
     values += [level] if level is not None else []
-    y = spanning(values, bottom, 12, floor=limits[0], ceiling=limits[1])
+    least = FLAT * max(map(abs, values), default=1.0)
+    y = spanning(values, bottom, 12, floor=limits[0], ceiling=limits[1], least=least)
     ticks = y.ticks(4)
     on_axis, written = _writers(ticks, written)
     left = room_for((on_axis(tick) for tick in ticks), 56) + 6
