@@ -122,6 +122,10 @@ _SAID = {
     "token use_auth_token hub_token hf_token api_token": (
         "log in with `hf auth login` or HF_TOKEN, since a run writes its options down"
     ),
+    "data_collator": "a batch pairs the rows of both domains, which the trainer does itself",
+    "model_init": "the model is made anew for each of a run's two models: give its name as model",
+    "compute_loss_func": "losses are objectives: write one, and name it in stages or options",
+    "preprocess_logits_for_metrics": "logits are small here, and given whole: leave it out",
     "cache_dir": "set HF_HOME in the environment",
     "device devices gpu gpus n_gpu no_cuda use_cpu cpu use_mps_device": (
         "a GPU is used where there is one; CUDA_VISIBLE_DEVICES in the environment chooses or hides it"

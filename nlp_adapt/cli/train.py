@@ -39,6 +39,7 @@ def run(args: argparse.Namespace) -> int:
         from nlp_adapt.training.trainer import AdaptationTrainer
 
         trainer = AdaptationTrainer.from_recipe(recipe)
+        trainer.show_results = False  # the command shows them itself, or as JSON
         try:
             results = trainer.train()
         except HubError as error:

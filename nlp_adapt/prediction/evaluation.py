@@ -52,7 +52,7 @@ def _labelled_rows(domain: Domain, wanted: str | None) -> tuple[str, Dataset]:
     if not found:
         raise DataError(
             f"{domain.name} has no labelled rows to score: name its label column with "
-            "--label_column, or give other data."
+            "label_column, or give other data."
         )
     if wanted is not None and wanted not in found:
         advice = f"choose --split {' or '.join(found)}"

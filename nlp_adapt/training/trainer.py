@@ -3,35 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.data.domain import Domain
-from nlp_adapt.errors import ConfigError, RunError
+from nlp_adapt.errors import RunError
 from nlp_adapt.hub.push import check_push, push_run
 from nlp_adapt.launch import held_by_main, naming_lost_processes
-from nlp_adapt.modeling.suitability import refuse_architecture, with_padding
-from nlp_adapt.modeling.tokenizers import check_vocabulary, for_words, load_tokenizer
 from nlp_adapt.objectives import checked_stages
 from nlp_adapt.recipe import Recipe
 from nlp_adapt.reporting.card import write_card
 from nlp_adapt.tasks import Task
 from nlp_adapt.training.accelerator import make_accelerator
 from nlp_adapt.training.checks import check_rates
-from nlp_adapt.training.context import RunContext, StartingModel, save_plain
+from nlp_adapt.training.context import save_plain
 from nlp_adapt.training.inputs.auxiliary import read_entries
-from nlp_adapt.training.inputs.data import RunData, make_task
-from nlp_adapt.training.inputs.domains import Inputs, check_options, gather_inputs
+from nlp_adapt.training.inputs.data import RunData
+from nlp_adapt.training.inputs.domains import Inputs
 from nlp_adapt.training.inputs.recipe import read_inputs
 from nlp_adapt.training.run import Run
 from nlp_adapt.training.saving.continuing import open_saved
 from nlp_adapt.training.saving.resume import check_named
 from nlp_adapt.training.saving.run_folder import RunFolder
-from nlp_adapt.training.schedule import needs_target
 from nlp_adapt.training.scoring import Scorer
-from nlp_adapt.validators import selecting_validator
+from nlp_adapt.training.trainer_api.given import evaluate_given, predict_given
+from nlp_adapt.training.trainer_api.shown import RunResults
+from nlp_adapt.training.trainer_api.starting import check_arguments, make_context
 
 
 class AdaptationTrainer:
@@ -54,11 +53,14 @@ class AdaptationTrainer:
         auxiliary: Labelled rows of the auxiliary tasks in `args.auxiliary` by name, in the place of
             a reference: a domain. The rows of the others are read.
         processing_class: Tokenizer; default: the model's own.
+        unknown: No argument has another name; what one is called here is said.
 
     Attributes:
         model: The task model after `train()`; None before.
         objectives: The adapted model's objectives after `train()`, by name.
         results: The content of results.json after `train()`.
+        show_results: Whether `train()` prints its last screen on a terminal, unless
+            `args.disable_tqdm` is set.
 
     Examples:
         >>> trainer = AdaptationTrainer(
@@ -72,51 +74,27 @@ class AdaptationTrainer:
 
     def __init__(
         self,
-        model: str | Any,
-        args: AdaptationConfig,
-        source: Domain | Any,
+        model: str | Any = None,
+        args: AdaptationConfig | None = None,
+        source: Domain | Any = None,
         target: Domain | Any | None = None,
         *,
         target_few_shot: Any = None,
         auxiliary: Mapping[str, Any] | None = None,
         processing_class: Any = None,
+        **unknown: Any,
     ) -> None:
-        if not isinstance(args, AdaptationConfig):
-            raise ConfigError(
-                f"args is a {type(args).__name__}, but must be an AdaptationConfig: it has the same "
-                "options by the same names."
-            )
+        check_arguments(type(self), {"model": model, "args": args, "source": source}, unknown)
+        assert args is not None
         self.args = args
-        stages = checked_stages(args)
-        if args.load_best_model_at_end:
-            selecting_validator(args.metric_for_best_model)
-        check_rates(args)
-        if args.auxiliary:  # what is wrong with a recipe is said before any data is read
-            read_entries(args)
-        if isinstance(source, Inputs):
-            inputs = source
-        else:
-            inputs = gather_inputs(args, source, target, target_few_shot, auxiliary)
-        if needs_target(stages) and not inputs.targets:
-            raise ConfigError(f"method '{args.method}' needs a target domain: set `target`.")
-        check_options(inputs, args, stages)
-        start = StartingModel.of(model)
-        task = make_task(args, inputs)
-        if start.saved is not None:  # its head knows the labels in an order of its own
-            task = start.saved.task(args.task, task.label_names)
-        refuse_architecture(start.config)
-        start.check(task)
-        tokenizer = processing_class or load_tokenizer(start.folder_or_id)
-        check_vocabulary(tokenizer, start.config, start.name)
-        if task.units_are_words:
-            tokenizer = for_words(tokenizer)
-        tokenizer = with_padding(tokenizer, start.config)
-        folder = RunFolder(args.output_dir)
-        self.context = RunContext(args, stages, inputs, task, tokenizer, start, folder)
-        _ = self.context.target_shares  # now, before anything trains, if they do not fit
+        self.context = make_context(
+            args, model, source, target, target_few_shot, auxiliary, processing_class
+        )
         self.model: Any = None
         self.objectives: dict[str, Any] = {}
-        self.results: dict[str, Any] = {}
+        self.results = RunResults({}, args.output_dir)
+        self.show_results = True
+        self._accelerator: Any = None
 
     @classmethod
     def from_recipe(cls, recipe: Recipe) -> AdaptationTrainer:
@@ -162,7 +140,7 @@ class AdaptationTrainer:
             auxiliary=auxiliary,
         )
 
-    def train(self, resume_from_checkpoint: bool | str | Path | None = None) -> dict[str, Any]:
+    def train(self, resume_from_checkpoint: bool | str | Path | None = None) -> RunResults:
         """Train the twin and the adapted model, evaluate both, save everything.
 
         Args:
@@ -170,7 +148,7 @@ class AdaptationTrainer:
                 may the run's folder; default: `args.resume`.
 
         Returns:
-            The content of `results.json`.
+            The content of `results.json`, a dict that shows itself in a notebook.
 
         Raises:
             AdaptationError: If the run cannot be trained, resumed or saved.
@@ -181,14 +159,17 @@ class AdaptationTrainer:
             resume = True
         if self.args.push_to_hub:
             check_push(self.args, self.model_name)
-        accelerator = make_accelerator(self.args)
+        self._accelerator = accelerator = make_accelerator(self.args)
         context = dataclasses.replace(self.context, accelerator=accelerator)
         with naming_lost_processes("run again with --resume"), held_by_main(self.folder.lock):
             end = Run(context).execute(resume)
-            self.model, self.objectives, self.results = end.model, end.objectives, end.results
+            self.model, self.objectives = end.model, end.objectives
+            self.results = RunResults(end.results, self.folder.path)
             self.context = dataclasses.replace(self.context, prepared=context.data)
             if self.args.push_to_hub and accelerator.is_main_process:
                 self.push_to_hub(self.args.hub_model_id)
+        if self.show_results and accelerator.is_main_process and not self.args.disable_tqdm:
+            self.results.show()
         return self.results
 
     @property
@@ -237,17 +218,57 @@ class AdaptationTrainer:
         return self.context.data
 
     @property
+    def accelerator(self) -> Any:
+        """The `accelerate.Accelerator` of the run; made on first use."""
+        if self._accelerator is None:
+            self._accelerator = make_accelerator(self.args)
+        return self._accelerator
+
+    @property
+    def state(self) -> Any:
+        """Where the run stands, as a `transformers.TrainerState`; `log_history` is log.jsonl."""
+        from nlp_adapt.training.trainer_api.state import trainer_state
+
+        return trainer_state(self.folder, self.results)
+
+    @property
     def scorer(self) -> Scorer:
         """Scores models on the run's labelled rows."""
         return self.context.scorer
 
-    def evaluate(self) -> dict[str, Any]:
-        """Score the current model on the labelled test rows of both domains, in float32."""
-        return self.scorer.tests(self._require_model())
+    def evaluate(self, data: Any = None, split: str | None = None) -> dict[str, Any]:
+        """Score the current model, in float32.
 
-    def predict(self, texts: str | Iterable[str]) -> list[dict[str, Any]]:
-        """`label`, `score` and `scores` for each text, as `Predictor.predict` gives them."""
-        return self.context.predictor(self._require_model()).predict(texts)
+        Args:
+            data: Labelled rows: a domain, a Dataset, a data frame, a list of dicts, or a reference;
+                a dict of several by name. Default: the test rows of the run's domains.
+            split: Of `data`, the rows to score; default: those of test, or all where there is none.
+
+        Returns:
+            The task's metrics; of several data sets, and by default of `source` and `target`, those
+            of each by its name.
+
+        Raises:
+            AdaptationError: If there is no model yet, or there are no such labelled rows.
+        """
+        model = self._require_model()
+        if data is None:
+            return self.scorer.tests(model)
+        recipe = self.inputs.recipe
+        known = None if recipe is None else recipe.label_map or None
+        return evaluate_given(self.context.predictor(model), data, split, known)
+
+    def predict(self, data: Any, split: str | None = None) -> list[dict[str, Any]]:
+        """What `Predictor.predict` says of each row, in order.
+
+        Args:
+            data: Texts; or rows: a Dataset, a data frame, a list of dicts, or a domain.
+            split: Of a domain, the rows to label; default: those of test, or all where there is none.
+
+        Raises:
+            AdaptationError: If there is no model yet, or `data` is something else.
+        """
+        return predict_given(self.context.predictor(self._require_model()), data, split)
 
     def save_model(self, output_dir: str | Path | None = None) -> None:
         """Save the task model and tokenizer as a plain Hugging Face folder."""

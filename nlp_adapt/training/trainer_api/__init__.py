@@ -1,0 +1,1 @@
+"""What `AdaptationTrainer` shares with `transformers.Trainer`, a habit a file."""
