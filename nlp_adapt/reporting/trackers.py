@@ -78,7 +78,9 @@ def _log_file(accelerator: Any, page: Path) -> None:
         elif tracker.name == "trackio":
             import trackio
 
-            if hasattr(trackio, "save"):
+            if hasattr(trackio, "log_artifact"):
+                trackio.log_artifact(str(page), name="report", type="report")
+            elif hasattr(trackio, "save"):
                 trackio.save(str(page))
 
 

@@ -192,6 +192,27 @@ def scoring_bar(label: str, rows: int, *, shown: bool) -> Iterator[Callable[[int
         yield bar.update
 
 
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Inside, the libraries underneath draw no bars and give no advice; the run's own remain."""
+    import datasets
+    from transformers.utils import logging as theirs
+
+    level, bars = theirs.get_verbosity(), theirs.is_progress_bar_enabled()
+    others = not datasets.utils.are_progress_bars_disabled()
+    theirs.set_verbosity(max(level, theirs.ERROR))
+    theirs.disable_progress_bar()
+    datasets.disable_progress_bars()
+    try:
+        yield
+    finally:
+        theirs.set_verbosity(level)
+        if bars:
+            theirs.enable_progress_bar()
+        if others:
+            datasets.enable_progress_bars()
+
+
 def remarks_on_log(log: Path, model: str) -> list[str]:
     """What went wrong while a model of the run was trained, from the lines of log.jsonl."""
     lines = [json.loads(text) for text in log.read_text(encoding="utf-8").splitlines()]

@@ -23,6 +23,7 @@ from nlp_adapt.training.inputs.auxiliary import read_entries
 from nlp_adapt.training.inputs.data import RunData
 from nlp_adapt.training.inputs.domains import Inputs
 from nlp_adapt.training.inputs.recipe import read_inputs
+from nlp_adapt.training.log import quiet_libraries
 from nlp_adapt.training.run import Run
 from nlp_adapt.training.saving.continuing import open_saved
 from nlp_adapt.training.saving.resume import check_named
@@ -161,7 +162,8 @@ class AdaptationTrainer:
             check_push(self.args, self.model_name)
         self._accelerator = accelerator = make_accelerator(self.args)
         context = dataclasses.replace(self.context, accelerator=accelerator)
-        with naming_lost_processes("run again with --resume"), held_by_main(self.folder.lock):
+        quiet, held = quiet_libraries(), held_by_main(self.folder.lock)
+        with naming_lost_processes("run again with --resume"), held, quiet:
             end = Run(context).execute(resume)
             self.model, self.objectives = end.model, end.objectives
             self.results = RunResults(end.results, self.folder.path)

@@ -1,6 +1,7 @@
 import json
 
 import numpy as np
+from transformers.utils import logging
 
 from nlp_adapt.training.saving.plot_data import calibration, principal_plane
 from tests.helpers.trainers import trainer_for
@@ -29,9 +30,12 @@ def test_a_run_leaves_points_calibration_and_words(tmp_path):
     assert folder.report.stat().st_size > 10_000
 
 
-def test_log_lines_say_where_training_stands(tmp_path):
+def test_log_lines_say_where_training_stands(tmp_path, capfd):
     trainer = trainer_for(tmp_path, max_steps=4, compare_source_only=False)
+    bars = logging.is_progress_bar_enabled()
     trainer.train()
+    assert "Writing model" not in capfd.readouterr().err
+    assert logging.is_progress_bar_enabled() is bars
     lines = [json.loads(line) for line in trainer.folder.log.read_text("utf-8").splitlines()]
     steps = [line for line in lines if "loss" in line]
     assert [line["step"] for line in steps] == [1, 2, 3, 4]
