@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -156,3 +157,15 @@ def test_a_run_can_weigh_its_words() -> None:
     assert source.weights is not None
     both = torch.cat([source.weights, target.weights])
     assert both.mean().item() == pytest.approx(1.0, abs=1e-5)
+
+
+def test_its_report_shows_spans_and_links_the_tagged_text(
+    run_cli: Callable[..., tuple[int, str, str]], run_folder: Path, tmp_path: Path
+) -> None:
+    page = tmp_path / "page.html"
+    code, _, err = run_cli("report", run_folder, "--examples", 3, "--out", page)
+    assert code == 0, err
+    text = page.read_text(encoding="utf-8")
+    assert "where nothing is" in text
+    assert '<a href="tagged.html">' in text
+    assert "<mark" in (tmp_path / "tagged.html").read_text(encoding="utf-8")
