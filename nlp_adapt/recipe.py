@@ -12,12 +12,15 @@ from typing import Any
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.options import given_by_name, option
-from nlp_adapt.usual_names import hint
+from nlp_adapt.usual_names import hint, nearest
 from nlp_adapt.yaml_text import dump_yaml, parse_inline, read_yaml
 
 READING = ("text_column", "label_column", "encoding")
 """Options that say how to read a domain, of which source and target may have their own."""
 READING_BY_SIDE = tuple(f"{side}_{name}" for side in ("source", "target") for name in READING)
+
+LAUNCHING = "accelerate"
+"""The folder of recipes that holds launch files instead."""
 
 
 @given_by_name
@@ -91,20 +94,63 @@ def by_side(values: Mapping[str, Any], side: str) -> dict[str, Any]:
     return {name: values.get(f"{side}_{name}") or values.get(name) for name in READING}
 
 
+def recipes_folder() -> Path:
+    """Where the recipes are that come with the package: in it, or beside it in the repository."""
+    package = Path(__file__).parent
+    own = package / "recipes"
+    return own if own.is_dir() else package.parent / "recipes"
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """The recipes that come with the package, by names such as `sentiment/auto`."""
+    found = sorted(recipes_folder().glob("*/*.yaml"))
+    return {
+        f"{path.parent.name}/{path.stem}": path for path in found if path.parent.name != LAUNCHING
+    }
+
+
+def find_recipe(reference: str | Path) -> Path:
+    """The file that is meant: a path, or the name of a recipe that comes with the package.
+
+    A file of that name comes first. What is neither is given back as it is, for the reader to refuse,
+    unless it looks like one of ours.
+
+    Raises:
+        ConfigError: There is no such file, but one of our recipes is called nearly so.
+    """
+    path = Path(reference)
+    if path.exists() or path.is_absolute():
+        return path
+    shipped = shipped_recipes()
+    name = path.as_posix()
+    if name in shipped:
+        return shipped[name]
+    meant = name.removeprefix("recipes/").removesuffix(".yaml")
+    if meant in shipped:
+        raise ConfigError(
+            f"{path}: there is no such file here; {meant} is the recipe that comes with nlp-adapt."
+        )
+    close = nearest(meant, list(shipped)) if "/" in name or "." not in name else ""
+    if close:
+        raise ConfigError(f"{path}: there is no such recipe{close}")
+    return path
+
+
 def load_recipe(
     path: str | Path | None = None, overrides: Mapping[str, Any] | None = None
 ) -> Recipe:
-    """Read a recipe file and apply overrides.
+    """Read a recipe and apply overrides.
 
     Args:
-        path: YAML file with flat keys; None starts from the defaults.
+        path: YAML file with flat keys, or a recipe that comes with the package, such as
+            `sentiment/auto`; None starts from the defaults.
         overrides: Values by key, as strings from the command line or plain Python values. A dotted
             key reaches into a mapping: `options.dann.weight`.
 
     Raises:
         ConfigError: If the file cannot be read, a key is unknown, or a value has the wrong type.
     """
-    values = read_yaml(path) if path is not None else {}
+    values = read_yaml(find_recipe(path)) if path is not None else {}
     origin = str(path) if path is not None else "the recipe"
     for key, value in (overrides or {}).items():
         _assign(values, key, value)

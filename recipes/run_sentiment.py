@@ -2,8 +2,8 @@
 
 The same as `nlp-adapt train`, spelled out in Python, to read from top to bottom and to change:
 
-    python recipes/run_sentiment.py --config recipes/sentiment/auto.yaml
-    python recipes/run_sentiment.py --config recipes/sentiment/auto.yaml --max_steps 50
+    python recipes/run_sentiment.py --config sentiment/auto
+    python recipes/run_sentiment.py --config sentiment/auto --max_steps 50
     python recipes/run_sentiment.py --source reviews.csv --target tweets.jsonl --output_dir runs/mine
 """
 

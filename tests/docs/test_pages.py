@@ -73,6 +73,7 @@ def test_every_block_of_a_page_runs_in_turn(name, stand_ins, tmp_path, monkeypat
         copy = tmp_path / "recipes" / shipped.parent.name / shipped.name
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_text(replaced(shipped.read_text(), stand_ins))
+    monkeypatch.setattr("nlp_adapt.recipe.recipes_folder", lambda: tmp_path / "recipes")
     before = [
         (registry, dict(registry))
         for registry in (OBJECTIVES, VALIDATORS, ARCHITECTURES, ENDINGS, WRITERS)
