@@ -1,6 +1,8 @@
 """Every dependency has an upper bound, and `constraints-lowest.txt` holds the lower ones."""
 
+import ast
 import re
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -30,3 +32,27 @@ def test_the_lowest_versions_are_those_that_are_allowed():
     assert lowest.keys() == {name for name, *_ in bounds()}
     for name, low, _ in bounds():
         assert version(lowest[name]) == version(low), name
+
+
+def test_all_that_is_imported_is_declared():
+    project = (ROOT / "pyproject.toml").read_text()
+    declared = {
+        name.lower().replace("-", "_") for name in re.findall(r'"([\w-]+)(?:\[\w+\])?>=', project)
+    }
+    trees = [ast.parse(path.read_text()) for path in (ROOT / "nlp_adapt").rglob("*.py")]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    named = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    named += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module]
+    packages = {name.partition(".")[0] for name in named} - sys.stdlib_module_names - {"nlp_adapt"}
+    called = {"sklearn": "scikit_learn", "yaml": "pyyaml"}
+    assert sorted({called.get(name, name) for name in packages} - declared) == []
+
+
+def test_extras_have_upper_bounds_too():
+    project = (ROOT / "pyproject.toml").read_text()
+    extras = project.partition("[project.optional-dependencies]")[2].partition("[project.scripts]")[
+        0
+    ]
+    listed = re.findall(r'"([\w-]+(?:\[\w+\])?[^"]*)"', extras)
+    assert len(listed) > 15
+    assert [one for one in listed if ",<" not in one] == ["setuptools>=77"]

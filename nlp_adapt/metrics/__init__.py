@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from nlp_adapt.errors import ConfigError
 from nlp_adapt.metrics.classification import classification_metrics
 from nlp_adapt.metrics.spans import entity_novelty, entity_surfaces, span_errors, span_metrics
 
@@ -43,6 +44,13 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module 'nlp_adapt.metrics' has no attribute '{name}'")
-    from nlp_adapt.metrics import modules
+    try:
+        from nlp_adapt.metrics import modules
+    except ModuleNotFoundError as error:
+        if error.name != "evaluate":
+            raise
+        raise ConfigError(
+            f"{name} is a metric of the package evaluate: run `pip install nlp-adapt[evaluate]`."
+        ) from error
 
     return getattr(modules, name)

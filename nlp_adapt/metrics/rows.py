@@ -7,15 +7,11 @@ from __future__ import annotations
 
 import operator
 import reprlib
-from collections.abc import Iterable, Sequence, Sized
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence, Sized
+from typing import Any, NamedTuple
 
 from nlp_adapt.errors import DataError
 from nlp_adapt.names import OUTSIDE
-
-if TYPE_CHECKING:
-    from seqeval.scheme import Entities
-
 
 Tags = list[list[str]]
 """BIO tags, one list a sentence."""
@@ -96,16 +92,25 @@ def paired_tags(references: Any, predictions: Any) -> tuple[Tags, Tags]:
     return truth, guesses
 
 
-def strict_entities(rows: Tags) -> Entities:
-    """Extract the entities of the strict reading, with seqeval."""
-    from seqeval.scheme import IOB2, Entities
+def spans_of(rows: Tags, *, lenient: bool = False) -> list[list[Span]]:
+    """List the entities of each sentence, from left to right; they do not overlap.
 
-    return Entities(rows, IOB2)
+    An entity starts with `B-` and goes on with `I-` of its type. An `I-` that continues nothing is
+    outside, or with `lenient` starts an entity.
+    """
+    return [list(_spans(tags, lenient)) for tags in rows]
 
 
-def spans_of(entities: Entities) -> list[list[Span]]:
-    """List the spans of each sentence, from left to right; they do not overlap."""
-    return [[Span(e.start, e.end, e.tag) for e in sentence] for sentence in entities.entities]
+def _spans(tags: Sequence[str], lenient: bool) -> Iterator[Span]:
+    start, kind = 0, ""  # no type is empty
+    for position, tag in enumerate([*tags, OUTSIDE]):
+        inside = tag[0] == "I"
+        if inside and tag[2:] == kind:
+            continue
+        if kind:
+            yield Span(start, position, kind)
+        starts = tag[0] == "B" or (inside and lenient)
+        start, kind = position, tag[2:] if starts else ""
 
 
 def check_pair(references: Sized, predictions: Sized, references_name: str = "references") -> None:
@@ -159,5 +164,5 @@ def _unlabelled(row: int, value: int | None, column: str) -> DataError:
 def _is_bio(tag: Any) -> bool:
     if not isinstance(tag, str) or tag[:2] not in ("B-", "I-"):
         return False
-    # seqeval strips hyphens around a type in one of its modes only: such types would score twice.
+    # seqeval and its kin strip hyphens around a type: such types would score otherwise elsewhere.
     return tag[2:] != "" and tag[2:] == tag[2:].strip("-")

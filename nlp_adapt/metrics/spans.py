@@ -1,13 +1,13 @@
 """How well entities are found: span precision, recall and F1, as the field reports them.
 
-Two readings of the same tags, both from seqeval. *Strict* follows BIO to the letter: an entity
+Two readings of the same tags, both as seqeval has them. *Strict* follows BIO to the letter: an entity
 starts with `B-`, and an `I-` that continues nothing is no entity. *Lenient* is conlleval's reading
 (Tjong Kim Sang and De Meulder 2003): an `I-` that continues nothing starts an entity. They agree
 on well-formed tags, so the gap between them is what ill-formed predictions cost.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
-from functools import partial
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from nlp_adapt.errors import ConfigError, DataError
@@ -17,7 +17,6 @@ from nlp_adapt.metrics.rows import (
     check_same_lengths,
     paired_tags,
     spans_of,
-    strict_entities,
     tag_rows,
 )
 from nlp_adapt.metrics.span_errors import error_counts, errors_by_type
@@ -60,12 +59,12 @@ def span_metrics(
         ConfigError: `seen_entities` is given without `tokens`.
     """
     truth, guesses = paired_tags(references, predictions)
-    true_entities, predicted_entities = strict_entities(truth), strict_entities(guesses)
-    true_spans, predicted_spans = spans_of(true_entities), spans_of(predicted_entities)
+    true_spans, predicted_spans = spans_of(truth), spans_of(guesses)
+    lenient = (spans_of(rows, lenient=True) for rows in (truth, guesses))
     result = {
-        **_strict_scores(truth, guesses, true_entities, predicted_entities),
+        **_scores(true_spans, predicted_spans),
         "f1_variance": _f1_variance(true_spans, predicted_spans),
-        "lenient": _lenient_scores(truth, guesses),
+        "lenient": _scores(*lenient),
         "errors": error_counts(true_spans, predicted_spans),
         "errors_by_type": errors_by_type(true_spans, predicted_spans),
         **_coverage(truth, guesses, model_types),
@@ -99,7 +98,7 @@ def span_errors(
         DataError: There are no rows, lengths differ, or a tag is not BIO.
     """
     truth, guesses = paired_tags(references, predictions)
-    return error_counts(spans_of(strict_entities(truth)), spans_of(strict_entities(guesses)))
+    return error_counts(spans_of(truth), spans_of(guesses))
 
 
 def entity_surfaces(
@@ -115,7 +114,7 @@ def entity_surfaces(
     """
     rows = tag_rows(references, "references")
     check_same_lengths(tokens, rows, "tokens", "references")
-    sentences = zip(tokens, spans_of(strict_entities(rows)), strict=True)
+    sentences = zip(tokens, spans_of(rows), strict=True)
     return {_entity(words, span) for words, spans in sentences for span in spans}
 
 
@@ -142,7 +141,7 @@ def entity_novelty(
     """
     truth, guesses = paired_tags(references, predictions)
     check_same_lengths(tokens, truth, "tokens", "references")
-    true_spans, predicted_spans = (spans_of(strict_entities(rows)) for rows in (truth, guesses))
+    true_spans, predicted_spans = (spans_of(rows) for rows in (truth, guesses))
     return _novelty_scores(train_entities, true_spans, predicted_spans, tokens)
 
 
@@ -164,47 +163,39 @@ def _f1_variance(truth: Sequence[Sequence[Span]], guesses: Sequence[Sequence[Spa
     return sum((shared - f1 * both) ** 2 for shared, both in counts) / total**2
 
 
-def _strict_scores(
-    truth: Tags, guesses: Tags, true_entities: Any, predicted_entities: Any
-) -> dict[str, Any]:
-    """Score seqeval's entities of the strict reading."""
-    from seqeval.metrics.v1 import precision_recall_fscore_support
-    from seqeval.scheme import IOB2
-
-    types = true_entities.unique_tags | predicted_entities.unique_tags
-    entities = {"entities_true": true_entities, "entities_pred": predicted_entities}
-    score = partial(precision_recall_fscore_support, scheme=IOB2, **entities)
-    return _scores(types, partial(score, truth, guesses, zero_division=0))
-
-
-def _lenient_scores(truth: Tags, guesses: Tags) -> dict[str, Any]:
-    from seqeval.metrics.sequence_labeling import get_entities, precision_recall_fscore_support
-
-    types = {entity[0] for rows in (truth, guesses) for entity in get_entities(rows)}
-    score = partial(precision_recall_fscore_support, truth, guesses, zero_division=0)
-    return _scores(types, score)
-
-
-def _scores(types: set[str], score: Callable[..., Any]) -> dict[str, Any]:
-    """Lay out seqeval's micro and per-type scores; the macro average is over the latter."""
-    precision, recall, f1, support = score(average="micro")
-    per_type = {
-        name: {"precision": float(p), "recall": float(r), "f1": float(f), "support": int(s)}
-        for name, p, r, f, s in zip(sorted(types), *score(average=None), strict=True)
-    }
-
+def _scores(truth: Sequence[Sequence[Span]], guesses: Sequence[Sequence[Span]]) -> dict[str, Any]:
+    """Micro scores, those of each type, and the macro average over the types."""
+    counts: dict[str, Counter[str]] = {}
+    for true, guessed in zip(truth, guesses, strict=True):
+        for key, spans in (
+            ("support", true),
+            ("predicted", guessed),
+            ("correct", set(true) & set(guessed)),
+        ):
+            for span in spans:
+                counts.setdefault(span.type, Counter())[key] += 1
+    per_type = {name: _of_counts(counts[name]) for name in sorted(counts)}
     macro = {
         f"macro_{key}": sum(scores[key] for scores in per_type.values()) / max(len(per_type), 1)
         for key in ("f1", "precision", "recall")
     }
+    micro = _of_counts(sum(counts.values(), Counter()))
+    support = micro.pop("support")
     return {
-        "f1": float(f1),
-        "precision": float(precision),
-        "recall": float(recall),
+        **{key: micro[key] for key in ("f1", "precision", "recall")},
         **macro,
-        "support": int(support),
+        "support": support,
         "per_type": per_type,
     }
+
+
+def _of_counts(counts: Counter[str]) -> dict[str, Any]:
+    """F1 as the harmonic mean, in the order of operations of seqeval: its numbers to the last bit."""
+    precision = counts["correct"] / counts["predicted"] if counts["predicted"] else 0.0
+    recall = counts["correct"] / counts["support"] if counts["support"] else 0.0
+    both = precision + recall
+    f1 = 2 * precision * recall / both if both else 0.0
+    return {"precision": precision, "recall": recall, "f1": f1, "support": counts["support"]}
 
 
 def _coverage(

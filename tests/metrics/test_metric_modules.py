@@ -16,7 +16,8 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from nlp_adapt.errors import AdaptationError
+import nlp_adapt.metrics
+from nlp_adapt.errors import AdaptationError, ConfigError
 from nlp_adapt.metrics import (
     F1,
     Accuracy,
@@ -182,7 +183,15 @@ def test_span_metric_reads_a_dataset_column():
 def test_plain_functions_do_not_import_evaluate():
     code = (
         "import sys; from nlp_adapt.metrics import classification_metrics, span_metrics;"
-        "print([m for m in ('evaluate', 'torch', 'sklearn', 'seqeval') if m in sys.modules])"
+        "print([m for m in ('evaluate', 'torch', 'sklearn') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_without_evaluate_its_metrics_say_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "evaluate", None)
+    monkeypatch.delitem(sys.modules, "nlp_adapt.metrics.modules")
+    monkeypatch.delattr(nlp_adapt.metrics, "modules")
+    with pytest.raises(ConfigError, match=r"pip install nlp-adapt\[evaluate\]"):
+        _ = nlp_adapt.metrics.F1

@@ -1,11 +1,17 @@
 import json
 import random
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from seqeval.metrics.sequence_labeling import (
+    precision_recall_fscore_support as sequence_labelling,
+)
+from seqeval.metrics.v1 import precision_recall_fscore_support as sequence_labelling_strict
+from seqeval.scheme import IOB2
 
 from nlp_adapt.errors import AdaptationError
 from nlp_adapt.metrics import entity_novelty, entity_surfaces, span_errors, span_metrics
@@ -70,6 +76,25 @@ def test_scores_equal_set_arithmetic(rows):
             per_type = [scores["per_type"][kind][key] for kind in types]
             mean = sum(per_type) / len(types) if types else 0.0
             assert scores[f"macro_{key}"] == pytest.approx(mean)
+
+
+@settings(deadline=None)
+@given(corpus)
+def test_scores_are_those_of_seqeval_to_the_last_bit(rows):
+    truth, guesses = [r[0] for r in rows], [r[1] for r in rows]
+    result = span_metrics(truth, guesses)
+    strict = partial(sequence_labelling_strict, scheme=IOB2)
+    for scores, oracle in ((result, strict), (result["lenient"], sequence_labelling)):
+        *ratios, support = oracle(truth, guesses, average="micro", zero_division=0)
+        assert [scores[key] for key in ("precision", "recall", "f1")] == [*ratios]
+        assert scores["support"] == support
+        if not scores["per_type"]:
+            continue
+        *ratios, support = oracle(truth, guesses, average=None, zero_division=0)
+        for place, (_, own) in enumerate(sorted(scores["per_type"].items())):
+            found = [own[key] for key in ("precision", "recall", "f1")]
+            assert found == [ratio[place] for ratio in ratios]
+            assert own["support"] == support[place]
 
 
 def test_the_variance_of_f1_agrees_with_resampling_sentences():
