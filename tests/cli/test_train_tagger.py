@@ -166,6 +166,6 @@ def test_its_report_shows_spans_and_links_the_tagged_text(
     code, _, err = run_cli("report", run_folder, "--examples", 3, "--out", page)
     assert code == 0, err
     text = page.read_text(encoding="utf-8")
-    assert "where nothing is" in text
+    assert "found where nothing is" in text
     assert '<a href="tagged.html">' in text
     assert "<mark" in (tmp_path / "tagged.html").read_text(encoding="utf-8")

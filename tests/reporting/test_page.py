@@ -145,7 +145,7 @@ def test_keys_of_others_are_shown_where_they_are():
 def test_a_tagger_has_its_spans():
     results = tagger_results()
     page = build_report(Material(results, {}, log_lines(), dict.fromkeys(KEYS, plots(5))))
-    assert "where nothing is" in page
+    assert "found where nothing is" in page
     assert "LOC: 20 wrong boundary" in page
     assert results["adapted"]["target"]["f1"] in cells(page)
 

@@ -18,7 +18,7 @@ ERRORS = {
     "wrong_boundary": ("c4", "wrong boundary"),
     "wrong_type": ("c3", "wrong type"),
     "missed": ("m0", "missed"),
-    "spurious": ("bad", "where nothing is"),
+    "spurious": ("bad", "found where nothing is"),
 }
 
 

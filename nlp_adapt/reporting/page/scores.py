@@ -144,7 +144,7 @@ def scores(material: Material) -> str:
     numbers = table(_rows(material)) if drawn else ""
     return section(
         "scores", "Scores", lead, key, grid(*pictures), numbers,
-        fold("Precision, recall and F1 of each", kind_table),
+        fold("Precision, recall and F1", kind_table),
     )  # fmt: skip
 
 
