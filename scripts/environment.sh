@@ -1,4 +1,5 @@
-# Sourced by the other scripts: `prepare EXTRA` makes .venv with the package and one of its extras.
+# Sourced by the other scripts: `prepare EXTRA` makes .venv with the package and one of its extras,
+# `prepare EXTRA FOLDER CONSTRAINTS` another environment with other versions.
 # What is in place already is left alone, so that a second run starts at once.
 
 find_python() {
@@ -15,24 +16,26 @@ find_python() {
 }
 
 fingerprint() {
-  .venv/bin/python - "$1" <<'PYTHON'
+  "$1/bin/python" - "$2" "$3" <<'PYTHON'
 import hashlib, pathlib, sys
-parts = [pathlib.Path(name).read_bytes() for name in ("pyproject.toml", "constraints.txt")]
-print(hashlib.sha256(b"\0".join([*parts, sys.argv[1].encode()])).hexdigest())
+extra, constraints = sys.argv[1:]
+parts = [pathlib.Path(name).read_bytes() for name in ("pyproject.toml", constraints)]
+print(hashlib.sha256(b"\0".join([*parts, extra.encode()])).hexdigest())
 PYTHON
 }
 
 prepare() {
-  local extra=$1 stamp=.venv/installed-$1 wanted
-  if ! .venv/bin/python -c '' 2>/dev/null; then
-    echo "Making .venv ..." >&2
-    "$(find_python)" -m venv .venv
+  local extra=$1 folder=${2:-.venv} constraints=${3:-constraints.txt} stamp wanted
+  stamp=$folder/installed-$extra
+  if ! "$folder/bin/python" -c '' 2>/dev/null; then
+    echo "Making $folder ..." >&2
+    "$(find_python)" -m venv "$folder"
   fi
-  wanted=$(fingerprint "$extra")
+  wanted=$(fingerprint "$folder" "$extra" "$constraints")
   if [ "$(cat "$stamp" 2>/dev/null || true)" != "$wanted" ]; then
-    echo "Installing nlp-adapt[$extra]; the first time takes a few minutes ..." >&2
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check \
-      -c constraints.txt -e ".[$extra]"
+    echo "Installing nlp-adapt[$extra] in $folder; the first time takes a few minutes ..." >&2
+    "$folder/bin/python" -m pip install --quiet --disable-pip-version-check \
+      -c "$constraints" -e ".[$extra]"
     echo "$wanted" >"$stamp"
   fi
 }

@@ -1,4 +1,4 @@
-"""Every dependency has an upper bound, and `constraints-lowest.txt` holds the lower ones."""
+"""Every dependency has bounds, and both files of constraints keep them."""
 
 import ast
 import re
@@ -26,9 +26,15 @@ def test_every_dependency_has_bounds_on_both_sides():
         assert version(low) < version(high), name
 
 
+def pinned(name):
+    """Versions by package, once for each Python that has its own."""
+    lines = (ROOT / name).read_text().splitlines()
+    return [line.split(";")[0].strip().split("==")
+            for line in lines if line and not line.startswith("#")]  # fmt: skip
+
+
 def test_the_lowest_versions_are_those_that_are_allowed():
-    lines = (ROOT / "constraints-lowest.txt").read_text().splitlines()
-    lowest = dict(line.split("==") for line in lines if line and not line.startswith("#"))
+    lowest = dict(pinned("constraints-lowest.txt"))
     assert lowest.keys() == {name for name, *_ in bounds()}
     for name, low, _ in bounds():
         assert version(lowest[name]) == version(low), name
@@ -57,3 +63,16 @@ def test_extras_have_upper_bounds_too():
     listed = re.findall(r'"([\w-]+(?:\[\w+\])?[^"]*)"', extras)
     assert len(listed) > 15
     assert [one for one in listed if ",<" not in one] == ["setuptools>=77"]
+
+
+def test_the_usual_versions_are_allowed():
+    usual = [(name.replace("-", "_"), value) for name, value in pinned("constraints.txt")]
+    for name, low, high in bounds():
+        found = [version(value) for key, value in usual if key == name.replace("-", "_")]
+        assert found, name
+        assert all(version(low) <= one < version(high) for one in found), name
+
+
+def test_the_lowest_versions_are_tested_with_every_change():
+    assert "scripts/test_lowest.sh" in (ROOT / ".ci/run").read_text()
+    assert "constraints-lowest.txt" in (ROOT / "scripts/test_lowest.sh").read_text()

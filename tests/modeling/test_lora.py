@@ -108,7 +108,9 @@ def test_unknown_modules_and_contradictions_are_refused(tmp_path):
 @pytest.mark.parametrize("merge", [False, True])
 def test_a_run_saves_what_it_trained(tmp_path, merge):
     base = saved_base(tmp_path)
-    trainer = lora_trainer(tmp_path, base, merge_lora=merge)
+    trainer = lora_trainer(
+        tmp_path, base, merge_lora=merge, method="dann", warmup_steps=0, learning_rate=1e-2
+    )
     trainer.train()
     before = tiny_model().state_dict()
     for name, value in trainer.model.state_dict().items():
