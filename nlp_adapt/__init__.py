@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from nlp_adapt.data.doctor import examine as examine
     from nlp_adapt.data.domain import Domain as Domain
     from nlp_adapt.data.loading import load_domain as load_domain
+    from nlp_adapt.diagnosis.report import diagnose as diagnose
     from nlp_adapt.errors import AdaptationError as AdaptationError
     from nlp_adapt.modeling.outputs import DomainOutput as DomainOutput
     from nlp_adapt.modeling.outputs import Progress as Progress
@@ -39,6 +40,7 @@ _HOMES = {
     "load_recipe": "recipe",
     "examine": "data.doctor",
     "Finding": "data.doctor",
+    "diagnose": "diagnosis.report",
     "load_predictor": "prediction.opening",
     "Predictor": "prediction.predictor",
     "tag_texts": "prediction.tagged_text",

@@ -1,8 +1,8 @@
 """Fills the pages of the documentation with what the code says: methods, options, commands.
 
 A line `{{ methods: dann, cdan }}` becomes a table of these methods and the options of each;
-`{{ options }}` every key of a recipe; `{{ commands }}` the help of every command. So nothing is
-written down twice, and an unknown name fails the build.
+`{{ options }}` every key of a recipe; `{{ commands }}` the help of every command; `{{ rules }}` what
+`nlp-adapt diagnose` goes by. So nothing is written down twice, and an unknown name fails the build.
 """
 
 from __future__ import annotations
@@ -74,11 +74,24 @@ def _commands(_: str) -> str:
     parts = []
     for name in COMMANDS:
         text = commands.choices[name].format_help().rstrip()  # type: ignore[index]
-        if name in ("train", "doctor"):  # their flags are the recipe's keys
+        if name in ("train", "doctor", "diagnose"):  # their flags are the recipe's keys
             text = text.partition("\nmodel and data:")[0].rstrip()
             text += "\n\nEvery recipe option is a flag of this command: see Recipe options."
         parts.append(f"## nlp-adapt {name}\n\n```text\n{text}\n```")
     return "\n\n".join(parts)
+
+
+def _rules(_: str) -> str:
+    from nlp_adapt.diagnosis.rules import RULES
+
+    rows = ["| Rule | When | What it says | Backed by |", "| --- | --- | --- | --- |"]
+    for rule in RULES:
+        advice = re.sub(r"\{[^}]*\}", "...", rule.advice)
+        page = re.search(r"\S+\.md", rule.basis)
+        basis = _cell(rule.basis)
+        basis = basis.replace(page[0], f"[{page[0]}](../{page[0]})") if page else basis
+        rows.append(f"| `{rule.name}` | {_cell(rule.when)} | {_cell(advice)} | {basis} |")
+    return "\n".join(rows)
 
 
 def _cell(text: str) -> str:
@@ -95,4 +108,5 @@ _FILLERS: dict[str, Callable[[str], str]] = {
     "methods": _methods,
     "options": _options,
     "commands": _commands,
+    "rules": _rules,
 }

@@ -40,6 +40,7 @@ FLOORS = (
     ("augmentation",),
     ("objectives",),
     ("prediction",),
+    ("diagnosis",),
     ("reporting",),
     ("hub",),
     ("training",),

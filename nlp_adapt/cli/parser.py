@@ -14,7 +14,8 @@ COMMANDS = {
     name: import_module(f"nlp_adapt.cli.{name}")
     for name in (
         *("init", "train", "evaluate", "predict", "ensemble", "report", "compare", "export"),
-        *("review", "card", "push", "doctor", "verify", "labels", "methods", "recipes"),
+        *("review", "card", "push", "diagnose", "doctor", "verify"),
+        *("labels", "methods", "recipes"),
     )
 }
 

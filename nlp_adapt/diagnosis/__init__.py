@@ -1,0 +1,1 @@
+"""Before training: how two domains differ, as far as their text tells, and what follows from that."""
