@@ -65,12 +65,7 @@ def diagnose(
     source, target = (
         one if isinstance(one, Domain) else load_domain(one, task=task) for one in (source, target)
     )
-    check_source(source)
-    if source.task != target.task:
-        raise DataError(
-            f"{source.name} was read for {source.task} and {target.name} for {target.task}: read both "
-            "for the same task."
-        )
+    _check(source, target)
     encoder = FrozenEncoder.open(model)
     cut = min(max_length, encoder.longest)
     sides = {
@@ -93,6 +88,15 @@ def diagnose(
     found["overlap"] = _overlap(source, target)
     found["recommendation"] = recommend(_facts(found))
     return found
+
+
+def _check(source: Domain, target: Domain) -> None:
+    check_source(source)
+    if source.task != target.task:
+        raise DataError(
+            f"{source.name} was read for {source.task} and {target.name} for {target.task}: read both "
+            "for the same task."
+        )
 
 
 @dataclass
