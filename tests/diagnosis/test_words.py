@@ -14,7 +14,7 @@ from nlp_adapt.diagnosis.words import (
     unseen_share,
     word_counts,
 )
-from tests.helpers.tiny_encoders import WORDS, tiny_tokenizer
+from nlp_adapt.modeling.tokenizers import load_tokenizer
 
 
 def test_words_are_counted_whatever_their_case():
@@ -53,17 +53,20 @@ def test_unseen_words_count_as_often_as_they_occur():
     assert unseen_share(Counter(a=3, b=1), Counter(b=7)) == 0.75
 
 
-def test_unknown_words_are_those_that_the_tokenizer_lacks():
-    found = pieces([f"{WORDS[3]} {WORDS[3]} qqq"], tiny_tokenizer())
+@pytest.fixture
+def tokenizer(tiny_model_dir):
+    return load_tokenizer(str(tiny_model_dir), words=True)
+
+
+def test_unknown_words_are_those_that_the_tokenizer_lacks(tokenizer):
+    found = pieces(["film film жук"], tokenizer)
     assert found["unknown"] == pytest.approx(1 / 3)
     assert (found["split"], found["pieces"]) == (0.0, 1.0)
-    assert pieces(["", "12 34"], tiny_tokenizer())["pieces"] == 0.0
+    assert pieces(["", "12 34"], tokenizer)["pieces"] == 0.0
 
 
-def test_split_words_are_named_the_most_frequent_first(tiny_model_dir):
-    from nlp_adapt.modeling.tokenizers import load_tokenizer
-
-    found = pieces(["film qed qed xyz"], load_tokenizer(str(tiny_model_dir)))
+def test_split_words_are_named_the_most_frequent_first(tokenizer):
+    found = pieces(["film qed qed xyz"], tokenizer)
     assert found["split"] == 0.75
     assert found["pieces"] == 2.5
     assert found["often_split"] == ["qed", "xyz"]
