@@ -123,7 +123,12 @@ def test_an_unknown_tracker_is_named(tmp_path):
 def test_the_estimate_counts_the_teacher_and_the_best_weights(tmp_path):
     plain, teacher = (
         trainer_for(
-            tmp_path / method, **OPTIONS, method=method, max_steps=3, compare_source_only=False
+            tmp_path / method,
+            **OPTIONS,
+            method=method,
+            max_steps=3,
+            compare_source_only=False,
+            load_best_model_at_end=method == "auto",
         ).train()["cost"]
         for method in ("mcc", "auto")
     )

@@ -51,7 +51,7 @@ def test_a_fitted_head_has_a_fitted_twin():
 
 
 def test_one_rule_picks_the_checkpoint_of_both_models(tmp_path):
-    results = trainer_for(tmp_path, method="auto", max_steps=4).train()
+    results = trainer_for(tmp_path, method="auto", max_steps=4, load_best_model_at_end=True).train()
     twin, adapted = (results[name]["best"] for name in (SOURCE_ONLY, ADAPTED))
     assert twin["metric"] == adapted["metric"] == "label_free"
     assert twin["step"] <= 4 < adapted["step"] <= 8

@@ -241,7 +241,7 @@ def test_bad_sentences_of_a_conll_file_are_set_aside(
         ("in.csv", "a,b\n1,2\n", "no column that looks like tokens"),
         ("in.jsonl", '{"text": 1}\n', "holds an int where text is expected"),
         ("in.jsonl", '{"text": ["a"]}\n', "holds a list where text is expected"),
-        ("in.jsonl", "{\n[\n", "no column"),
+        ("in.jsonl", "{\n[\n", "not valid JSON"),
     ],
 )
 def test_files_that_cannot_be_used(
