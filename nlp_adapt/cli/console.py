@@ -124,7 +124,7 @@ def note(message: str) -> None:
     print(one_line(message), file=sys.stderr)
 
 
-def show_tables(texts: Sequence[str], tables: Sequence[Sequence[Sequence[str]]]) -> None:
+def show_tables(texts: Sequence[str], tables: Sequence[Sequence[list[str]]]) -> None:
     """Print a text, tables whose first row is their header, and a text after them.
 
     Rules and colours are for a terminal; a file or a program gets plain columns.

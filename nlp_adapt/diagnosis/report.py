@@ -79,7 +79,7 @@ def diagnose(
     texts = [one.texts(one.read) for one in sides.values()]
     features = [encoder.read(_text_rows(own, encoder, cut))[0] for own in texts]
     found["distance"] = distances(texts, features, seed)
-    found["examples"] = nearest_and_farthest(*texts, *features)
+    found["examples"] = nearest_and_farthest(texts[0], texts[1], features[0], features[1])
     found |= {"class_shares": None, "entities": None}
     if source.task == TOKEN_CLASSIFICATION:
         found |= _probe_words(sides["source"], sides["target"], encoder, cut, seed)
@@ -184,7 +184,8 @@ def _probe_words(
     read = source.read
     fitted, held = (read.select(range(first, len(read), 2)) for first in (0, 1))
     types, place = type_of_tag(source.domain.label_names or ())
-    rows, states = {}, {}
+    rows: dict[str, Any] = {}
+    states: dict[str, Any] = {}  # of words, since the rows say where these begin
     sentences = {"fitted": fitted, "held": held, "target": target.read}
     for name, dataset in sentences.items():
         tags = None
@@ -192,7 +193,7 @@ def _probe_words(
             tags = np.array([tag for own in dataset["labels"][:] for tag in own])
             tags = np.where(tags >= 0, place[tags.clip(0)], tags)
         rows[name] = encode_words(dataset["tokens"][:], encoder.words, cut, tags)
-        states[name] = encoder.read(rows[name])[1]
+        _, states[name] = encoder.read(rows[name])
     known = np.flatnonzero(rows["fitted"].labels >= 0)
     known = np.random.default_rng([seed, 17]).permutation(known)[:MOST_WORDS]
     probe = ClassProbe.fit(states["fitted"][known], rows["fitted"].labels[known], len(types))

@@ -32,12 +32,14 @@ def metadata(results: Results, recipe: Mapping[str, Any], adapters: bool = False
     scores = _eval_results(results)
     on_hub, relation = looks_like_hub_id(model), "adapter" if adapters else "finetune"
     texts = recipe.get("hub_widget") or []
+    more: dict[str, Any] = {"base_model_relation": relation} if on_hub else {}
+    if texts:
+        more["widget"] = [{"text": one_line(text)} for text in texts]
     data = ModelCardData(
         library_name="peft" if adapters else "transformers",
         pipeline_tag=TASKS[results["task"]].pipeline_tag,
         base_model=model if on_hub else None,
-        **({"base_model_relation": relation} if on_hub else {}),
-        **({"widget": [{"text": one_line(text)} for text in texts]} if texts else {}),
+        **more,
         datasets=hub_datasets(results) or None,
         language=recipe.get("hub_language") or None,
         license=recipe.get("hub_license") or None,

@@ -184,10 +184,10 @@ class Run:
             training.known_rows = None  # the stage it is from may have frozen something else
         rows = sum(map(len, context.data.scored_rows))
         shown = self.main and not self.config.disable_tqdm
-        with training.scoring(), scoring_bar(training.title, rows, shown=shown) as told:
-            scorer = replace(context.scorer, told=told)
-            told = training.name == ADAPTED
-            scored = score_trained(scorer, model, self.config.seed, with_labels=told)
+        with training.scoring(), scoring_bar(training.title, rows, shown=shown) as progress:
+            scorer = replace(context.scorer, told=progress)
+            adapted = training.name == ADAPTED
+            scored = score_trained(scorer, model, self.config.seed, with_labels=adapted)
             self.plots = plot_data(context, scorer, model)
         scores = {
             **scored,
@@ -204,8 +204,8 @@ class Run:
         if training.stream is not None:
             scores["left_out"] = training.stream.texts.left_out.report()
         if self.main:
-            rows = context.data.train
-            scores["adversary"] = judge_adversary(self.folder.log, training.name, rows)
+            train = context.data.train
+            scores["adversary"] = judge_adversary(self.folder.log, training.name, train)
             if remarks := remarks_on_log(self.folder.log, training.name):
                 scores["remarks"] = remarks
         return scores

@@ -246,7 +246,7 @@ def examine(
     target, _, target_features, all_target = _read(scorer, model, sample, seed)
     source = None if source is None else source - bias
     quality, variance = scorer.source_quality(source, rows) or (None, None)
-    if rows is not None:
+    if rows is not None and source is not None:
         scorer.seen["source_validation"] = [(source, rows.labels)]
     predictions = Predictions(
         source,

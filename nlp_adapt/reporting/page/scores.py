@@ -98,7 +98,7 @@ def _chips(material: Material) -> Iterator[tuple[str, str, str]]:
     if review := part(results, "review"):
         from nlp_adapt.reporting.reviewed import WINNERS
 
-        found = WINNERS.get(review.get("verdict"), "not settled")
+        found = WINNERS.get(str(review.get("verdict")), "not settled")
         yield TONES.get(str(review.get("verdict")), "plain"), "a person’s answers", shown(found)
     why = "by the signs" if falls_back(results) else ""
     why = "by a person’s answers" if part(results, "review").get("exported") else why
