@@ -257,10 +257,10 @@ class AdaptationConfig:
         "label-free score that decides: label_free, estimated_accuracy, information_maximisation "
         "or source_risk",
     )
-    fall_back: bool = option(
-        False,
-        "export the source-only twin instead where signs that need no target labels speak against "
-        "the adapted model",
+    fall_back: bool | None = option(
+        None,
+        "export the source-only twin where signs that need no target labels speak for it, or cannot "
+        "tell and the method may do harm; on where a twin is trained",
     )
     save_total_limit: int = option(2, "checkpoints kept", bounds=COUNT)
     report_to: list[str] = option(

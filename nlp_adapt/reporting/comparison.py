@@ -24,10 +24,10 @@ SOURCE_ONLY_FOLDER = "source_only/model"
 ALSO_TRAINED = "The adapted model was also trained on"
 Z95 = 1.96  # two-sided 95 %
 FEWEST = 10  # test rows, or true entities, below which no interval can be trusted
-SIGNS_SPEAK_FOR = {
-    "adapted": "the adapted model",
-    "source-only": "the source-only model, against the adapted one",
-    "undecided": "neither model",
+SIGNS_SAY = {
+    "adapted": "the signs speak for the adapted model",
+    "source-only": "the signs speak for the source-only model, against the adapted one",
+    "undecided": "it cannot be told which model is better on the target",
 }
 
 
@@ -137,14 +137,24 @@ def verdict_sentences(results: Results) -> list[str]:
     guard = results.get("guard")
     if not guard or is_source_only(results):
         return []
-    verdict = f"Without target labels, the signs speak for {SIGNS_SPEAK_FOR[guard['verdict']]}."
-    sentences = [verdict, *guard["reasons"]]
-    if falls_back(results) and not part(results, "review").get("exported"):
-        sentences.append(
-            "So the exported model is the source-only one, as fall_back asks for; the adapted one "
-            "is kept in adapted/model."
+    verdict = f"Without target labels, {SIGNS_SAY[guard['verdict']]}."
+    reviewed = part(results, "review").get("exported")
+    return [verdict, *guard["reasons"], *([] if reviewed else [_export(results)])]
+
+
+def _export(results: Results) -> str:
+    """Which model is exported, and why."""
+    verdict = part(results, "guard")["verdict"]
+    if falls_back(results):
+        why = "" if verdict == "source-only" else ", which has the better worst case"
+        tested = part(results, "adapted", "target")
+        labels = " No test label of the target has a say in this." if tested else ""
+        return (
+            f"So the exported model is the source-only one{why}; the adapted one is kept in "
+            f"adapted/model.{labels} `fall_back: false` exports the adapted model, "
+            "`nlp-adapt review` asks you which is better."
         )
-    return sentences
+    return "The exported model is the adapted one."
 
 
 def answer_sentences(results: Results) -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nlp_adapt.files import write_json, write_tensors
+from nlp_adapt.methods import is_harmless
 from nlp_adapt.modeling.freezing import freeze
 from nlp_adapt.modeling.pretrained import load_task_model
 from nlp_adapt.objectives import Objective, objective_class
@@ -37,7 +38,6 @@ from nlp_adapt.training.saving.run_folder import OBJECTIVES
 from nlp_adapt.training.schedule import ADAPTED, SOURCE_ONLY, Schedule, portions
 from nlp_adapt.training.scoring import score_trained
 from nlp_adapt.training.stages import StagedTraining
-from nlp_adapt.validators.guard import SOURCE_ONLY as TWIN_IS_BETTER
 from nlp_adapt.validators.guard import judge_run
 
 LOGGER = logging.getLogger("nlp_adapt")
@@ -235,11 +235,14 @@ class Run:
             self.folder.manifest.seal(self.folder.adaptation / STATISTICS)
 
     def _judge(self, end: RunResult) -> None:
-        """Let the guard compare both models; export the twin where it wins and the recipe says so."""
+        """Let the guard compare both models; export the twin where its worst case is better."""
         verdict = judge_run(end.results)
         end.results["guard"] = None if verdict is None else verdict.to_dict()
         end.results["exported"] = ADAPTED
-        if verdict is None or not (self.config.fall_back and verdict.verdict == TWIN_IS_BETTER):
+        # What has learnt from labels of the target is not given up for a lack of signs.
+        harmless = "few_shot" in self.context.data.train or is_harmless(self.config)
+        twin = verdict is not None and verdict.prefers_twin(harmless=harmless)
+        if not twin or self.config.fall_back is False:
             return
         if self.main:
             self.folder.export_twin()

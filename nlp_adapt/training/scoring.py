@@ -243,7 +243,7 @@ def examine(
     held = concatenate([rows.encoded for rows in sets.values()]) if sets else None
     sample = scorer.data.target_sample
     source, rows, source_features, all_source = _read(scorer, model, held, seed)
-    target, _, target_features, all_target = _read(scorer, model, sample, seed)
+    target, others, target_features, all_target = _read(scorer, model, sample, seed)
     source = None if source is None else source - bias
     quality, variance = scorer.source_quality(source, rows) or (None, None)
     if rows is not None and source is not None:
@@ -260,10 +260,8 @@ def examine(
     evidence = estimates = None
     if held is not None and sample is not None:
         evidence = {
-            **describe(predictions, scorer.task.label_names),
+            **describe(predictions, scorer.task.label_names, rows.unit_counts, others.unit_counts),
             **({} if variance is None else {"source_variance": variance}),
-            "source_rows": len(held),
-            "target_rows": len(sample),
             "domain_distance": proxy_a_distance(source_features, target_features, seed),
         }
         if not scorer.task.units_are_words:

@@ -8,12 +8,14 @@ Four signs are weighed, none of which reads a label of the target:
   overruns the others, as neither the twin's predictions nor the source's labels would have it, is
   how alignment usually fails.
 - *information*: how certain target predictions are, and how near to the shares to be expected.
-- *estimate*: estimated target accuracy (Garg et al. 2022).
+- *estimate*: estimated target accuracy (Garg et al. 2022), with a paired bootstrap's interval of the
+  difference.
 
 The estimate alone is easily fooled: a model that says the same of everything is certain of it. So
-it speaks for the adapted model only where no other sign speaks against it, and where the twin has
-not collapsed itself. What no sign shows is a model that is certain, diverse and wrong: words that
-mean another thing in the target.
+it speaks for the adapted model only where no other sign speaks against it, where the twin has not
+collapsed itself, and where both thresholds rest on enough mistakes. What no sign shows is a model
+that is certain, diverse and wrong: words that mean another thing in the target. Then it cannot be
+told which model is better, and the export is the one with the better worst case.
 """
 
 import math
@@ -32,6 +34,7 @@ LOST_INFORMATION_AT_LEAST = 0.01
 CLASS_FACTOR = 5.0
 LOPSIDED_FACTOR = 10.0
 CLASS_SHARE = 0.01
+FEWEST_MISTAKES = 5
 _Z95 = 1.96
 
 
@@ -47,6 +50,8 @@ class Evidence:
         target_units: Units in the target rows; 0 where an earlier version did not count them.
         source_recall: Share of each class's source units that are predicted right.
         source_variance: Sampling variance of span F1 on the source's rows; None for texts.
+        estimate_draws: `estimated_accuracy` of bootstrap samples of the rows, the same for both models;
+            none where an earlier version drew none, and then the estimate does not count.
     """
 
     scores: Mapping[str, float]
@@ -59,6 +64,7 @@ class Evidence:
     source_recall: Mapping[str, float] = field(default_factory=dict)
     source_units: Mapping[str, int] = field(default_factory=dict)
     source_variance: float | None = None
+    estimate_draws: Sequence[float] = ()
 
 
 @dataclass(frozen=True)
@@ -68,18 +74,46 @@ class Verdict:
     verdict: str
     reasons: list[str]
 
+    def prefers_twin(self, *, harmless: bool) -> bool:
+        """Whether the twin has the better worst case.
+
+        Args:
+            harmless: Whether the adapted model is of a kind that loses little at worst.
+        """
+        return self.verdict == SOURCE_ONLY or (self.verdict == UNDECIDED and not harmless)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
         return asdict(self)
 
 
-def describe(predictions: Predictions, label_names: Sequence[str]) -> dict[str, Any]:
-    """What `Evidence` holds of a model's predictions beside its scores and the numbers of rows."""
+def describe(
+    predictions: Predictions,
+    label_names: Sequence[str],
+    source_counts: np.ndarray | None = None,
+    target_counts: np.ndarray | None = None,
+) -> dict[str, Any]:
+    """What `Evidence` holds of a model's predictions beside its scores.
+
+    Args:
+        source_counts: `[rows]` units of each row of the source; one each by default.
+        target_counts: Likewise of the target.
+    """
+    from nlp_adapt.validators.estimate import estimate_draws
+
     assert predictions.target_logits is not None
     logits, labels = predictions.labelled_source()
     right = logits.argmax(-1) == labels
     units = np.bincount(labels, minlength=len(label_names))
     hits = np.bincount(labels[right], minlength=len(label_names))
+    draws = estimate_draws(predictions, source_counts, target_counts) if len(labels) else np.ones(0)
+    rows = [
+        len(units if counts is None else counts)
+        for units, counts in (
+            (predictions.source_logits, source_counts),
+            (predictions.target_logits, target_counts),
+        )
+    ]
     return {
         "predicted": _shares(predictions.target_logits.argmax(-1), label_names),
         "source_classes": _shares(labels, label_names),
@@ -90,6 +124,9 @@ def describe(predictions: Predictions, label_names: Sequence[str]) -> dict[str, 
         },
         "source_units": dict(zip(label_names, units.tolist(), strict=True)),
         "target_units": len(predictions.target_logits),
+        "source_rows": rows[0],
+        "target_rows": rows[1],
+        "estimate_draws": draws.round(4).tolist(),
     }
 
 
@@ -118,10 +155,11 @@ def judge(before: Evidence, after: Evidence) -> Verdict:
     difference, noise = _estimate(before, after)
     estimate = (
         f"Estimated accuracy on the target goes from {_percent(before, 'estimated_accuracy')} to "
-        f"{_percent(after, 'estimated_accuracy')} % (95 % interval of the difference +/- "
-        f"{100 * noise:.1f} points)."
+        f"{_percent(after, 'estimated_accuracy')} % (95 % interval of the difference "
+        f"{'unknown' if math.isinf(noise) else f'+/- {100 * noise:.1f} points'}), if the target "
+        "differs from the source only in ways that the models' mistakes on the source show."
     )
-    doubts = _lopsided(before)
+    doubts = [*_lopsided(before), *_few_mistakes(before, after)]
     if difference > noise and (strong or weak):
         estimate += " It does not count while another sign speaks against the adapted model."
     reasons = [*strong, *weak, estimate, *doubts]
@@ -183,17 +221,28 @@ def _information(before: Evidence, after: Evidence) -> list[str]:
 
 
 def _estimate(before: Evidence, after: Evidence) -> tuple[float, float]:
-    """The difference of estimated accuracies, and half its 95 % interval.
-
-    An estimate is a share of target rows above a threshold that source rows have set; both are
-    samples. The models' estimates are taken as independent, which overstates the noise.
-    """
-    variance = 0.0
-    for evidence in (before, after):
-        variance += _variance(evidence.scores["estimated_accuracy"], evidence.target_rows)
-        variance += _variance(evidence.source_accuracy, evidence.source_rows)
+    """The difference of estimated accuracies, and half its 95 % interval, by a paired bootstrap."""
     one, two = before.scores["estimated_accuracy"], after.scores["estimated_accuracy"]
-    return two - one, _Z95 * math.sqrt(variance)
+    if not len(before.estimate_draws) or len(before.estimate_draws) != len(after.estimate_draws):
+        return two - one, math.inf
+    draws = np.subtract(after.estimate_draws, before.estimate_draws)
+    # The wider of the normal and the percentile interval: with a few mistakes either can be short.
+    ends = np.abs(np.quantile(draws, [0.025, 0.975]) - (two - one))
+    return two - one, float(max(_Z95 * draws.std(), ends.max()))
+
+
+def _few_mistakes(*models: Evidence) -> list[str]:
+    """Why the estimate does not count, where a threshold rests on hardly any mistake."""
+    found = []
+    for name, evidence in zip(("source-only", "adapted"), models, strict=True):
+        units = sum(evidence.source_units.values()) or evidence.source_rows
+        mistakes = round((1 - evidence.source_accuracy) * units)
+        if mistakes < FEWEST_MISTAKES:
+            found.append(
+                f"The {name} model makes {mistakes} mistakes on the held-out source rows, too few to "
+                "estimate anything from: the estimate does not count."
+            )
+    return found
 
 
 def _source_variance(evidence: Evidence) -> float:

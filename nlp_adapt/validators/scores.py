@@ -158,8 +158,8 @@ class EstimatedAccuracy(Validator):
         errors = int((logits.argmax(-1) != labels).sum())
         if errors == len(logits):
             return 0.0
-        threshold = np.sort(_confidence(logits))[errors]
-        return float((_confidence(predictions.target_logits) >= threshold).mean())
+        threshold = np.sort(confidence(logits))[errors]
+        return float((confidence(predictions.target_logits) >= threshold).mean())
 
 
 class TargetAccuracy(Validator):
@@ -235,7 +235,8 @@ def entropy(distribution: np.ndarray) -> np.ndarray:
     return -(distribution * np.log(np.clip(distribution, 1e-12, None))).sum(-1)
 
 
-def _confidence(logits: np.ndarray) -> np.ndarray:
+def confidence(logits: np.ndarray) -> np.ndarray:
+    """Negative entropy `[units]` in nats of what the logits say."""
     return -entropy(probabilities(logits))
 
 

@@ -97,7 +97,8 @@ def test_evaluate_repeats_the_numbers_of_the_run(
     report = json.loads(out)
     assert code == 0
     assert (report["rows"], report["split"]) == (80, "train")
-    assert report["metrics"] == results_of(toy_run)["adapted"]["target"]
+    results = results_of(toy_run)
+    assert report["metrics"] == results[results["exported"]]["target"]
     _, out, _ = run_cli("evaluate", toy_run / "source_only" / "model", *words)
     assert json.loads(out)["metrics"] == results_of(toy_run)["source_only"]["target"]
 

@@ -33,6 +33,7 @@ def trainer_for(tmp_path, architecture="bert", model=None, **options):
         "per_device_train_batch_size": 4,
         "disable_tqdm": True,
         "logging_steps": 1,
+        "fall_back": False,  # model/ is the adapted one
     }
     return AdaptationTrainer(
         model or tiny_model(architecture),

@@ -31,7 +31,7 @@ def same(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> bool:
 def against(monkeypatch: pytest.MonkeyPatch) -> None:
     """A guard that speaks for the twin."""
     verdict = Verdict("source-only", ["It was told to say so."])
-    monkeypatch.setattr(run_module, "guard", lambda results: verdict)
+    monkeypatch.setattr(run_module, "judge_run", lambda results: verdict)
 
 
 def test_a_run_keeps_evidence_that_no_target_label_changes(tmp_path: Path) -> None:

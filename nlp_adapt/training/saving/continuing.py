@@ -55,7 +55,9 @@ def open_saved(model: str | Path, revision: str | None = None) -> SavedRun:
     if not path.is_dir():
         refuse_missing_folder(str(model))
         path = _download(str(model), revision)
-    folder = path / "model" if (path / "model" / "config.json").is_file() else path
+    # The objectives' state is that of the adapted model, whichever model is exported.
+    own = (path / "adapted" / "model", path / "model")
+    folder = next((one for one in own if (one / "config.json").is_file()), path)
     if not (folder / "config.json").is_file():
         raise ModelError(f"{model}: holds no trained model (a model folder has config.json).")
     check_folder(folder)

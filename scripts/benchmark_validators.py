@@ -1,0 +1,169 @@
+"""Measure what can be said of a model without target labels, and how often that is right.
+
+    python scripts/benchmark_validators.py --data DATA --keep FOLDER   # train what is missing, score
+    python scripts/benchmark_validators.py                             # score the stored predictions
+
+DATA holds `sentiment/snippets`. Each checkpoint of each run is a line in
+`docs/benchmarks/validators.runs.jsonl`, and its predictions are in `docs/benchmarks/validators.npz`, so
+that a new validator is scored without training. FOLDER keeps the features as well, which are too large
+for the tree. A benchmark that was interrupted goes on where it stopped. No label of a target is read
+before its models are trained.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from benchmark_runs import SMALL, Run, code_hash
+
+SOURCE_ONLY = "source_only"
+FOLDER = "sentiment/snippets"
+DOMAINS = ("movie", "tweets", "nyt", "amazon")
+METHODS = ("dann:lambda_max=1.0", "auto", "mcc", "self_training", "daln", "dann:lambda_max=0.1")
+HEADS = 3  # source-only models with freshly drawn heads
+RECIPE = {"max_source_rows": 1000, "max_length": 64, "num_train_epochs": 2}
+MOST_ROWS = 1500
+OUT = Path("docs/benchmarks/validators.md")
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, help="folder that holds sentiment/; trains with it")
+    parser.add_argument("--keep", type=Path, help="folder for all predictions, with their features")
+    parser.add_argument("--domains", nargs="+", default=DOMAINS)
+    parser.add_argument("--methods", nargs="+", default=METHODS)
+    parser.add_argument("--encoder", default=SMALL)
+    parser.add_argument("--out", type=Path, default=OUT)
+    return parser.parse_args()
+
+
+def jobs(args: argparse.Namespace) -> Iterator[list[Run]]:
+    """What one trained model each answers: the source-only one of a source stands for all targets."""
+    pairs = list(itertools.permutations(args.domains, 2))
+    for seed, source in itertools.product(range(1, HEADS + 1), args.domains):
+        targets = [target for one, target in pairs if one == source]
+        yield [_key(SOURCE_ONLY, seed, source, target) for target in targets]
+    for method, pair in itertools.product(args.methods, pairs):
+        yield [_key(method, 1, *pair)]
+
+
+def _key(method: str, seed: int, source: str, target: str) -> Run:
+    return {"method": method, "seed": seed, "source": source, "target": target}
+
+
+def name_of(key: Run, checkpoint: int) -> str:
+    """What the predictions of a checkpoint are called."""
+    return ".".join(
+        [key["source"], key["target"], key["method"], str(key["seed"]), str(checkpoint)]
+    )
+
+
+def train_missing(args: argparse.Namespace) -> None:
+    """Train each model whose predictions are not kept, and keep them."""
+    args.keep.mkdir(parents=True, exist_ok=True)
+    for keys in jobs(args):
+        missing = [key for key in keys if not (args.keep / f"{name_of(key, 0)}.done").exists()]
+        if missing:
+            train(args, missing)
+            for key in missing:
+                (args.keep / f"{name_of(key, 0)}.done").touch()
+            print(f"{missing} trained", file=sys.stderr, flush=True)
+
+
+def train(args: argparse.Namespace, keys: Sequence[Run]) -> None:
+    """Train one model, and let it answer the rows of each key's target at each checkpoint."""
+    from nlp_adapt import AdaptationTrainer, load_domain, load_recipe
+    from nlp_adapt.training.scoring import Scorer
+
+    def domain(name: str) -> Any:
+        return load_domain(str(args.data / FOLDER / name), name=name)
+
+    first = keys[0]
+    method, *options = first["method"].split(":")
+    told = dict(option.split("=", 1) for option in options)
+    with tempfile.TemporaryDirectory() as folder:
+        fixed = {"compare_source_only": False, "disable_tqdm": True, "data_doctor": "off"}
+        own = {"model": args.encoder, "method": method, "seed": first["seed"], "output_dir": folder}
+        recipe = load_recipe(None, {**RECIPE, **fixed, **told, **own})
+        trainer = AdaptationTrainer(
+            recipe.model,
+            recipe.adaptation_config(),
+            replace(domain(first["source"]), test=None),
+            replace(domain(first["target"]), test=None),
+        )
+        rows = {key["target"]: _rows(trainer, domain(key["target"])) for key in keys}
+        checkpoints = []
+        validation = Scorer.validation
+
+        def recorded(scorer: Scorer, model: Any, precision: str) -> dict[str, float]:
+            checkpoints.append(
+                {name: predictions(scorer, model, one) for name, one in rows.items()}
+            )
+            return validation(scorer, model, precision)
+
+        Scorer.validation = recorded  # type: ignore[method-assign]
+        try:
+            results = trainer.train()
+        finally:
+            Scorer.validation = validation  # type: ignore[method-assign]
+        last = {n: predictions(trainer.scorer, trainer.model, one) for n, one in rows.items()}
+        name = first["target"]
+        if not np.allclose(last[name]["target_logits"], checkpoints[-1][name]["target_logits"]):
+            checkpoints.append(last)
+    for key in keys:
+        for number, found in enumerate(checkpoints, 1):
+            about = {"code": code_hash(), "encoder": args.encoder, "set": RECIPE}
+            about |= {"versions": results["versions"], "last": number == len(checkpoints)}
+            keep(args.keep / f"{name_of(key, number)}.npz", found[key["target"]], {**key, **about})
+
+
+def _rows(trainer: Any, domain: Any) -> Any:
+    """Labelled rows of a target, encoded; none of them is trained with its label."""
+    from datasets import concatenate_datasets
+
+    known = domain.with_labels(trainer.task.label_names)
+    rows = concatenate_datasets([known.train, known.test]).shuffle(seed=0)
+    rows = rows.select(range(min(len(rows), MOST_ROWS)))
+    return trainer.task.encode(rows, trainer.processing_class, trainer.data.max_length)
+
+
+def predictions(scorer: Any, model: Any, target: Any) -> dict[str, np.ndarray]:
+    """Logits, features and labels of the source's validation rows and of a target's rows."""
+    (held,) = scorer.data.evaluation["source_validation"].values()
+    found = {"source_labels": held.encoded.labels, "target_labels": target.labels}
+    for side, rows in (("source", held.encoded), ("target", target)):
+        logits, features = scorer.read(model, rows.without_labels(), features=True)
+        found[f"{side}_logits"] = logits.astype(np.float16)
+        found[f"{side}_features"] = features.astype(np.float16)
+    return found
+
+
+def keep(path: Path, arrays: dict[str, np.ndarray], about: Run) -> None:
+    """Write predictions with what they are of, whole or not at all."""
+    part = path.with_suffix(".part")
+    with part.open("wb") as file:
+        np.savez_compressed(file, about=np.array(json.dumps(about)), **arrays)
+    os.replace(part, path)
+
+
+def main() -> None:
+    args = parse_arguments()
+    if args.data is not None:
+        from nlp_adapt.cli.console import quiet_libraries
+
+        with quiet_libraries(debug=False):
+            train_missing(args)
+
+
+if __name__ == "__main__":
+    main()
