@@ -205,6 +205,7 @@ def train_and_score(
         own["target_class_shares"] = true_shares(targets[first["target"]])
     with tempfile.TemporaryDirectory() as folder:
         always = {"seed": first["seed"], "output_dir": folder, "disable_tqdm": True}
+        always["fall_back"] = False  # the method is what is measured
         always["compare_source_only"] = any(key["method"].startswith(TWIN) for key in keys)
         recipe = recipe_of(
             suite,

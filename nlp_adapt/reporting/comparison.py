@@ -138,8 +138,8 @@ def verdict_sentences(results: Results) -> list[str]:
     if not guard or is_source_only(results):
         return []
     verdict = f"Without target labels, {SIGNS_SAY[guard['verdict']]}."
-    reviewed = part(results, "review").get("exported")
-    return [verdict, *guard["reasons"], *([] if reviewed else [_export(results)])]
+    settled = part(results, "review").get("exported") or guard["verdict"] == "adapted"
+    return [verdict, *guard["reasons"], *([] if settled else [_export(results)])]
 
 
 def _export(results: Results) -> str:

@@ -237,11 +237,9 @@ class Run:
     def _judge(self, end: RunResult) -> None:
         """Let the guard compare both models; export the twin where its worst case is better."""
         verdict = judge_run(end.results)
-        end.results["guard"] = None if verdict is None else verdict.to_dict()
-        end.results["exported"] = ADAPTED
-        # What has learnt from labels of the target is not given up for a lack of signs.
+        end.results |= {"guard": verdict and verdict.to_dict(), "exported": ADAPTED}
         harmless = "few_shot" in self.context.data.train or is_harmless(self.config)
-        twin = verdict is not None and verdict.prefers_twin(harmless=harmless)
+        twin = verdict and verdict.prefers_twin(harmless=harmless)
         if not twin or self.config.fall_back is False:
             return
         if self.main:
@@ -259,11 +257,10 @@ class Run:
             sum(objective_class(name).copies_model for name in stage.objectives)
             for stage in self.context.stages
         ]
-        schedule = training.schedule
         cost = estimate(
             self.config,
             self.context.data.with_copies,
-            {name: sum(schedule.steps(name)) for name in schedule.models},
+            {name: sum(training.schedule.steps(name)) for name in training.schedule.models},
             self.context.global_batch,
             training.task_model,
             portions(self.context),

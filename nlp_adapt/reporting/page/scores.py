@@ -6,7 +6,6 @@ from typing import Any
 
 from nlp_adapt.metrics.classification import comparable
 from nlp_adapt.reporting.comparison import (
-    SIGNS_SPEAK_FOR,
     answer_sentences,
     compare,
     conclusions,
@@ -46,6 +45,11 @@ TONES = {
     "adapted": "good",
     "source-only": "bad",
     "source_only": "bad",
+}
+SIGNS_SAY = {
+    "adapted": "adapted model",
+    "source-only": "source-only model",
+    "undecided": "cannot be told",
 }
 
 
@@ -94,22 +98,18 @@ def _chips(material: Material) -> Iterator[tuple[str, str, str]]:
         yield "plain", name, per_cent(estimate) + around
     if guard := results.get("guard"):
         word = guard["verdict"]
-        yield TONES.get(word, "plain"), "signs without labels", shown(_for(word))
+        yield TONES.get(word, "plain"), "signs without labels", shown(SIGNS_SAY.get(word, word))
     if review := part(results, "review"):
         from nlp_adapt.reporting.reviewed import WINNERS
 
         found = WINNERS.get(str(review.get("verdict")), "not settled")
         yield TONES.get(str(review.get("verdict")), "plain"), "a person’s answers", shown(found)
-    why = "by the signs" if falls_back(results) else ""
+    told = part(results, "guard").get("verdict") == "source-only"
+    why = ("by the signs" if told else "better worst case") if falls_back(results) else ""
     why = "by a person’s answers" if part(results, "review").get("exported") else why
     exported = "source-only" if falls_back(results) else method_title(results)
     said = f" <em>{why}</em>" if why else ""
     yield "plain", "exported model", f"{shown(exported, 24)}{said}"
-
-
-def _for(verdict: str) -> str:
-    said = SIGNS_SPEAK_FOR.get(verdict, verdict)
-    return said.partition(",")[0].removeprefix("the ")
 
 
 def scores(material: Material) -> str:
