@@ -1,7 +1,8 @@
 """Scores of a model for choosing one without target labels: higher is better.
 
-A validator sees arrays alone. Target labels are not among them unless it declares
-`uses_target_labels`; such a validator may be reported but never selects.
+A validator sees arrays alone. Target labels are not among them: `Predictions` has no place for them, and
+`LabelledPredictions`, which has, goes to validators that declare `uses_target_labels` alone. Those may
+be reported but never select.
 """
 
 from nlp_adapt.errors import ConfigError
@@ -10,6 +11,7 @@ from nlp_adapt.validators.scores import (
     EstimatedAccuracy,
     InformationMaximisation,
     LabelFree,
+    LabelledPredictions,
     Predictions,
     SourceRisk,
     TargetAccuracy,
@@ -26,6 +28,7 @@ VALIDATORS: dict[str, Validator] = {
 
 __all__ = [
     "VALIDATORS",
+    "LabelledPredictions",
     "Predictions",
     "Validator",
     "features_are_read",
@@ -50,7 +53,9 @@ def selecting_validator(name: str) -> Validator:
 
 
 def score_all(predictions: Predictions) -> dict[str, float]:
-    """Every label-free score that these predictions allow, by name."""
+    """Every label-free score that these predictions allow, by name; labels of the target are left out."""
+    if isinstance(predictions, LabelledPredictions):
+        predictions = predictions.unlabelled()
     return {
         name: validator.score(predictions)
         for name, validator in _label_free().items()

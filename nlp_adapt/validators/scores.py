@@ -1,7 +1,7 @@
 """The contract of a validator, the scores that choose models, and the distance of two domains."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import ClassVar
 
 import numpy as np
@@ -18,7 +18,7 @@ class Predictions:
 
     Logits are `[units, classes]`, labels `[units]` class indices, negative where unknown, and
     features `[units, width]` what the classifier reads. What is missing is None: the source without
-    validation rows, features that no validator needs, target labels wherever a model is chosen, and
+    validation rows, features that no validator needs, and
     the shares `[classes]` of the target's classes unless the user knows them. `source_quality` is the
     task's own score of the source units, where units by themselves do not tell: span F1 of words.
     """
@@ -26,7 +26,6 @@ class Predictions:
     source_logits: np.ndarray | None = None
     source_labels: np.ndarray | None = None
     target_logits: np.ndarray | None = None
-    target_labels: np.ndarray | None = None
     source_features: np.ndarray | None = None
     target_features: np.ndarray | None = None
     source_quality: float | None = None
@@ -35,10 +34,6 @@ class Predictions:
     def labelled_source(self) -> tuple[np.ndarray, np.ndarray]:
         """Logits and labels of the source units whose label is known."""
         return _labelled(self.source_logits, self.source_labels)
-
-    def labelled_target(self) -> tuple[np.ndarray, np.ndarray]:
-        """Logits and labels of the target units whose label is known."""
-        return _labelled(self.target_logits, self.target_labels)
 
     def expected_shares(self, classes: int) -> np.ndarray:
         """Shares `[classes]` that target predictions are held against.
@@ -53,6 +48,22 @@ class Predictions:
             known = self.source_labels[self.source_labels >= 0]
             counts = np.bincount(known, minlength=classes) + 1.0
         return counts / counts.sum()
+
+
+@dataclass(frozen=True)
+class LabelledPredictions(Predictions):
+    """Predictions with the target's labels: a type of its own, which no choosing score is given."""
+
+    target_labels: np.ndarray | None = None
+
+    def labelled_target(self) -> tuple[np.ndarray, np.ndarray]:
+        """Logits and labels of the target units whose label is known."""
+        return _labelled(self.target_logits, self.target_labels)
+
+    def unlabelled(self) -> Predictions:
+        """The same without the target's labels, which cannot be reached from it."""
+        names = [item.name for item in fields(Predictions)]
+        return Predictions(**{name: getattr(self, name) for name in names})
 
 
 class Validator(ABC):
@@ -75,7 +86,7 @@ class Validator(ABC):
         p = predictions
         needed = [p.source_logits, p.source_labels] if self.reads_source else []
         needed += [p.target_logits] if self.reads_target else []
-        needed += [p.target_labels] if self.uses_target_labels else []
+        needed += [getattr(p, "target_labels", None)] if self.uses_target_labels else []
         if self.reads_features:
             needed += [p.source_features] if self.reads_source else []
             needed += [p.target_features] if self.reads_target else []
@@ -170,6 +181,7 @@ class TargetAccuracy(Validator):
 
     def score(self, predictions: Predictions) -> float:
         """The score, from 0 to 1."""
+        assert isinstance(predictions, LabelledPredictions)
         logits, labels = predictions.labelled_target()
         return float((logits.argmax(-1) == labels).mean())
 

@@ -6,6 +6,7 @@ import pytest
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.validators import (
     VALIDATORS,
+    LabelledPredictions,
     Predictions,
     Validator,
     features_are_read,
@@ -111,7 +112,7 @@ def test_words_are_chosen_by_the_task_s_own_score():
 def test_scores_that_do_not_apply_are_left_out():
     assert set(score_all(Predictions(CERTAIN, LABELS))) == {"source_risk"}
     assert set(score_all(Predictions(target_logits=CERTAIN))) == {"information_maximisation"}
-    everything = score_all(Predictions(CERTAIN, LABELS, CERTAIN, LABELS))
+    everything = score_all(LabelledPredictions(CERTAIN, LABELS, CERTAIN, target_labels=LABELS))
     assert "target_accuracy" not in everything
     assert len(everything) == 4
 
@@ -125,7 +126,7 @@ def test_target_labels_never_choose():
 
 
 def test_target_accuracy_reports():
-    predictions = Predictions(target_logits=ONE_SIDED, target_labels=LABELS)
+    predictions = LabelledPredictions(target_logits=ONE_SIDED, target_labels=LABELS)
     assert VALIDATORS["target_accuracy"].score(predictions) == pytest.approx(0.5)
 
 
@@ -147,3 +148,22 @@ def test_a_validator_of_features_applies_where_there_are_features(monkeypatch):
     found = score_all(Predictions(CERTAIN, LABELS, CERTAIN, target_features=np.eye(20)))
     assert found["compact"] == pytest.approx(-0.0475)
     assert selecting_validator("compact") is VALIDATORS["compact"]
+
+
+class Cheat(Validator):
+    """Reads the target's labels without saying so."""
+
+    def score(self, predictions):
+        labels = predictions.target_labels
+        return float((predictions.target_logits.argmax(-1) == labels).mean())
+
+
+def test_labels_of_the_target_cannot_reach_a_validator(monkeypatch):
+    planted = LabelledPredictions(CERTAIN, LABELS, ONE_SIDED, target_labels=LABELS)
+    other = LabelledPredictions(CERTAIN, LABELS, ONE_SIDED, target_labels=1 - LABELS)
+    assert score_all(planted) == score_all(other)
+    monkeypatch.setitem(VALIDATORS, "cheat", Cheat())
+    with pytest.raises(AttributeError, match="target_labels"):
+        score_all(planted)
+    with pytest.raises(TypeError):
+        Predictions(CERTAIN, LABELS, CERTAIN, target_labels=LABELS)
