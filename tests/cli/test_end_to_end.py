@@ -98,9 +98,14 @@ def test_evaluate_repeats_the_numbers_of_the_run(
     assert code == 0
     assert (report["rows"], report["split"]) == (80, "train")
     results = results_of(toy_run)
-    assert report["metrics"] == results[results["exported"]]["target"]
+    assert report["metrics"] == without_yardsticks(results[results["exported"]]["target"])
     _, out, _ = run_cli("evaluate", toy_run / "source_only" / "model", *words)
-    assert json.loads(out)["metrics"] == results_of(toy_run)["source_only"]["target"]
+    assert json.loads(out)["metrics"] == without_yardsticks(results["source_only"]["target"])
+
+
+def without_yardsticks(metrics: dict[str, Any]) -> dict[str, Any]:
+    """What `evaluate` says of rows: a run adds what only its own logits tell."""
+    return {key: value for key, value in metrics.items() if key not in ("auc", "oracle")}
 
 
 def test_evaluate_for_people(run_cli: Cli, toy_run: Path, toy_target_jsonl: Path) -> None:

@@ -43,6 +43,7 @@ class Delimited(Format):
 
     untyped = True
     _advice = "put quotation marks around a text that holds the separator."
+    _advice_of_one_column = _NAME_COLUMNS
 
     def rows(self, path: Path) -> Iterator[Row]:
         """Every row below the header; those with too many or too few fields have a fault."""
@@ -73,7 +74,7 @@ class Delimited(Format):
         """Why a row does not fit the header; empty where it does."""
         if len(fields) == len(header):
             return ""
-        advice = self._advice if len(header) > 1 else _NAME_COLUMNS
+        advice = self._advice if len(header) > 1 else self._advice_of_one_column
         fields_are = counted(len(fields), "field")
         return f"has {fields_are} where the header names {len(header)}: {advice}"
 
@@ -175,7 +176,7 @@ class Xlsx(Delimited):
     """Cells of the one sheet of a workbook that is not empty."""
 
     endings = (".xlsx",)
-    _advice = "name each column in the first row."
+    _advice = _advice_of_one_column = "name each column in the first row."
 
     def _fields(self, path: Path, faults: list[Fault]) -> Fields:
         width = 0
