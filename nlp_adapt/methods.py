@@ -106,7 +106,8 @@ def _auto(config: AdaptationConfig) -> list[Stage]:
     """The source alone for two thirds of the run, then beside its own soft answers on the target.
 
     The teacher is the model as the first stage has left it, and stays so: a teacher that follows its
-    student carries a mistaken class share further with every step.
+    student carries a mistaken class share further with every step. Its answers are sharpened, since
+    the student begins with them: as they are, they would ask nothing new.
     """
     last = config.num_train_epochs / 3
     answers = {
@@ -114,7 +115,7 @@ def _auto(config: AdaptationConfig) -> list[Stage]:
         "weighting": "none",
         "balance": 0.0,
         "ramp": 0.0,
-        "temperature": 1.0,
+        "temperature": 0.5,
     }
     return [
         Stage({"task": {}}, epochs=config.num_train_epochs - last),
