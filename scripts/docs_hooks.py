@@ -74,7 +74,7 @@ def _commands(_: str) -> str:
     parts = []
     for name in COMMANDS:
         text = commands.choices[name].format_help().rstrip()  # type: ignore[index]
-        if name in ("train", "doctor", "diagnose"):  # their flags are the recipe's keys
+        if name in ("train", "compare", "doctor", "diagnose"):  # their flags are the recipe's keys
             text = text.partition("\nmodel and data:")[0].rstrip()
             text += "\n\nEvery recipe option is a flag of this command: see Recipe options."
         parts.append(f"## nlp-adapt {name}\n\n```text\n{text}\n```")

@@ -44,7 +44,7 @@ FLOORS = (
     ("reporting",),
     ("hub",),
     ("training",),
-    ("reviewing",),
+    ("reviewing", "comparing"),
     ("cli",),
 )
 CATALOGUES = frozenset({"objectives", "cli"})

@@ -26,7 +26,7 @@ from nlp_adapt.tasks import TASKS
 MOST_ROUNDED = 3  # steps by which the rounding of stages makes a run longer
 LONGER = 0.02
 # What may differ between runs of one recipe: where they lie, how they were watched, the seed.
-_FREE = (
+FREE = (
     *("seed", "output_dir", "overwrite", "resume", "allow_inexact_resume", "disable_tqdm"),
     *(
         "report_to",
@@ -161,17 +161,17 @@ def collect_seeds(run: Path, others: Sequence[Path]) -> list[dict[str, Any]]:
         RunError: A folder holds no finished run.
         ConfigError: Two runs have the same seed, or differ in more than it.
     """
-    first, recipe = read_results(run), _recipe(run)
+    first, recipe = read_results(run), resolved_recipe(run)
     collected = [_scores(first)]
     for other in others:
-        results, theirs = read_results(other), _recipe(other)
+        results, theirs = read_results(other), resolved_recipe(other)
         differing = [key for key in _SAME if results.get(key) != first.get(key)]
         if _given_rows(results, theirs) != _given_rows(first, recipe):
             differing.append("fingerprints")
         differing += [
             key
             for key in dict.fromkeys([*recipe, *theirs])
-            if key not in (*_FREE, *differing) and recipe.get(key) != theirs.get(key)
+            if key not in (*FREE, *differing) and recipe.get(key) != theirs.get(key)
         ]
         if differing:
             raise ConfigError(
@@ -256,6 +256,6 @@ def _given_rows(results: Results, recipe: Mapping[str, Any]) -> dict[str, str]:
     return {name: value for name, value in results["fingerprints"].items() if not drawn(name)}
 
 
-def _recipe(run: Path) -> dict[str, Any]:
+def resolved_recipe(run: Path) -> dict[str, Any]:
     """The resolved recipe, with the defaults of what it leaves out."""
     return {**Recipe().to_dict(), **read_recipe(run)}

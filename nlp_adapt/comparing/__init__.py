@@ -1,0 +1,1 @@
+"""Several methods trained alike on one recipe, and ranked."""
