@@ -148,6 +148,52 @@ _SAID = {
         "objective"
     ),
 }
+# Flags of commands beside `train`, tried where the recipe's keys are no flags of the command.
+_FLAGS = {
+    "out": "output output_file output_path out_file outfile save_path destination",
+    "output_dir": "out output folder",
+    "data": "test_file eval_file test_data eval_data dataset input input_file file test target_test",
+    "text": "sentence sentences string prompt",
+    "overwrite": "force yes replace overwrite_output overwrite_output_dir",
+    "batch_size": "per_device_eval_batch_size eval_batch_size bs batch",
+    "all_scores": "return_all_scores top_k probabilities proba scores",
+    "text_column": "text_col text_field column",
+    "device": "gpu cuda",
+    "repo": "repo_id hub_model_id repository",
+    "private": "hub_private_repo",
+    "revision": "branch",
+    "target": "unlabeled unlabelled tgt",
+    "examples": "rows n",
+    "copy": "out output save",
+    "dry_run": "dryrun check validate_only plan",
+    "print_config": "show_config dump_config config_only",
+    "json": "format as_json",
+    "debug": "verbose traceback v",
+}
+USUAL_COMMANDS = {
+    name: ours
+    for ours, names in {
+        "train": "fit finetune fine-tune fine_tune adapt run learn",
+        "evaluate": "eval test score benchmark metrics",
+        "predict": "infer inference label tag classify annotate generate apply transform",
+        "push": "upload publish deploy share",
+        "doctor": "check lint validate inspect",
+        "verify": "checksum",
+        "methods": "list algorithms objectives",
+        "recipes": "configs examples templates",
+        "env": "info version versions environment",
+        "export": "onnx convert",
+        "init": "new create setup configure",
+        "compare": "diff leaderboard",
+        "report": "html plot visualize visualise summary",
+        "card": "model_card model-card readme",
+        "ensemble": "merge soup average stack",
+        "labels": "classes label_map map",
+        "review": "annotate_by_hand audit",
+        "completion": "complete completions autocomplete shell",
+    }.items()
+    for name in names.split()
+}
 USUAL_NAMES = {name: ours for ours, names in _CALLED.items() for name in names.split()} | {
     name: sentence for names, sentence in _SAID.items() for name in names.split()
 }
@@ -165,10 +211,13 @@ def hint(name: str, known: Sequence[str]) -> str:
     flag = "--" if name.startswith("--") else ""
     own = name.lower().strip("-").replace("-", "_")
     meant = USUAL_NAMES.get(own, own)
-    if " " in meant:
+    if " " in meant and (not flag or "--config" in known):
         return f": {meant}"
     if meant != own and f"{flag}{meant}" in known:
         return f": here it is {flag}{meant}"
+    for ours, names in _FLAGS.items() if flag else ():
+        if own in names.split() and f"--{ours}" in known:
+            return f": here it is --{ours}"
     if meant in _BESIDE and not flag:
         return f": {meant} is given to {_BESIDE[meant]}"
     return nearest(name, known)

@@ -122,7 +122,11 @@ def inline_yaml(value: Any) -> str:
     return dumped.strip().removeprefix("[").removesuffix("]")
 
 
+def yaml_text(values: dict[str, Any]) -> str:
+    """A mapping as YAML, a key a line, which `read_yaml` reads back unchanged."""
+    return yaml.dump(values, Dumper=_RecipeDumper, sort_keys=False, allow_unicode=True).rstrip()
+
+
 def dump_yaml(values: dict[str, Any], path: Path) -> None:
-    """Write a mapping, a key a line, so that `read_yaml` reads it back unchanged."""
-    text = yaml.dump(values, Dumper=_RecipeDumper, sort_keys=False, allow_unicode=True)
-    write_text(path, text)
+    """Write `yaml_text` to a file."""
+    write_text(path, f"{yaml_text(values)}\n")

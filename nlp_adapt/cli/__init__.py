@@ -53,7 +53,7 @@ def _run(words: Sequence[str]) -> int:
             said, code = reason_of_all(said, code, hearsay=is_hearsay(error))
         full = full_disk(error)
         with contextlib.suppress(OSError) if full else contextlib.nullcontext():
-            print(said, file=sys.stderr)
+            console.print_error(said)
         if full:
             _let_go_of_stdout()
         return code

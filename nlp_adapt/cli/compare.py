@@ -46,7 +46,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--methods", metavar="METHOD,METHOD", help="methods to train, separated by commas"
     )
     parser.add_argument(
-        "--seeds", type=positive, help="runs of each method, from the recipe's seed on (1)"
+        "--seeds",
+        type=positive,
+        metavar="NUMBER",
+        help="runs of each method, from the recipe's seed on (1)",
     )
     parser.add_argument(
         "--out", metavar="PAGE", help="also write a page to look at, such as runs.html"

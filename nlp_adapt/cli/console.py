@@ -119,6 +119,31 @@ def show(args: argparse.Namespace, value: Any, words: Callable[[Any], str]) -> N
     print(json.dumps(value, ensure_ascii=False, indent=2) if args.json else words(in_lines(value)))
 
 
+_STYLES = {"bold": "1", "dim": "2", "red": "1;31", "cyan": "36"}
+
+
+def has_colours(stream: Any) -> bool:
+    """Whether what is printed there may be coloured: a terminal, and nobody has asked for none."""
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return False
+    return bool(stream.isatty())
+
+
+def painted(text: str, style: str) -> str:
+    """`text` in a style: bold, dim, red or cyan."""
+    return f"\x1b[{_STYLES[style]}m{text}\x1b[0m"
+
+
+def print_error(said: str) -> None:
+    """Print what ended a command on standard error, its first words in red on a terminal."""
+    first, colon, rest = said.partition("error:")
+    if colon and "\n" not in first and has_colours(sys.stderr):
+        bare = getattr(sys.stderr, "bare", sys.stderr)
+        bare.write(painted(first + colon, "red"))
+        said = rest
+    print(said, file=sys.stderr)
+
+
 def note(message: str) -> None:
     """Tell the user something that is not a result."""
     print(one_line(message), file=sys.stderr)

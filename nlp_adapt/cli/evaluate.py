@@ -32,7 +32,9 @@ ATTACK_OPTIONS = ("epsilon", "steps", "step_size")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `nlp-adapt evaluate`."""
     parser.add_argument("model", metavar="RUN_OR_MODEL", help="run folder, model folder or Hub id")
-    parser.add_argument("--data", required=True, help="labelled file, folder, Hub id or builtin:")
+    parser.add_argument(
+        "--data", required=True, metavar="DATA", help="labelled file, folder, Hub id or builtin:"
+    )
     parser.add_argument(
         "--split",
         choices=("test", "validation", "train"),
@@ -41,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_reading_arguments(parser)
     parser.add_argument(
         "--label_map",
+        metavar="YAML",
         default="{}",
         help="raw label -> label name, as YAML (default: that of the run)",
     )
@@ -57,7 +60,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     attack.add_argument(
         "--epsilon", **shares, help="size of the attack, as a share of the embeddings' norm (0.02)"
     )
-    attack.add_argument("--steps", type=positive, help="gradient steps of pgd (10)")
+    attack.add_argument(
+        "--steps", type=positive, metavar="NUMBER", help="gradient steps of pgd (10)"
+    )
     attack.add_argument(
         "--step_size", **shares, help="length of a step of pgd, as a share of epsilon (0.25)"
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlp_adapt.config import PRECISIONS
-from nlp_adapt.errors import ConfigError
+from nlp_adapt.errors import ConfigError, RunError
 from nlp_adapt.recipe import READING, READING_BY_SIDE, Recipe, load_recipe
 
 if TYPE_CHECKING:
@@ -40,14 +40,21 @@ SHOWN_FIRST = "model and data"
 
 def add_model_arguments(parser: argparse._ActionsContainer, precision: str = "fp32") -> None:
     """Add how to run a saved model; `precision` is the default of the option of that name."""
-    parser.add_argument("--batch_size", type=positive, default=64, help="rows a batch (64)")
+    parser.add_argument(
+        "--batch_size", type=positive, metavar="NUMBER", default=64, help="rows a batch (64)"
+    )
     parser.add_argument(
         "--precision", choices=PRECISIONS, default=precision, help=f"number format ({precision})"
     )
     parser.add_argument(
-        "--max_length", type=positive, help="longest row in tokens (default: that of the run)"
+        "--max_length",
+        type=positive,
+        metavar="NUMBER",
+        help="longest row in tokens (default: that of the run)",
     )
-    parser.add_argument("--device", help="cpu, cuda, ... (default: a GPU where there is one)")
+    parser.add_argument(
+        "--device", metavar="NAME", help="cpu, cuda, ... (default: a GPU where there is one)"
+    )
 
 
 def add_reading_arguments(parser: argparse.ArgumentParser, *, by_side: bool = False) -> None:
@@ -84,7 +91,9 @@ def add_recipe_arguments(parser: argparse.ArgumentParser, printed: str) -> None:
 
     Only flags that are given appear in the result.
     """
-    parser.add_argument("--config", metavar="RECIPE.yaml", help="recipe file")
+    parser.add_argument(
+        "--config", metavar="RECIPE", help="recipe: a file, or a name such as sentiment/auto"
+    )
     parser.add_argument("--json", action="store_true", help=f"print {printed} as one JSON object")
     kinds = typing.get_type_hints(Recipe)
     sections: dict[str, list[dataclasses.Field[Any]]] = {}
@@ -153,7 +162,7 @@ def _add_flag(
 ) -> None:
     flags = [f"--{name}" for name in (field.name, field.metadata.get("short")) if name]
     choices = field.metadata["choices"]
-    metavar = "{" + ",".join(choices) + "}" if choices else "VALUE"
+    metavar = "{" + ",".join(choices) + "}" if choices else _takes(field.name, kind)
     shared: dict[str, Any] = {"dest": field.name, "default": default}
     shared["help"] = _help(field)
     if bool in _members(kind):
@@ -164,6 +173,44 @@ def _add_flag(
         group.add_argument(*flags, nargs="+", action="extend", metavar=metavar, **shared)
     else:
         group.add_argument(*flags, metavar=metavar, **shared)
+
+
+# What an option takes, by the end of its name, where its type says too little.
+_TAKES = {
+    "output_dir": "FOLDER",
+    "model": "MODEL",
+    "teacher": "MODEL",
+    "column": "COLUMN",
+    "source": "DATA",
+    "target": "DATA",
+    "sources": "DATA",
+    "targets": "DATA",
+    "source_test": "DATA",
+    "target_test": "DATA",
+    "few_shot": "DATA|NUMBER",
+    "hub_model_id": "USER/NAME",
+}
+
+
+def _takes(name: str, kind: Any) -> str:
+    members = set(_members(kind))
+    for ending, metavar in _TAKES.items():
+        if name == ending or name.endswith(f"_{ending}"):
+            return metavar
+    if any(typing.get_origin(one) is dict or one == list[dict[str, Any]] for one in members):
+        return "YAML"
+    number, text = members & {int, float}, members & {str, list[str]}
+    return "NUMBER|NAME" if number and text else "NUMBER" if number else "NAME"
+
+
+def refuse_existing(out: str | Path, overwrite: bool, option: str = "--out") -> None:
+    """Refuse to replace a file that the user has not given up.
+
+    Raises:
+        RunError: There is such a file, and `overwrite` is not set.
+    """
+    if Path(out).is_file() and not overwrite:
+        raise RunError(f"{option} {out}: already exists; set --overwrite, or choose another name.")
 
 
 def _help(field: dataclasses.Field[Any]) -> str:

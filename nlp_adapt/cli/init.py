@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlp_adapt.cli import console
-from nlp_adapt.cli.flags import add_reading_arguments
+from nlp_adapt.cli.flags import add_reading_arguments, refuse_existing
 from nlp_adapt.errors import DataError, ModelError, RunError
 from nlp_adapt.escaping import in_lines
 from nlp_adapt.names import TASKS, TOKEN_CLASSIFICATION
@@ -27,14 +27,24 @@ SETTLED = ("model", "source", "target", "target_test", *READING, *READING_BY_SID
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `nlp-adapt init`."""
-    parser.add_argument("--source", required=True, help="labelled file, folder, Hub id or builtin:")
-    parser.add_argument("--target", required=True, help="domain to adapt to, labelled or not")
-    parser.add_argument("--target_test", help="labelled target rows to evaluate on")
+    parser.add_argument(
+        "--source", required=True, metavar="DATA", help="labelled file, folder, Hub id or builtin:"
+    )
+    parser.add_argument(
+        "--target", required=True, metavar="DATA", help="domain to adapt to, labelled or not"
+    )
+    parser.add_argument("--target_test", metavar="DATA", help="labelled target rows to evaluate on")
     parser.add_argument("--task", choices=TASKS, help="default: what the source has labels for")
     add_reading_arguments(parser, by_side=True)
-    parser.add_argument("--label_map", help="raw label -> label name, as YAML; others are proposed")
-    parser.add_argument("--model", default="builtin:minilm-l6", help="Hub id or local folder")
-    parser.add_argument("--out", default="recipe.yaml", help="file to write (recipe.yaml)")
+    parser.add_argument(
+        "--label_map", metavar="YAML", help="raw label -> label name, as YAML; others are proposed"
+    )
+    parser.add_argument(
+        "--model", metavar="MODEL", default="builtin:minilm-l6", help="Hub id or local folder"
+    )
+    parser.add_argument(
+        "--out", metavar="FILE", default="recipe.yaml", help="file to write (recipe.yaml)"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace the file")
     parser.add_argument("--json", action="store_true", help="print what was chosen as JSON")
 
@@ -48,8 +58,7 @@ def run(args: argparse.Namespace) -> int:
 
     out = Path(args.out)
     check_output(out, None)
-    if out.exists() and not args.overwrite:
-        raise RunError(f"--out {out}: already exists; set --overwrite, or choose another name.")
+    refuse_existing(out, args.overwrite)
     with console.stdout_for_results(args.json):
         lines = _propose(args)
     try:

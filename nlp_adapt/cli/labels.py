@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", metavar="TARGET", help="file, folder, Hub id or builtin:")
     parser.add_argument("--task", choices=TASKS, help="default: what the source has labels for")
     add_reading_arguments(parser, by_side=True)
-    parser.add_argument("--label_map", help="raw label -> label name, as YAML")
+    parser.add_argument("--label_map", metavar="YAML", help="raw label -> label name, as YAML")
     parser.add_argument("--repair_tags", action="store_true", help="repair ill-formed tags")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 

@@ -1,4 +1,4 @@
-"""List the adaptation methods: what each does, its paper, its tasks and its options."""
+"""List the adaptation methods, or tell all about one: its stages, its paper and its options."""
 
 import argparse
 import dataclasses
@@ -7,18 +7,34 @@ from collections.abc import Iterator
 from typing import Any
 
 from nlp_adapt.cli import console
+from nlp_adapt.errors import ConfigError
+from nlp_adapt.usual_names import nearest
 
-HELP = "list the adaptation methods and their options"
+HELP = "list the adaptation methods, or tell all about one"
+AFTER = (
+    "\nUse one with `nlp-adapt train --method NAME`; `nlp-adapt methods NAME` lists its options."
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `nlp-adapt methods`."""
-    parser.add_argument("--json", action="store_true", help="print them as one JSON object")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="tell all about it, such as dann")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print every method."""
-    console.show(args, describe_methods(), lambda methods: "\n".join(_lines(methods)))
+    """Print every method in a line, or one with all that there is to know."""
+    described = describe_methods()
+    if args.name is None:
+        console.show(args, described, _table)
+        return 0
+    if args.name not in described:
+        raise ConfigError(
+            f"there is no method '{args.name}'{nearest(args.name, list(described))} "
+            "(`nlp-adapt methods` lists them)."
+        )
+    one = {args.name: {**described[args.name], "stages": describe_stages(args.name)}}
+    console.show(args, one, lambda shown: "\n".join(_details(args.name, shown[args.name])))
     return 0
 
 
@@ -42,6 +58,21 @@ def describe_methods() -> dict[str, dict[str, Any]]:
     return described
 
 
+def describe_stages(name: str) -> list[dict[str, Any]]:
+    """The stages of a method in order, as a recipe with the defaults has them: what each one sets."""
+    from nlp_adapt.config import AdaptationConfig
+    from nlp_adapt.methods import METHODS
+
+    config = AdaptationConfig()
+    stages = []
+    for stage in METHODS[name].stages(config):
+        said = {key: value for key, value in vars(stage).items() if value is not None}
+        if stage.fit is None and stage.steps is None:
+            said.setdefault("epochs", config.num_train_epochs)
+        stages.append({key: value for key, value in said.items() if value != {}})
+    return stages
+
+
 def _options_of(objective: str) -> list[dict[str, Any]]:
     from nlp_adapt.objectives import OBJECTIVES
 
@@ -57,18 +88,51 @@ def _options_of(objective: str) -> list[dict[str, Any]]:
     ]
 
 
-def _lines(methods: dict[str, dict[str, Any]]) -> Iterator[str]:
-    for name, method in methods.items():
-        yield f"{name}: {method['summary']}"
-        if method["paper"]:
-            yield f"    paper    {method['paper']}"
-        yield f"    tasks    {', '.join(method['tasks'])}"
-        for objective, options in method["options"].items():
-            yield from (_option_line(objective, option) for option in options)
-        yield ""
-    yield "Auxiliary tasks train beside any method with a task term; see --auxiliary:"
+def _table(methods: dict[str, dict[str, Any]]) -> str:
+    width = max(map(len, methods))
+    lines = (
+        textwrap.fill(
+            f"{name:{width}}  {method['summary']}"
+            + (f" ({method['paper']})" * bool(method["paper"])),
+            100,
+            subsequent_indent=" " * (width + 2),
+        )
+        for name, method in methods.items()
+    )
+    return "\n".join([*lines, AFTER])
+
+
+def _details(name: str, method: dict[str, Any]) -> Iterator[str]:
+    yield textwrap.fill(f"{name}: {method['summary']}", 100, subsequent_indent="    ")
+    if method["paper"]:
+        yield f"    paper    {method['paper']}"
+    yield f"    tasks    {', '.join(method['tasks'])}"
+    recipes = " and ".join(f"{folder}/{name}" for folder in ("sentiment", "ner"))
+    yield f"    recipes  {recipes} (`nlp-adapt recipes NAME` prints one)"
+    yield "\nStages"
+    for number, stage in enumerate(method["stages"], start=1):
+        yield from _stage_lines(number, stage)
+    yield "\nOptions"
+    for objective, options in method["options"].items():
+        yield from (_option_line(objective, option) for option in options)
+    if not any(method["options"].values()):
+        yield "    none of its own"
+    yield "\nAuxiliary tasks train beside any method with a task term; see --auxiliary:"
     yield from (_option_line("auxiliary", option) for option in _options_of("auxiliary"))
-    yield "\nUse one with `nlp-adapt train --method NAME`."
+    yield f"\nUse it with `nlp-adapt train --method {name}`."
+
+
+def _stage_lines(number: int, stage: dict[str, Any]) -> Iterator[str]:
+    if "fit" in stage:
+        yield f"    {number}. {stage['fit']}, fitted on the features of the encoder as it is"
+        return
+    length = f"{stage['steps']} steps" if "steps" in stage else f"{stage['epochs']:.3g} epochs"
+    rest = [f"{key} {stage[key]}" for key in ("learning_rate", "freeze") if key in stage]
+    yield f"    {number}. {' + '.join(stage['objectives'])}: {', '.join([length, *rest])}"
+    for objective, own in stage["objectives"].items():
+        if own:
+            said = ", ".join(f"{key} {value}" for key, value in own.items())
+            yield f"         {objective} with {said}"
 
 
 def _option_line(objective: str, option: dict[str, Any]) -> str:

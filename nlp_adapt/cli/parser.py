@@ -1,21 +1,25 @@
 """The arguments of all commands, in argparse, with hints where a word is unknown."""
 
 import argparse
+import re
+import sys
 from collections.abc import Sequence
 from functools import partial
 from importlib import import_module
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import nlp_adapt
+from nlp_adapt.cli import console
 from nlp_adapt.errors import ConfigError
-from nlp_adapt.usual_names import hint, nearest
+from nlp_adapt.escaping import visible
+from nlp_adapt.usual_names import USUAL_COMMANDS, hint, nearest
 
 COMMANDS = {
     name: import_module(f"nlp_adapt.cli.{name}")
     for name in (
         *("init", "train", "evaluate", "predict", "ensemble", "report", "compare", "export"),
         *("review", "card", "push", "diagnose", "doctor", "verify"),
-        *("labels", "methods", "recipes"),
+        *("labels", "methods", "recipes", "env", "completion"),
     )
 }
 
@@ -31,9 +35,29 @@ Adapt a Hugging Face text classifier or tagger to a domain that has no labels.
 class Parser(argparse.ArgumentParser):
     """An argparse parser that raises `ConfigError` instead of leaving the program."""
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.color = False  # of Python 3.14, which `escaping` would show as escapes
+
     def error(self, message: str) -> NoReturn:
         """Turn argparse's complaint into one sentence of ours."""
         raise ConfigError(f"{message} (`{self.prog} --help` shows what there is).")
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Print help, with headings and flags in colour on a terminal."""
+        stream = sys.stderr if file is None else file
+        if message and console.has_colours(stream):
+            message = _HEADING.sub(
+                lambda found: console.painted(found[0], "bold"), visible(message)
+            )
+            message = _FLAG.sub(lambda found: console.painted(found[0], "cyan"), message)
+            getattr(stream, "bare", stream).write(message)
+        elif message:
+            stream.write(message)
+
+
+_HEADING = re.compile(r"^\S[^\n]*:$", re.MULTILINE)
+_FLAG = re.compile(r"(?<![\w-])--?[a-zA-Z]\w*(?:\.\w+)*")
 
 
 def build_parser(only: str | None = None) -> Parser:
@@ -74,15 +98,18 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     words = underscored(words)
     command = next((word for word in words if not word.startswith("-")), None)
     if command is not None and command not in COMMANDS:
-        raise ConfigError(
-            f"unknown command '{command}'{nearest(command, list(COMMANDS))} "
-            f"(there are {', '.join(COMMANDS)})"
-        )
+        meant = USUAL_COMMANDS.get(command.lower())
+        said = f"; did you mean '{meant}'?" if meant else nearest(command, list(COMMANDS))
+        raise ConfigError(f"unknown command '{command}'{said} (there are {', '.join(COMMANDS)})")
     parser = build_parser(command)
     if not words:
         parser.print_help()
         raise SystemExit(2)
-    args, unknown = parser.parse_known_args(words)
+    try:
+        args, unknown = parser.parse_known_args(words)
+    except ConfigError:
+        _refuse_unknown_flags(parser, command, words)  # it may stand for one that is missing
+        raise
     if command is None:
         raise ConfigError(f"name a command: {', '.join(COMMANDS)}.")
     if accept := getattr(COMMANDS[command], "accept_unknown", None):
@@ -104,6 +131,17 @@ def underscored(words: Sequence[str]) -> list[str]:
             word = f"--{first.replace('-', '_')}{dot}{rest}{equals}{value}"
         result.append(word)
     return result
+
+
+def _refuse_unknown_flags(parser: Parser, command: str | None, words: Sequence[str]) -> None:
+    choices: Any = next(one.choices for one in parser._actions if one.dest == "command")
+    if command is None:
+        return
+    known = {flag for action in choices[command]._actions for flag in action.option_strings}
+    for word in words:
+        name = word.partition("=")[0]
+        if name.startswith("--") and len(name) > 2 and "." not in name and name not in known:
+            raise ConfigError(_unknown_message(choices[command], word))
 
 
 def _unknown_message(parser: argparse.ArgumentParser, word: str) -> str:

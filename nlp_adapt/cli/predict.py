@@ -3,9 +3,10 @@
 INPUT is a csv, tsv, jsonl, parquet, txt (one text a line) or CoNLL file, each also .gz, or - for
 standard input. The output keeps the input's rows, order and columns. A row without text gets an
 empty label; a row that cannot be read goes to OUT.rejected.jsonl with the reason. When the command
-is interrupted, the same command goes on where it stopped. Started with torchrun or accelerate
+is interrupted, the same command goes on where it stopped. A file that exists already is refused
+without --overwrite. Started with torchrun or accelerate
 launch, each process labels its share. --out - writes to standard output as it goes, and everything
-else to standard error.
+else to standard error. --text labels what stands on the command line, and prints it.
 
 A text classifier adds `label` and `score`. A tagger reads text or lists of words and adds `tags`,
 `scores` and `entities` with character offsets, and the words or the text where the input lacks
@@ -19,12 +20,13 @@ least as far away, 1 for typical texts and 0 for texts unlike any of it.
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from nlp_adapt.cli import console
-from nlp_adapt.cli.flags import add_model_arguments, open_model, positive
+from nlp_adapt.cli.flags import add_model_arguments, open_model, positive, refuse_existing
 from nlp_adapt.data.reading.formats import FORMATS
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.escaping import in_lines
@@ -41,11 +43,15 @@ PIPE = "-"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `nlp-adapt predict`."""
     parser.add_argument("model", metavar="MODEL", help="run folder, model folder or Hub id")
-    parser.add_argument("input", metavar="INPUT", help="file to label, or - for standard input")
+    parser.add_argument(
+        "input", nargs="?", metavar="INPUT", help="file to label, or - for standard input"
+    )
+    parser.add_argument(
+        "--text", nargs="+", action="extend", metavar="TEXT", help="texts to label, without a file"
+    )
     only_words = [ending for ending, writer in WRITERS.items() if writer.of_words]
     parser.add_argument(
         "--out",
-        required=True,
         metavar="FILE",
         help=f"{_either(endings_for(words=False))} (taggers: also {_either(only_words)}), or - for "
         "standard output",
@@ -55,8 +61,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=_names([e for e, writer in WRITERS.items() if writer.in_pieces], DEFAULT_PIPED),
         help=f"format of standard output (default: {DEFAULT_PIPED})",
     )
-    parser.add_argument("--text_column", help="column that holds the text (or the words)")
-    parser.add_argument("--encoding", help="encoding of the input (UTF-8)")
+    parser.add_argument("--overwrite", action="store_true", help="replace the file of --out")
+    parser.add_argument(
+        "--text_column", metavar="COLUMN", help="column that holds the text (or the words)"
+    )
+    parser.add_argument("--encoding", metavar="NAME", help="encoding of the input (UTF-8)")
     parser.add_argument(
         "--input_format",
         choices=_names([form.endings[0] for form in FORMATS], DEFAULT_INPUT),
@@ -78,6 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--chunk_rows",
         type=positive,
+        metavar="NUMBER",
         default=ROWS_AT_A_TIME,
         help=f"rows at a time, and lost at most when interrupted ({ROWS_AT_A_TIME})",
     )
@@ -97,10 +107,12 @@ def _either(endings: Sequence[str]) -> str:
 
 def run(args: argparse.Namespace) -> int:
     """Write the labelled rows, then say what was done."""
+    _check(args)
+    if args.text:
+        return _label_texts(args)
     from nlp_adapt.prediction.files.outputs import to_file, to_stdout
 
     piped = args.out == PIPE
-    _check(args)
     load, stdout = partial(open_model, args), sys.stdout
     with console.stdout_for_results(args.json or piped):
         summary = to_stdout(args, load, stdout) if piped else to_file(args, load)
@@ -112,7 +124,22 @@ def run(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     """Refuse what does not go together, before anything is loaded."""
+    if args.text:
+        given = {"INPUT": args.input, "--out": args.out, "--domain_likeness": args.domain_likeness}
+        if surplus := [name for name, value in given.items() if value]:
+            raise ConfigError(f"--text prints its labels: leave out {' and '.join(surplus)}.")
+        return
+    if args.input is None:
+        raise ConfigError("name a file to label, or - for standard input; or give --text.")
+    if args.out is None:
+        raise ConfigError("name the file to write: --out FILE, or --out - for standard output.")
     from nlp_adapt.prediction.files.outputs import is_stream
+    from nlp_adapt.prediction.files.parts import Parts
+
+    out = Path(args.out)
+    begun = Parts(out, out).folder.is_dir()  # by a command that was interrupted, which goes on
+    if args.out != PIPE and not begun and not _same_file(args.out, args.input):
+        refuse_existing(args.out, args.overwrite)
 
     if process_count() > 1:
         if is_stream(args.input):
@@ -121,6 +148,38 @@ def _check(args: argparse.Namespace) -> None:
             raise ConfigError("standard output can be written by one process only: name a file.")
     if args.output_format is not None and args.out != PIPE:
         raise ConfigError("--output_format is for --out -: a file's ending says its format.")
+
+
+def _same_file(out: str, source: str) -> bool:
+    """Whether both are one file, for which there is a sentence of its own."""
+    return Path(out).exists() and Path(source).exists() and Path(out).samefile(source)
+
+
+def _label_texts(args: argparse.Namespace) -> int:
+    """Label what stands on the command line: a line for each text, or for each entity in it."""
+    with console.stdout_for_results(args.json):
+        predictor = open_model(args)
+        if predictor.task.units_are_words:
+            from nlp_adapt.prediction.tagged_text import tag_texts
+
+            answers = [one.to_dict() for one in tag_texts(predictor, args.text)]
+        else:
+            found = predictor.predict(args.text)
+            answers = [{"text": text, **one} for text, one in zip(args.text, found, strict=True)]
+    console.show(args, answers, lambda shown: "\n".join(_answer_lines(shown, args.all_scores)))
+    return 0
+
+
+def _answer_lines(answers: list[dict[str, Any]], all_scores: bool) -> Iterator[str]:
+    for answer in answers:
+        if "label" in answer:
+            yield f"{answer['label']}  {answer['score']:.3f}  {answer['text']}"
+            for name, score in answer["scores"].items() if all_scores else ():
+                yield f"    {score:.3f}  {name}"
+            continue
+        yield answer["text"] if answer["entities"] else f"{answer['text']}  (no entities)"
+        for one in answer["entities"]:
+            yield f"    {one['type']}  {one['score']:.3f}  {one['text']}"
 
 
 def _said(args: argparse.Namespace, summary: dict[str, Any]) -> str:

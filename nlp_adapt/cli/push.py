@@ -15,7 +15,9 @@ HELP = "push a finished run to the Hub"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `nlp-adapt push`."""
     parser.add_argument("run_folder", metavar="RUN", help="folder of a finished run")
-    parser.add_argument("--repo", required=True, help="repository, such as me/my-model")
+    parser.add_argument(
+        "--repo", required=True, metavar="USER/NAME", help="repository, such as me/my-model"
+    )
     parser.add_argument("--private", action="store_true", help="create it as private")
     parser.add_argument(
         "--merge_lora",
@@ -24,9 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="push a plain model with the run's adapters merged in",
     )
     parser.add_argument("--create_pr", action="store_true", help="open a pull request")
-    parser.add_argument("--revision", help="branch to commit to (main)")
+    parser.add_argument("--revision", metavar="NAME", help="branch to commit to (main)")
     parser.add_argument(
-        "--commit_message", default="Add adapted model", help="first line of the commit"
+        "--commit_message",
+        metavar="TEXT",
+        default="Add adapted model",
+        help="first line of the commit",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 

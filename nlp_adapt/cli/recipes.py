@@ -9,7 +9,8 @@ import re
 from pathlib import Path
 
 from nlp_adapt.cli import console
-from nlp_adapt.errors import ConfigError, RunError
+from nlp_adapt.cli.flags import refuse_existing
+from nlp_adapt.errors import ConfigError
 from nlp_adapt.escaping import in_lines
 from nlp_adapt.recipe import recipes_folder
 from nlp_adapt.usual_names import nearest
@@ -73,8 +74,7 @@ def _copy(text: str, copy: Path, overwrite: bool) -> int:
     from nlp_adapt.prediction.files.writers import check_output
 
     check_output(copy, None, "--copy")
-    if copy.exists() and not overwrite:
-        raise RunError(f"{copy}: already exists; set --overwrite, or choose another name.")
+    refuse_existing(copy, overwrite, "--copy")
     with said_of(copy):
         write_text(copy, text)
     shown = in_lines(str(copy))

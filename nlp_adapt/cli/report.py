@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from nlp_adapt.cli import console
+from nlp_adapt.cli.flags import refuse_existing
 
 HELP = "write the page that shows a finished run"
 MOST_ROWS = 400  # of the target, among which examples are looked for
@@ -29,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="show N rows of each kind: surest errors, rows on which the models differ, nearest to "
         "the source and farthest from it",
     )  # fmt: skip
+    parser.add_argument("--overwrite", action="store_true", help="replace FILE")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -40,6 +42,8 @@ def run(args: argparse.Namespace) -> int:
 
     if args.examples < 0:
         raise ConfigError(f"--examples is {args.examples}, but must be 0 or more.")
+    if args.out:
+        refuse_existing(args.out, args.overwrite)
     folder = Path(args.run_folder)
     out, examples = args.out, ""
     with console.stdout_for_results(args.json):

@@ -29,14 +29,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `nlp-adapt review`."""
     parser.add_argument("run_folder", metavar="RUN", help="folder of a finished run")
     draw = parser.add_argument_group("to draw rows")
-    draw.add_argument("--rows", type=positive, help="rows where the models differ (40)")
-    draw.add_argument("--agreeing", type=_count, help="rows where they agree (10)")
-    draw.add_argument("--data", help="other text of the target: file, folder, Hub id or builtin:")
+    draw.add_argument(
+        "--rows", type=positive, metavar="NUMBER", help="rows where the models differ (40)"
+    )
+    draw.add_argument(
+        "--agreeing", type=_count, metavar="NUMBER", help="rows where they agree (10)"
+    )
+    draw.add_argument(
+        "--data", metavar="DATA", help="other text of the target: file, folder, Hub id or builtin:"
+    )
     draw.add_argument(
         "--test_rows", action="store_true", help="draw also from the target's test rows"
     )
-    draw.add_argument("--pool", type=positive, help="texts that both models read at most (5000)")
-    draw.add_argument("--seed", type=int, help="seed of the draw (42)")
+    draw.add_argument(
+        "--pool", type=positive, metavar="NUMBER", help="texts that both models read at most (5000)"
+    )
+    draw.add_argument("--seed", type=int, metavar="NUMBER", help="seed of the draw (42)")
     draw.add_argument(
         "--for", dest="tool", choices=TOOLS, help="also write what a labelling tool imports"
     )
@@ -48,7 +56,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     read = parser.add_argument_group("to read answers")
     read.add_argument("--labels", metavar="FILE", help="answers: csv, jsonl or a tool's export")
     read.add_argument(
-        "--level", type=float, default=0.95, help="level of the intervals (default: 0.95)"
+        "--level",
+        type=float,
+        metavar="SHARE",
+        default=0.95,
+        help="level of the intervals (default: 0.95)",
     )
     read.add_argument(
         "--switch_export",

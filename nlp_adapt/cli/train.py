@@ -14,8 +14,13 @@ from nlp_adapt.cli import console
 from nlp_adapt.cli.flags import add_recipe_arguments, read_recipe, take_dotted_flags
 from nlp_adapt.escaping import in_lines
 from nlp_adapt.launch import is_main_process
+from nlp_adapt.recipe import Recipe
+from nlp_adapt.yaml_text import yaml_text
 
-USAGE = "nlp-adapt train [--config RECIPE.yaml] [--KEY VALUE ...] [--json] [--debug]"
+USAGE = (
+    "nlp-adapt train [--config RECIPE] [--KEY VALUE ...] [--dry_run | --print_config] [--json] "
+    "[--debug]"
+)
 _TRAINING = ("nlp_adapt.training.trainer", "transformers.modeling_utils", "peft", "sklearn.metrics")
 HELP = "train a source-only model and an adapted one, and compare them"
 
@@ -23,6 +28,16 @@ HELP = "train a source-only model and an adapted one, and compare them"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the recipe file, and every key of a recipe as a flag."""
     add_recipe_arguments(parser, "results")
+    parser.add_argument(
+        "--dry_run",
+        action="store_true",
+        help="print rows, steps, cost and what the recipe sets; train and write nothing",
+    )
+    parser.add_argument(
+        "--print_config",
+        action="store_true",
+        help="print every option with its value, as a recipe; read no data",
+    )
 
 
 accept_unknown = take_dotted_flags
@@ -31,6 +46,11 @@ accept_unknown = take_dotted_flags
 def run(args: argparse.Namespace) -> int:
     """Train, then print the table that compares the two models."""
     recipe = read_recipe(args)
+    if args.print_config:
+        console.show(args, recipe.to_dict(), yaml_text)
+        return 0
+    if args.dry_run:
+        return _dry_run(args, recipe)
     failed_push = None
     with console.stdout_for_results(args.json):
         import_training()
@@ -54,6 +74,19 @@ def run(args: argparse.Namespace) -> int:
         console.show_tables(*ending(in_lines(results), in_lines(recipe.output_dir)))
     if failed_push is not None:
         raise failed_push
+    return 0
+
+
+def _dry_run(args: argparse.Namespace, recipe: Recipe) -> int:
+    """Print what a run would do, after all the checks that it makes before its first step."""
+    with console.stdout_for_results(args.json):
+        import_training()
+        from nlp_adapt.training.trainer import AdaptationTrainer
+        from nlp_adapt.training.trainer_api.preview import preview, preview_lines
+
+        found = preview(AdaptationTrainer.from_recipe(recipe), recipe)
+    if is_main_process():
+        console.show(args, found, lambda shown: "\n".join(preview_lines(shown)))
     return 0
 
 

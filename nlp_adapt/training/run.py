@@ -136,7 +136,7 @@ class Run:
                 best=self._best_model(name),
                 inexact=list((end.results["resumed"] or {}).get("notes", ())),
             )
-            cost = cost or self._preview(training)
+            cost = cost or self.cost(schedule, training.task_model, tell=self.main)
             at = checkpoint if checkpoint and checkpoint.position["model"] == name else None
             end.results[name] = self._train_one(training, at)
             end.model, end.objectives = training.task_model, training.objectives
@@ -250,9 +250,9 @@ class Run:
             self._save_domain_statistics(end.model)
         end.results["exported"] = SOURCE_ONLY
 
-    def _preview(self, training: StagedTraining) -> dict[str, Any]:
-        """Before the first step: say what the run costs, and refuse a disk that is too small."""
-        freeze(training.task_model, self.config.freeze)
+    def cost(self, schedule: Schedule, task_model: Any, tell: bool = False) -> dict[str, Any]:
+        """What the run takes; where `tell` is set, refuse a disk that is too small, and say it."""
+        freeze(task_model, self.config.freeze)
         copies = [
             sum(objective_class(name).copies_model for name in stage.objectives)
             for stage in self.context.stages
@@ -260,14 +260,14 @@ class Run:
         cost = estimate(
             self.config,
             self.context.data.with_copies,
-            {name: sum(training.schedule.steps(name)) for name in training.schedule.models},
+            {name: sum(schedule.steps(name)) for name in schedule.models},
             self.context.global_batch,
-            training.task_model,
+            task_model,
             portions(self.context),
             copies=max(copies),
             keeps_best=bool(self.config.load_best_model_at_end),
         )
-        if self.main:
+        if tell:
             refuse_full_disk(cost, self.folder)
             if not self.config.disable_tqdm:
                 print(describe(cost), file=sys.stderr)

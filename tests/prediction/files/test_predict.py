@@ -161,7 +161,8 @@ def test_bad_rows_are_set_aside_with_the_reason(
         assert row["content"]
     (tmp_path / name).write_bytes(b"id,text\n1,good\n" if name.endswith("csv") else content)
     if name.endswith("csv"):  # a clean run afterwards leaves no stale file
-        assert run_cli("predict", toy_run, tmp_path / name, "--out", out)[0] == 0
+        words = ("predict", toy_run, tmp_path / name, "--out", out, "--overwrite")
+        assert run_cli(*words)[0] == 0
         assert not (tmp_path / "out.csv.rejected.jsonl").exists()
 
 
