@@ -25,6 +25,9 @@ from typing import Any
 
 import numpy as np
 from benchmark_runs import SMALL, Run, code_hash
+from validators_page import page, scored
+
+from nlp_adapt.validators import Predictions
 
 SOURCE_ONLY = "source_only"
 FOLDER = "sentiment/snippets"
@@ -34,6 +37,14 @@ HEADS = 3  # source-only models with freshly drawn heads
 RECIPE = {"max_source_rows": 1000, "max_target_rows": 1000, "max_length": 64, "num_train_epochs": 1}
 MOST_ROWS = 600
 OUT = Path("docs/benchmarks/validators.md")
+PARTS = ("source_logits", "source_labels", "target_logits", "target_labels")
+FEATURES = ("source_features", "target_features")
+
+
+def read_runs(path: Path) -> list[Run]:
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -162,6 +173,57 @@ def keep(path: Path, arrays: dict[str, np.ndarray], about: Run) -> None:
     os.replace(part, path)
 
 
+def stored(args: argparse.Namespace) -> list[Run]:
+    """All predictions, those of the tree and those that are kept, as runs with their scores."""
+    lines = {run["name"]: run for run in read_runs(args.out.with_suffix(".runs.jsonl"))}
+    found: dict[str, tuple[Run, dict[str, np.ndarray]]] = {}
+    archive = args.out.with_suffix(".npz")
+    if archive.is_file():
+        with np.load(archive) as arrays:
+            for name, line in lines.items():
+                found[name] = line, {part: arrays[f"{name}/{part}"] for part in PARTS}
+    for path in sorted(args.keep.glob("*.npz")) if args.keep else []:
+        with np.load(path) as arrays:
+            about = json.loads(str(arrays["about"]))
+            found[path.stem] = about, {part: arrays[part] for part in (*PARTS, *FEATURES)}
+    return [_run(name, about, arrays) for name, (about, arrays) in found.items()]
+
+
+def _run(name: str, about: Run, arrays: dict[str, np.ndarray]) -> Run:
+    truth, logits = arrays["target_labels"], arrays["target_logits"].astype(np.float32)
+    features = {part: arrays[part].astype(np.float32) for part in FEATURES if part in arrays}
+    # No label of the target is in what is scored.
+    source = arrays["source_logits"].astype(np.float32), arrays["source_labels"].astype(np.int64)
+    predictions = Predictions(*source, logits, **features)
+    accuracy = float((logits.argmax(-1) == truth).mean())
+    return {
+        **about,
+        "name": name,
+        "rows": len(truth),
+        "accuracy": round(accuracy, 6),
+        "truth_error": round((accuracy * (1 - accuracy) / len(truth)) ** 0.5, 6),
+        "scores": {**about.get("scores", {}), **scored(predictions)},
+        "predictions": predictions,
+        "target_labels": truth,
+    }
+
+
+def store(args: argparse.Namespace, runs: Sequence[Run]) -> None:
+    """Write a line and the compact predictions of each run."""
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    lines, arrays = [], {}
+    for run in runs:
+        own = run["predictions"]
+        values = (own.source_logits, own.source_labels, own.target_logits, run["target_labels"])
+        for part, value in zip(PARTS, values, strict=True):
+            kind = np.float16 if part.endswith("logits") else np.int8
+            arrays[f"{run['name']}/{part}"] = value.astype(kind)
+        kept = {k: v for k, v in run.items() if k not in ("predictions", "target_labels")}
+        lines.append(json.dumps(kept) + "\n")
+    args.out.with_suffix(".runs.jsonl").write_text("".join(lines), encoding="utf-8")
+    np.savez_compressed(args.out.with_suffix(".npz"), **arrays)
+
+
 def main() -> None:
     args = parse_arguments()
     if args.data is not None:
@@ -169,6 +231,12 @@ def main() -> None:
 
         with quiet_libraries(debug=False):
             train_missing(args)
+    runs = stored(args)
+    if not runs:
+        sys.exit("benchmark_validators: nothing is stored; give --data and --keep to train.")
+    store(args, runs)
+    command = "python scripts/benchmark_validators.py --data DATA --keep FOLDER"
+    args.out.write_text(page(runs, command), encoding="utf-8")
 
 
 if __name__ == "__main__":
