@@ -88,8 +88,8 @@ _SAID = {
         "trainer"
     ),
     "early_stopping early_stopping_patience early_stopping_threshold patience": (
-        "a run does not stop early, since its schedules count to its end; load_best_model_at_end "
-        "keeps the best weights"
+        "give AdaptationTrainer transformers' EarlyStoppingCallback in callbacks; "
+        "load_best_model_at_end keeps the best weights"
     ),
     "greater_is_better": "each label-free score knows which way is better: leave it out",
     "optim optimizer": "it is always AdamW: leave it out",
@@ -97,7 +97,7 @@ _SAID = {
     "num_labels num_classes n_classes label_list labels": (
         "the labels are those of the data: leave it out"
     ),
-    "validation_file eval_file dev_file eval_dataset test_file test_data test_path": (
+    "validation_file eval_file dev_file test_file test_data test_path": (
         "name labelled rows with source_test or target_test, by the domain that they are from"
     ),
     "dataset dataset_name dataset_config_name data data_dir data_files": (
@@ -197,7 +197,8 @@ USUAL_COMMANDS = {
 USUAL_NAMES = {name: ours for ours, names in _CALLED.items() for name in names.split()} | {
     name: sentence for names, sentence in _SAID.items() for name in names.split()
 }
-# What a recipe holds beside the options, and where Python is given it.
+# What is no option of a recipe's, and where Python is given it.
+_GIVEN = ("callbacks", "compute_metrics", "eval_dataset", "processing_class")
 _BESIDE = dict.fromkeys(("model", "source", "target", "target_few_shot"), "AdaptationTrainer")
 _BESIDE |= dict.fromkeys(("text_column", "label_column", "label_map"), "load_domain")
 
@@ -210,6 +211,8 @@ def hint(name: str, known: Sequence[str]) -> str:
     """
     flag = "--" if name.startswith("--") else ""
     own = name.lower().strip("-").replace("-", "_")
+    if own in _GIVEN and name not in known:
+        return f": {own} is given to AdaptationTrainer, from Python"
     meant = USUAL_NAMES.get(own, own)
     if " " in meant and (not flag or "--config" in known):
         return f": {meant}"

@@ -184,3 +184,10 @@ def mean_metrics(metrics: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         elif values and all(isinstance(value, (int, float)) for value in values):
             found[key] = sum(values) / len(values)
     return found
+
+
+def named_numbers(prefix: str, metrics: Mapping[str, Any]) -> dict[str, float]:
+    """The fractions among metrics, and those of a user's `compute_metrics`, as `PREFIX/NAME`."""
+    users = metrics.get("compute_metrics", {})
+    found = {**metrics, **{f"compute_metrics/{key}": value for key, value in users.items()}}
+    return {f"{prefix}/{key}": value for key, value in found.items() if isinstance(value, float)}

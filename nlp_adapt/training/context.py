@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from nlp_adapt.config import AdaptationConfig
+from nlp_adapt.data.domain import Domain
 from nlp_adapt.files import write_folder
 from nlp_adapt.methods import Stage
 from nlp_adapt.modeling.backbone import model_config
@@ -27,6 +28,7 @@ from nlp_adapt.modeling.lora import (
 )
 from nlp_adapt.modeling.pretrained import fit_given, given_order, has_encoder_of, load_task_model
 from nlp_adapt.modeling.tokenizers import save_tokenizer, training_limit
+from nlp_adapt.prediction.evaluation import evaluate
 from nlp_adapt.prediction.predictor import Predictor
 from nlp_adapt.tasks import Task
 from nlp_adapt.training.inputs.augmented import RowAugmentation
@@ -127,6 +129,9 @@ class RunContext:
         folder: Where the run writes.
         accelerator: The `accelerate.Accelerator` of the run; None outside of one, where rows are
             prepared and scored by this process alone.
+        beside: Domains that both models are scored on as well, by name; of them nothing is trained,
+            and no callback hears.
+        compute_metrics: A user's metrics, which stand beside the task's.
         prepared: The rows, where they were prepared before the run began.
     """
 
@@ -138,6 +143,8 @@ class RunContext:
     start: StartingModel
     folder: RunFolder
     accelerator: Any = None
+    beside: Mapping[str, Domain] = field(default_factory=dict)
+    compute_metrics: Callable[[Any], Mapping[str, Any]] | None = None
     prepared: RunData | None = field(default=None, repr=False)
 
     @property
@@ -218,7 +225,16 @@ class RunContext:
             batch_size=self.config.per_device_eval_batch_size,
             accelerator=self.accelerator,
             target_shares=self.target_shares,
+            compute_metrics=self.compute_metrics,
         )
+
+    def score_beside(self, model: Any) -> dict[str, Any]:
+        """`eval_dataset`: the metrics of a model on each domain of `beside`, where there is any."""
+        if not self.beside:
+            return {}
+        predictor = self.predictor(model)
+        found = {name: evaluate(predictor, one)["metrics"] for name, one in self.beside.items()}
+        return {"eval_dataset": found}
 
     def predictor(self, model: Any) -> Predictor:
         """Labels new texts as this run reads them."""

@@ -39,6 +39,7 @@ class RunLog:
         self._before = 0
         self._at: dict[str, float] = {}
         self.total_steps = 0
+        self.listener: Callable[[Mapping[str, Any]], None] | None = None
         self._reset()
 
     def start_stage(
@@ -71,7 +72,7 @@ class RunLog:
             self._sums[name] = self._sums.get(name, 0.0) + value
         self._bar.update(1)
         if step % self._every == 0 or step == self._bar.total:
-            self._flush(step)
+            self.flush(step)
 
     def state(self) -> dict[str, Any]:
         """What was measured since the last line, and the file's checksum; every process calls it."""
@@ -95,6 +96,8 @@ class RunLog:
     def write(self, **values: Any) -> None:
         """Append one line to the log file and send its numbers to the trackers."""
         line = {**self._where, **values}
+        if self.listener is not None:
+            self.listener(line)
         if self._path is not None:
             with (
                 said_of(self._path, "run again with --resume"),
@@ -137,7 +140,10 @@ class RunLog:
         if self._bar is not None:
             self._bar.close()
 
-    def _flush(self, step: int) -> None:
+    def flush(self, step: int) -> None:
+        """Write a line of what was measured since the last one, if anything was."""
+        if not self._terms:
+            return
         seconds = time.perf_counter() - self._since
         own = mean_of_logs([{k: float(v) for k, v in terms.items()} for terms in self._terms])
         parts = from_every_process(self._accelerator, (own, self._sums))

@@ -48,6 +48,7 @@ class StageLoop:
         unfreezing: Which layers train at which step, if not the same throughout.
         before: Steps of the model's earlier stages.
         epoch_steps: Steps of one pass over the source.
+        ended: Whether the stage is over before its last step.
         norm: Of the gradients of the last applied step, before they were clipped.
     """
 
@@ -67,6 +68,7 @@ class StageLoop:
     skipped: int = 0
     skipped_in_a_row: int = 0
     stopping: bool = False
+    ended: bool = False
     norm: Tensor = field(default_factory=lambda: torch.tensor(0.0))
 
     def __post_init__(self) -> None:
@@ -90,6 +92,11 @@ class StageLoop:
         """Steps of the stage."""
         return self.batches.total_steps
 
+    @property
+    def is_over(self) -> bool:
+        """Whether no step follows."""
+        return self.ended or self.step >= self.total_steps
+
     def steps(self) -> Iterator[int]:
         """Train from the current step to the end of the stage, whose weights the model then has.
 
@@ -100,7 +107,7 @@ class StageLoop:
             RunError: If several steps in a row give non-finite gradients.
         """
         self.wrapped.train()
-        while self.step < self.total_steps:
+        while not self.is_over:
             started = time.perf_counter()
             # A skipped step is tried again with the rows of the next one: it never blocks the run.
             # Past the last step, the stage begins its rows anew.

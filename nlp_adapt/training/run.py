@@ -38,6 +38,7 @@ from nlp_adapt.training.saving.run_folder import OBJECTIVES
 from nlp_adapt.training.schedule import ADAPTED, SOURCE_ONLY, Schedule, portions
 from nlp_adapt.training.scoring import score_trained
 from nlp_adapt.training.stages import StagedTraining
+from nlp_adapt.training.trainer_api.callbacks import Callbacks
 from nlp_adapt.validators.guard import judge_run
 
 LOGGER = logging.getLogger("nlp_adapt")
@@ -55,8 +56,8 @@ class RunResult:
 class Run:
     """Trains, scores and saves the models of a run, in every process alike."""
 
-    def __init__(self, context: RunContext) -> None:
-        self.context = context
+    def __init__(self, context: RunContext, callbacks: Callbacks | None = None) -> None:
+        self.context, self.callbacks = context, callbacks or Callbacks()
         self.config, self.accelerator = context.config, context.accelerator
         self.folder, self.main = context.folder, context.main
         self.plots: dict[str, Any] = {}
@@ -133,7 +134,8 @@ class Run:
                 log,
                 checkpoints=self.checkpoints,
                 fingerprint=same,
-                best=self._best_model(name),
+                best=BestModel.of(self.config, self.checkpoints.best(name), keep=self.main),
+                callbacks=self.callbacks,
                 inexact=list((end.results["resumed"] or {}).get("notes", ())),
             )
             cost = cost or self.cost(schedule, training.task_model, tell=self.main)
@@ -200,14 +202,16 @@ class Run:
             "ledger": training.ledger.value,
             "adversary": {},
             **({"inexact": training.inexact} if training.inexact else {}),
+            **({"stopped_early": self.callbacks.stops} if self.callbacks.stops else {}),
+            **context.score_beside(model),
         }
         if training.stream is not None:
             scores["left_out"] = training.stream.texts.left_out.report()
         if self.main:
             train = context.data.train
             scores["adversary"] = judge_adversary(self.folder.log, training.name, train)
-            if remarks := remarks_on_log(self.folder.log, training.name):
-                scores["remarks"] = remarks
+            remarks = [*self.callbacks.remarks(), *remarks_on_log(self.folder.log, training.name)]
+            scores |= {"remarks": remarks} if remarks else {}
         return scores
 
     def _keep(self, training: StagedTraining) -> None:
@@ -272,16 +276,6 @@ class Run:
             if not self.config.disable_tqdm:
                 print(describe(cost), file=sys.stderr)
         return cost
-
-    def _best_model(self, name: str) -> BestModel | None:
-        """Where the best weights of a model are kept, if the recipe asks for them.
-
-        One rule picks the checkpoint of both models: what it gains by itself is no adaptation.
-        """
-        if not self.config.load_best_model_at_end:
-            return None
-        folder = self.checkpoints.best(name)
-        return BestModel(folder, self.config.metric_for_best_model, keep=self.main)
 
     def _finished(self, name: str) -> dict[str, Any] | None:
         """Scores of a model that an interrupted run had already finished and saved."""

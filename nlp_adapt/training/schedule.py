@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,14 @@ from nlp_adapt.training.sharding import requested_sharding
 
 SOURCE_ONLY = "source_only"
 ADAPTED = "adapted"
+
+
+class Due(NamedTuple):
+    """What is to be done after a step."""
+
+    evaluate: bool
+    save: bool
+    log: bool = False  # a line beside those that come every few steps
 
 
 @dataclass(frozen=True)
@@ -108,6 +116,10 @@ class Schedule:
                 max(1, int(steps)) if own else 0 for steps, own in zip(shared, lengths, strict=True)
             ]
         return lengths
+
+    def due(self, step: int, last: int) -> Due:
+        """What is due after a step of a stage."""
+        return Due(self.evaluates_after(step, last), self.saves_after(step, last))
 
     def evaluates_after(self, step: int, last: int) -> bool:
         """Whether the model is scored after a step of a stage; after its last one always."""

@@ -17,7 +17,7 @@ from nlp_adapt.data.batches.encoded import (
     to_tensors,
     width_for,
 )
-from nlp_adapt.metrics.classification import mean_metrics
+from nlp_adapt.metrics.classification import mean_metrics, named_numbers
 from nlp_adapt.modeling.architectures import output_layer
 from nlp_adapt.modeling.units import UnitReader, without_dropout
 from nlp_adapt.objectives import Objective
@@ -26,16 +26,12 @@ from nlp_adapt.prediction.predictor import predict_logits
 from nlp_adapt.reporting.yardsticks import yardsticks
 from nlp_adapt.tasks import Task
 from nlp_adapt.training.accelerator import summed
-from nlp_adapt.training.inputs.data import RunData
+from nlp_adapt.training.inputs.data import EvaluationSet, RunData
 from nlp_adapt.validators import Predictions, features_are_read, score_all
 from nlp_adapt.validators.guard import describe
 from nlp_adapt.validators.scores import MOST_UNITS, estimated_shares, proxy_a_distance
 
 TOKENS_PER_BATCH = 4096
-
-
-def _floats(prefix: str, metrics: Mapping[str, Any]) -> dict[str, float]:
-    return {f"{prefix}/{key}": value for key, value in metrics.items() if isinstance(value, float)}
 
 
 @dataclass(frozen=True)
@@ -47,6 +43,7 @@ class Scorer:
             scores all rows here.
         target_shares: `[classes]` shares of the target's classes, where the user knows them: label-free
             scores during training then judge predictions that keep to them.
+        compute_metrics: A user's metrics, which stand under that name beside the task's.
         told: Is told of each batch of rows that was read.
         seen: Takes logits and labels of the rows that were read last: of both sides' test rows, and
             of the source's validation rows by `examine`.
@@ -58,6 +55,7 @@ class Scorer:
     batch_size: int
     accelerator: Any = None
     target_shares: np.ndarray | None = None
+    compute_metrics: Callable[[Any], Mapping[str, Any]] | None = None
     told: Callable[[int], Any] | None = None
     seen: dict[str, list[tuple[np.ndarray, np.ndarray]]] = field(default_factory=dict)
 
@@ -82,14 +80,11 @@ class Scorer:
             name: self.read(model, rows.encoded, precision, features=with_features)
             for name, rows in sets.items()
         }
-        metrics = {
-            name: self.task.metrics(read[name][0], rows.encoded, rows.dataset)
-            for name, rows in sets.items()
-        }
-        scores = _floats("source_validation", mean_metrics([*metrics.values()]))
+        metrics = {name: self._metrics(read[name][0], rows) for name, rows in sets.items()}
+        scores = named_numbers("source_validation", mean_metrics([*metrics.values()]))
         if len(metrics) > 1:
             for name, own in metrics.items():
-                scores.update(_floats(f"source_validation/{name}", own))
+                scores.update(named_numbers(f"source_validation/{name}", own))
         sample = self.data.target_sample
         target: tuple[Any, Any] = (None, None)
         if sample is not None:
@@ -163,7 +158,7 @@ class Scorer:
         for name, rows in self.data.evaluation.get(part, {}).items():
             logits, _ = self.read(model, rows.encoded, precision)
             self.seen[part].append((logits, rows.encoded.labels))
-            own = self.task.metrics(logits, rows.encoded, rows.dataset)
+            own = self._metrics(logits, rows)
             if part == "target_test":
                 own |= yardsticks(self.task, logits, rows.encoded, rows.dataset, own)
             scores[name] = own
@@ -173,6 +168,14 @@ class Scorer:
             (only,) = scores.values()
             return only
         return {**mean_metrics([*scores.values()]), "domains": scores}
+
+    def _metrics(self, logits: np.ndarray, rows: EvaluationSet) -> dict[str, Any]:
+        own = self.task.metrics(logits, rows.encoded, rows.dataset)
+        if self.compute_metrics is None:
+            return own
+        from nlp_adapt.training.trainer_api.metrics import computed
+
+        return {**own, "compute_metrics": computed(self.compute_metrics, self.task, logits, rows)}
 
     def read(
         self, model: Any, rows: EncodedRows, precision: str = "fp32", *, features: bool = False

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from nlp_adapt.data.batches.encoded import EncodedRows
-from nlp_adapt.data.batches.mixing import domain_ids, label_counts
 from nlp_adapt.data.batches.pairing import PairedBatches
 from nlp_adapt.launch import naming_lost_processes
 from nlp_adapt.methods import Stage
@@ -19,11 +18,12 @@ from nlp_adapt.modeling.freezing import freeze, freeze_head
 from nlp_adapt.modeling.pretrained import READING
 from nlp_adapt.modeling.suitability import fit_to_tokenizer
 from nlp_adapt.modeling.units import UnitReader
-from nlp_adapt.objectives import Objective, Setup, build_objective, module_name
+from nlp_adapt.objectives import Objective, build_objective, module_name
 from nlp_adapt.training.accelerator import precision_of
 from nlp_adapt.training.context import RunContext
 from nlp_adapt.training.frozen.feature_cache import KnownRows
 from nlp_adapt.training.frozen.shallow import fit_head
+from nlp_adapt.training.inputs.setup import setup_for
 from nlp_adapt.training.log import RunLog
 from nlp_adapt.training.loop import StageLoop
 from nlp_adapt.training.model import AdaptationModel, prepare_encoder
@@ -41,6 +41,7 @@ from nlp_adapt.training.schedule import (
     StageInputs,
     first_task_stage,
 )
+from nlp_adapt.training.trainer_api.callbacks import Callbacks
 
 LOGGER = logging.getLogger("nlp_adapt")
 
@@ -54,6 +55,7 @@ class StagedTraining:
         checkpoints: Where to save; None where nothing is saved.
         fingerprint: What a run that continues this one must share with it.
         best: Keeps the weights that a label-free score likes best, if the recipe asks for that.
+        callbacks: Are told what happens, and may ask for scores, checkpoints and an early end.
         inexact: What makes this model another than an uninterrupted run's, for good.
         seconds_before: Time that it trained before it was interrupted.
     """
@@ -72,6 +74,7 @@ class StagedTraining:
     known_rows: KnownRows | None = None
     task_model: Any = None
     inexact: list[str] = field(default_factory=list)
+    callbacks: Callbacks = field(default_factory=Callbacks)
     seconds_before: float = 0.0
 
     def __post_init__(self) -> None:
@@ -122,6 +125,7 @@ class StagedTraining:
         self.steps = sum(lengths[:first])
         if resume is not None:
             self._rebuild_earlier(stages[:first], resume.tensors.get(EARLIER, {}))
+        self.callbacks.begin(self, resume.position.get("callbacks") if resume else None)
         for number in range(first, len(stages)):
             at = resume if resume and number == first else None
             stage = stages[number]
@@ -130,6 +134,7 @@ class StagedTraining:
             else:
                 unfreezes = self.config.gradual_unfreezing and number == first_task_stage(stages)
                 self._train(number, stage, lengths[number], unfreezes, at)
+        self.callbacks.end()
 
     def _fit(self, number: int, kind: str) -> None:
         """A stage that fits a linear head on frozen features."""
@@ -165,14 +170,12 @@ class StagedTraining:
             closing(self.log),
             naming_lost_processes("run again with --resume", lambda: f" after step {loop.step}"),
         ):
-            for step in loop.steps():
+            loop.ended = self.callbacks.begin_stage(loop, resumed=resume is not None)
+            self.callbacks.before_step(loop)
+            for _ in loop.steps():
                 self.steps += 1
-                if self.schedule.evaluates_after(step, steps):
-                    self._evaluate(loop)
-                if self.schedule.saves_after(step, steps) or loop.stopping:
-                    self._save(loop)
-                if loop.stopping:
-                    raise self.stop.stopped(self.log.total_steps)
+                self._after_step(loop)
+                self.callbacks.before_step(loop)
         if loop.unfreezing is not None:
             loop.unfreezing.finish()
         self.task_model = model.task_model
@@ -208,6 +211,19 @@ class StagedTraining:
         passed = self.schedule.steps_on_source(self.name, number)
         return self.inputs.paired_batches(model, steps, number, passed)
 
+    def _after_step(self, loop: StageLoop) -> None:
+        """Score and save what is due, and leave if a signal came."""
+        due = self.callbacks.after_step(loop, self.schedule.due(loop.step, loop.total_steps))
+        if due.log:
+            self.log.flush(loop.step)
+        if due.evaluate:
+            self._evaluate(loop)
+        loop.ended = self.callbacks.stop(loop)
+        if due.save or loop.ended or loop.stopping:
+            self._save(loop)
+        if loop.stopping:
+            raise self.stop.stopped(self.log.total_steps)
+
     def _evaluate(self, loop: StageLoop) -> None:
         """Score the weights that the stage would end with now, and keep them if they are best."""
         with loop.averaged(), self.scoring():
@@ -217,6 +233,7 @@ class StagedTraining:
                 self.best.consider(model, scores, self.log.total_steps)
         if scores:
             self.log.write(step=loop.step, **scores)
+            self.callbacks.evaluated(scores)
 
     def _save(self, loop: StageLoop) -> None:
         """Save a checkpoint; every process contributes, and the main one writes."""
@@ -224,6 +241,7 @@ class StagedTraining:
         if self.checkpoints is not None and self.context.main:
             self.checkpoints.save(self.log.total_steps, position, tensors)
         self.accelerator.wait_for_everyone()
+        self.callbacks.after_save()
 
     def scoring(self) -> AbstractContextManager[None]:
         """Inside, the model reads only rows that the run scores, from their states if it can."""
@@ -237,7 +255,7 @@ class StagedTraining:
         held = self.config.freeze if stage.freeze is None else stage.freeze
         frozen = freeze(self.task_model, held)
         reader = self._reader()
-        setup = self._setup(reader)
+        setup = setup_for(self.context, self.task_model, reader, self.rows)
         objectives = {}
         for name, options in stage.objectives.items():
             objective, key = build_objective(name, options, setup), module_name(name)
@@ -264,9 +282,10 @@ class StagedTraining:
             name, _, rest = key.partition(".")
             state.setdefault(name, {})[rest] = value
         reader = self._reader()
+        setup = setup_for(self.context, self.task_model, reader, self.rows)
         with torch.random.fork_rng():  # building draws weights, which are then replaced
             for name, own in state.items():
-                objective = build_objective(*named[name], self._setup(reader))
+                objective = build_objective(*named[name], setup)
                 objective.load_state_dict(own)
                 self.objectives[name] = objective.to(self.accelerator.device)
         reader.remove()
@@ -274,27 +293,3 @@ class StagedTraining:
     def _reader(self) -> UnitReader:
         config, outside = self.config, self.context.task.outside
         return UnitReader(self.task_model, config.domain_features, outside, config.domain_words)
-
-    def _setup(self, reader: UnitReader) -> Setup:
-        num_labels = self.task_model.config.num_labels
-        rows = self.rows
-        sources = domain_ids(rows["source"])
-        targets = domain_ids(rows["target"]) if "target" in rows else sources[:1]
-        counts = label_counts(rows["source"], num_labels)
-        told = self.context.target_shares
-        return Setup(
-            features=reader.width(self.task_model),
-            num_labels=num_labels,
-            num_sources=len(sources),
-            num_targets=len(targets),
-            label_counts=torch.from_numpy(counts.sum(0)),
-            source_label_counts=torch.from_numpy(counts),
-            task_model=self.task_model,
-            tokenizer=self.context.tokenizer,
-            defaults=self.config.to_dict(),
-            token_level=self.context.task.outside is not None,
-            outside=self.context.task.outside,
-            tokens={side: (part.ids, part.offsets) for side, part in rows.items()},
-            auxiliary=tuple(self.context.inputs.auxiliary_specs),
-            target_shares=None if told is None else torch.from_numpy(told).float(),
-        )

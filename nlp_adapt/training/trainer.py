@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,26 +15,24 @@ from nlp_adapt.launch import held_by_main, naming_lost_processes
 from nlp_adapt.objectives import checked_stages
 from nlp_adapt.recipe import Recipe
 from nlp_adapt.reporting.card import write_card
-from nlp_adapt.tasks import Task
 from nlp_adapt.training.accelerator import make_accelerator
 from nlp_adapt.training.checks import check_rates
 from nlp_adapt.training.context import save_plain
 from nlp_adapt.training.inputs.auxiliary import read_entries
-from nlp_adapt.training.inputs.data import RunData
-from nlp_adapt.training.inputs.domains import Inputs
 from nlp_adapt.training.inputs.recipe import read_inputs
 from nlp_adapt.training.log import quiet_libraries
 from nlp_adapt.training.run import Run
 from nlp_adapt.training.saving.continuing import open_saved
 from nlp_adapt.training.saving.resume import check_named
 from nlp_adapt.training.saving.run_folder import RunFolder
-from nlp_adapt.training.scoring import Scorer
-from nlp_adapt.training.trainer_api.given import evaluate_given, predict_given
+from nlp_adapt.training.trainer_api.callbacks import Callbacks
+from nlp_adapt.training.trainer_api.given import evaluate_given, named_domains, predict_given
 from nlp_adapt.training.trainer_api.shown import RunResults
 from nlp_adapt.training.trainer_api.starting import check_arguments, make_context
+from nlp_adapt.training.trainer_api.view import TrainerView
 
 
-class AdaptationTrainer:
+class AdaptationTrainer(TrainerView):
     """Adapts a pretrained encoder from a labelled source to a target without labels.
 
     The vocabulary is that of `transformers.Trainer`. `train()` first trains a source-only twin with
@@ -54,6 +52,11 @@ class AdaptationTrainer:
         auxiliary: Labelled rows of the auxiliary tasks in `args.auxiliary` by name, in the place of
             a reference: a domain. The rows of the others are read.
         processing_class: Tokenizer; default: the model's own.
+        callbacks: `transformers.TrainerCallback`s, which each of the two models calls.
+        compute_metrics: Numbers by name from an `EvalPrediction`; they stand beside the task's.
+        eval_dataset: Labelled rows that both models are scored on at the end as well: a dict of
+            names to domains, or to whatever `load_domain` reads. Nothing is trained or selected on
+            them, and no callback hears of them.
         unknown: No argument has another name; what one is called here is said.
 
     Attributes:
@@ -83,6 +86,9 @@ class AdaptationTrainer:
         target_few_shot: Any = None,
         auxiliary: Mapping[str, Any] | None = None,
         processing_class: Any = None,
+        callbacks: Sequence[Any] | None = None,
+        compute_metrics: Callable[[Any], Mapping[str, Any]] | None = None,
+        eval_dataset: Mapping[str, Any] | None = None,
         **unknown: Any,
     ) -> None:
         check_arguments(type(self), {"model": model, "args": args, "source": source}, unknown)
@@ -91,11 +97,15 @@ class AdaptationTrainer:
         self.context = make_context(
             args, model, source, target, target_few_shot, auxiliary, processing_class
         )
+        beside = named_domains(eval_dataset, self.task)
+        self.context = dataclasses.replace(
+            self.context, beside=beside, compute_metrics=compute_metrics
+        )
+        self.callbacks = Callbacks(callbacks, args, self.processing_class)
         self.model: Any = None
         self.objectives: dict[str, Any] = {}
         self.results = RunResults({}, args.output_dir)
         self.show_results = True
-        self._accelerator: Any = None
 
     @classmethod
     def from_recipe(cls, recipe: Recipe) -> AdaptationTrainer:
@@ -162,9 +172,14 @@ class AdaptationTrainer:
             check_push(self.args, self.model_name)
         self._accelerator = accelerator = make_accelerator(self.args)
         context = dataclasses.replace(self.context, accelerator=accelerator)
+<<<<<<< HEAD
         quiet, held = quiet_libraries(), held_by_main(self.folder.lock)
         with naming_lost_processes("run again with --resume"), held, quiet:
             end = Run(context).execute(resume)
+=======
+        with naming_lost_processes("run again with --resume"), held_by_main(self.folder.lock):
+            end = Run(context, self.callbacks).execute(resume)
+>>>>>>> 7fefe11 (Call transformers' callbacks, and score by a user's metrics and on a user's rows)
             self.model, self.objectives = end.model, end.objectives
             self.results = RunResults(end.results, self.folder.path)
             self.context = dataclasses.replace(self.context, prepared=context.data)
@@ -173,70 +188,6 @@ class AdaptationTrainer:
         if self.show_results and accelerator.is_main_process and not self.args.disable_tqdm:
             self.results.show()
         return self.results
-
-    @property
-    def inputs(self) -> Inputs:
-        """Domains and stream."""
-        return self.context.inputs
-
-    @property
-    def source(self) -> Domain:
-        """The source; the first of several."""
-        return self.inputs.sources[0]
-
-    @property
-    def target(self) -> Domain | None:
-        """The target, or None; the first of several."""
-        return next(iter(self.inputs.targets), None)
-
-    @property
-    def task(self) -> Task:
-        """What the labels mean."""
-        return self.context.task
-
-    @property
-    def processing_class(self) -> Any:
-        """The tokenizer."""
-        return self.context.tokenizer
-
-    @property
-    def model_name(self) -> str:
-        """What the starting model is called."""
-        return self.context.start.name
-
-    @property
-    def method_name(self) -> str:
-        """The method, or `custom` where the recipe spells out its own stages."""
-        return self.context.method
-
-    @property
-    def folder(self) -> RunFolder:
-        """The run's folder."""
-        return self.context.folder
-
-    @property
-    def data(self) -> RunData:
-        """The run's tokenised rows, made on first use."""
-        return self.context.data
-
-    @property
-    def accelerator(self) -> Any:
-        """The `accelerate.Accelerator` of the run; made on first use."""
-        if self._accelerator is None:
-            self._accelerator = make_accelerator(self.args)
-        return self._accelerator
-
-    @property
-    def state(self) -> Any:
-        """Where the run stands, as a `transformers.TrainerState`; `log_history` is log.jsonl."""
-        from nlp_adapt.training.trainer_api.state import trainer_state
-
-        return trainer_state(self.folder, self.results)
-
-    @property
-    def scorer(self) -> Scorer:
-        """Scores models on the run's labelled rows."""
-        return self.context.scorer
 
     def evaluate(self, data: Any = None, split: str | None = None) -> dict[str, Any]:
         """Score the current model, in float32.
@@ -255,7 +206,8 @@ class AdaptationTrainer:
         """
         model = self._require_model()
         if data is None:
-            return self.scorer.tests(model)
+            beside = self.context.score_beside(model).get("eval_dataset", {})
+            return {**self.scorer.tests(model), **beside}
         recipe = self.inputs.recipe
         known = None if recipe is None else recipe.label_map or None
         return evaluate_given(self.context.predictor(model), data, split, known)

@@ -24,7 +24,11 @@ def toy_domain(name, first_word, rows=24, labelled=True):
     return Domain(name, "sequence-classification", train=dataset, test=dataset.select(range(9)))
 
 
+TRAINER_ARGUMENTS = ("callbacks", "compute_metrics", "eval_dataset", "optimizers")
+
+
 def trainer_for(tmp_path, architecture="bert", model=None, **options):
+    given = {name: options.pop(name) for name in TRAINER_ARGUMENTS if name in options}
     defaults = {
         "method": "dann",
         "output_dir": str(tmp_path / "run"),
@@ -41,6 +45,7 @@ def trainer_for(tmp_path, architecture="bert", model=None, **options):
         toy_domain("reviews", 30),
         toy_domain("tweets", 50),
         processing_class=tiny_tokenizer(),
+        **given,
     )
 
 

@@ -1,5 +1,7 @@
 """Keeping the weights that a label-free score likes best."""
 
+from __future__ import annotations
+
 import json
 import logging
 from pathlib import Path
@@ -7,6 +9,7 @@ from typing import Any
 
 from safetensors.torch import load_file
 
+from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.errors import RunError
 from nlp_adapt.files import checksums, damage, write_json, write_tensors
 from nlp_adapt.validators import selecting_validator
@@ -23,6 +26,16 @@ class BestModel:
         self.metric = metric
         self._folder = folder
         self._keep = keep
+
+    @classmethod
+    def of(cls, config: AdaptationConfig, folder: Path, *, keep: bool) -> BestModel | None:
+        """Where the best weights of a model are kept, if the recipe asks for them.
+
+        One rule picks the checkpoint of both models: what it gains by itself is no adaptation.
+        """
+        if not config.load_best_model_at_end:
+            return None
+        return cls(folder, config.metric_for_best_model, keep=keep)
 
     def consider(self, model: Any, scores: dict[str, float], step: int) -> bool:
         """Keep the model if its score is the highest so far; an equal later one replaces it.

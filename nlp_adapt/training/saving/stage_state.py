@@ -54,6 +54,8 @@ def stage_state(training: Any, loop: Any) -> tuple[dict[str, Any], dict[str, dic
         "seconds": training.seconds,
         "log": log,
         "stream": None,
+        "model_steps": training.steps,
+        "callbacks": training.callbacks.saved(),
     }
     if isinstance(loop.batches, StreamedBatches):
         # The batch that the next step tries: the stream has read ahead of it.
@@ -84,7 +86,7 @@ def restore_stage(training: Any, loop: Any, checkpoint: Checkpoint) -> None:
     if isinstance(loop.batches, StreamedBatches) and position["stream"]:
         loop.batches.seek(position["stream"])
     training.ledger.value = position["ledger"]
-    training.steps += position["step"]
+    training.steps = position.get("model_steps", training.steps + position["step"])
     training.log.total_steps = position["run_step"]
     training.seconds_before = position.get("seconds", 0.0)
 

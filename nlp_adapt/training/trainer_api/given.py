@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from nlp_adapt.data.columns import ReadOptions, find_text
@@ -17,10 +18,11 @@ from nlp_adapt.data.reading.rows import (
     read_text,
     read_tokens,
 )
-from nlp_adapt.errors import DataError
+from nlp_adapt.errors import ConfigError, DataError
 from nlp_adapt.prediction.evaluation import evaluate
 from nlp_adapt.prediction.predictor import Predictor
 from nlp_adapt.prediction.tagged_text import tag_words
+from nlp_adapt.tasks import Task
 
 
 def evaluate_given(
@@ -48,6 +50,30 @@ def evaluate_given(
         predictor, _domain(data, predictor.task.name, label_map), split
     )["metrics"]
     return metrics
+
+
+def named_domains(given: Any, task: Task) -> dict[str, Domain]:
+    """Labelled domains by name, with the labels in the order of the task.
+
+    Raises:
+        AdaptationError: If `given` is no dict, or one of them has no labelled rows of the task.
+    """
+    if given is None:
+        return {}
+    if type(given) is not dict:
+        raise ConfigError(
+            f"eval_dataset is a {type(given).__name__}, but must be a dict: give each a name, such "
+            "as {'films': rows}."
+        )
+    found = {}
+    for name, one in given.items():
+        if name in ("source", "target"):
+            raise ConfigError(f"eval_dataset: '{name}' is what a run's own test rows are called.")
+        domain = _domain(one, task.name, None).with_labels(task.label_names)
+        if domain.label_names is None:
+            raise DataError(f"eval_dataset: {name} has no labelled rows to score.")
+        found[str(name)] = replace(domain, name=str(name))
+    return found
 
 
 def predict_given(
