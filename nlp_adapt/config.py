@@ -9,13 +9,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from nlp_adapt.config_checks import check_config
-from nlp_adapt.names import ATTENTION, TASKS
-from nlp_adapt.options import COUNT, NOT_NEGATIVE, PART, SHARE, Bounds, given_by_name, option
+from nlp_adapt.config_training import TrainingOptions
+from nlp_adapt.names import ATTENTION
+from nlp_adapt.options import (
+    COUNT,
+    NOT_NEGATIVE,
+    PART,
+    POSITIVE,
+    SHARE,
+    Bounds,
+    given_by_name,
+    option,
+)
 
 DOMAIN_FEATURES = ("classifier", "first", "mean", "max")
 DOMAIN_WORDS = ("all", "balanced", "subsampled", "entities")
 LAMBDA_SCHEDULES = ("sigmoid", "linear", "constant")
-LORA_TYPES = ("lora", "rslora", "dora", "ia3")
 EDITS = ("delete", "mask", "replace", "swap", "infill", "domain_terms")
 STRATEGIES = ("no", "steps", "epoch")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
@@ -23,7 +32,7 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 @given_by_name
 @dataclass(kw_only=True)
-class AdaptationConfig:
+class AdaptationConfig(TrainingOptions):
     """Options of one adaptation run, in the vocabulary of `transformers.TrainingArguments`.
 
     Batch sizes count rows **per domain**: a step sees `per_device_train_batch_size` source rows and
@@ -32,103 +41,6 @@ class AdaptationConfig:
     Raises:
         ConfigError: If a value is outside its range or options contradict each other.
     """
-
-    output_dir: str = option("runs/adaptation", "folder for the model, results and logs")
-    task: str = option(TASKS[0], "what the labels mean", TASKS)
-    method: str = option("auto", "adaptation method; `nlp-adapt methods` lists them")
-    stages: list[dict[str, Any]] | None = option(
-        None, "stages to run instead of a method's own: a list of {objectives, epochs | steps, ...}"
-    )
-    options: dict[str, dict[str, Any]] = option(
-        {},
-        "options of objectives by name, such as {dann: {weight: 0.5}}; --options.dann.weight 0.5",
-    )
-    compare_source_only: bool = option(
-        True,
-        "also train a source-only twin to compare with: same seed, same stages, the task alone",
-    )
-
-    # Length of training
-    num_train_epochs: float = option(3.0, "passes over the source, or over a target read alone")
-    max_steps: int = option(-1, "total optimizer steps; overrides num_train_epochs when positive")
-    per_device_train_batch_size: int = option(
-        32, "rows per domain, device and micro-batch", bounds=COUNT
-    )
-    per_device_eval_batch_size: int = option(
-        64, "rows per device in evaluation and prediction", bounds=COUNT
-    )
-    gradient_accumulation_steps: int = option(1, "micro-batches per optimizer step", bounds=COUNT)
-
-    # Optimizer
-    learning_rate: float = option(
-        5e-5, "learning rate of the pretrained encoder", bounds=NOT_NEGATIVE
-    )
-    head_learning_rate: float | None = option(
-        None,
-        "learning rate of new heads and discriminators; default: 10 x learning_rate, at most 1e-3",
-        bounds=NOT_NEGATIVE,
-    )
-    discriminator_learning_rate: float | None = option(
-        None, "learning rate of discriminators; default: that of the heads", bounds=NOT_NEGATIVE
-    )
-    weight_decay: float = option(
-        0.01, "weight decay of everything but biases and norms", bounds=NOT_NEGATIVE
-    )
-    adam_beta1: float = option(0.9, "AdamW beta 1", bounds=SHARE)
-    adam_beta2: float = option(0.999, "AdamW beta 2", bounds=SHARE)
-    adam_epsilon: float = option(1e-8, "AdamW epsilon", bounds=NOT_NEGATIVE)
-    lr_scheduler_type: str = option("linear", "any schedule of transformers.get_scheduler")
-    lr_scheduler_kwargs: dict[str, Any] = option(
-        {},
-        "arguments of that schedule, such as {num_cycles: 2} for cosine_with_restarts; a number of "
-        "steps below 1 is a share of a stage",
-    )
-    warmup_steps: float = option(
-        0.1, "learning-rate warm-up: steps, or a share of them below 1", bounds=NOT_NEGATIVE
-    )
-    max_grad_norm: float = option(1.0, "gradient clipping; 0 turns it off", bounds=NOT_NEGATIVE)
-    label_smoothing_factor: float = option(0.0, "label smoothing of the task loss", bounds=SHARE)
-    ema_decay: float = option(
-        0.0,
-        "score and save a running average of the weights, not the last ones: how much of it stays in "
-        "each step, such as 0.99; 0 turns it off",
-        bounds=SHARE,
-    )
-    freeze: str | int = option(
-        "none",
-        "what does not train: none, embeddings, a number k (embeddings and the lower k layers), "
-        "or all (the encoder); what is frozen in a model given as an object never trains",
-    )
-    cache_features: bool = option(
-        True, "with freeze all: compute the encoder's output once, keep it on disk, train from it"
-    )
-    gradual_unfreezing: bool = option(
-        False, "train the heads first, then one layer more at a time from the top"
-    )
-    layer_decay: float = option(1.0, "learning rate of each layer / the one above", bounds=PART)
-
-    # LoRA
-    lora: bool = option(False, "train small adapters and the head instead of the whole encoder")
-    lora_type: str = option("lora", "kind of adapter", LORA_TYPES)
-    lora_r: int = option(8, "rank of the adapters", bounds=COUNT)
-    lora_alpha: float | None = option(None, "scale of the adapters; default: 2 x lora_r")
-    lora_dropout: float = option(0.05, "dropout in the adapters", bounds=SHARE)
-    lora_targets: str | list[str] = option(
-        "all", "adapted linear maps: all of the layers, their attention, or names of modules"
-    )
-    lora_learning_rate: float | None = option(
-        None,
-        "learning rate of the adapters; default: 10 x learning_rate, at most 1e-3",
-        bounds=NOT_NEGATIVE,
-    )
-    teacher: str | None = option(
-        None, "model, run or ensemble that method distillation learns from"
-    )
-    merge_lora: bool = option(
-        False,
-        "save a plain model with the adapters merged in, not an adapter folder",
-        short="merge",
-    )
 
     # Adversary
     domain_features: str = option(
@@ -170,6 +82,7 @@ class AdaptationConfig:
         0.25, "target_few_shot: its rows in a batch, as a share of the source's", bounds=PART
     )
 
+    # Auxiliary tasks
     auxiliary: dict[str, dict[str, Any]] = option(
         {},
         "labels of another kind to learn beside the main ones, by name, such as "
@@ -231,7 +144,16 @@ class AdaptationConfig:
     gradient_checkpointing: bool = option(
         False, "recompute activations in the backward pass: less memory, more time"
     )
+    gradient_checkpointing_kwargs: dict[str, Any] = option(
+        {}, "arguments of torch.utils.checkpoint, such as {use_reentrant: false}"
+    )
     torch_compile: bool = option(False, "compile the encoder with torch.compile")
+    torch_compile_backend: str | None = option(None, "backend of torch.compile; default: inductor")
+    torch_compile_mode: str | None = option(
+        None, "mode of torch.compile, such as reduce-overhead; default: torch's own"
+    )
+    tf32: bool | None = option(None, "TF32 in matrix products of a GPU; default: torch's own")
+    use_cpu: bool = option(False, "train on the CPU even where there is a GPU")
     fsdp: bool = option(
         False, "on several processes: each keeps a share of weights and optimizer state (FSDP2)"
     )
@@ -239,14 +161,27 @@ class AdaptationConfig:
         1800, "seconds a process waits for the others before it gives up", bounds=COUNT
     )
     seed: int = option(42, "seed of every random choice", bounds=Bounds(at_least=0, below=2**32))
+    data_seed: int | None = option(
+        None, "seed of the order of rows; default: seed", bounds=Bounds(at_least=0, below=2**32)
+    )
+    full_determinism: bool = option(
+        False, "deterministic operations alone, in this process from then on: slower on a GPU"
+    )
 
     # Evaluation, logging, saving
     eval_strategy: str = option("epoch", "when to score the validation rows", STRATEGIES)
-    eval_steps: int = option(200, "steps between scores with eval_strategy steps", bounds=COUNT)
-    logging_steps: int = option(10, "steps between lines in log.jsonl", bounds=COUNT)
+    eval_steps: int | float = option(
+        200, "steps between scores with eval_strategy steps; below 1, a share", bounds=POSITIVE
+    )
+    eval_on_start: bool = option(False, "also score before the first step of each model")
+    logging_strategy: str = option("steps", "when to write a line into log.jsonl", STRATEGIES)
+    logging_steps: int | float = option(
+        10, "steps between lines with logging_strategy steps; below 1, a share", bounds=POSITIVE
+    )
+    logging_first_step: bool = option(False, "also write a line after the first step of a stage")
     save_strategy: str = option("steps", "when to save a checkpoint to resume from", STRATEGIES)
-    save_steps: int = option(
-        500, "steps between checkpoints with save_strategy steps", bounds=COUNT
+    save_steps: int | float = option(
+        500, "steps between checkpoints with save_strategy steps; below 1, a share", bounds=POSITIVE
     )
     load_best_model_at_end: bool | None = option(
         None,
@@ -280,6 +215,7 @@ class AdaptationConfig:
     hub_model_id: str | None = option(
         None, "repository to push to, such as me/my-model; default: the name of output_dir"
     )
+    hub_revision: str | None = option(None, "branch to push to; default: main")
     hub_private_repo: bool = option(False, "create the repository as private")
     hub_license: str | None = option(None, "license of the model for its card, such as apache-2.0")
     hub_widget: list[str] = option([], "texts to try on the model's page: yours, and public")
@@ -289,6 +225,20 @@ class AdaptationConfig:
 
     def __post_init__(self) -> None:
         check_config(self)
+
+    @classmethod
+    def from_training_arguments(cls, args: Any, **options: Any) -> "AdaptationConfig":
+        """The options that a `transformers.TrainingArguments` sets, and others by name.
+
+        What stands at its default there is left at our default.
+
+        Raises:
+            ConfigError: If it sets one that has no meaning here; says why.
+        """
+        from nlp_adapt.training_arguments import read_training_arguments
+
+        known = [field.name for field in dataclasses.fields(cls)]
+        return cls(**{**read_training_arguments(args, known), **options})
 
     def to_dict(self) -> dict[str, Any]:
         """Every option by name, as plain Python values."""

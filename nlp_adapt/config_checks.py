@@ -55,6 +55,14 @@ def _check_together(config: Any) -> None:
             "load_best_model_at_end chooses by scores during training: set eval_strategy to epoch "
             "or steps."
         )
+    for name in ("eval_steps", "logging_steps", "save_steps"):
+        steps = getattr(config, name)
+        if steps > 1 and steps != int(steps):
+            raise ConfigError(f"{name} is {steps}, but must be whole, or below 1 for a share.")
+    if (config.torch_compile_backend or config.torch_compile_mode) and not config.torch_compile:
+        raise ConfigError(
+            "torch_compile_backend and torch_compile_mode need torch_compile: set it."
+        )
     if config.bf16 and config.fp16:
         raise ConfigError("bf16 and fp16 exclude each other: set one of them.")
     if config.fall_back and not config.compare_source_only:

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import os
+import textwrap
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -125,7 +126,19 @@ def given_by_name(config: type[Config]) -> type[Config]:
         made(self, **{name: coerce(name, value, kinds[name]) for name, value in options.items()})
 
     config.__init__ = checked  # type: ignore[method-assign]
+    config.__doc__ = f"{(config.__doc__ or '').rstrip()}\n\n{_described(config)}"
     return config
+
+
+def _described(config: Any) -> str:
+    """Every option with its help, as `help()` shows it below the docstring of the class."""
+    lines = ["    Args:"]
+    for field in dataclasses.fields(config):
+        said = field.metadata.get("help", "")
+        choices = ", ".join(map(str, field.metadata.get("choices") or ()))
+        text = f"{field.name}: {said}{f' ({choices})' if choices else ''}"
+        lines += textwrap.wrap(text, 96, initial_indent=" " * 8, subsequent_indent=" " * 12)
+    return "\n".join(lines)
 
 
 def coerce(key: str, value: Any, kind: Any) -> Any:

@@ -23,6 +23,8 @@ _CALLED = {
     "head_learning_rate": "head_lr lr_head classifier_lr classifier_learning_rate",
     "discriminator_learning_rate": "discriminator_lr disc_lr",
     "weight_decay": "wd l2 decay",
+    "optim": "optimizer optimizer_type",
+    "optim_args": "optimizer_kwargs optimizer_args",
     "adam_beta1": "beta1",
     "adam_beta2": "beta2",
     "adam_epsilon": "eps epsilon adam_eps",
@@ -46,7 +48,7 @@ _CALLED = {
     "attn_implementation": "attention use_flash_attention use_flash_attention_2 flash_attention",
     "gradient_checkpointing": "grad_checkpointing use_gradient_checkpointing",
     "torch_compile": "compile",
-    "seed": "random_seed random_state manual_seed data_seed",
+    "seed": "random_seed random_state manual_seed",
     "eval_strategy": "evaluation_strategy",
     "eval_steps": "eval_every eval_interval evaluate_every validation_steps",
     "logging_steps": "log_steps log_every log_interval",
@@ -92,7 +94,6 @@ _SAID = {
         "load_best_model_at_end keeps the best weights"
     ),
     "greater_is_better": "each label-free score knows which way is better: leave it out",
-    "optim optimizer": "it is always AdamW: leave it out",
     "label2id": "here it is label_map, the other way round: raw label to name",
     "num_labels num_classes n_classes label_list labels": (
         "the labels are those of the data: leave it out"
@@ -127,14 +128,15 @@ _SAID = {
     "compute_loss_func": "losses are objectives: write one, and name it in stages or options",
     "preprocess_logits_for_metrics": "logits are small here, and given whole: leave it out",
     "cache_dir": "set HF_HOME in the environment",
-    "device devices gpu gpus n_gpu no_cuda use_cpu cpu use_mps_device": (
+    "device devices gpu gpus n_gpu no_cuda cpu use_mps_device": (
         "a GPU is used where there is one; CUDA_VISIBLE_DEVICES in the environment chooses or hides it"
     ),
     "local_rank nproc_per_node num_processes": "start it with `accelerate launch` or torchrun",
     "deepspeed": "DeepSpeed is not supported: set fsdp",
     "fsdp_config": "fsdp: true is all there is to set",
-    "logging_dir": "logs are in output_dir, which also tells runs apart: leave it out",
-    "logging_strategy": "log.jsonl gets a line every logging_steps",
+    "logging_dir": "logs are in output_dir: leave it out",
+    "save_only_model": "a checkpoint is there to resume from, which takes the optimizer's state too",
+    "hub_strategy": "a run is pushed when it ends, with its results: set push_to_hub",
     "save_safetensors": "weights are always saved as safetensors: leave it out",
     "dropout hidden_dropout_prob attention_dropout classifier_dropout": (
         "the encoder's dropout is that of its configuration; see discriminator_dropout and "

@@ -33,7 +33,7 @@ FLOORS = (
         "options",
         "usual_names",
     ),
-    ("config_checks", "config"),
+    ("config_checks", "config_training", "training_arguments", "config"),
     ("recipe", "methods"),
     ("data", "metrics"),
     ("modeling", "tasks", "validators"),

@@ -91,8 +91,8 @@ def test_the_table_of_usual_names_leads_to_keys() -> None:
         ("evaluation_strategy", "eval_strategy"),
         ("overwrite_output_dir", "overwrite"),
         ("do_train", "no such switch"),
-        ("early_stopping_patience", "does not stop early"),
-        ("optim", "always AdamW"),
+        ("early_stopping_patience", "EarlyStoppingCallback in callbacks"),
+        ("optimizer", "here it is"),
         ("lerning_rate", "did you mean"),
     ],
 )

@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from nlp_adapt.config import LORA_TYPES
+from nlp_adapt.config_training import LORA_TYPES
 from nlp_adapt.errors import ConfigError, ModelError
 from nlp_adapt.modeling.architectures import (
     architecture_of,

@@ -30,7 +30,7 @@ def make_accelerator(config: AdaptationConfig) -> Any:
     sharding = requested_sharding(config)
     # Without an accelerator Accelerate must be told so: it would otherwise start each process of a
     # launcher on its own, all of them training the same model into one folder.
-    cpu = not (torch.cuda.is_available() or torch.backends.mps.is_available())
+    cpu = config.use_cpu or not (torch.cuda.is_available() or torch.backends.mps.is_available())
     timeout = timedelta(seconds=config.ddp_timeout)
     launched = process_count() > 1
     if launched and not PartialState._shared_state:
@@ -58,7 +58,18 @@ def make_accelerator(config: AdaptationConfig) -> Any:
             f"launched under {kind}, which is not supported: use DDP, or FSDP2 by the "
             "option fsdp; recipes/accelerate has a launch file for each."
         )
+    _set_switches(config)
     return accelerator
+
+
+def _set_switches(config: AdaptationConfig) -> None:
+    """What torch is told once a process; it stays so after the run."""
+    if config.tf32 is not None:
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = config.tf32
+    if config.full_determinism:
+        from transformers import enable_full_determinism
+
+        enable_full_determinism(config.seed)
 
 
 @contextmanager

@@ -38,6 +38,7 @@ from nlp_adapt.training.inputs.stream import TargetStream, encode_with
 from nlp_adapt.training.saving.continuing import SavedRun
 from nlp_adapt.training.saving.run_folder import RunFolder
 from nlp_adapt.training.scoring import Scorer
+from nlp_adapt.training.trainer_api.optimizers import Factories
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,7 @@ class RunContext:
         beside: Domains that both models are scored on as well, by name; of them nothing is trained,
             and no callback hears.
         compute_metrics: A user's metrics, which stand beside the task's.
+        optimizers: A user's functions that make optimizer and schedule of each stage, or None.
         prepared: The rows, where they were prepared before the run began.
     """
 
@@ -145,6 +147,7 @@ class RunContext:
     accelerator: Any = None
     beside: Mapping[str, Domain] = field(default_factory=dict)
     compute_metrics: Callable[[Any], Mapping[str, Any]] | None = None
+    optimizers: Factories = (None, None)
     prepared: RunData | None = field(default=None, repr=False)
 
     @property

@@ -15,6 +15,7 @@ from nlp_adapt.escaping import for_bars, one_line
 from nlp_adapt.files import checksums, said_of, write_text
 from nlp_adapt.names import counted
 from nlp_adapt.training.accelerator import from_every_process, mean_of_logs
+from nlp_adapt.training.schedule import in_steps
 
 FEWEST_LINES = 3
 RISE, LEAST_RISE = 1.1, 0.1  # of the task's loss, as a factor and in nats
@@ -27,12 +28,23 @@ class RunLog:
 
     Args:
         path: The log file; None on all but the main process.
+        every: Steps between lines, or a share of a stage's below 1; 0 for its last one alone.
+        first_step: Whether a stage's first step has a line as well.
     """
 
-    def __init__(self, path: Path | None, accelerator: Any, every: int, show_bar: bool) -> None:
+    def __init__(
+        self,
+        path: Path | None,
+        accelerator: Any,
+        every: float,
+        show_bar: bool,
+        *,
+        first_step: bool = False,
+    ) -> None:
         self._path = path
         self._accelerator = accelerator
         self._every = every
+        self._first_step = first_step
         self._show_bar = show_bar and path is not None
         self._bar: Any = None
         self._where: dict[str, Any] = {}
@@ -71,8 +83,13 @@ class RunLog:
         for name, value in numbers.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
         self._bar.update(1)
-        if step % self._every == 0 or step == self._bar.total:
+        if self._is_due(step):
             self.flush(step)
+
+    def _is_due(self, step: int) -> bool:
+        last = self._bar.total
+        ends = step == last or (step == 1 and self._first_step)
+        return ends or (self._every > 0 and step % in_steps(self._every, last) == 0)
 
     def state(self) -> dict[str, Any]:
         """What was measured since the last line, and the file's checksum; every process calls it."""

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from nlp_adapt.training.optimization import (
 from nlp_adapt.training.saving.resume import SampleLedger
 from nlp_adapt.training.saving.signals import StopRequest
 from nlp_adapt.training.sharding import ShardedModel, WholeModel, requested_sharding, whole_tensor
+from nlp_adapt.training.trainer_api.optimizers import Factories
 
 MOST_SKIPPED_STEPS = 5
 MOST_NAMED_ROWS = 4
@@ -46,6 +48,7 @@ class StageLoop:
         model: The stage's model; trained in place, or in shards (see `trained`) and put together
             inside `averaged` and at the end.
         unfreezing: Which layers train at which step, if not the same throughout.
+        optimizers: A user's functions that make the optimizer and the schedule, or None.
         before: Steps of the model's earlier stages.
         epoch_steps: Steps of one pass over the source.
         ended: Whether the stage is over before its last step.
@@ -62,6 +65,7 @@ class StageLoop:
     ledger: SampleLedger = field(default_factory=SampleLedger)
     stop: StopRequest = field(default_factory=StopRequest)
     unfreezing: GradualUnfreezing | None = None
+    optimizers: Factories = (None, None)
     before: int = 0
     epoch_steps: float = 1.0
     step: int = 0
@@ -79,8 +83,10 @@ class StageLoop:
             else ShardedModel(self.model, self.accelerator, sharding)
         )
         self.trained = self._held.trained
-        optimizer = build_optimizer(self.trained, self.config, self.learning_rate)
-        self.scheduler = build_scheduler(optimizer, self.config, self.total_steps)
+        make_optimizer, make_scheduler = self.optimizers
+        optimizer = build_optimizer(self.trained, self.config, self.learning_rate, make_optimizer)
+        schedule = make_scheduler or partial(build_scheduler, config=self.config)
+        self.scheduler = schedule(optimizer, steps=self.total_steps)
         self._trainable = [one for group in optimizer.param_groups for one in group["params"]]
         self.optimizer = self.accelerator.prepare(optimizer)
         self.wrapped = self._held.wrapped()

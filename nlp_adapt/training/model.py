@@ -115,7 +115,8 @@ def prepare_encoder(
             raise ModelError(f"{name} does not support gradient_checkpointing; turn it off.")
         # The older name is deprecated, the newer one not in every version.
         newer = getattr(task_model, "activation_checkpointing_enable", None)
-        (newer or task_model.gradient_checkpointing_enable)()
+        given = config.gradient_checkpointing_kwargs
+        (newer or task_model.gradient_checkpointing_enable)(*([given] if given else []))
     clash = sorted(name for name in objectives if objective_class(name).perturbs_embeddings)
     if clash:
         refuse_unperturbable(task_model, ", ".join(clash))
@@ -129,4 +130,5 @@ def prepare_encoder(
     encoder = task_model.base_model
     if encoder._compiled_call_impl is None:
         # The head stays as it is: its input is where the features are read.
-        encoder.compile(dynamic=True)
+        backend = config.torch_compile_backend or "inductor"
+        encoder.compile(dynamic=True, backend=backend, mode=config.torch_compile_mode)

@@ -1,7 +1,7 @@
 """How a stage is optimized: learning rates, schedule, gradual unfreezing, averaged weights."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,6 +20,7 @@ from nlp_adapt.modeling.architectures import (
 )
 from nlp_adapt.objectives.base import HEADS_ALONE
 from nlp_adapt.training.model import AdaptationModel
+from nlp_adapt.training.trainer_api.optimizers import made_optimizer, optimizer_kind
 
 NORMS = (nn.LayerNorm, nn.RMSNorm)
 
@@ -77,22 +78,31 @@ def _first_set(value: float | None, otherwise: float) -> float:
 
 
 def build_optimizer(
-    model: AdaptationModel, config: AdaptationConfig, learning_rate: float
+    model: AdaptationModel,
+    config: AdaptationConfig,
+    learning_rate: float,
+    make: Callable[[list[dict[str, Any]]], torch.optim.Optimizer] | None = None,
 ) -> torch.optim.Optimizer:
-    """AdamW, fused: one kernel for all parameters instead of a dozen each."""
+    """The optimizer of a stage: that of `optim`, or what `make` builds from the groups.
+
+    AdamW is fused by default: one kernel for all parameters instead of a dozen each.
+
+    Raises:
+        ConfigError: If nothing trains, or the optimizer does not take its arguments.
+    """
     groups = parameter_groups(model, config, learning_rate)
     if not groups:
         raise ConfigError(
             f"nothing trains in a stage with {', '.join(model.objectives)} alone where the encoder "
             "is frozen: freeze less, or add the objective task."
         )
-    return torch.optim.AdamW(
-        groups,
-        lr=learning_rate,
-        betas=(config.adam_beta1, config.adam_beta2),
-        eps=config.adam_epsilon,
-        fused=True,
-    )
+    if make is not None:
+        return made_optimizer(make, groups)
+    kind, options = optimizer_kind(config)
+    try:
+        return kind(groups, **{"lr": learning_rate, **options, **config.optim_args})
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"optim_args: {config.optim} answers: {error}.") from error
 
 
 def build_scheduler(optimizer: torch.optim.Optimizer, config: AdaptationConfig, steps: int) -> Any:

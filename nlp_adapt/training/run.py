@@ -109,13 +109,14 @@ class Run:
         self, end: RunResult, same: dict[str, str], checkpoint: Checkpoint | None, resume: bool
     ) -> None:
         """Train what an interrupted run had not finished, and compare both models."""
+        schedule = Schedule.of(self.context)
         log = RunLog(
             self.folder.log if self.main else None,
             self.accelerator,
-            self.config.logging_steps,
+            schedule.log_every,
             show_bar=not self.config.disable_tqdm,
+            first_step=self.config.logging_first_step,
         )
-        schedule = Schedule.of(self.context)
         check_every_stage(schedule)
         done = {name: self._finished(name) for name in schedule.models if resume}
         finished = {name for name, scores in done.items() if scores}

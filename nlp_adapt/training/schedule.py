@@ -117,6 +117,13 @@ class Schedule:
             ]
         return lengths
 
+    @property
+    def log_every(self) -> float:
+        """Steps between lines of the log, or a share of a stage's; 0 for a stage's last one alone."""
+        strategy = self.config.logging_strategy
+        every = {"no": 0, "steps": self.config.logging_steps, "epoch": self.epoch_steps}
+        return every[strategy]
+
     def due(self, step: int, last: int) -> Due:
         """What is due after a step of a stage."""
         return Due(self.evaluates_after(step, last), self.saves_after(step, last))
@@ -136,11 +143,16 @@ class Schedule:
         ends = step == last and strategy != "no"
         return ends or self._due(strategy, self.config.save_steps, step, last)
 
-    def _due(self, strategy: str, every: int, step: int, last: int) -> bool:
+    def _due(self, strategy: str, every: float, step: int, last: int) -> bool:
         if strategy == "no":
             return False
-        period = every if strategy == "steps" else self.epoch_steps
+        period = in_steps(every, last) if strategy == "steps" else self.epoch_steps
         return step % period == 0 or (strategy == "epoch" and step == last)
+
+
+def in_steps(number: float, steps: int) -> int:
+    """A number of steps, or a share of them below 1, in steps; at least one."""
+    return int(number) if number >= 1 else max(1, math.ceil(number * steps))
 
 
 def needs_target(stages: Sequence[Stage]) -> bool:
@@ -234,7 +246,8 @@ class StageInputs:
             passed: Steps of earlier stages that have read the source.
         """
         config, accelerator = self.context.config, self.context.accelerator
-        seed = config.seed + number
+        order = config.seed if config.data_seed is None else config.data_seed
+        seed = order + number
         sides = dict(self.of(model) if model.cached is None else model.cached.rows)
         kind: type[PairedBatches] = PairedBatches
         extra: dict[str, Any] = {}
@@ -252,7 +265,7 @@ class StageInputs:
             process=accelerator.process_index,
             portions=portions(self.context),
             passed=passed,
-            source_seed=config.seed,
+            source_seed=order,
             # Processes gather the shards of a layer together: each must pass through it as often.
             divide=wants_passes(config, accelerator.device) and requested_sharding(config) is None,
         )

@@ -171,6 +171,8 @@ class StagedTraining:
             naming_lost_processes("run again with --resume", lambda: f" after step {loop.step}"),
         ):
             loop.ended = self.callbacks.begin_stage(loop, resumed=resume is not None)
+            if self.config.eval_on_start and loop.before == loop.step == 0:
+                self._evaluate(loop, keep=False)
             self.callbacks.before_step(loop)
             for _ in loop.steps():
                 self.steps += 1
@@ -196,6 +198,7 @@ class StagedTraining:
             number=number,
             ledger=self.ledger,
             stop=self.stop,
+            optimizers=self.context.optimizers,
             before=sum(self.schedule.steps(self.name)[:number]),
             epoch_steps=len(self.rows["source"]) / self.context.global_batch,
         )
@@ -224,12 +227,12 @@ class StagedTraining:
         if loop.stopping:
             raise self.stop.stopped(self.log.total_steps)
 
-    def _evaluate(self, loop: StageLoop) -> None:
+    def _evaluate(self, loop: StageLoop, *, keep: bool = True) -> None:
         """Score the weights that the stage would end with now, and keep them if they are best."""
         with loop.averaged(), self.scoring():
             model = loop.model.task_model
             scores = self.context.scorer.validation(model, precision_of(self.accelerator))
-            if self.best is not None:
+            if self.best is not None and keep:
                 self.best.consider(model, scores, self.log.total_steps)
         if scores:
             self.log.write(step=loop.step, **scores)

@@ -27,8 +27,9 @@ from nlp_adapt.training.saving.resume import check_named
 from nlp_adapt.training.saving.run_folder import RunFolder
 from nlp_adapt.training.trainer_api.callbacks import Callbacks
 from nlp_adapt.training.trainer_api.given import evaluate_given, named_domains, predict_given
+from nlp_adapt.training.trainer_api.optimizers import factories
 from nlp_adapt.training.trainer_api.shown import RunResults
-from nlp_adapt.training.trainer_api.starting import check_arguments, make_context
+from nlp_adapt.training.trainer_api.starting import check_arguments, make_context, read_config
 from nlp_adapt.training.trainer_api.view import TrainerView
 
 
@@ -42,6 +43,8 @@ class AdaptationTrainer(TrainerView):
     Args:
         model: Hub id, local folder or `builtin:` encoder, or a loaded classification model, whose
             frozen parameters stay as they are; adapters of a PEFT model (LoRA, IA3) go on training.
+        args: The options; or a `transformers.TrainingArguments`, whose options are taken over by
+            name, and whose others are refused where they are set.
         source: The labelled domain, or a reference that `load_domain` reads; several as a list of
             domains, or as a mapping of names to domains or references. `Inputs` hold all that
             follows as well.
@@ -57,6 +60,9 @@ class AdaptationTrainer(TrainerView):
         eval_dataset: Labelled rows that both models are scored on at the end as well: a dict of
             names to domains, or to whatever `load_domain` reads. Nothing is trained or selected on
             them, and no callback hears of them.
+        optimizers: Two functions, either of which may be None: one makes an optimizer of parameter
+            groups, one a schedule of that optimizer and `steps`, for each stage of each model.
+        optimizer_cls_and_kwargs: A class of optimizers and its arguments, in the place of the first.
         unknown: No argument has another name; what one is called here is said.
 
     Attributes:
@@ -79,7 +85,7 @@ class AdaptationTrainer(TrainerView):
     def __init__(
         self,
         model: str | Any = None,
-        args: AdaptationConfig | None = None,
+        args: AdaptationConfig | Any = None,
         source: Domain | Any = None,
         target: Domain | Any | None = None,
         *,
@@ -89,17 +95,20 @@ class AdaptationTrainer(TrainerView):
         callbacks: Sequence[Any] | None = None,
         compute_metrics: Callable[[Any], Mapping[str, Any]] | None = None,
         eval_dataset: Mapping[str, Any] | None = None,
+        optimizers: Any = (None, None),
+        optimizer_cls_and_kwargs: tuple[Any, Mapping[str, Any]] | None = None,
         **unknown: Any,
     ) -> None:
         check_arguments(type(self), {"model": model, "args": args, "source": source}, unknown)
-        assert args is not None
-        self.args = args
+        self.args = args = read_config(args)
         self.context = make_context(
             args, model, source, target, target_few_shot, auxiliary, processing_class
         )
-        beside = named_domains(eval_dataset, self.task)
         self.context = dataclasses.replace(
-            self.context, beside=beside, compute_metrics=compute_metrics
+            self.context,
+            beside=named_domains(eval_dataset, self.task),
+            compute_metrics=compute_metrics,
+            optimizers=factories(optimizers, optimizer_cls_and_kwargs),
         )
         self.callbacks = Callbacks(callbacks, args, self.processing_class)
         self.model: Any = None
@@ -239,6 +248,7 @@ class AdaptationTrainer(TrainerView):
             self.folder.path,
             repo_id or self.args.hub_model_id or self.folder.path.resolve().name,
             private=options.pop("private", self.args.hub_private_repo),
+            revision=options.pop("revision", self.args.hub_revision),
             **options,
         )
 

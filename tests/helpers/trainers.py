@@ -24,7 +24,13 @@ def toy_domain(name, first_word, rows=24, labelled=True):
     return Domain(name, "sequence-classification", train=dataset, test=dataset.select(range(9)))
 
 
-TRAINER_ARGUMENTS = ("callbacks", "compute_metrics", "eval_dataset", "optimizers")
+TRAINER_ARGUMENTS = (
+    "callbacks",
+    "compute_metrics",
+    "eval_dataset",
+    "optimizers",
+    "optimizer_cls_and_kwargs",
+)
 
 
 def trainer_for(tmp_path, architecture="bert", model=None, **options):

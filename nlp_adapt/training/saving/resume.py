@@ -27,7 +27,8 @@ FREE_OPTIONS = frozenset(
         *("output_dir", "compare_source_only", "per_device_eval_batch_size", "logging_steps"),
         *("save_strategy", "save_steps", "save_total_limit", "report_to", "disable_tqdm"),
         *("overwrite", "resume", "allow_inexact_resume", "ddp_timeout", "push_to_hub", "fsdp"),
-        *("hub_model_id", "hub_private_repo", "data_doctor"),
+        *("hub_model_id", "hub_private_repo", "hub_revision", "data_doctor", "eval_on_start"),
+        *("logging_strategy", "logging_first_step"),
         # The product of these with the number of processes, the global batch, is compared instead.
         *("per_device_train_batch_size", "gradient_accumulation_steps"),
         # Resolved values are compared instead.

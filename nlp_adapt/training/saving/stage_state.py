@@ -137,6 +137,7 @@ def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
         f"{number}.{name}": torch.as_tensor(value)
         for number, values in state.items()
         for name, value in values.items()
+        if value is not None
     }
 
 

@@ -180,8 +180,6 @@ class CallbackArguments:
 
     greater_is_better = True
     eval_delay = 0
-    logging_strategy = "steps"
-    logging_first_step = False
 
     def __init__(self, config: AdaptationConfig) -> None:
         self.config = config

@@ -18,6 +18,7 @@ from nlp_adapt.training.inputs.data import make_task
 from nlp_adapt.training.inputs.domains import Inputs, check_options, gather_inputs
 from nlp_adapt.training.saving.run_folder import RunFolder
 from nlp_adapt.training.schedule import needs_target
+from nlp_adapt.training_arguments import is_training_arguments
 from nlp_adapt.usual_names import hint
 from nlp_adapt.validators import selecting_validator
 
@@ -36,6 +37,22 @@ def check_arguments(trainer: type, needed: Mapping[str, Any], unknown: Mapping[s
             raise ConfigError(f"AdaptationTrainer needs `{name}`: give it.")
 
 
+def read_config(args: Any) -> AdaptationConfig:
+    """The options of a run, also where they come as `transformers.TrainingArguments`.
+
+    Raises:
+        ConfigError: If `args` is neither, or sets what has no meaning here.
+    """
+    if isinstance(args, AdaptationConfig):
+        return args
+    if is_training_arguments(args):
+        return AdaptationConfig.from_training_arguments(args)
+    raise ConfigError(
+        f"args is a {type(args).__name__}, but must be an AdaptationConfig (or a "
+        "transformers.TrainingArguments): it has the same options by the same names."
+    )
+
+
 def make_context(
     args: AdaptationConfig,
     model: Any,
@@ -50,11 +67,6 @@ def make_context(
     Raises:
         AdaptationError: If they do not go together.
     """
-    if not isinstance(args, AdaptationConfig):
-        raise ConfigError(
-            f"args is a {type(args).__name__}, but must be an AdaptationConfig: it has the same "
-            "options by the same names."
-        )
     stages = checked_stages(args)
     if args.load_best_model_at_end:
         selecting_validator(args.metric_for_best_model)
