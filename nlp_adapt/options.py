@@ -179,10 +179,22 @@ def _plain(value: Any) -> Any:
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     if isinstance(value, Mapping):
-        return {key: _plain(one) for key, one in value.items()}
+        return {_key(key): _plain(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(one) for one in value]
     return value.item() if getattr(value, "ndim", None) == 0 else value
+
+
+def _key(key: Any) -> Any:
+    """A key; a class of one's own stands for the name that it is imported by."""
+    if not isinstance(key, type):
+        return key
+    if "<locals>" in key.__qualname__:
+        raise ConfigError(
+            f"{key.__name__} is defined inside a function: move it to the top of its module, since a "
+            "run writes down where its objectives are."
+        )
+    return f"{key.__module__}:{key.__qualname__}"
 
 
 def _names(value: Any) -> Any:

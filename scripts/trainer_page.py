@@ -15,6 +15,7 @@ PAGE = ROOT / "docs" / "how-to" / "coming-from-trainer.md"
 sys.path.insert(0, str(ROOT))
 
 from nlp_adapt.config import AdaptationConfig  # noqa: E402
+from nlp_adapt.config_training import OPTIMIZERS  # noqa: E402
 from nlp_adapt.training_arguments import RENAMED, answer  # noqa: E402
 from nlp_adapt.usual_names import USUAL_NAMES  # noqa: E402
 
@@ -48,6 +49,13 @@ Made by `python scripts/trainer_page.py` from transformers {version}; a test hol
 CALLED = {"train_dataset": "`source`", "optimizers": "`optimizers`: functions, not made objects"}
 CALLED |= {"eval_dataset": "`eval_dataset`: a dict of names, scored at the end"}
 CALLED |= {"args": "`args`: an `AdaptationConfig`, or a `TrainingArguments`"}
+OPTIONS = {
+    "per_device_train_batch_size": "the same, of each domain",
+    "metric_for_best_model": "the same, for label-free scores alone",
+    "optim": f"the same, for {', '.join(f'`{name}`' for name in OPTIMIZERS)}",
+    "fsdp": "true or false",
+    "save_total_limit": "the same; 2 by default",
+}
 METHODS = {
     "train": "returns results.json as a dict",
     "evaluate": "takes any labelled rows, not those of `eval_dataset` alone",
@@ -112,9 +120,9 @@ def arguments() -> list[tuple[str, str]]:
         if field.name in RENAMED:
             found = f"`{found}`"
         elif found == field.name:
-            found = "the same"
+            found = OPTIONS.get(field.name, "the same")
         elif not found:
-            found = "without effect, as there"
+            found = "without effect"
         else:
             found = f"none: {found}"
         rows.append((field.name, found))

@@ -181,14 +181,9 @@ class AdaptationTrainer(TrainerView):
             check_push(self.args, self.model_name)
         self._accelerator = accelerator = make_accelerator(self.args)
         context = dataclasses.replace(self.context, accelerator=accelerator)
-<<<<<<< HEAD
         quiet, held = quiet_libraries(), held_by_main(self.folder.lock)
         with naming_lost_processes("run again with --resume"), held, quiet:
-            end = Run(context).execute(resume)
-=======
-        with naming_lost_processes("run again with --resume"), held_by_main(self.folder.lock):
             end = Run(context, self.callbacks).execute(resume)
->>>>>>> 7fefe11 (Call transformers' callbacks, and score by a user's metrics and on a user's rows)
             self.model, self.objectives = end.model, end.objectives
             self.results = RunResults(end.results, self.folder.path)
             self.context = dataclasses.replace(self.context, prepared=context.data)
@@ -221,17 +216,17 @@ class AdaptationTrainer(TrainerView):
         known = None if recipe is None else recipe.label_map or None
         return evaluate_given(self.context.predictor(model), data, split, known)
 
-    def predict(self, data: Any, split: str | None = None) -> list[dict[str, Any]]:
+    def predict(self, texts: Any, split: str | None = None) -> list[dict[str, Any]]:
         """What `Predictor.predict` says of each row, in order.
 
         Args:
-            data: Texts; or rows: a Dataset, a data frame, a list of dicts, or a domain.
+            texts: Texts; or rows: a Dataset, a data frame, a list of dicts, or a domain.
             split: Of a domain, the rows to label; default: those of test, or all where there is none.
 
         Raises:
-            AdaptationError: If there is no model yet, or `data` is something else.
+            AdaptationError: If there is no model yet, or `texts` is something else.
         """
-        return predict_given(self.context.predictor(self._require_model()), data, split)
+        return predict_given(self.context.predictor(self._require_model()), texts, split)
 
     def save_model(self, output_dir: str | Path | None = None) -> None:
         """Save the task model and tokenizer as a plain Hugging Face folder."""

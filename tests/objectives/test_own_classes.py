@@ -47,6 +47,20 @@ def test_it_is_found_by_its_path():
     assert issubclass(objective_class(NAME), Objective)
 
 
+def test_the_class_itself_stands_for_its_path(tmp_path):
+    options = {"stages": [{"objectives": {"task": {}, objective_class(NAME): {"weight": 0.1}}}]}
+    trainer = trainer_for(tmp_path, **options)
+    assert trainer.args.stages == [{"objectives": {"task": {}, NAME: {"weight": 0.1}}}]
+
+
+def test_a_class_that_nothing_can_import_is_refused(tmp_path):
+    class Local(Objective):
+        pass
+
+    with pytest.raises(ConfigError, match="Local is defined inside a function"):
+        trainer_for(tmp_path, stages=[{"objectives": {"task": {}, Local: {}}}])
+
+
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
