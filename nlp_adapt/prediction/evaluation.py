@@ -1,21 +1,33 @@
 """The scores of a saved model on labelled rows, and under attack."""
 
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from datasets import Dataset, concatenate_datasets
 
+from nlp_adapt.data.batches.encoded import EncodedRows
 from nlp_adapt.data.domain import Domain
 from nlp_adapt.errors import DataError
 from nlp_adapt.prediction.attack import Attack, attacked_logits, damage
 from nlp_adapt.prediction.predictor import Predictor
 
+UsersMetrics = Callable[[np.ndarray, EncodedRows, Dataset], dict[str, float]]
+
 
 def evaluate(
-    predictor: Predictor, domain: Domain, split: str | None = None, attack: Attack | None = None
+    predictor: Predictor,
+    domain: Domain,
+    split: str | None = None,
+    attack: Attack | None = None,
+    users: UsersMetrics | None = None,
 ) -> dict[str, Any]:
     """Score a model on a domain read for its task.
 
     Rows are those of `split`; by default of test, or all labelled ones where there is none.
+
+    Args:
+        users: A user's metrics of logits, encoded rows and rows; they stand beside the task's.
 
     Returns:
         `task`, `data`, `split` ("train" for a file without splits), `rows` and `metrics`; with an
@@ -30,12 +42,15 @@ def evaluate(
     # First, for it refuses more.
     attacked = None if attack is None else attacked_logits(predictor, encoded, attack)
     logits = predictor.logits(encoded)
+    metrics = task.metrics(logits, encoded, rows)
+    if users is not None:
+        metrics = {**metrics, "compute_metrics": users(logits, encoded, rows)}
     report = {
         "task": task.name,
         "data": domain.name,
         "split": name,
         "rows": len(rows),
-        "metrics": task.metrics(logits, encoded, rows),
+        "metrics": metrics,
     }
     if attack is not None and attacked is not None:
         report["attack"] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from nlp_adapt.modeling.lora import (
 )
 from nlp_adapt.modeling.pretrained import fit_given, given_order, has_encoder_of, load_task_model
 from nlp_adapt.modeling.tokenizers import save_tokenizer, training_limit
-from nlp_adapt.prediction.evaluation import evaluate
+from nlp_adapt.prediction.evaluation import UsersMetrics, evaluate
 from nlp_adapt.prediction.predictor import Predictor
 from nlp_adapt.tasks import Task
 from nlp_adapt.training.inputs.augmented import RowAugmentation
@@ -228,16 +228,28 @@ class RunContext:
             batch_size=self.config.per_device_eval_batch_size,
             accelerator=self.accelerator,
             target_shares=self.target_shares,
-            compute_metrics=self.compute_metrics,
+            users_metrics=self.users_metrics,
         )
+
+    @property
+    def users_metrics(self) -> UsersMetrics | None:
+        """`compute_metrics` as it is called with logits and rows."""
+        if self.compute_metrics is None:
+            return None
+        from nlp_adapt.training.trainer_api.metrics import computed
+
+        return partial(computed, self.compute_metrics, self.task)
 
     def score_beside(self, model: Any) -> dict[str, Any]:
         """`eval_dataset`: the metrics of a model on each domain of `beside`, where there is any."""
         if not self.beside:
             return {}
         predictor = self.predictor(model)
-        found = {name: evaluate(predictor, one)["metrics"] for name, one in self.beside.items()}
-        return {"eval_dataset": found}
+        scores = {
+            name: evaluate(predictor, one, users=self.users_metrics)["metrics"]
+            for name, one in self.beside.items()
+        }
+        return {"eval_dataset": scores}
 
     def predictor(self, model: Any) -> Predictor:
         """Labels new texts as this run reads them."""

@@ -1,6 +1,6 @@
 """Scoring a task model: on labelled rows, and by what can be said without target labels."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -22,6 +22,7 @@ from nlp_adapt.modeling.architectures import output_layer
 from nlp_adapt.modeling.units import UnitReader, without_dropout
 from nlp_adapt.objectives import Objective
 from nlp_adapt.objectives.auxiliary import Auxiliary, answered_right, as_source
+from nlp_adapt.prediction.evaluation import UsersMetrics
 from nlp_adapt.prediction.predictor import predict_logits
 from nlp_adapt.reporting.yardsticks import yardsticks
 from nlp_adapt.tasks import Task
@@ -43,7 +44,7 @@ class Scorer:
             scores all rows here.
         target_shares: `[classes]` shares of the target's classes, where the user knows them: label-free
             scores during training then judge predictions that keep to them.
-        compute_metrics: A user's metrics, which stand under that name beside the task's.
+        users_metrics: Stand under `compute_metrics` beside the task's.
         told: Is told of each batch of rows that was read.
         seen: Takes logits and labels of the rows that were read last: of both sides' test rows, and
             of the source's validation rows by `examine`.
@@ -55,7 +56,7 @@ class Scorer:
     batch_size: int
     accelerator: Any = None
     target_shares: np.ndarray | None = None
-    compute_metrics: Callable[[Any], Mapping[str, Any]] | None = None
+    users_metrics: UsersMetrics | None = None
     told: Callable[[int], Any] | None = None
     seen: dict[str, list[tuple[np.ndarray, np.ndarray]]] = field(default_factory=dict)
 
@@ -171,11 +172,10 @@ class Scorer:
 
     def _metrics(self, logits: np.ndarray, rows: EvaluationSet) -> dict[str, Any]:
         own = self.task.metrics(logits, rows.encoded, rows.dataset)
-        if self.compute_metrics is None:
+        if self.users_metrics is None:
             return own
-        from nlp_adapt.training.trainer_api.metrics import computed
-
-        return {**own, "compute_metrics": computed(self.compute_metrics, self.task, logits, rows)}
+        users = self.users_metrics(logits, rows.encoded, rows.dataset)
+        return {**own, "compute_metrics": users}
 
     def read(
         self, model: Any, rows: EncodedRows, precision: str = "fp32", *, features: bool = False

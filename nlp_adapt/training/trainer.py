@@ -142,8 +142,11 @@ class AdaptationTrainer(TrainerView):
         target_few_shot: Any = None,
         auxiliary: Mapping[str, Any] | None = None,
         revision: str | None = None,
+        **given: Any,
     ) -> AdaptationTrainer:
         """A trainer that continues from a run folder, a model folder or a pushed model.
+
+        `given` are other arguments of the constructor, such as `callbacks`.
 
         The model keeps its head and the order of its labels; discriminators and other objectives of
         the same name and size go on where they ended. The twin starts from the same model.
@@ -158,6 +161,7 @@ class AdaptationTrainer(TrainerView):
             target,
             target_few_shot=target_few_shot,
             auxiliary=auxiliary,
+            **given,
         )
 
     def train(self, resume_from_checkpoint: bool | str | Path | None = None) -> RunResults:
@@ -214,7 +218,8 @@ class AdaptationTrainer(TrainerView):
             return {**self.scorer.tests(model), **beside}
         recipe = self.inputs.recipe
         known = None if recipe is None else recipe.label_map or None
-        return evaluate_given(self.context.predictor(model), data, split, known)
+        users = self.context.users_metrics
+        return evaluate_given(self.context.predictor(model), data, split, known, users)
 
     def predict(self, texts: Any, split: str | None = None) -> list[dict[str, Any]]:
         """What `Predictor.predict` says of each row, in order.

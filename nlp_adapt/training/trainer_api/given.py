@@ -19,7 +19,7 @@ from nlp_adapt.data.reading.rows import (
     read_tokens,
 )
 from nlp_adapt.errors import ConfigError, DataError
-from nlp_adapt.prediction.evaluation import evaluate
+from nlp_adapt.prediction.evaluation import UsersMetrics, evaluate
 from nlp_adapt.prediction.predictor import Predictor
 from nlp_adapt.prediction.tagged_text import tag_words
 from nlp_adapt.tasks import Task
@@ -30,6 +30,7 @@ def evaluate_given(
     data: Any,
     split: str | None = None,
     label_map: Mapping[str, str] | None = None,
+    users: UsersMetrics | None = None,
 ) -> dict[str, Any]:
     """Metrics of a model on labelled rows, or, of a dict, those of each by its name.
 
@@ -37,18 +38,18 @@ def evaluate_given(
         data: A domain, or whatever `load_domain` reads.
         split: The rows to score; by default those of test, or all where there is none.
         label_map: Label -> class name of data that is no domain yet.
+        users: A user's metrics, which stand beside the task's.
 
     Raises:
         DataError: If there are no such rows, or none that carry labels of the model.
     """
     if type(data) is dict:  # a DatasetDict is one reference
         return {
-            str(name): evaluate_given(predictor, one, split, label_map)
+            str(name): evaluate_given(predictor, one, split, label_map, users)
             for name, one in data.items()
         }
-    metrics: dict[str, Any] = evaluate(
-        predictor, _domain(data, predictor.task.name, label_map), split
-    )["metrics"]
+    domain = _domain(data, predictor.task.name, label_map)
+    metrics: dict[str, Any] = evaluate(predictor, domain, split, users=users)["metrics"]
     return metrics
 
 

@@ -7,14 +7,18 @@ from typing import Any
 
 import numpy as np
 
+from nlp_adapt.data.batches.encoded import EncodedRows
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.names import IGNORED_LABEL
 from nlp_adapt.tasks import Task
-from nlp_adapt.training.inputs.data import EvaluationSet
 
 
 def computed(
-    compute: Callable[[Any], Mapping[str, Any]], task: Task, logits: np.ndarray, rows: EvaluationSet
+    compute: Callable[[Any], Mapping[str, Any]],
+    task: Task,
+    logits: np.ndarray,
+    encoded: EncodedRows,
+    rows: Any,
 ) -> dict[str, float]:
     """What `compute` says of an `EvalPrediction` of logits and labels.
 
@@ -26,9 +30,9 @@ def computed(
     """
     from transformers import EvalPrediction
 
-    labels = np.asarray(rows.encoded.labels)
+    labels = np.asarray(encoded.labels)
     if task.units_are_words:
-        logits, labels = _by_sentence(logits, labels, rows)
+        logits, labels = _by_sentence(logits, labels, encoded, rows)
     found = compute(EvalPrediction(predictions=logits, label_ids=labels))
     if not isinstance(found, Mapping):
         raise ConfigError(
@@ -47,13 +51,13 @@ def computed(
 
 
 def _by_sentence(
-    logits: np.ndarray, labels: np.ndarray, rows: EvaluationSet
+    logits: np.ndarray, labels: np.ndarray, encoded: EncodedRows, rows: Any
 ) -> tuple[np.ndarray, np.ndarray]:
-    lengths = [len(words) for words in rows.dataset["tokens"][:]]
+    lengths = [len(words) for words in rows["tokens"][:]]
     shape = (len(lengths), max(lengths, default=0))
     sentence = np.repeat(np.arange(len(lengths)), lengths)
     place = np.concatenate([np.arange(length) for length in lengths])
-    at = rows.encoded.words
+    at = encoded.words
     padded = np.zeros((*shape, logits.shape[-1]), dtype=logits.dtype)
     known = np.full(shape, IGNORED_LABEL, dtype=labels.dtype)
     padded[sentence[at], place[at]] = logits
