@@ -114,11 +114,12 @@ def read_training_arguments(args: Any, known: Collection[str]) -> dict[str, Any]
         ConfigError: If one is set that has no meaning here; says why.
     """
     plain = next(kind for kind in type(args).__mro__ if kind.__name__ == "TrainingArguments")
-    default = plain(output_dir=args.output_dir)
+    # Without a GPU, others follow by themselves.
+    default = plain(output_dir=args.output_dir, use_cpu=args.use_cpu)
     options: dict[str, Any] = {"output_dir": str(args.output_dir)}
     for field in dataclasses.fields(plain):
         value, usual = getattr(args, field.name, None), getattr(default, field.name, None)
-        if value == usual or _is_implied(field.name, value, args):
+        if (value == usual and field.name != "use_cpu") or _is_implied(field.name, value, args):
             continue
         ours = answer(field.name, known)
         if " " in ours:

@@ -62,7 +62,7 @@ def test_what_is_set_is_taken_over(tmp_path):
         ({"save_only_model": True}, "takes the optimizer's state too"),
         ({"optim": "lion_32bit"}, "optim is 'lion_32bit', but must be one of"),
         ({"metric_for_best_model": "accuracy", "load_best_model_at_end": True,
-          "eval_strategy": "steps"}, "metric_for_best_model"),
+          "eval_strategy": "steps"}, "unknown validator 'accuracy'"),
     ],
 )  # fmt: skip
 def test_what_has_no_meaning_here_is_refused_with_the_reason(tmp_path, options, said):
