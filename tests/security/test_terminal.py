@@ -78,7 +78,7 @@ def commands(folder, source, target, tiny):
     out.mkdir(exist_ok=True)
     other = write_rows(folder / "other.csv", (f"x{EVIL}", f"y{FORGED}"))
     return {
-        "predict": ("predict", run, target, "--out", out / f"{EVIL}.csv"),
+        "predict": ("predict", run, target, "--out", out / f"{EVIL}.csv", "--overwrite"),
         "evaluate": ("evaluate", run, "--data", source),
         "wrong": ("evaluate", run, "--data", other),
         "labels": ("labels", source, other),
