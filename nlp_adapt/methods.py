@@ -47,7 +47,7 @@ class Method:
         paper: Reference, likewise.
         tasks: The tasks it serves.
         harmless: Whether its model is exported where the guard cannot tell which one is better; else
-            that is the source-only twin. Only of what has lost little on every pair measured.
+            that is the source-only twin. Only of what by design stays near the twin.
     """
 
     stages: Stages
@@ -106,8 +106,8 @@ def _auto(config: AdaptationConfig) -> list[Stage]:
     """The source alone for two thirds of the run, then beside its own soft answers on the target.
 
     The teacher is the model as the first stage has left it, and stays so: a teacher that follows its
-    student carries a mistaken class share further with every step. Its answers are sharpened, since
-    the student begins with them: as they are, they would ask nothing new.
+    student carries a mistaken class share further with every step. Its answers are not sharpened: the
+    student begins with them, so that they keep it from forgetting what it knew of the target's texts.
     """
     last = config.num_train_epochs / 3
     answers = {
@@ -115,7 +115,7 @@ def _auto(config: AdaptationConfig) -> list[Stage]:
         "weighting": "none",
         "balance": 0.0,
         "ramp": 0.0,
-        "temperature": 0.5,
+        "temperature": 1.0,
     }
     return [
         Stage({"task": {}}, epochs=config.num_train_epochs - last),
