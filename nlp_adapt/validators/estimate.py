@@ -66,7 +66,8 @@ def _samples(
     most = max(_AT_ONCE // max(int(counts.sum()) for counts in sides), 1)
     for first in range(0, draws, most):
         size = min(most, draws - first)
-        yield tuple(_sample(random, counts, size) for counts in sides)
+        source, target = (_sample(random, counts, size) for counts in sides)
+        yield source, target
 
 
 def _sample(random: np.random.Generator, counts: np.ndarray, draws: int) -> np.ndarray:

@@ -220,19 +220,14 @@ def test_adda_learns_the_task_first_and_within_the_same_budget():
     assert sum(stage.epochs for stage in stages) == 3.0
 
 
-@pytest.mark.parametrize(
-    ("task", "beside"),
-    [
-        ("sequence-classification", {"task", "mcc", "self_training"}),
-        ("token-classification", {"task", "self_training"}),
-    ],
-)
-def test_auto_adapts_after_a_third_on_the_surest_labels_and_over_words_without_mcc(task, beside):
-    asked = {"self_training": {"confidence": 0.8}}
+@pytest.mark.parametrize("task", ["sequence-classification", "token-classification"])
+def test_auto_keeps_its_own_answers_on_the_target_for_a_third_of_the_run(task):
+    asked = {"self_training": {"temperature": 0.5}}
     config = AdaptationConfig(method="auto", task=task, num_train_epochs=3.0, options=asked)
     first, second = stages_for(config)
-    assert (first.epochs, second.epochs) == (1.0, 2.0)
+    assert (first.epochs, second.epochs) == (2.0, 1.0)
     assert set(first.objectives) == {"task"}
-    assert set(second.objectives) == beside
+    assert set(second.objectives) == {"task", "self_training"}
     teacher = second.objectives["self_training"]
-    assert (teacher["weighting"], teacher["balance"], teacher["confidence"]) == ("fixed", 0.0, 0.8)
+    assert (teacher["ema_decay"], teacher["weighting"], teacher["balance"]) == (1.0, "none", 0.0)
+    assert teacher["temperature"] == 0.5

@@ -89,7 +89,7 @@ def test_a_run_writes_no_pickle(tmp_path, monkeypatch):
             assert start[8:] == b"{", path  # after the length of the header comes its JSON
         else:
             assert not start.startswith((b"\x80", b"PK")), path  # a pickle, or a zip of them
-        assert path.suffix in {".json", ".jsonl", ".safetensors", ".yaml", ".md", ""}, path
+        assert path.suffix in {".json", ".jsonl", ".safetensors", ".yaml", ".md", ".html", ""}, path
 
 
 def test_a_pickle_beside_a_checkpoint_is_not_opened(tmp_path, sprung, monkeypatch):

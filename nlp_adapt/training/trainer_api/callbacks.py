@@ -109,6 +109,7 @@ class Callbacks:
         if loop.step % self._epoch_steps == 0 or loop.step == loop.total_steps:
             self._call("on_epoch_end")
         wanted = self.control
+        assert self._args is not None  # where callbacks are given
         stops = wanted.should_training_stop and self._args.eval_strategy != "no"
         evaluate = wanted.should_evaluate or stops
         flags = (evaluate, wanted.should_save, wanted.should_log)
@@ -120,6 +121,7 @@ class Callbacks:
             return
         metrics = {f"eval_{name}": value for name, value in scores.items()}
         self._call("on_evaluate", metrics=metrics)
+        assert self._args is not None  # where callbacks are given
         score = scores.get(self._args.metric_for_best_model)
         best = self.state.best_metric
         if score is not None and (best is None or score > best):
