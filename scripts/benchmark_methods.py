@@ -275,6 +275,9 @@ def scores_on(trainer: AdaptationTrainer, domain: Domain) -> Run:
 def write_page(out: Path, args: argparse.Namespace, runs: list[Run]) -> None:
     """Write the page of all that was run with this encoder."""
     out.parent.mkdir(parents=True, exist_ok=True)
+    settings = dict(item.split("=", 1) for item in args.set)
+    # A page shows the settings of its last line: those that are asked for, where there are any.
+    runs = sorted(runs, key=lambda run: bool(run["set"] == settings))
     last = runs[-1]["code"] if runs else ""
     methods = list(dict.fromkeys(run["method"] for run in runs if run["code"] == last))
     words = ["python", "scripts/benchmark_methods.py", "--data", "DATA", "--suite", args.suite]

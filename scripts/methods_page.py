@@ -43,7 +43,7 @@ def report(suite: dict[str, Any], encoder: str, command: str, runs: Sequence[Run
     table = Table(
         [run for run in runs if (run["code"], run["set"]) == (code, settings)], suite["measure"]
     )
-    rest = [run for run in runs if run["code"] != code]
+    rest = [run for run in runs if (run["code"], run["set"]) != (code, settings)]
     made_with = "**older code** than this page knows by a hash" if code == OLDER else f"`{code}`"
     parts = [
         f"# {suite['heading']}",
@@ -60,7 +60,11 @@ def report(suite: dict[str, Any], encoder: str, command: str, runs: Sequence[Run
         parts += ["## Gains", GAINS_EXPLAINED, _markdown(found)]
     parts += ["## By pair", _order(table), _markdown(pair_rows(table))]
     if rest:
-        parts += ["## Older code", _OLDER_EXPLAINED, _markdown(older_rows(rest, suite["measure"]))]
+        parts += [
+            "## Other code or settings",
+            _OLDER_EXPLAINED,
+            _markdown(older_rows(rest, suite["measure"])),
+        ]
     if table.runs:
         last = table.runs[-1]
         parts.append(
@@ -70,7 +74,9 @@ def report(suite: dict[str, Any], encoder: str, command: str, runs: Sequence[Run
     return "\n\n".join(parts) + "\n"
 
 
-_OLDER_EXPLAINED = "Other code, other training: these are not to be compared with the tables above."
+_OLDER_EXPLAINED = (
+    "Other code or settings, other training: these are not to be compared with the tables above."
+)
 
 
 def score_rows(table: Table, suite: dict[str, Any]) -> list[list[str]]:
@@ -121,14 +127,18 @@ def pair_rows(table: Table) -> list[list[str]]:
 
 
 def older_rows(runs: Sequence[Run], measure: str) -> list[list[str]]:
-    """Means of what other code has measured."""
-    rows = [["method", "code", "runs", "mean"]]
-    for code in dict.fromkeys(run["code"] for run in runs):
-        table = Table([run for run in runs if run["code"] == code], measure)
+    """Means of what other code, or the same with other settings, has measured."""
+    rows = [["method", "code", "settings", "runs", "mean"]]
+    made: dict[tuple[str, str], list[Run]] = {}
+    for run in runs:
+        words = " ".join(f"{key}={value}" for key, value in run["set"].items())
+        made.setdefault((run["code"], words), []).append(run)
+    for (code, words), own in made.items():
+        table = Table(own, measure)
         for method in table.methods:
             cells = table.cells(method)
             if cells:
-                rows.append([method, code, f"{len(cells)}", _with_spread(cells)])
+                rows.append([method, code, words, f"{len(cells)}", _with_spread(cells)])
     return rows
 
 

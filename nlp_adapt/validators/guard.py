@@ -101,7 +101,8 @@ def describe(
     """
     from nlp_adapt.validators.estimate import estimate_draws
 
-    assert predictions.source_logits is not None and predictions.target_logits is not None
+    assert predictions.source_logits is not None
+    assert predictions.target_logits is not None
     logits, labels = predictions.labelled_source()
     right = logits.argmax(-1) == labels
     units = np.bincount(labels, minlength=len(label_names))

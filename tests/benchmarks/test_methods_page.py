@@ -98,7 +98,7 @@ def test_other_code_stands_apart():
     page = page_of(runs)
     assert "Code: `abc`" in page
     assert rows_of(page)["auto", "1"][2] == "60.0"
-    assert rows_of(page, "## Older code")["auto", "old"][3] == "90.0"
+    assert rows_of(page, "## Other code or settings")["auto", "old"][4] == "90.0"
 
 
 def test_lines_of_before_the_hash_are_read_and_marked(tmp_path):
