@@ -176,7 +176,9 @@ def test_predict_would_lose_a_column(refused: Refused, toy_run: Path, tmp_path: 
 def test_predict_line_breaks_to_tsv(refused: Refused, toy_run: Path, tmp_path: Path) -> None:
     path = write(tmp_path / "in.csv", 'text\n"two\nlines"\n')
     out = write(tmp_path / "out.tsv", "older output")
-    refused("predict", toy_run, path, "--out", out, says=["in.csv:2", "write csv"])
+    words = ("predict", toy_run, path, "--out", out)
+    refused(*words, says=["already exists", "--overwrite"])
+    refused(*words, "--overwrite", says=["in.csv:2", "write csv"])
     assert out.read_text() == "older output"
     assert sorted(os.listdir(tmp_path)) == ["in.csv", "out.tsv"]
 

@@ -109,7 +109,13 @@ def test_unknown_modules_and_contradictions_are_refused(tmp_path):
 def test_a_run_saves_what_it_trained(tmp_path, merge):
     base = saved_base(tmp_path)
     trainer = lora_trainer(
-        tmp_path, base, merge_lora=merge, method="dann", warmup_steps=0, learning_rate=1e-2
+        tmp_path,
+        base,
+        merge_lora=merge,
+        method="dann",
+        warmup_steps=0,
+        learning_rate=1e-2,
+        fall_back=False,
     )
     trainer.train()
     before = tiny_model().state_dict()

@@ -9,7 +9,7 @@ import huggingface_hub
 import pytest
 import transformers
 
-from nlp_adapt.errors import ConfigError, ModelError
+from nlp_adapt.errors import ModelError
 from nlp_adapt.modeling.backbone import resolve_model
 from nlp_adapt.modeling.tokenizers import load_tokenizer
 from nlp_adapt.prediction.opening import load_predictor
@@ -76,9 +76,3 @@ def test_a_model_may_be_a_path_object(tiny_model_dir: Path, tmp_path: Path) -> N
     config = trainer_for(tmp_path).args
     trainer = AdaptationTrainer(tiny_model_dir, config, toy_domain("a", 30), toy_domain("b", 50))
     assert trainer.model_name == str(tiny_model_dir)
-
-
-def test_arguments_of_transformers_own_are_refused(tmp_path: Path) -> None:
-    args = transformers.TrainingArguments(output_dir=str(tmp_path))
-    with pytest.raises(ConfigError, match="args is a TrainingArguments, but must be an Adaptation"):
-        AdaptationTrainer("bert-base-cased", args, toy_domain("a", 30))  # type: ignore[arg-type]

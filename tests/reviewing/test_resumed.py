@@ -33,7 +33,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     command += ["--source", str(folder / "reviews.csv"), "--target", str(folder / "tweets.csv")]
     command += ["--per_device_train_batch_size", "8", "--learning_rate", "0.01"]
     command += ["--output_dir", str(folder / "run"), "--options.dann.weight", "5"]
-    command += ["--data_doctor", "report"]
+    command += ["--data_doctor", "report", "--fall_back", "false"]
     assert main([*command, "--disable_tqdm"]) == 0
     run = folder / "run"
     texts = [line.partition(",")[0] for line in (folder / "tweets.csv").read_text().splitlines()]

@@ -102,7 +102,8 @@ def _batches(path: Path) -> Iterator[Any]:
             if len(flat) < len(texts):  # pyarrow has no dictionaries in lists of several parts
                 most_rows = NESTED_ROWS
             file = parquet.ParquetFile(handle, metadata=file.metadata, read_dictionary=flat)
-        for batch in file.iter_batches(batch_size=most_rows):
+        # Without threads of its own: they would read from the handle on while it is being closed.
+        for batch in file.iter_batches(batch_size=most_rows, use_threads=False):
             seen += sum(map(_written_out, batch.columns))
             if seen > allowed:
                 refuse_bomb(path, allowed)
