@@ -95,6 +95,15 @@ def test_a_resume_that_would_not_be_exact_is_told(stopped, run_cli, name, words_
     assert name in out
 
 
+def test_a_lost_fingerprint_lets_no_resume_be_exact(finished, run_cli):
+    (finished / "adaptation" / "fingerprint.json").unlink()
+    code, out, _ = run_cli("verify", finished)
+    assert code == 1
+    assert "fingerprint.json: missing" in out
+    assert "needs allow_inexact_resume" in out
+    assert "would be exact" not in out
+
+
 def test_a_folder_without_a_run_is_an_error(tmp_path, run_cli):
     code, _, err = run_cli("verify", tmp_path)
     assert code == 2

@@ -124,6 +124,10 @@ def _resume_state(folder: RunFolder) -> tuple[bool, list[str], list[str]]:
     why = [problem for problem in broken.values() if problem]
     if whole:
         return True, whole, why
+    finished = any(folder.scores(name).exists() for name in ("source_only", "adapted"))
+    if not paths and finished and folder.manifest.problems(folder.fingerprint):
+        lost = "A resume needs allow_inexact_resume: nothing says what the finished models learnt from."
+        return False, [], [lost]
     if not paths:
         return True, [], [f"{folder.checkpoints}: no checkpoint: a resume starts from step 0."]
     if any(verify(path, without=REPLACEABLE) is None for path in paths):
