@@ -22,7 +22,6 @@ from nlp_adapt import (
 )
 from nlp_adapt.cli.console import quiet_libraries
 from nlp_adapt.data.label_spaces import label_counts
-from nlp_adapt.reporting.table import render
 from nlp_adapt.training.inputs.recipe import read_inputs
 
 EXAMPLES = [
@@ -47,11 +46,12 @@ def main() -> None:
 
     # Trains a source-only twin first, then the adapted model, with one seed and one schedule.
     trainer = AdaptationTrainer(recipe.model, recipe.adaptation_config(), inputs)
+    trainer.show_results = False  # on a terminal alone; here they are printed anywhere
     results = trainer.train()
 
     # Is the adapted model better than doing nothing? An entity counts where its boundaries and its
     # type are both right.
-    print(render(results))
+    print(results)
 
     # What was saved is a plain Hugging Face model; any program that reads those can use it.
     predictor = load_predictor(recipe.output_dir)

@@ -13,7 +13,6 @@ import argparse
 import sys
 
 from nlp_adapt import AdaptationError, AdaptationTrainer, Recipe, load_predictor, load_recipe
-from nlp_adapt.reporting.table import render
 from nlp_adapt.training.inputs.recipe import read_inputs
 
 EXAMPLES = [
@@ -37,10 +36,11 @@ def main() -> None:
 
     # Trains a source-only twin first, then the adapted model, with one seed and one schedule.
     trainer = AdaptationTrainer(recipe.model, recipe.adaptation_config(), inputs)
+    trainer.show_results = False  # on a terminal alone; here they are printed anywhere
     results = trainer.train()
 
     # Is the adapted model better than doing nothing?
-    print(render(results))
+    print(results)
 
     # What was saved is a plain Hugging Face model; any program that reads those can use it.
     predictor = load_predictor(recipe.output_dir)

@@ -5,20 +5,13 @@ from typing import Any
 
 from nlp_adapt.escaping import in_lines
 from nlp_adapt.names import TOKEN_CLASSIFICATION, counted
-from nlp_adapt.reporting.comparison import (
-    answer_sentences,
-    conclusions,
-    verdict_sentences,
-)
 from nlp_adapt.reporting.results import (
     SIDES,
     Results,
     main_measure,
     model_scores,
     part,
-    share_sentences,
 )
-from nlp_adapt.reporting.yardsticks import yardstick_rows
 from nlp_adapt.tasks import TASKS
 
 Row = list[str]
@@ -32,23 +25,6 @@ SIGNS = (
     ("{quality} on held-out source rows, %", "label_free", "source_risk", 100, 1),
     ("domain distance of the features (0 to 2)", "evidence", "domain_distance", 1, 2),
 )
-
-
-def render(results: Results) -> str:
-    """The whole report as plain text: heading, tables by model, domain and type, conclusions."""
-    tables = [
-        comparison_rows(results),
-        *(domain_rows(results, side) for side in SIDES),
-        *(span_rows(results, side) for side in SIDES),
-        yardstick_rows(results),
-    ]
-    said = [
-        *conclusions(results),
-        *share_sentences(results),
-        *verdict_sentences(results),
-        *answer_sentences(results),
-    ]
-    return "\n\n".join([heading(results), *map(layout, filter(None, tables)), "\n".join(said)])
 
 
 def heading(results: Results) -> str:

@@ -28,9 +28,8 @@ from nlp_adapt.training.saving.run_folder import RunFolder
 from nlp_adapt.training.trainer_api.callbacks import Callbacks
 from nlp_adapt.training.trainer_api.given import evaluate_given, named_domains, predict_given
 from nlp_adapt.training.trainer_api.optimizers import factories
-from nlp_adapt.training.trainer_api.shown import RunResults
 from nlp_adapt.training.trainer_api.starting import check_arguments, make_context, read_config
-from nlp_adapt.training.trainer_api.view import TrainerView
+from nlp_adapt.training.trainer_api.view import RunResults, TrainerView
 
 
 class AdaptationTrainer(TrainerView):
@@ -106,7 +105,7 @@ class AdaptationTrainer(TrainerView):
         )
         self.context = dataclasses.replace(
             self.context,
-            beside=named_domains(eval_dataset, self.task),
+            beside={} if eval_dataset is None else named_domains(eval_dataset, self.task),
             compute_metrics=compute_metrics,
             optimizers=factories(optimizers, optimizer_cls_and_kwargs),
         )

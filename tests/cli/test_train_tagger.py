@@ -84,10 +84,10 @@ def test_the_model_opens_as_a_plain_pipeline(run_folder: Path) -> None:
 
 
 def test_the_report_names_the_types(run_folder: Path) -> None:
-    from nlp_adapt.reporting.table import render
+    from nlp_adapt.training.trainer_api.view import RunResults
 
-    report = render(json.loads((run_folder / "results.json").read_text(encoding="utf-8")))
-    assert "on source, %" in report
+    results = json.loads((run_folder / "results.json").read_text(encoding="utf-8"))
+    report = str(RunResults(results, run_folder))
     assert "on target, %" in report
     assert "PER" in report
 

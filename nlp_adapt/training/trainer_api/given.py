@@ -59,8 +59,6 @@ def named_domains(given: Any, task: Task) -> dict[str, Domain]:
     Raises:
         AdaptationError: If `given` is no dict, or one of them has no labelled rows of the task.
     """
-    if given is None:
-        return {}
     if type(given) is not dict:
         raise ConfigError(
             f"eval_dataset is a {type(given).__name__}, but must be a dict: give each a name, such "

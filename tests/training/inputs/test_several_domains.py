@@ -14,7 +14,6 @@ from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.data.domain import Domain, make_dataset
 from nlp_adapt.errors import ConfigError, DataError, RunError
 from nlp_adapt.reporting.adversary import AdversaryHealth
-from nlp_adapt.reporting.table import render
 from nlp_adapt.training.inputs.data import prepare_data
 from nlp_adapt.training.inputs.domains import gather_inputs
 from nlp_adapt.training.saving.verify import verify_run
@@ -67,7 +66,7 @@ def test_each_domain_has_an_index_rows_and_scores_of_its_own(tmp_path, task):
 def test_the_report_and_the_card_name_every_domain_and_the_released_rows(tmp_path):
     trainer = several_trainer(tmp_path, compare_source_only=True)
     results = trainer.train()
-    page = render(results)
+    page = str(results)
     card = (tmp_path / "run" / "model" / "README.md").read_text()
     for text in (page, card):
         for name in ("books", "films", "tweets", "posts"):
