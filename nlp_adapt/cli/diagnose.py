@@ -91,20 +91,22 @@ def _sizes(found: dict[str, Any]) -> str:
 
 
 def _words(found: dict[str, Any]) -> str:
-    from nlp_adapt.reporting.table import MISSING, layout
+    from nlp_adapt.reporting.results import percent
+    from nlp_adapt.reporting.table import layout
 
     words = found["words"]
     rows = [["words, %", *SIDES]]
     for title, key in (("unknown to the tokenizer", "unknown"), ("split into pieces", "split"),
                        ("not in the source", "unseen")):  # fmt: skip
         values = [words[side].get(key) for side in SIDES]
-        rows.append([title, *(MISSING if v is None else f"{100 * v:.1f}" for v in values)])
+        rows.append([title, *map(percent, values)])
     often = ", ".join(words["target"]["often_split"])
     return layout(rows) + (f"\nOften split in the target: {often}." if often else "")
 
 
 def _distance(found: dict[str, Any]) -> str:
-    from nlp_adapt.reporting.table import MISSING, layout
+    from nlp_adapt.reporting.results import MISSING
+    from nlp_adapt.reporting.table import layout
 
     titles = {
         "encoder": f"features of {found['model']}",

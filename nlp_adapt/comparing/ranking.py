@@ -6,9 +6,9 @@ from typing import Any
 
 from nlp_adapt.comparing.training import Trained
 from nlp_adapt.metrics.classification import comparable
-from nlp_adapt.reporting.results import main_measure, part
+from nlp_adapt.reporting.results import MISSING, main_measure, part, percent
 from nlp_adapt.reporting.runs import require_comparable
-from nlp_adapt.reporting.table import MISSING, Row, percent
+from nlp_adapt.reporting.table import Row
 
 SOURCE_ONLY = "source_only"
 CONFIDENCE = 0.95

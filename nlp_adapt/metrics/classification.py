@@ -8,6 +8,7 @@ import numpy as np
 from nlp_adapt.errors import ConfigError, DataError
 from nlp_adapt.metrics.rows import check_pair, label_ids
 
+Z95 = 1.96  # two-sided 95 %
 AVERAGES = ("macro", "weighted", "micro", None)
 
 
@@ -164,6 +165,15 @@ def _check_known(ids: list[int], names: list[str], column: str) -> None:
                 f"Row {row} of the {column} is class {label}, but only {len(names)} classes have "
                 f"names ({', '.join(names)}): give every class a name."
             )
+
+
+def share_variance(share: float, count: int) -> float:
+    """Sampling variance of a share of `count` rows, with two hits and two misses added.
+
+    Else a share of 0 or 1 would be free of noise (Agresti & Coull 1998, The American Statistician).
+    """
+    smoothed = (share * count + 2) / (count + 4)
+    return smoothed * (1 - smoothed) / (count + 4)
 
 
 def mean_metrics(metrics: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -16,9 +16,8 @@ from nlp_adapt.escaping import escape, fenced, markdown_table, one_line, shareab
 from nlp_adapt.files import write_text
 from nlp_adapt.names import ADAPTER_CONFIG, TOKEN_CLASSIFICATION, counted
 from nlp_adapt.recipe import Recipe
-from nlp_adapt.reporting.card_metadata import metadata, papers, project_url
+from nlp_adapt.reporting.card_metadata import bibtex, metadata, papers, project_url
 from nlp_adapt.reporting.card_training import hyperparameter_rows, interval_sentence, log_rows
-from nlp_adapt.reporting.citations import bibtex
 from nlp_adapt.reporting.comparison import (
     answer_sentences,
     conclusions,

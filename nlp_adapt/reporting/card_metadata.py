@@ -2,7 +2,9 @@
 
 import importlib.metadata
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +99,20 @@ def papers(results: Results, recipe: Mapping[str, Any]) -> dict[str, str]:
     if part(results, "adapted").get("evidence"):
         found |= _MEASURES
     return {name: paper for name, paper in found.items() if paper}
+
+
+@cache
+def references() -> dict[str, str]:
+    """Entries of `references.bib` by what methods call them, the comment above each."""
+    text = files(__package__).joinpath("references.bib").read_text(encoding="utf-8")
+    found = (block.partition("\n") for block in text.strip().split("\n\n"))
+    return {name.removeprefix("% "): entry for name, _, entry in found}
+
+
+def bibtex(cited: Iterable[str]) -> str:
+    """Entries of the papers, each as a method cites one or several, parted by `; `."""
+    names = dict.fromkeys(name for text in cited for name in text.split("; "))
+    return "\n\n".join(references()[name] for name in names if name in references())
 
 
 def _eval_results(results: Results) -> list[Any]:

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nlp_adapt.reporting.comparison import half_width
-from nlp_adapt.reporting.results import Results, main_measure, model_scores, part
-from nlp_adapt.reporting.table import MISSING, Row, percent
+from nlp_adapt.reporting.results import MISSING, Results, main_measure, model_scores, part, percent
+from nlp_adapt.reporting.table import Row
 
 MOST_LINES = 12
 # As transformers.Trainer's cards name them.

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nlp_adapt.metrics.classification import comparable
+from nlp_adapt.metrics.classification import Z95, comparable, share_variance
 from nlp_adapt.names import SEQUENCE_CLASSIFICATION, counted
 from nlp_adapt.reporting.results import (
     SIDES,
@@ -22,7 +22,6 @@ from nlp_adapt.reporting.yardsticks import threshold_remark
 
 SOURCE_ONLY_FOLDER = "source_only/model"
 ALSO_TRAINED = "The adapted model was also trained on"
-Z95 = 1.96  # two-sided 95 %
 FEWEST = 10  # test rows, or true entities, below which no interval can be trusted
 SIGNS_SAY = {
     "adapted": "the signs speak for the adapted model",
@@ -88,15 +87,21 @@ def _variance(metrics: Results) -> float | None:
     support = metrics.get("support", 0)
     if found is None or not support:
         return found
-    # A model that is always right, or always wrong, shows no spread; that of two hits and two misses
-    # more (Agresti & Coull 1998, The American Statistician) keeps a few such rows from being proof.
-    return max(found, 2 * (support + 2) / (support + 4) ** 3)
+    # A model that is always right, or always wrong, shows no spread: a few such rows are no proof.
+    return max(found, share_variance(1.0, support))
 
 
 def half_width(metrics: Results) -> float | None:
     """Half the 95 % interval of one model's main measure; None where the metrics do not tell."""
     variance = _variance(metrics)
     return None if variance is None else Z95 * math.sqrt(variance)
+
+
+def estimate_half_width(scores: Results) -> float | None:
+    """Half the 95 % interval of a model's estimated accuracy by the target's rows, if known."""
+    share = part(scores, "label_free").get("estimated_accuracy")
+    rows = part(scores, "evidence").get("target_rows", 0)
+    return Z95 * math.sqrt(share_variance(share, rows)) if rows and share is not None else None
 
 
 def macro_f1_variance(matrix: Sequence[Sequence[int]]) -> float:

@@ -18,6 +18,7 @@ from nlp_adapt.reporting.results import (
     method_title,
     model_scores,
     part,
+    percent,
     share_sentences,
 )
 from nlp_adapt.reporting.table import (
@@ -25,7 +26,6 @@ from nlp_adapt.reporting.table import (
     comparison_rows,
     domain_rows,
     heading,
-    percent,
     points,
     span_rows,
 )

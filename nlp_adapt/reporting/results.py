@@ -15,6 +15,7 @@ from nlp_adapt.yaml_text import read_yaml
 
 Results: TypeAlias = Mapping[str, Any]
 
+MISSING = "-"
 SIDES = ("source", "target")
 SOURCE_ONLY = "source-only"
 MOST_CLASSES = 5  # whose shares a sentence lists
@@ -70,6 +71,11 @@ def part(values: Results, *keys: str) -> Results:
     for key in keys:
         values = values.get(key) or {}
     return values
+
+
+def percent(value: float | None) -> str:
+    """A share in per cent, with one decimal."""
+    return MISSING if value is None else f"{100 * value:.1f}"
 
 
 def main_measure(results: Results) -> Measure:

@@ -9,6 +9,7 @@ from nlp_adapt.errors import ConfigError
 from nlp_adapt.metrics.classification import comparable
 from nlp_adapt.recipe import Recipe
 from nlp_adapt.reporting.results import (
+    MISSING,
     SIDES,
     SOURCE_ONLY,
     Results,
@@ -17,10 +18,11 @@ from nlp_adapt.reporting.results import (
     method_title,
     one_seed,
     part,
+    percent,
     read_recipe,
     read_results,
 )
-from nlp_adapt.reporting.table import MISSING, Row, percent, points
+from nlp_adapt.reporting.table import Row, points
 from nlp_adapt.tasks import TASKS
 
 MOST_ROUNDED = 3  # steps by which the rounding of stages makes a run longer

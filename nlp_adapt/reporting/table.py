@@ -6,16 +6,17 @@ from typing import Any
 from nlp_adapt.escaping import in_lines
 from nlp_adapt.names import TOKEN_CLASSIFICATION, counted
 from nlp_adapt.reporting.results import (
+    MISSING,
     SIDES,
     Results,
     main_measure,
     model_scores,
     part,
+    percent,
 )
 from nlp_adapt.tasks import TASKS
 
 Row = list[str]
-MISSING = "-"
 TYPE_COLUMNS = {"precision": "P", "recall": "R", "f1": "F1"}
 ERRORS = ("correct", "wrong_type", "wrong_boundary", "missed", "spurious")
 # Title, where the number stands in a model's scores, its factor and its decimals.
@@ -176,11 +177,6 @@ def layout(rows: Sequence[Row]) -> str:
         lines.append("  ".join([name.ljust(widths[0]), *cells]).rstrip())
     lines.insert(1, "  ".join("-" * width for width in widths))
     return "\n".join(lines)
-
-
-def percent(value: float | None) -> str:
-    """A share in per cent, with one decimal."""
-    return MISSING if value is None else f"{100 * value:.1f}"
 
 
 def points(before: float | None, after: float | None) -> str:

@@ -17,18 +17,19 @@ from nlp_adapt.metrics.classification import comparable
 from nlp_adapt.metrics.span_counts import TagSet, count_spans, f1_with_variance
 from nlp_adapt.names import IGNORED_LABEL, TOKEN_CLASSIFICATION
 from nlp_adapt.reporting.results import (
+    MISSING,
     Results,
     is_source_only,
     main_measure,
     method_title,
     model_scores,
     part,
+    percent,
 )
 from nlp_adapt.tasks import Task
 
 OUTSIDE_BIASES = np.arange(-24, 25) / 4
 MOST_SWEEPS = 10
-MISSING = "-"
 
 
 def yardsticks(
@@ -94,11 +95,11 @@ def yardstick_rows(results: Results) -> list[list[str]]:
     measure, threshold = main_measure(results), _threshold(results)
     oracles = [part(scores, "oracle") for scores in models.values()]
     lines = {
-        "macro precision, %": [_percent(own.get("macro_precision")) for own in models.values()],
-        "macro recall, %": [_percent(own.get("macro_recall")) for own in models.values()],
-        "AUC, %": [_percent(own.get("auc")) for own in models.values()],
+        "macro precision, %": [percent(own.get("macro_precision")) for own in models.values()],
+        "macro recall, %": [percent(own.get("macro_recall")) for own in models.values()],
+        "AUC, %": [percent(own.get("auc")) for own in models.values()],
         f"{measure.title} at the best {threshold}, %": [
-            _percent(own.get(measure.key)) for own in oracles
+            percent(own.get(measure.key)) for own in oracles
         ],
     }
     if results["task"] == TOKEN_CLASSIFICATION:  # whose precision and recall are in the main table
@@ -196,10 +197,6 @@ def _macro_f1(labels: np.ndarray, guesses: np.ndarray, classes: int) -> float:
     hits = np.bincount(labels[labels == guesses], minlength=classes)
     there = support > 0
     return float((2 * hits[there] / (support + predicted)[there]).mean())
-
-
-def _percent(value: float | None) -> str:
-    return MISSING if value is None else f"{100 * value:.1f}"
 
 
 def _signed(value: float | None) -> str:

@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from nlp_adapt.metrics.classification import Z95, share_variance
 from nlp_adapt.validators.scores import Predictions
 
 ADAPTED, SOURCE_ONLY, UNDECIDED = "adapted", "source-only", "undecided"
@@ -35,7 +36,6 @@ CLASS_FACTOR = 5.0
 LOPSIDED_FACTOR = 10.0
 CLASS_SHARE = 0.01
 FEWEST_MISTAKES = 5
-_Z95 = 1.96
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ def judge(before: Evidence, after: Evidence) -> Verdict:
 
 def _source(before: Evidence, after: Evidence) -> list[str]:
     one, two = before.scores["source_risk"], after.scores["source_risk"]
-    noise = _Z95 * math.sqrt(sum(map(_source_variance, (before, after))))
+    noise = Z95 * math.sqrt(sum(map(_source_variance, (before, after))))
     if one - two <= max(LOST_SOURCE, noise):
         return []
     measure = "balanced accuracy" if after.source_variance is None else "span F1"
@@ -229,7 +229,7 @@ def _estimate(before: Evidence, after: Evidence) -> tuple[float, float]:
     draws = np.subtract(after.estimate_draws, before.estimate_draws)
     # The wider of the normal and the percentile interval: with a few mistakes either can be short.
     ends = np.abs(np.quantile(draws, [0.025, 0.975]) - (two - one))
-    return two - one, float(max(_Z95 * draws.std(), ends.max()))
+    return two - one, float(max(Z95 * draws.std(), ends.max()))
 
 
 def _few_mistakes(*models: Evidence) -> list[str]:
@@ -249,29 +249,20 @@ def _few_mistakes(*models: Evidence) -> list[str]:
 def _source_variance(evidence: Evidence) -> float:
     """Sampling variance of `source_risk`; balanced accuracy is the mean of the classes' recalls."""
     if evidence.source_variance is not None:
-        return max(evidence.source_variance, _variance(1.0, evidence.source_rows))
+        return max(evidence.source_variance, share_variance(1.0, evidence.source_rows))
     known = [name for name, count in evidence.source_units.items() if count]
     if not known:
-        return _variance(evidence.scores["source_risk"], evidence.source_rows)
+        return share_variance(evidence.scores["source_risk"], evidence.source_rows)
     # Units of one row depend on each other: a class counts as often as there are rows at most.
     counts = {name: min(evidence.source_units[name], evidence.source_rows) for name in known}
     recalls = evidence.source_recall
-    return sum(_variance(recalls[name], counts[name]) for name in known) / len(known) ** 2
+    return sum(share_variance(recalls[name], counts[name]) for name in known) / len(known) ** 2
 
 
 def _share_noise(evidence: Evidence, *shares: float) -> float:
     """Half the 95 % interval of the difference of two shares of the target's predictions."""
     units = evidence.target_units or evidence.target_rows
-    return _Z95 * math.sqrt(sum(_variance(share, units) for share in shares))
-
-
-def _variance(share: float, count: int) -> float:
-    """Sampling variance of a share, with two hits and two misses added.
-
-    Else a share of 0 or 1 would be free of noise (Agresti & Coull 1998, The American Statistician).
-    """
-    smoothed = (share * count + 2) / (count + 4)
-    return smoothed * (1 - smoothed) / (count + 4)
+    return Z95 * math.sqrt(sum(share_variance(share, units) for share in shares))
 
 
 def _percent(evidence: Evidence, score: str) -> str:

@@ -8,9 +8,8 @@ from huggingface_hub import ModelCard
 from nlp_adapt.methods import METHODS
 from nlp_adapt.objectives import OBJECTIVES, about
 from nlp_adapt.reporting.card import build_card, write_card
-from nlp_adapt.reporting.card_metadata import _MEASURES, project_url
+from nlp_adapt.reporting.card_metadata import _MEASURES, bibtex, project_url, references
 from nlp_adapt.reporting.card_training import hyperparameter_rows, interval_sentence, log_rows
-from nlp_adapt.reporting.citations import PAPERS, bibtex
 from tests.helpers.card_checker import metadata_errors
 from tests.helpers.report_runs import classifier_results, log_lines, write_run
 
@@ -55,13 +54,15 @@ def cited():
 
 
 def test_every_paper_has_its_entry():
-    assert sorted(cited() - PAPERS.keys()) == []
-    text = bibtex(PAPERS)
+    assert sorted(cited() - references().keys()) == []
+    text = bibtex(references())
     keys = re.findall(r"^@\w+\{(\S+),$", text, re.MULTILINE)
-    assert len(keys) == len(set(keys)) == len(PAPERS)
+    assert len(keys) == len(set(keys)) == len(references())
     assert text.count("{") == text.count("}")
-    for paper, (key, *_) in PAPERS.items():
-        assert re.search(r"\d{4}", paper)[0] in key
+    for paper, key in zip(references(), keys, strict=True):
+        year = re.search(r"\d{4}", paper)[0]
+        assert year in key
+        assert f"  year = {{{year}}}\n}}" in references()[paper]
 
 
 def test_a_card_has_it_all():

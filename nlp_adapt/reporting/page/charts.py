@@ -4,14 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nlp_adapt.reporting.page.svg import Drawing, Scale, fitting, number, room_for, shown, spanning
+from nlp_adapt.reporting.results import percent
 
 WIDTH = 340.0  # of a picture in one of three columns, and on a telephone
 ROW = 22.0
-
-
-def per_cent(value: float) -> str:
-    """A share in per cent with one decimal."""
-    return f"{100 * value:.1f}"
 
 
 @dataclass(frozen=True)
@@ -23,7 +19,6 @@ class Dot:
     half: float | None
     kind: str
     shape: str = "circle"
-    note: str = ""
 
 
 def interval_dots(groups: Sequence[tuple[str, Sequence[Dot]]], label: str) -> str:
@@ -48,13 +43,13 @@ def interval_dots(groups: Sequence[tuple[str, Sequence[Dot]]], label: str) -> st
             drawing.text(left - 10, y + 12, shown(dot.name, fitting(left - 6)), "name", "end")
             half = dot.half or 0.0
             low, high = (max(dot.value - half, 0.0), min(dot.value + half, 1.0))
-            title = f"{shown(dot.name)}: {per_cent(dot.value)}"
+            title = f"{shown(dot.name)}: {percent(dot.value)}"
             if half:
-                title += f" (95 % interval {per_cent(low)} to {per_cent(high)})"
+                title += f" (95 % interval {percent(low)} to {percent(high)})"
                 drawing.line(scale(low), y + 8, scale(high), y + 8, f"whisker s {dot.kind}")
             drawing.dot(scale(dot.value), y + 8, 5, f"mark {dot.kind}", title, dot.shape)
             # Beside the interval, where nothing is in the way.
-            drawing.text(scale(high) + 9, y + 12, per_cent(dot.value), "value")
+            drawing.text(scale(high) + 9, y + 12, percent(dot.value), "value")
             y += ROW
     return str(drawing)
 
@@ -77,8 +72,8 @@ def pairs(rows: Sequence[tuple[str, float, float]], kinds: tuple[str, str], labe
         drawing.text(left - 10, y + 4, shown(name, fitting(left - 6)), "name", "end")
         better = "up" if after >= before else "down"
         drawing.line(scale(before), y, scale(after), y, f"bridge {better}")
-        drawing.dot(scale(before), y, 4.5, f"mark {kinds[0]}", f"{shown(name)}: {per_cent(before)}")
-        drawing.dot(scale(after), y, 4.5, f"mark {kinds[1]}", f"{shown(name)}: {per_cent(after)}")
+        drawing.dot(scale(before), y, 4.5, f"mark {kinds[0]}", f"{shown(name)}: {percent(before)}")
+        drawing.dot(scale(after), y, 4.5, f"mark {kinds[1]}", f"{shown(name)}: {percent(after)}")
         drawing.text(WIDTH - 2, y + 4, _signed(points), f"value {better}", "end")
     return str(drawing)
 
@@ -112,7 +107,7 @@ def share_bars(groups: Sequence[tuple[str, Sequence[Bar]]], label: str, most: fl
         for bar in own:
             drawing.text(left - 8, y + 11, shown(bar.name, fitting(left - 4)), "name", "end")
             width = max(scale(bar.value) - left, 1.0)
-            said = bar.note or per_cent(bar.value)
+            said = bar.note or percent(bar.value)
             drawing.bar(left, y + 1.5, width, 11.5, f"f {bar.kind}", f"{shown(bar.name)}: {said}")
             drawing.text(left + width + 6, y + 11, said, "value")
             y += 16
@@ -189,6 +184,6 @@ def strip(rows: Sequence[tuple[str, Sequence[tuple[str, float]], str]], label: s
         drawing.text(left - 10, y + 4, shown(name, fitting(left - 6)), "name", "end")
         drawing.line(scale(mean), y - 8, scale(mean), y + 8, f"whisker s {kind}")
         for title, value in own:
-            drawing.dot(scale(value), y, 4, f"point {kind}", f"{shown(title)}: {per_cent(value)}")
-        drawing.text(WIDTH - 2, y + 4, per_cent(mean), "value", "end")
+            drawing.dot(scale(value), y, 4, f"point {kind}", f"{shown(title)}: {percent(value)}")
+        drawing.text(WIDTH - 2, y + 4, percent(mean), "value", "end")
     return str(drawing)

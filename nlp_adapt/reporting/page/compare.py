@@ -7,14 +7,14 @@ from typing import Any
 from nlp_adapt.files import write_text
 from nlp_adapt.metrics.classification import comparable
 from nlp_adapt.reporting.comparison import half_width
-from nlp_adapt.reporting.page.charts import Bar, Dot, interval_dots, per_cent, share_bars
+from nlp_adapt.reporting.page.charts import Bar, Dot, interval_dots, share_bars
 from nlp_adapt.reporting.page.curves import Frame, Series, lines
 from nlp_adapt.reporting.page.html import Cell, figure, grid, legend, page, section, table
 from nlp_adapt.reporting.page.learning import curve, placed
 from nlp_adapt.reporting.page.material import Material, read_material
-from nlp_adapt.reporting.page.scores import share_half_width
+from nlp_adapt.reporting.page.scores import estimate_dots
 from nlp_adapt.reporting.page.svg import shown
-from nlp_adapt.reporting.results import Results, main_measure, part
+from nlp_adapt.reporting.results import Results, main_measure, part, percent
 from nlp_adapt.reporting.runs import models_of, run_rows
 
 KINDS = ("c0", "c1", "c2", "c3", "c4", "c5", "c6", "c7")
@@ -74,20 +74,13 @@ def _scores(runs: Mapping[str, Results], models: Sequence[tuple[str, str, Result
         for name, kind, scores in models
         if (own := part(scores, "target"))
     ]
-    estimates = []
-    for name, kind, scores in models:
-        value = part(scores, "label_free").get("estimated_accuracy")
-        rows = part(scores, "evidence").get("target_rows", 0)
-        if value is not None:
-            half = share_half_width(value, rows) if rows else None
-            estimates.append(Dot(name, value, half, kind))
     pictures = [
         figure(title, interval_dots([("target", own)], title), "%, with 95 % intervals")
         if own
         else ""
         for title, own in (
             (f"{measure.title[0].upper()}{measure.title[1:]}", dots),
-            ("Estimated accuracy, without labels", estimates),
+            ("Estimated accuracy, without labels", estimate_dots(models)),
         )
     ]
     head, *rows_ = run_rows(runs)
@@ -118,7 +111,7 @@ def _learning(runs: Mapping[str, Material]) -> str:
     names = {folder: Path(folder).name for folder in runs}
     kinds = dict(zip(runs, KINDS * len(runs), strict=False))
     measure = main_measure(next(iter(runs.values())).results)
-    shares: dict[str, Any] = {"written": per_cent, "limits": (0.0, 1.0)}
+    shares: dict[str, Any] = {"written": percent, "limits": (0.0, 1.0)}
     pictures = []
     for key, title, options in (
         ("loss", "Training loss", {}),

@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from nlp_adapt.reporting.page.charts import WIDTH, per_cent
+from nlp_adapt.reporting.page.charts import WIDTH
 from nlp_adapt.reporting.page.svg import Drawing, Scale, room_for, shown, spanning
+from nlp_adapt.reporting.results import percent
 
 FLAT = 0.02  # of its size: what a line that hardly changes is drawn in
 Written = Callable[[float], str]
@@ -157,7 +158,7 @@ def reliability(
         drawing.path([(x(one), y(two)) for _, one, two in bins], f"line s {kind} faint")
         for count, one, two in bins:
             radius = 2.5 + 7 * (count / total) ** 0.5
-            title = f"{count:,} answers with confidence {per_cent(one)}: {per_cent(two)} right"
+            title = f"{count:,} answers with confidence {percent(one)}: {percent(two)} right"
             drawing.dot(x(one), y(two), radius, mark, title)
     drawing.text(left + size, top + 218, "confidence, %", "tick", "end")
     return str(drawing)

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from nlp_adapt.names import OUTSIDE, TOKEN_CLASSIFICATION
-from nlp_adapt.reporting.page.charts import Bar, per_cent, share_bars
+from nlp_adapt.reporting.page.charts import Bar, share_bars
 from nlp_adapt.reporting.page.curves import Point, reliability, scatter
 from nlp_adapt.reporting.page.html import Cell, figure, fold, grid, legend, section, table
 from nlp_adapt.reporting.page.material import Material, Model
 from nlp_adapt.reporting.page.svg import shown
-from nlp_adapt.reporting.results import SIDES, part
+from nlp_adapt.reporting.results import SIDES, part, percent
 
 CLASS_KINDS = ("c0", "c1", "c2", "c3", "c4", "c5", "c6")
 OTHER_KIND = "none"
@@ -135,9 +135,9 @@ def calibration(material: Material) -> str:
                 continue
             before, after = own["before"], own.get("after")
             temperature = found.get("temperature")
-            note = f"expected calibration error {per_cent(before['ece'])} %"
+            note = f"expected calibration error {percent(before['ece'])} %"
             if after:
-                note += f", with temperature {temperature:.2f}: {per_cent(after['ece'])} %"
+                note += f", with temperature {temperature:.2f}: {percent(after['ece'])} %"
             held = "held-out source" if side == "source" else "target"
             title = f"{shown(model.title)} on the {held}"
             bins = (before["bins"], after["bins"] if after else [])

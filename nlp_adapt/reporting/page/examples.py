@@ -184,21 +184,17 @@ def _tagged_item(
     truths: Sequence[TaggedText] | None,
     kinds: Mapping[str, str],
 ) -> str:
-    said = {**{title: own[i] for title, own in tagged.items()}}
+    said = {title: own[i] for title, own in tagged.items()}
     if truths is not None:
         said["truth"] = truths[i]
     inner = "".join(
-        f'<div class="say"><span>{shown(title)}</span></div><p dir="auto">{_entities(one, kinds)}</p>'
+        f'<div class="say"><span>{shown(title)}</span></div><p dir="auto">{"".join(_entities(one, kinds))}</p>'
         for title, one in said.items()
     )
     return f"<li>{inner}</li>"
 
 
-def _entities(tagged: TaggedText, kinds: Mapping[str, str]) -> str:
-    return "".join(_pieces(tagged, kinds))
-
-
-def _pieces(tagged: TaggedText, kinds: Mapping[str, str]) -> Iterator[str]:
+def _entities(tagged: TaggedText, kinds: Mapping[str, str]) -> Iterator[str]:
     position = 0
     for entity in tagged.entities:
         kind = kinds.get(f"B-{entity.type}", "none")

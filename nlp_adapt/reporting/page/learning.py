@@ -3,12 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nlp_adapt.reporting.page.charts import per_cent
 from nlp_adapt.reporting.page.curves import Frame, Series, lines
 from nlp_adapt.reporting.page.html import figure, grid, legend, section
 from nlp_adapt.reporting.page.material import Material, Model
 from nlp_adapt.reporting.page.svg import shown
-from nlp_adapt.reporting.results import main_measure, part
+from nlp_adapt.reporting.results import main_measure, part, percent
 
 Lines = Sequence[Mapping[str, Any]]
 TERM_KINDS = ("c0", "c1", "c2", "c3", "c4", "c5", "c6", "c7")
@@ -59,7 +58,7 @@ def learning(material: Material) -> str:
         return figure(title, lines(series, frame, title, **options), note) if series else ""
 
     measure = main_measure(material.results)
-    shares: dict[str, Any] = {"written": per_cent, "limits": (0.0, 1.0), "kept": True}
+    shares: dict[str, Any] = {"written": percent, "limits": (0.0, 1.0), "kept": True}
     adapted = models[-1]
     pictures = [
         shared("loss", "Training loss", "all terms together"),

@@ -1,7 +1,6 @@
 """The verdict, and the scores of both models with their intervals."""
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from nlp_adapt.metrics.classification import comparable
@@ -9,10 +8,11 @@ from nlp_adapt.reporting.comparison import (
     answer_sentences,
     compare,
     conclusions,
+    estimate_half_width,
     half_width,
     verdict_sentences,
 )
-from nlp_adapt.reporting.page.charts import Bar, Dot, interval_dots, pairs, per_cent, share_bars
+from nlp_adapt.reporting.page.charts import Bar, Dot, interval_dots, pairs, share_bars
 from nlp_adapt.reporting.page.html import (
     Cell,
     chips,
@@ -28,15 +28,16 @@ from nlp_adapt.reporting.page.material import Material, Model
 from nlp_adapt.reporting.page.svg import shown
 from nlp_adapt.reporting.results import (
     SIDES,
+    Results,
     falls_back,
     main_measure,
     method_title,
     part,
+    percent,
     share_sentences,
 )
 from nlp_adapt.tasks import TASKS
 
-Z95 = 1.96
 MOST_KINDS = 16  # classes or types in a picture
 MOST_DOMAINS = 12
 TONES = {
@@ -51,12 +52,6 @@ SIGNS_SAY = {
     "source-only": "source-only model",
     "undecided": "cannot be told",
 }
-
-
-def share_half_width(share: float, count: int) -> float:
-    """Half the 95 % interval of a share of `count` rows (Agresti & Coull 1998)."""
-    smoothed = (share * count + 2) / (count + 4)
-    return Z95 * math.sqrt(smoothed * (1 - smoothed) / (count + 4))
 
 
 def verdict(material: Material) -> str:
@@ -87,15 +82,15 @@ def _chips(material: Material) -> Iterator[tuple[str, str, str]]:
         if target := part(model.scores, "target"):
             half = half_width(target)
             around = f" <em>± {100 * half:.1f}</em>" if half else ""
-            value = per_cent(comparable(target, measure.key))
+            value = percent(comparable(target, measure.key))
             yield "plain", f"{shown(model.title, 24)}, target {measure.title}", value + around
     last = material.models[-1]
     estimate = part(last.scores, "label_free").get("estimated_accuracy")
     if estimate is not None:
-        rows = part(last.scores, "evidence").get("target_rows", 0)
-        around = f" <em>± {100 * share_half_width(estimate, rows):.1f}</em>" if rows else ""
+        half = estimate_half_width(last.scores)
+        around = f" <em>± {100 * half:.1f}</em>" if half else ""
         name = f"estimated without labels, {shown(last.title, 24)}"
-        yield "plain", name, per_cent(estimate) + around
+        yield "plain", name, percent(estimate) + around
     if guard := results.get("guard"):
         word = guard["verdict"]
         yield TONES.get(word, "plain"), "signs without labels", shown(SIGNS_SAY.get(word, word))
@@ -171,17 +166,20 @@ def _yardstick_key(models: Sequence[Model]) -> str:
 
 def _estimates(models: Sequence[Model]) -> str:
     """What the models' confidence says of their accuracy, which needs no labels."""
-    dots = []
-    for model in models:
-        value = part(model.scores, "label_free").get("estimated_accuracy")
-        rows = part(model.scores, "evidence").get("target_rows", 0)
-        if value is not None:
-            half = share_half_width(value, rows) if rows else None
-            dots.append(Dot(model.title, value, half, model.kind))
+    dots = estimate_dots((model.title, model.kind, model.scores) for model in models)
     if not dots:
         return ""
     picture = interval_dots([("target, estimated", dots)], "Estimated accuracy on the target")
     return figure("Estimated accuracy on the target", picture, "%, from the models’ own confidence")
+
+
+def estimate_dots(models: Iterable[tuple[str, str, Results]]) -> list[Dot]:
+    """The estimated accuracy of each model that has one, by its name, its colour and its scores."""
+    return [
+        Dot(name, value, estimate_half_width(scores), kind)
+        for name, kind, scores in models
+        if (value := part(scores, "label_free").get("estimated_accuracy")) is not None
+    ]
 
 
 def _rows(material: Material) -> list[list[Cell]]:

@@ -95,15 +95,15 @@ class Drawing:
         ends = (("x1", x1), ("y1", y1), ("x2", x2), ("y2", y2))
         self.parts.append(f'<line {_attributes(ends)} class="{kind}"/>')
 
-    def path(self, points: Sequence[tuple[float, float]], kind: str, title: str = "") -> None:
+    def path(self, points: Sequence[tuple[float, float]], kind: str) -> None:
         """A line through points."""
         places = "L".join(f"{number(x)} {number(y)}" for x, y in points)
-        self._add("path", f'd="M{places}"', kind, title)
+        self.parts.append(f'<path d="M{places}" class="{kind}"/>')
 
     def dot(
         self, x: float, y: float, radius: float, kind: str, title: str = "", shape: str = "circle"
     ) -> None:
-        """A mark: a `circle`, a `cross`, a `diamond` or a `square`."""
+        """A mark: a `circle`, a `cross` or a `diamond`."""
         r = radius
         if shape == "circle":
             placed = _attributes((("cx", x), ("cy", y), ("r", r)))
@@ -114,7 +114,6 @@ class Drawing:
             f"m0 {number(-2 * r)}l{number(-2 * r)} {number(2 * r)}",
             "diamond": f"m0 {number(-1.35 * r)}l{number(1.35 * r)} {number(1.35 * r)}"
             f"l{number(-1.35 * r)} {number(1.35 * r)}l{number(-1.35 * r)} {number(-1.35 * r)}z",
-            "square": f"m{number(-r)} {number(-r)}h{number(2 * r)}v{number(2 * r)}h{number(-2 * r)}z",
         }
         self._add("path", f'd="M{number(x)} {number(y)}{outlines[shape]}"', kind, title)
 
@@ -122,9 +121,8 @@ class Drawing:
         self, x: float, y: float, width: float, height: float, kind: str, title: str = "",
         opacity: float | None = None, round_by: float = 2,
     ) -> None:  # fmt: skip
-        """A rectangle; one of negative width runs to the left."""
-        left, wide = (x, width) if width >= 0 else (x + width, -width)
-        placed = (("x", left), ("y", y), ("width", wide), ("height", height), ("rx", round_by))
+        """A rectangle."""
+        placed = (("x", x), ("y", y), ("width", width), ("height", height), ("rx", round_by))
         shade = "" if opacity is None else f' fill-opacity="{opacity:.2f}"'
         self._add("rect", _attributes(placed) + shade, kind, title)
 
