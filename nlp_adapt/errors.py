@@ -7,6 +7,12 @@ The command line prints the message alone, without a traceback.
 from nlp_adapt.escaping import one_line
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what a library says, without its full stop; its class where that is nothing."""
+    lines = (line.strip() for line in str(error).splitlines())
+    return next(filter(None, lines), type(error).__name__).rstrip(".")
+
+
 class AdaptationError(Exception):
     """Base class of every error that comes from the user's input or environment.
 

@@ -80,6 +80,22 @@ def write_tensors(path: Path, tensors: Mapping[str, Any]) -> None:
         save_file(parted, staged)
 
 
+def flattened(groups: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Tensors of named groups under names such as `group.tensor`."""
+    return {
+        f"{group}.{name}": value for group, own in groups.items() for name, value in own.items()
+    }
+
+
+def nested(tensors: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Tensors by group and name, as they were before `flattened`."""
+    groups: dict[str, dict[str, Any]] = {}
+    for key, value in tensors.items():
+        group, _, name = key.partition(".")
+        groups.setdefault(group, {})[name] = value
+    return groups
+
+
 def write_folder(path: Path, write: Callable[[Path], Any]) -> None:
     """Let `write(folder)` fill a folder beside `path`, then put it in its place.
 

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import timedelta
 from typing import Any
 
-from nlp_adapt.errors import RunError
+from nlp_adapt.errors import RunError, first_line
 
 _STORE_ANSWERS = timedelta(seconds=5)
 
@@ -75,9 +75,8 @@ def naming_lost_processes(advice: str, place: Callable[[], str] = str) -> Iterat
     except RuntimeError as error:
         if process_count() == 1 or not _is_lost_contact(error):
             raise
-        reason = str(error).strip().splitlines()[0]
         raise LostProcessError(
-            f"process {process_index()} lost another process{place()} ({reason}); see what the "
+            f"process {process_index()} lost another process{place()} ({first_line(error)}); see what the "
             f"other one said, then {advice}."
         ) from error
 

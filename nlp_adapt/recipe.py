@@ -101,12 +101,15 @@ def recipes_folder() -> Path:
     return own if own.is_dir() else package.parent / "recipes"
 
 
+def recipe_files() -> dict[str, Path]:
+    """All that recipes/ holds, by name; launch files for `accelerate launch` among them."""
+    found = sorted(recipes_folder().glob("*/*.yaml"))
+    return {f"{path.parent.name}/{path.stem}": path for path in found}
+
+
 def shipped_recipes() -> dict[str, Path]:
     """The recipes that come with the package, by names such as `sentiment/auto`."""
-    found = sorted(recipes_folder().glob("*/*.yaml"))
-    return {
-        f"{path.parent.name}/{path.stem}": path for path in found if path.parent.name != LAUNCHING
-    }
+    return {name: path for name, path in recipe_files().items() if path.parent.name != LAUNCHING}
 
 
 def find_recipe(reference: str | Path) -> Path:

@@ -12,7 +12,7 @@ from nlp_adapt.cli import console
 from nlp_adapt.cli.flags import refuse_existing
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.escaping import in_lines
-from nlp_adapt.recipe import recipes_folder
+from nlp_adapt.recipe import recipe_files
 from nlp_adapt.usual_names import nearest
 
 HELP = "list, print or copy the recipes that come with it"
@@ -50,12 +50,6 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps({args.name: text}, ensure_ascii=False) if args.json else text.rstrip())
         return 0
     return _copy(text, Path(args.copy or files[args.name].name), args.overwrite)
-
-
-def recipe_files() -> dict[str, Path]:
-    """All that recipes/ holds, by name; launch files for `accelerate launch` among them."""
-    found = sorted(recipes_folder().glob("*/*.yaml"))
-    return {f"{path.parent.name}/{path.stem}": path for path in found}
 
 
 def purpose(path: Path) -> str:

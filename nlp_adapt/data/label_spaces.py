@@ -111,6 +111,20 @@ def compare_labels(source: Domain, target: Domain) -> LabelSpace:
     )
 
 
+def check_pair(source: Domain, target: Domain) -> None:
+    """Refuse a source that nothing can be learned from, and domains of two tasks.
+
+    Raises:
+        DataError: Says which.
+    """
+    if source.task != target.task:
+        raise DataError(
+            f"{source.name} was read for {source.task} and {target.name} for {target.task}: "
+            "read both for the same task."
+        )
+    check_source(source)
+
+
 def match_labels(source: Domain, target: Domain) -> LabelSpace:
     """The label space of a model trained on `source` and evaluated on `target`.
 
@@ -120,12 +134,7 @@ def match_labels(source: Domain, target: Domain) -> LabelSpace:
         DataError: The source cannot be learned from, the tasks differ, or the target has labels
             that the source lacks; the message proposes a label map.
     """
-    if source.task != target.task:
-        raise DataError(
-            f"{source.name} was read for {source.task} and {target.name} for {target.task}: "
-            "read both for the same task."
-        )
-    check_source(source)
+    check_pair(source, target)
     space = compare_labels(source, target)
     if space.target_only:
         ours = kinds_of(source)

@@ -6,14 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from nlp_adapt.data.batches.encoded import (
-    EncodedRows,
-    budget_batches,
-    collate,
-    steady_widths,
-    to_tensors,
-    width_for,
-)
+from nlp_adapt.data.batches.encoded import EncodedRows, budget_batches
 from nlp_adapt.errors import ModelError
 from nlp_adapt.modeling.backbone import model_config
 from nlp_adapt.modeling.cpu import autocast, choose_precision, prepare_prediction
@@ -72,14 +65,13 @@ class FrozenEncoder:
             ModelError: The model gives no states of tokens.
         """
         device = next(self.encoder.parameters()).device
-        widths = steady_widths(int(rows.lengths.max(initial=1)))
         pooled: np.ndarray | None = None
         units: np.ndarray | None = None
         with autocast(device, choose_precision("auto", device)):
-            for chosen in budget_batches(rows, tokens=prepare_prediction(device), most_rows=256):
-                width = width_for(int(rows.lengths[chosen].max()), widths)
-                batch = collate([(rows, chosen)], width=width, pad_id=self.tokenizer.pad_token_id)
-                states, mask = self._states(batch, device)
+            tokens, pad_id = prepare_prediction(device), self.tokenizer.pad_token_id
+            batches = budget_batches(rows, device, tokens=tokens, most_rows=256, pad_id=pad_id)
+            for chosen, batch in batches:
+                states, mask = self._states(batch)
                 if pooled is None:
                     size = states.shape[-1]
                     pooled = np.zeros((len(rows), size), dtype=np.float32)
@@ -88,15 +80,15 @@ class FrozenEncoder:
                 mean = (states * mask).sum(1) / mask.sum(1)
                 pooled[chosen] = (states[:, 0] if self.first else mean).cpu().numpy()
                 if units is not None:
-                    flat = states.flatten(0, 1).cpu().numpy()[batch["unit_positions"]]
-                    units[_units_of(rows, chosen)] = flat
+                    own = states.flatten(0, 1)[batch["unit_positions"]]
+                    units[rows.units_of(chosen)] = own.cpu().numpy()
         if pooled is None:
             raise ModelError("there is no text for the encoder to read.")
         return pooled, units
 
-    def _states(self, batch: dict[str, np.ndarray], device: Any) -> tuple[Any, Any]:
+    def _states(self, batch: dict[str, Any]) -> tuple[Any, Any]:
         """Last states `[rows, width, size]` in float32, and the mask `[rows, width, 1]`."""
-        inputs = to_tensors({k: batch[k] for k in ("input_ids", "attention_mask")}, device)
+        inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
         states = getattr(self.encoder(**inputs), "last_hidden_state", None)
         if states is None or states.shape[:2] != inputs["input_ids"].shape:
             raise ModelError(
@@ -104,8 +96,3 @@ class FrozenEncoder:
                 "another encoder, such as BERT or RoBERTa."
             )
         return states.float(), inputs["attention_mask"].unsqueeze(-1).float()
-
-
-def _units_of(rows: EncodedRows, chosen: np.ndarray) -> np.ndarray:
-    parts = [np.arange(*rows.unit_offsets[row : row + 2]) for row in chosen]
-    return np.concatenate(parts)

@@ -9,7 +9,7 @@ import numpy as np
 from nlp_adapt.diagnosis.words import bags, sizes_of_texts
 from nlp_adapt.metrics.class_shares import predicted_shares
 from nlp_adapt.validators import Predictions
-from nlp_adapt.validators.scores import MOST_UNITS, estimated_shares, proxy_a_distance
+from nlp_adapt.validators.scores import MOST_UNITS, estimated_shares, linear_probe, proxy_a_distance
 
 BAG_WORDS = 1_000
 # Labels on which a share of the classes is estimated; fewer say nothing.
@@ -59,13 +59,9 @@ class ClassProbe:
     @classmethod
     def fit(cls, features: np.ndarray, labels: np.ndarray, classes: int) -> "ClassProbe | None":
         """Fit it to features `[units, width]` and labels `[units]`; None of a single class."""
-        from sklearn.linear_model import LogisticRegression
-        from sklearn.pipeline import make_pipeline
-        from sklearn.preprocessing import StandardScaler
-
         if len(np.unique(labels)) < 2:
             return None
-        model = make_pipeline(StandardScaler(), LogisticRegression(C=_STRENGTH, max_iter=300))
+        model = linear_probe(_STRENGTH, max_iter=300)
         return cls(model.fit(features.astype(np.float64), labels), classes)
 
     def logits(self, features: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from nlp_adapt.data.batches.encoded import pack_rows
 from nlp_adapt.data.batches.words import encode_words
 from nlp_adapt.data.doctor.finding import DomainView
 from nlp_adapt.data.domain import Domain, shuffled_head
-from nlp_adapt.data.label_spaces import check_source
+from nlp_adapt.data.label_spaces import check_pair
 from nlp_adapt.data.loading import load_domain
 from nlp_adapt.diagnosis.encoder import FrozenEncoder
 from nlp_adapt.diagnosis.entities import found_surfaces, surfaces, type_of_tag, unseen
@@ -19,7 +19,6 @@ from nlp_adapt.diagnosis.neighbours import nearest_and_farthest
 from nlp_adapt.diagnosis.probes import ClassProbe, class_shares, distances
 from nlp_adapt.diagnosis.rules import Facts, recommend
 from nlp_adapt.diagnosis.words import pieces, telling_words, unseen_share, word_counts
-from nlp_adapt.errors import DataError
 from nlp_adapt.names import SEQUENCE_CLASSIFICATION, TOKEN_CLASSIFICATION
 
 MOST_ROWS = 5_000
@@ -65,7 +64,7 @@ def diagnose(
     source, target = (
         one if isinstance(one, Domain) else load_domain(one, task=task) for one in (source, target)
     )
-    _check(source, target)
+    check_pair(source, target)
     encoder = FrozenEncoder.open(model)
     cut = min(max_length, encoder.longest)
     sides = {
@@ -88,15 +87,6 @@ def diagnose(
     found["overlap"] = _overlap(source, target)
     found["recommendation"] = recommend(_facts(found))
     return found
-
-
-def _check(source: Domain, target: Domain) -> None:
-    check_source(source)
-    if source.task != target.task:
-        raise DataError(
-            f"{source.name} was read for {source.task} and {target.name} for {target.task}: read both "
-            "for the same task."
-        )
 
 
 @dataclass

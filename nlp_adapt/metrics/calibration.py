@@ -24,7 +24,7 @@ def reliability(logits: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
         `ece`, `units`, and `bins`: of each that is not empty its units, mean confidence and
         accuracy.
     """
-    shares = np.exp(_log_softmax(logits))
+    shares = np.exp(log_probabilities(logits))
     confidence, right = shares.max(-1), shares.argmax(-1) == labels
     places = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
     counts = np.bincount(places, minlength=BINS)
@@ -51,7 +51,9 @@ def best_temperature(logits: np.ndarray, labels: np.ndarray) -> float | None:
     logits, labels = logits[:MOST_UNITS].astype(np.float64), labels[:MOST_UNITS]
 
     def loss(log: float) -> float:
-        return -float(_log_softmax(logits / np.exp(log))[np.arange(len(labels)), labels].mean())
+        return -float(
+            log_probabilities(logits / np.exp(log))[np.arange(len(labels)), labels].mean()
+        )
 
     low, high = LOG_RANGE
     ratio = (np.sqrt(5.0) - 1) / 2
@@ -61,6 +63,13 @@ def best_temperature(logits: np.ndarray, labels: np.ndarray) -> float | None:
     return round(float(np.exp((low + high) / 2)), 4)
 
 
-def _log_softmax(logits: np.ndarray) -> np.ndarray:
+def probabilities(logits: np.ndarray) -> np.ndarray:
+    """Softmax over the last axis, in float64."""
+    shifted = np.exp(logits.astype(np.float64) - logits.max(-1, keepdims=True))
+    return shifted / shifted.sum(-1, keepdims=True)
+
+
+def log_probabilities(logits: np.ndarray) -> np.ndarray:
+    """Logarithm of the softmax over the last axis, in float64."""
     shifted = logits.astype(np.float64) - logits.max(-1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))

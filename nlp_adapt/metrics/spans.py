@@ -7,8 +7,10 @@ on well-formed tags, so the gap between them is what ill-formed predictions cost
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
+
+import numpy as np
 
 from nlp_adapt.errors import ConfigError, DataError
 from nlp_adapt.metrics.rows import (
@@ -19,6 +21,7 @@ from nlp_adapt.metrics.rows import (
     spans_of,
     tag_rows,
 )
+from nlp_adapt.metrics.span_counts import f1_with_variance
 from nlp_adapt.metrics.span_errors import error_counts, errors_by_type
 from nlp_adapt.names import OUTSIDE
 
@@ -63,7 +66,7 @@ def span_metrics(
     lenient = (spans_of(rows, lenient=True) for rows in (truth, guesses))
     result = {
         **_scores(true_spans, predicted_spans),
-        "f1_variance": _f1_variance(true_spans, predicted_spans),
+        "f1_variance": f1_with_variance(_counts_by_sentence(true_spans, predicted_spans))[1],
         "lenient": _scores(*lenient),
         "errors": error_counts(true_spans, predicted_spans),
         "errors_by_type": errors_by_type(true_spans, predicted_spans),
@@ -145,35 +148,30 @@ def entity_novelty(
     return _novelty_scores(train_entities, true_spans, predicted_spans, tokens)
 
 
-def _f1_variance(truth: Sequence[Sequence[Span]], guesses: Sequence[Sequence[Span]]) -> float:
-    """Sampling variance of micro F1 over sentences, by the delta method.
+def _counts_by_sentence(truth: list[list[Span]], guesses: list[list[Span]]) -> np.ndarray:
+    """As `count_spans` gives them: the sentence is what is sampled."""
+    both = zip(truth, guesses, strict=True)
+    return np.array([(len({*true} & {*said}), len(true), len(said)) for true, said in both])
 
-    F1 is a ratio of sums over sentences, `sum 2 c / sum (t + g)` with the correct, true and guessed
-    spans of each. With `d = 2 c - F1 (t + g)` its variance is about `sum d^2 / (sum (t + g))^2`. The
-    sentence is what is sampled, so spans of one sentence may depend on each other.
-    """
-    counts = [
-        (2 * len(set(true) & set(guessed)), len(true) + len(guessed))
-        for true, guessed in zip(truth, guesses, strict=True)
-    ]
-    total = sum(both for _, both in counts)
-    if not total:
-        return 0.0
-    f1 = sum(shared for shared, _ in counts) / total
-    return sum((shared - f1 * both) ** 2 for shared, both in counts) / total**2
+
+def _tally(
+    truth: Sequence[Sequence[Span]],
+    guesses: Sequence[Sequence[Span]],
+    kind: Callable[[int, Span], str],
+) -> dict[str, Counter[str]]:
+    """How many spans of each kind are true, predicted and both; `kind` is told sentence and span."""
+    counts: dict[str, Counter[str]] = {}
+    for row, (true, guessed) in enumerate(zip(truth, guesses, strict=True)):
+        both = set(true) & set(guessed)
+        for key, spans in (("support", true), ("predicted", guessed), ("correct", both)):
+            for span in spans:
+                counts.setdefault(kind(row, span), Counter())[key] += 1
+    return counts
 
 
 def _scores(truth: Sequence[Sequence[Span]], guesses: Sequence[Sequence[Span]]) -> dict[str, Any]:
     """Micro scores, those of each type, and the macro average over the types."""
-    counts: dict[str, Counter[str]] = {}
-    for true, guessed in zip(truth, guesses, strict=True):
-        for key, spans in (
-            ("support", true),
-            ("predicted", guessed),
-            ("correct", set(true) & set(guessed)),
-        ):
-            for span in spans:
-                counts.setdefault(span.type, Counter())[key] += 1
+    counts = _tally(truth, guesses, lambda row, span: span.type)
     per_type = {name: _of_counts(counts[name]) for name in sorted(counts)}
     macro = {
         f"macro_{key}": sum(scores[key] for scores in per_type.values()) / max(len(per_type), 1)
@@ -228,28 +226,17 @@ def _novelty_scores(
 ) -> dict[str, dict[str, Any]]:
     """Score as `entity_novelty` does, from spans (one list a sentence) instead of tags."""
     train = {(surface.casefold(), entity_type) for surface, entity_type in train_entities}
-    counts = {side: {"correct": 0, "support": 0, "predicted": 0} for side in ("seen", "unseen")}
-    for words, true_spans, predicted_spans in zip(tokens, truth, guesses, strict=True):
-        for column, spans in (
-            ("support", true_spans),
-            ("predicted", predicted_spans),
-            ("correct", set(true_spans) & set(predicted_spans)),
-        ):
-            for span in spans:
-                counts["seen" if _entity(words, span) in train else "unseen"][column] += 1
-    return {side: _precision_recall_f1(**count) for side, count in counts.items()}
+
+    def side(row: int, span: Span) -> str:
+        return "seen" if _entity(tokens[row], span) in train else "unseen"
+
+    counts = _tally(truth, guesses, side)
+    return {
+        name: {**_of_counts(own), "predicted": own["predicted"]}
+        for name in ("seen", "unseen")
+        for own in [counts.get(name, Counter())]
+    }
 
 
 def _entity(words: Sequence[str], span: Span) -> tuple[str, str]:
     return " ".join(words[span.start : span.end]).casefold(), span.type
-
-
-def _precision_recall_f1(correct: int, support: int, predicted: int) -> dict[str, Any]:
-    total = support + predicted
-    return {
-        "precision": correct / predicted if predicted else 0.0,
-        "recall": correct / support if support else 0.0,
-        "f1": 2 * correct / total if total else 0.0,
-        "support": support,
-        "predicted": predicted,
-    }

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from nlp_adapt.config_training import LORA_TYPES
-from nlp_adapt.errors import ConfigError, ModelError
+from nlp_adapt.errors import ConfigError, ModelError, first_line
 from nlp_adapt.modeling.architectures import (
     architecture_of,
     encoder_layers,
@@ -66,7 +66,7 @@ def add_adapters(
     try:
         inject_adapter_in_model(config, task_model, ADAPTER)
     except ValueError as error:
-        raise ConfigError(f"lora_targets: {str(error).splitlines()[0]}") from error
+        raise ConfigError(f"lora_targets: {first_line(error)}.") from error
     for module in head_modules(task_model).values():
         module.requires_grad_(True)
     return task_model

@@ -22,7 +22,7 @@ from nlp_adapt.modeling.perturbation import (
 from nlp_adapt.modeling.units import unit_logits, without_dropout
 from nlp_adapt.names import IGNORED_LABEL
 from nlp_adapt.prediction.opening import EnsemblePredictor
-from nlp_adapt.prediction.predictor import Predictor, prediction_batches, unit_indices
+from nlp_adapt.prediction.predictor import Predictor, prediction_batches
 
 ATTACKS = ("fgm", "pgd")
 
@@ -89,7 +89,7 @@ def attacked_logits(predictor: Predictor, rows: EncodedRows, attack: Attack) -> 
     for chosen, batch in batches:
         with without_dropout(model), autocast(device, predictor.precision):
             values = _attack_batch(model, batch, attack)
-        logits[unit_indices(rows, chosen)] = values.cpu().numpy()
+        logits[rows.units_of(chosen)] = values.cpu().numpy()
     return logits
 
 

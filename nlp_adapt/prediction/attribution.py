@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from nlp_adapt.prediction.tagged_text import split_text
+from nlp_adapt.validators.scores import linear_probe
 
 MOST_WORDS = 60  # of a text: each costs a forward pass
-STRENGTH = 0.01
 
 
 @dataclass(frozen=True)
@@ -41,15 +41,9 @@ class DomainProbe:
     """
 
     def __init__(self, source: np.ndarray, target: np.ndarray) -> None:
-        from sklearn.linear_model import LogisticRegression
-        from sklearn.pipeline import make_pipeline
-        from sklearn.preprocessing import StandardScaler
-
         sides = np.repeat([0, 1], [len(source), len(target)])
-        self._model = make_pipeline(
-            StandardScaler(),
-            LogisticRegression(C=STRENGTH, max_iter=200, class_weight="balanced"),
-        ).fit(np.concatenate([source, target]).astype(np.float64), sides)
+        features = np.concatenate([source, target]).astype(np.float64)
+        self._model = linear_probe(class_weight="balanced").fit(features, sides)
 
     def towards_target(self, features: np.ndarray) -> np.ndarray:
         """Log-odds `[texts]` that a text is of the target."""

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nlp_adapt.errors import ConfigError, ModelError, RunError
+from nlp_adapt.errors import ConfigError, ModelError, RunError, first_line
 from nlp_adapt.files import write_folder
 from nlp_adapt.modeling.tokenizers import save_tokenizer
 from nlp_adapt.prediction.opening import EnsemblePredictor, load_predictor
@@ -110,8 +110,9 @@ class OnnxModel:
                 str(file), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # onnxruntime raises classes of its own
-            reason = str(error).strip().splitlines()[0]
-            raise ModelError(f"{file}: cannot be opened as an ONNX model ({reason})") from error
+            raise ModelError(
+                f"{file}: cannot be opened as an ONNX model ({first_line(error)})"
+            ) from error
 
     def logits(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
         """Logits of a batch `[rows, width]`."""
@@ -137,9 +138,8 @@ def _write_graph(predictor: Predictor, file: Path) -> None:
             )
             assert program is not None
     except Exception as error:  # the exporter raises many kinds
-        reason = next((line for line in str(error).strip().splitlines() if line.strip()), "")
         kind = type(predictor.task_model).__name__
-        raise ModelError(f"{kind} cannot be exported to ONNX ({reason.strip()})") from error
+        raise ModelError(f"{kind} cannot be exported to ONNX ({first_line(error)})") from error
     program.save(str(file), external_data=False)
 
 

@@ -100,14 +100,12 @@ class Likeness:
         """Write the statistics as float32 safetensors, whole or not at all."""
         import torch
 
-        from nlp_adapt.files import write_tensors
+        from nlp_adapt.files import flattened, write_tensors
 
-        tensors = {
-            f"{side}.{name}": torch.from_numpy(np.asarray(values, dtype=np.float32))
-            for side, domain in self.domains.items()
-            for name, values in vars(domain).items()
-        }
-        write_tensors(path, tensors)
+        values = flattened({side: vars(domain) for side, domain in self.domains.items()})
+        write_tensors(
+            path, {key: torch.from_numpy(own.astype(np.float32)) for key, own in values.items()}
+        )
 
 
 def domain_samples(rows: Mapping[str, EncodedRows], seed: int) -> dict[str, EncodedRows]:
@@ -146,6 +144,8 @@ def load_likeness(model: str) -> Likeness:
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
+    from nlp_adapt.files import nested
+
     path = _find(model)
     if path is None:
         raise ModelError(
@@ -154,10 +154,13 @@ def load_likeness(model: str) -> Likeness:
         )
     parts = [field.name for field in fields(DomainStatistics)]
     try:
-        tensors = load_file(path)
-        sides = [side for side in SIDES if f"{side}.mean" in tensors]
+        found = nested(load_file(path))
         return Likeness(
-            {side: DomainStatistics(*(tensors[f"{side}.{one}"] for one in parts)) for side in sides}
+            {
+                side: DomainStatistics(*(found[side][one] for one in parts))
+                for side in SIDES
+                if side in found
+            }
         )
     except (OSError, KeyError, SafetensorError) as error:
         raise ModelError(f"{path}: cannot be read ({error}); train again.") from error

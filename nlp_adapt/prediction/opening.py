@@ -14,8 +14,9 @@ import numpy as np
 import torch
 
 from nlp_adapt.data.batches.encoded import EncodedRows
-from nlp_adapt.errors import ConfigError, ModelError, RunError
+from nlp_adapt.errors import ConfigError, ModelError, RunError, first_line
 from nlp_adapt.files import write_folder
+from nlp_adapt.metrics import calibration
 from nlp_adapt.modeling.backbone import fetch_adapters, loading, resolve_model
 from nlp_adapt.modeling.cpu import choose_precision
 from nlp_adapt.modeling.pretrained import load_task_model
@@ -196,9 +197,7 @@ def save_ensemble(
 
 def log_probabilities(members: Sequence[Predictor], rows: EncodedRows) -> np.ndarray:
     """Each member's log-softmax of the logits, `[members, units, classes]` in float64."""
-    logits = np.stack([member.logits(rows) for member in members])
-    shifted = logits.astype(np.float64) - logits.max(-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+    return calibration.log_probabilities(np.stack([member.logits(rows) for member in members]))
 
 
 def side_by_side(every: np.ndarray) -> np.ndarray:
@@ -233,5 +232,6 @@ def _moved(model: Any, device: str) -> Any:
     try:
         return model.to(torch.device(device))
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise ConfigError(f"device '{device}' cannot be used here ({reason}).") from error
+        raise ConfigError(
+            f"device '{device}' cannot be used here ({first_line(error)})."
+        ) from error

@@ -7,14 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from nlp_adapt.data.batches.encoded import (
-    EncodedRows,
-    budget_batches,
-    collate,
-    steady_widths,
-    to_tensors,
-    width_for,
-)
+from nlp_adapt.data.batches.encoded import EncodedRows, budget_batches
 from nlp_adapt.modeling.architectures import output_layer
 from nlp_adapt.modeling.cpu import autocast, prepare_prediction
 from nlp_adapt.modeling.pretrained import reorder_head
@@ -59,7 +52,7 @@ def predict_logits(
     tap = None if features is None else FeatureTap(task_model)
     with torch.inference_mode(), autocast(device, precision):
         for chosen, batch in batches:
-            units = unit_indices(rows, chosen)
+            units = rows.units_of(chosen)
             logits[units] = unit_logits(task_model, batch).float().cpu().numpy()
             if tap is not None and features is not None:
                 features[units] = tap.take(batch).float().cpu().numpy()
@@ -83,13 +76,9 @@ def prediction_batches(
 
     Of several processes, `share` is the number of this one and how many there are.
     """
-    tokens = prepare_prediction(device)
-    widths = steady_widths(int(rows.lengths.max(initial=1)))
-    batches = budget_batches(rows, tokens=tokens, most_rows=4 * batch_size)
-    for chosen in islice(batches, share[0], None, share[1]):
-        width = width_for(int(rows.lengths[chosen].max()), widths)
-        batch = collate([(rows, chosen)], width=width, pad_id=pad_id)
-        yield chosen, to_tensors(batch, device)
+    tokens, most = prepare_prediction(device), 4 * batch_size
+    batches = budget_batches(rows, device, tokens=tokens, most_rows=most, pad_id=pad_id)
+    return islice(batches, share[0], None, share[1])
 
 
 class Predictor:
@@ -193,12 +182,3 @@ class Predictor:
             }
             for row in scores
         ]
-
-
-def unit_indices(rows: EncodedRows, chosen: np.ndarray) -> np.ndarray:
-    """Which units the rows `chosen` hold."""
-    if rows.positions is None:
-        return chosen
-    return np.concatenate(
-        [np.arange(rows.unit_offsets[row], rows.unit_offsets[row + 1]) for row in chosen]
-    )

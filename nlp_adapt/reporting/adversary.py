@@ -7,12 +7,10 @@ gradients too small to matter, or reads something that no encoder can hide, such
 
 from __future__ import annotations
 
-import json
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -45,16 +43,8 @@ class AdversaryHealth:
     length_accuracy: float = 0.5
     _seen: dict[str, list[Line]] = field(default_factory=dict)
 
-    def read(self, log: Path, model: str) -> AdversaryHealth:
-        """Take in the lines of `log.jsonl` that belong to a model of the run."""
-        for text in log.read_text(encoding="utf-8").splitlines():
-            line = json.loads(text)
-            if line.get("model") == model:
-                self.add(line)
-        return self
-
-    def add(self, line: dict[str, Any]) -> None:
-        """Take in a line: the means over a few steps."""
+    def add(self, line: Mapping[str, Any]) -> None:
+        """Take in a line of log.jsonl: the means over a few steps."""
         for name in [key.removesuffix("/lambda") for key in line if key.endswith("/lambda")]:
             keys = {key: f"{name}/{key}" for key in ("accuracy", "entropy")}
             if line.keys() >= set(keys.values()):
@@ -143,8 +133,10 @@ def length_probe(source: EncodedRows, target: EncodedRows) -> float:
     return 0.5 + 0.5 * float(np.abs(shares[0] - shares[1]).max())
 
 
-def judge_adversary(log: Path, model: str, rows: Mapping[str, EncodedRows]) -> dict[str, Any]:
-    """The report on a model's discriminators from the log of its run; says once what is wrong."""
+def judge_adversary(
+    lines: Iterable[Mapping[str, Any]], rows: Mapping[str, EncodedRows]
+) -> dict[str, Any]:
+    """The report on a model's discriminators from the lines of its log; says once what is wrong."""
     if not {"source", "target"} <= set(rows):
         return {}
     health = AdversaryHealth(
@@ -152,6 +144,8 @@ def judge_adversary(log: Path, model: str, rows: Mapping[str, EncodedRows]) -> d
         targets=len(domain_ids(rows["target"])),
         length_accuracy=length_probe(rows["source"], rows["target"]),
     )
-    report = health.read(log, model).report()
+    for line in lines:
+        health.add(line)
+    report = health.report()
     health.warn(report)
     return report

@@ -40,15 +40,15 @@ def read_recipe(run: Path) -> dict[str, Any]:
     return read_yaml(path) if path.is_file() else {}
 
 
-def read_log(run: Path) -> list[dict[str, Any]]:
-    """The lines of the run's log.jsonl that can be read."""
+def read_log(run: Path, model: str | None = None) -> list[dict[str, Any]]:
+    """The lines of the run's log.jsonl that can be read; with `model`, those of this one."""
     log, found = run / "log.jsonl", []
     for text in log.read_text(encoding="utf-8").splitlines() if log.is_file() else ():
         try:
             line = json.loads(text)
         except ValueError:
             continue
-        if isinstance(line, dict):
+        if isinstance(line, dict) and model in (None, line.get("model")):
             found.append(line)
     return found
 

@@ -30,7 +30,7 @@ def start_trackers(accelerator: Any, config: AdaptationConfig, model: str) -> No
         tracker: {key: name, **({group: run} if group else {})}
         for tracker, (key, group) in _NAMES.items()
     }
-    options = {**_flat(config.to_dict()), "trained": model}
+    options = {**plain_options(config.to_dict()), "trained": model}
     asked, started = accelerator.log_with, []
     for tracker in asked:
         kind = str(getattr(tracker, "value", getattr(tracker, "name", tracker)))
@@ -104,9 +104,9 @@ def _numbers(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, floa
             yield from _numbers(f"{key}/", value)
 
 
-def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
-    """What trackers accept as hyperparameters."""
+def plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What trackers accept as hyperparameters: the rest as text."""
     return {
-        name: value if isinstance(value, (int, float, str, bool)) else str(value)
-        for name, value in values.items()
+        name: value if isinstance(value, (int, float, str)) else str(value)
+        for name, value in options.items()
     }

@@ -11,6 +11,7 @@ from nlp_adapt.data.batches.words import encode_words, scatter_to_words
 from nlp_adapt.data.tagging import entity_types, repair_bio2
 from nlp_adapt.errors import DataError
 from nlp_adapt.metrics import entity_surfaces, span_metrics
+from nlp_adapt.metrics.calibration import probabilities
 from nlp_adapt.metrics.span_counts import TagSet, count_spans, f1_with_variance
 from nlp_adapt.names import IGNORED_LABEL, OUTSIDE, TOKEN_CLASSIFICATION, label_key
 from nlp_adapt.tasks.base import Measure, Task
@@ -124,9 +125,9 @@ class TokenClassification(Task):
 
         A word that vanished in tokenisation is `O` by rule.
         """
-        exponents = np.exp(logits.astype(np.float64) - logits.max(-1, keepdims=True))
-        known = exponents / exponents.sum(-1, keepdims=True)
-        return scatter_to_words(known, encoded, np.eye(len(self.label_names))[self.outside])
+        return scatter_to_words(
+            probabilities(logits), encoded, np.eye(len(self.label_names))[self.outside]
+        )
 
     def _true_tags(self, dataset: Any) -> list[list[str]]:
         """The tags of a labelled data set, spelled as the model spells them where it has them."""

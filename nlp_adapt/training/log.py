@@ -236,11 +236,9 @@ def quiet_libraries() -> Iterator[None]:
             datasets.enable_progress_bars()
 
 
-def remarks_on_log(log: Path, model: str) -> list[str]:
-    """What went wrong while a model of the run was trained, from the lines of log.jsonl."""
-    lines = [json.loads(text) for text in log.read_text(encoding="utf-8").splitlines()]
-    own = [line for line in lines if line.get("model") == model]
-    return [*_loss(own), *_self_training(own)]
+def remarks_on_log(lines: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What went wrong while a model was trained, from its lines of log.jsonl."""
+    return [*_loss(lines), *_self_training(lines)]
 
 
 def _loss(lines: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from nlp_adapt.files import write_json, write_tensors
+from nlp_adapt.files import flattened, write_json, write_tensors
 from nlp_adapt.methods import is_harmless
 from nlp_adapt.modeling.freezing import freeze
 from nlp_adapt.modeling.pretrained import load_task_model
@@ -16,6 +16,7 @@ from nlp_adapt.recipe import dump_recipe
 from nlp_adapt.reporting.adversary import judge_adversary
 from nlp_adapt.reporting.card import write_card
 from nlp_adapt.reporting.page.build import report_run
+from nlp_adapt.reporting.results import read_log
 from nlp_adapt.training.accelerator import any_process
 from nlp_adapt.training.checks import (
     check_domains,
@@ -209,9 +210,9 @@ class Run:
         if training.stream is not None:
             scores["left_out"] = training.stream.texts.left_out.report()
         if self.main:
-            train = context.data.train
-            scores["adversary"] = judge_adversary(self.folder.log, training.name, train)
-            remarks = [*self.callbacks.remarks(), *remarks_on_log(self.folder.log, training.name)]
+            lines = read_log(self.folder.path, training.name)
+            scores["adversary"] = judge_adversary(lines, context.data.train)
+            remarks = [*self.callbacks.remarks(), *remarks_on_log(lines)]
             scores |= {"remarks": remarks} if remarks else {}
         return scores
 
@@ -222,12 +223,8 @@ class Run:
             return
         shutil.rmtree(self.folder.adapted.parent, ignore_errors=True)  # of a model that was damaged
         save_plain(self.context, training.task_model, self.folder.model)
-        tensors = {
-            f"{name}.{key}": value
-            for name, objective in training.objectives.items()
-            for key, value in lasting_state(objective).items()
-        }
-        write_tensors(self.folder.adaptation / OBJECTIVES, tensors)
+        states = {name: lasting_state(one) for name, one in training.objectives.items()}
+        write_tensors(self.folder.adaptation / OBJECTIVES, flattened(states))
         with training.scoring():
             self._save_domain_statistics(training.task_model)
 

@@ -8,15 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from nlp_adapt.data.batches.encoded import (
-    EncodedRows,
-    budget_batches,
-    collate,
-    concatenate,
-    steady_widths,
-    to_tensors,
-    width_for,
-)
+from nlp_adapt.data.batches.encoded import EncodedRows, budget_batches, concatenate
 from nlp_adapt.metrics.classification import mean_metrics, named_numbers
 from nlp_adapt.modeling.architectures import output_layer
 from nlp_adapt.modeling.units import UnitReader, without_dropout
@@ -146,11 +138,9 @@ class Scorer:
     def _source_batches(self, model: Any, rows: EncodedRows) -> Iterator[dict[str, Any]]:
         """All rows, each batch as one of the source alone."""
         device = next(model.parameters()).device
-        widths = steady_widths(int(rows.lengths.max()))
-        for chosen in budget_batches(rows, tokens=TOKENS_PER_BATCH, most_rows=self.batch_size):
-            width = width_for(int(rows.lengths[chosen].max()), widths)
-            batch = collate([(rows, chosen)], width=width, pad_id=self.pad_id)
-            yield as_source(to_tensors(batch, device), 1.0, 1.0)
+        sizes = {"tokens": TOKENS_PER_BATCH, "most_rows": self.batch_size, "pad_id": self.pad_id}
+        for _, batch in budget_batches(rows, device, **sizes):
+            yield as_source(batch, 1.0, 1.0)
 
     def _side(self, model: Any, part: str, precision: str) -> dict[str, Any] | None:
         """Metrics on the rows of a part, such as `source_test`."""

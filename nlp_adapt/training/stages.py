@@ -12,6 +12,7 @@ from torch import Tensor
 
 from nlp_adapt.data.batches.encoded import EncodedRows
 from nlp_adapt.data.batches.pairing import PairedBatches
+from nlp_adapt.files import nested
 from nlp_adapt.launch import naming_lost_processes
 from nlp_adapt.methods import Stage
 from nlp_adapt.modeling.freezing import freeze, freeze_head
@@ -280,14 +281,10 @@ class StagedTraining:
             for stage in stages
             for name, options in stage.objectives.items()
         }
-        state: dict[str, dict[str, Tensor]] = {}
-        for key, value in saved.items():
-            name, _, rest = key.partition(".")
-            state.setdefault(name, {})[rest] = value
         reader = self._reader()
         setup = setup_for(self.context, self.task_model, reader, self.rows)
         with torch.random.fork_rng():  # building draws weights, which are then replaced
-            for name, own in state.items():
+            for name, own in nested(saved).items():
                 objective = build_objective(*named[name], setup)
                 objective.load_state_dict(own)
                 self.objectives[name] = objective.to(self.accelerator.device)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from nlp_adapt.metrics.class_shares import predicted_shares
 from nlp_adapt.metrics.span_counts import TagSet, count_spans, f1_with_variance
 from nlp_adapt.validators.scores import Predictions, probabilities
 
@@ -60,11 +61,7 @@ def share_agreement(candidates: Candidates, reference: str) -> dict[str, float]:
     The distance is the total variation, from 0 to 1; the reference is the source-only model, or the
     mean of several. A class that leaves its share is how alignment usually fails.
     """
-    shares = {
-        name: np.bincount(_target(one).argmax(-1), minlength=_target(one).shape[1])
-        / len(_target(one))
-        for name, one in candidates.items()
-    }
+    shares = {name: predicted_shares(_target(one)) for name, one in candidates.items()}
     return {
         name: float(1 - 0.5 * np.abs(one - shares[reference]).sum()) for name, one in shares.items()
     }

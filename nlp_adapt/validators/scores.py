@@ -2,9 +2,11 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+
+from nlp_adapt.metrics.calibration import probabilities
 
 MOST_UNITS = 1000
 FEWEST_UNITS = 20
@@ -218,10 +220,7 @@ def proxy_a_distance(source: np.ndarray, target: np.ndarray, seed: int = 0) -> f
     Returns:
         None with fewer than 20 units in a domain.
     """
-    from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedKFold, cross_val_score
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
 
     count = min(len(source), len(target), MOST_UNITS)
     if count < FEWEST_UNITS:
@@ -230,16 +229,19 @@ def proxy_a_distance(source: np.ndarray, target: np.ndarray, seed: int = 0) -> f
     drawn = [side[rng.permutation(len(side))[:count]] for side in (source, target)]
     features = np.concatenate(drawn).astype(np.float64)
     sides = np.repeat([0, 1], count)
-    classifier = make_pipeline(StandardScaler(), LogisticRegression(C=STRENGTH, max_iter=200))
     folds = StratifiedKFold(2, shuffle=True, random_state=int(rng.integers(2**31)))
-    right = cross_val_score(classifier, features, sides, cv=folds, scoring="accuracy").mean()
+    right = cross_val_score(linear_probe(), features, sides, cv=folds, scoring="accuracy").mean()
     return float(np.clip(2 * (2 * right - 1), 0.0, 2.0))
 
 
-def probabilities(logits: np.ndarray) -> np.ndarray:
-    """Softmax `[units, classes]` in float64."""
-    shifted = np.exp(logits.astype(np.float64) - logits.max(-1, keepdims=True))
-    return shifted / shifted.sum(-1, keepdims=True)
+def linear_probe(strength: float = STRENGTH, **options: Any) -> Any:
+    """A logistic regression on standardised features, yet to be fitted."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    model = LogisticRegression(C=strength, **{"max_iter": 200, **options})
+    return make_pipeline(StandardScaler(), model)
 
 
 def entropy(distribution: np.ndarray) -> np.ndarray:

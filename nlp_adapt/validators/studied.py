@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from nlp_adapt.validators.scores import STRENGTH, Predictions, Validator, probabilities
+from nlp_adapt.validators.scores import Predictions, Validator, linear_probe, probabilities
 
 _LARGEST_WEIGHT = 10.0
 
@@ -73,7 +73,7 @@ class ImportanceWeightedAccuracy(Validator):
         """Density ratio target/source `[units]` of the source units whose label is known."""
         source, target = _features(predictions)
         sides = np.repeat([0, 1], [len(source), len(target)])
-        probe = _classifier().fit(np.concatenate([source, target]), sides)
+        probe = linear_probe().fit(np.concatenate([source, target]), sides)
         odds = np.exp(probe.decision_function(source)) * len(source) / len(target)
         return np.clip(odds / odds.mean(), 0.0, _LARGEST_WEIGHT)
 
@@ -100,7 +100,7 @@ class ReverseValidation(Validator):
         if len(np.unique(pseudo)) < 2:
             return 0.0
         return float(
-            balanced_accuracy_score(labels, _classifier().fit(target, pseudo).predict(source))
+            balanced_accuracy_score(labels, linear_probe().fit(target, pseudo).predict(source))
         )
 
 
@@ -156,11 +156,3 @@ def _features(predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:
     assert predictions.target_features is not None
     source = predictions.source_features[predictions.source_labels >= 0]
     return source.astype(np.float64), predictions.target_features.astype(np.float64)
-
-
-def _classifier():  # type: ignore[no-untyped-def]
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    return make_pipeline(StandardScaler(), LogisticRegression(C=STRENGTH, max_iter=200))

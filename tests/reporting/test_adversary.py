@@ -9,6 +9,7 @@ import pytest
 
 from nlp_adapt.data.batches.encoded import pack_rows
 from nlp_adapt.reporting.adversary import AdversaryHealth, judge_adversary, length_probe
+from nlp_adapt.reporting.results import read_log
 from tests.helpers.trainers import trainer_for
 
 
@@ -85,11 +86,11 @@ def test_domains_that_differ_in_length_alone_are_reported(tmp_path, caplog):
     )
     rows = {"source": rows_of_length(4, 5, 6), "target": rows_of_length(20, 21, 22)}
     with caplog.at_level(logging.WARNING):
-        report = judge_adversary(log, "adapted", rows)
+        report = judge_adversary(read_log(tmp_path, "adapted"), rows)
     assert report["dann"]["length_alone"] == 1.0
     assert "length alone tells the domains apart with 1.00" in caplog.text
-    assert judge_adversary(log, "source_only", rows) == {}
-    assert judge_adversary(log, "adapted", {"source": rows["source"]}) == {}
+    assert judge_adversary(read_log(tmp_path, "source_only"), rows) == {}
+    assert judge_adversary(read_log(tmp_path, "adapted"), {"source": rows["source"]}) == {}
 
 
 def test_a_run_reports_on_its_discriminator(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 
 from nlp_adapt.metrics import span_metrics
 from nlp_adapt.reporting.comparison import conclusions
-from nlp_adapt.reporting.results import what_was_not_learnt
+from nlp_adapt.reporting.results import read_log, what_was_not_learnt
 from nlp_adapt.training.log import remarks_on_log
 from tests.helpers.results import run
 from tests.helpers.trainers import trainer_for
@@ -87,7 +87,7 @@ def lines(tmp_path, values, **other):
     rows = [{"model": "adapted", "step": i, **value, **other} for i, value in enumerate(values)]
     rows.append({"model": "source_only", "task": 9.0})
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return remarks_on_log(path, "adapted")
+    return remarks_on_log(read_log(tmp_path, "adapted"))
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,10 @@ class EncodedRows:
         """Units in all rows."""
         return int(self.unit_offsets[-1])
 
+    def units_of(self, chosen: np.ndarray) -> np.ndarray:
+        """Which units the rows `chosen` hold, in their order."""
+        return _spans_of(self.unit_offsets, chosen)
+
     def without_labels(self) -> EncodedRows:
         """The same rows with every label set to -100."""
         return replace(self, labels=np.full_like(self.labels, IGNORED_LABEL))
@@ -88,7 +92,7 @@ class EncodedRows:
     def select(self, chosen: np.ndarray) -> EncodedRows:
         """The rows `chosen`, in that order; words are numbered anew."""
         chosen = np.asarray(chosen)
-        units = _spans_of(self.unit_offsets, chosen)
+        units = self.units_of(chosen)
         return EncodedRows(
             ids=self.ids[_spans_of(self.offsets, chosen)],
             offsets=edges(self.lengths[chosen]),
@@ -165,7 +169,7 @@ def collate(
         real = np.arange(width) < rows.lengths[chosen][:, None]
         mask[numbers] = real
         input_ids[first : first + len(chosen)][real] = rows.ids[_spans_of(rows.offsets, chosen)]
-        units = _spans_of(rows.unit_offsets, chosen)
+        units = rows.units_of(chosen)
         of_unit = np.repeat(numbers, rows.unit_counts[chosen])
         by_unit["labels"].append(rows.labels[units])
         by_unit["unit_rows"].append(of_unit)
@@ -263,16 +267,21 @@ def width_for(longest: int, widths: np.ndarray) -> int:
     return int(widths[min(int(np.searchsorted(widths, longest)), len(widths) - 1)])
 
 
-def budget_batches(rows: EncodedRows, *, tokens: int, most_rows: int) -> Iterator[np.ndarray]:
-    """Row indices for inference: longest first, as many rows a batch as fit `tokens`."""
+def budget_batches(
+    rows: EncodedRows, device: Any = None, *, tokens: int, most_rows: int, pad_id: int
+) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
+    """All rows in batches for inference: the indices of a batch, and its tensors on `device`.
+
+    Longest first, as many rows a batch as fit `tokens`.
+    """
     order = np.argsort(-rows.lengths, kind="stable")
     widths = steady_widths(int(rows.lengths.max(initial=1)))
     start = 0
     while start < len(order):
         width = width_for(int(rows.lengths[order[start]]), widths)
-        size = max(1, min(most_rows, tokens // width))
-        yield order[start : start + size]
-        start += size
+        chosen = order[start : start + max(1, min(most_rows, tokens // width))]
+        yield chosen, to_tensors(collate([(rows, chosen)], width=width, pad_id=pad_id), device)
+        start += len(chosen)
 
 
 def to_tensors(batch: dict[str, np.ndarray], device: Any = None) -> dict[str, Any]:

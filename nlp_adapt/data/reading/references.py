@@ -19,7 +19,7 @@ from nlp_adapt.data.reading.rows import (
     table_from_dataset,
     table_of_items,
 )
-from nlp_adapt.errors import DataError
+from nlp_adapt.errors import DataError, first_line
 
 Splits = dict[str, list[Table]]
 
@@ -155,7 +155,7 @@ def _read_folder(folder: Path, split: str | None, read: Reader) -> Source:
             saved = load_from_disk(str(folder))
         except (OSError, ValueError, KeyError) as error:
             raise DataError(
-                f"{folder} is not a readable saved dataset ({_first_line(error)})."
+                f"{folder} is not a readable saved dataset ({first_line(error)})."
             ) from None
         return _read_object(saved, split, name=folder.name)
     files = data_files(folder)
@@ -237,7 +237,7 @@ def _read_hub(reference: str, split: str | None) -> Source:
             "read: check the spelling, or log in with `hf auth login` if it is private or gated."
         ) from None
     except RuntimeError as error:
-        reason = _first_line(error)
+        reason = first_line(error)
         if "script" in str(error):
             reason = "it needs a loading script, and such code from the Hub is never run"
         raise DataError(f"the Hub dataset {reference} cannot be loaded: {reason}.") from None
@@ -246,16 +246,12 @@ def _read_hub(reference: str, split: str | None) -> Source:
         raise DataError(f"the Hub dataset {reference} cannot be loaded: {reason}.") from None
     except OSError as error:
         raise DataError(
-            f"the Hub could not be reached for {reference} ({_first_line(error)}): without a "
+            f"the Hub could not be reached for {reference} ({first_line(error)}): without a "
             "network give a local file or folder, or a built-in domain such as "
             "builtin:snippets/movie."
         ) from None
     name = path if config is None else f"{path}:{config}"
     return _read_object(data, None, name=name)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
 
 
 # Objects

@@ -18,7 +18,7 @@ from nlp_adapt.data.reading.files import RowFile
 from nlp_adapt.data.reading.formats import ENDINGS, data_ending, format_of
 from nlp_adapt.data.reading.references import HUB_ID
 from nlp_adapt.data.reading.rows import Row
-from nlp_adapt.errors import DataError
+from nlp_adapt.errors import DataError, first_line
 
 
 class Shard(Protocol):
@@ -113,8 +113,9 @@ def _hub_errors(name: str) -> Iterator[None]:
                 f"{name} is neither a file or folder here nor a dataset on the Hub that you may "
                 "read: check the spelling, or log in with `hf auth login` if it is private."
             ) from None
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
-        raise DataError(f"the Hub dataset {name} cannot be streamed: {reason}.") from error
+        raise DataError(
+            f"the Hub dataset {name} cannot be streamed: {first_line(error)}."
+        ) from error
 
 
 def find_shards(reference: Any, task: str, encoding: str | None = None) -> list[Shard]:

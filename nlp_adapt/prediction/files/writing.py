@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, NamedTuple
 
 from nlp_adapt.data.reading.rows import encodable
-from nlp_adapt.errors import DataError
+from nlp_adapt.errors import DataError, first_line
 from nlp_adapt.prediction.files.parts import copy_all
 
 
@@ -216,9 +216,9 @@ def _feature(kind: Any) -> Any:
 
 
 def _mixed_types(error: Exception) -> DataError:
-    reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
     return DataError(
-        f"a column holds values of several types, which parquet cannot ({reason}): write jsonl."
+        f"a column holds values of several types, which parquet cannot ({first_line(error)}): "
+        "write jsonl."
     )
 
 

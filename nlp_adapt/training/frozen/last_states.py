@@ -19,14 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from nlp_adapt.data.batches.encoded import (
-    EncodedRows,
-    budget_batches,
-    collate,
-    steady_widths,
-    to_tensors,
-    width_for,
-)
+from nlp_adapt.data.batches.encoded import EncodedRows, budget_batches
 from nlp_adapt.files import sha256
 from nlp_adapt.modeling.architectures import encoder_layers, modules_below, plain_model
 from nlp_adapt.modeling.cpu import autocast
@@ -82,13 +75,13 @@ class LastStates:
     def fill(self, array: np.ndarray) -> None:
         """Compute the states into an array of this shape and type."""
         rows, device = self.rows, self.trunk.device
-        widths = steady_widths(int(rows.lengths.max()))
+        batches = budget_batches(
+            rows, device, tokens=TOKENS_PER_BATCH, most_rows=256, pad_id=self.pad_id
+        )
         with without_dropout(self.trunk.encoder), autocast(device, self.precision):
-            for chosen in budget_batches(rows, tokens=TOKENS_PER_BATCH, most_rows=256):
-                width = width_for(int(rows.lengths[chosen].max()), widths)
-                batch = collate([(rows, chosen)], width=width, pad_id=self.pad_id)
+            for chosen, batch in batches:
                 inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
-                found = self.trunk.states(to_tensors(inputs, device))
+                found = self.trunk.states(inputs)
                 if self.dtype == "uint16":
                     states = found.to(torch.bfloat16).cpu().view(torch.uint16).numpy()
                 else:

@@ -242,20 +242,3 @@ def seed_process(seed: int, stage: int, process: int, step: int = 0) -> None:
     if process or step:
         mixed = np.random.SeedSequence([seed, stage, process, step]).generate_state(1, np.uint64)
         torch.manual_seed(int(mixed[0] >> np.uint64(1)))
-
-
-def by_process(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """The states of every process in one group: `0.torch`, `1.torch`, ..."""
-    return {
-        f"{process}.{name}": value
-        for process, part in enumerate(parts)
-        for name, value in part.items()
-    }
-
-
-def of_process(states: dict[str, Tensor], process: int) -> dict[str, Tensor]:
-    """The states of one process from `by_process`."""
-    start = f"{process}."
-    return {
-        name.removeprefix(start): value for name, value in states.items() if name.startswith(start)
-    }

@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from nlp_adapt.errors import ModelError
+from nlp_adapt.files import nested
 from nlp_adapt.modeling.backbone import check_folder, loading, refuse_missing_folder
 from nlp_adapt.names import describe_head, head_order
 from nlp_adapt.objectives import Objective
@@ -132,11 +133,6 @@ def _read_objectives(path: Path) -> dict[str, dict[str, Tensor]]:
     if not path.is_file():
         return {}
     try:
-        tensors = load_file(path)
+        return nested(load_file(path))
     except (OSError, SafetensorError) as error:
         raise ModelError(f"{path}: cannot be read ({error}); delete it to start anew.") from error
-    objectives: dict[str, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        name, _, rest = key.partition(".")
-        objectives.setdefault(name, {})[rest] = value
-    return objectives

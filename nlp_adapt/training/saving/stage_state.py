@@ -7,12 +7,11 @@ import torch
 from torch import Tensor
 
 from nlp_adapt.data.batches.streamed import StreamedBatches
+from nlp_adapt.files import flattened, nested
 from nlp_adapt.training.accelerator import from_every_process
 from nlp_adapt.training.saving.checkpoint import (
     Checkpoint,
-    by_process,
     load_random,
-    of_process,
     random_tensors,
     seed_process,
 )
@@ -26,16 +25,16 @@ def stage_state(training: Any, loop: Any) -> tuple[dict[str, Any], dict[str, dic
     """Where a stage stands, and its tensors by group; every process must call it."""
     accelerator, main = training.accelerator, training.context.main
     # Before anything below could draw from them.
-    random = by_process(from_every_process(accelerator, random_tensors()))
+    states = enumerate(from_every_process(accelerator, random_tensors()))
+    random = flattened({str(process): own for process, own in states})
     tensors, log = _state(loop, keep=main), training.log.state()
     earlier = {
-        f"{name}.{key}": value
+        name: objective.state_dict()
         for name, objective in training.objectives.items()
         if name not in loop.trained.objectives
-        for key, value in objective.state_dict().items()
     }
     if earlier:
-        tensors[EARLIER] = _whole(earlier, keep=main)
+        tensors[EARLIER] = _whole(flattened(earlier), keep=main)
     tensors["random"] = random
     scaler = accelerator.scaler
     position = {
@@ -75,7 +74,7 @@ def restore_stage(training: Any, loop: Any, checkpoint: Checkpoint) -> None:
     process = accelerator.process_index
     _load(loop, tensors)
     if "random" in tensors and position["processes"] == accelerator.num_processes:
-        load_random(of_process(tensors["random"], process))
+        load_random(nested(tensors["random"])[str(process)])
     else:
         seed_process(training.config.seed, position["stage"], process, position["run_step"])
     if position["scaler"] and accelerator.scaler is not None:
@@ -132,22 +131,19 @@ def _load(loop: Any, groups: Mapping[str, Mapping[str, Tensor]]) -> None:
 
 def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """The optimizer's state as named tensors, parameters numbered in group order."""
-    state = optimizer.state_dict()["state"]
-    return {
-        f"{number}.{name}": torch.as_tensor(value)
-        for number, values in state.items()
-        for name, value in values.items()
-        if value is not None
-    }
+    state = flattened(optimizer.state_dict()["state"])
+    return {name: torch.as_tensor(value) for name, value in state.items() if value is not None}
 
 
 def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
     """Put `_optimizer_tensors` back."""
     parameters = dict(enumerate(p for group in optimizer.param_groups for p in group["params"]))
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        number, name = key.split(".", 1)
-        # Moments are sharded where their parameter is; the count of steps is a single number.
-        like = parameters.get(int(number)) if value.dim() else None
-        state.setdefault(int(number), {})[name] = shard_like(value, like)
+    # Moments are sharded where their parameter is; the count of steps is a single number.
+    state = {
+        int(number): {
+            name: shard_like(value, parameters.get(int(number)) if value.dim() else None)
+            for name, value in own.items()
+        }
+        for number, own in nested(tensors).items()
+    }
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})

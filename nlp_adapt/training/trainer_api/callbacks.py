@@ -9,6 +9,7 @@ from typing import Any
 
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.errors import ConfigError
+from nlp_adapt.reporting.trackers import plain_options
 from nlp_adapt.training.accelerator import any_process
 from nlp_adapt.training.schedule import Due
 
@@ -191,11 +192,7 @@ class CallbackArguments:
 
     def to_sanitized_dict(self) -> dict[str, Any]:
         """The options, those that trackers cannot take as text."""
-        options = self.config.to_dict()
-        return {
-            key: one if isinstance(one, (int, float, str)) else str(one)
-            for key, one in options.items()
-        }
+        return plain_options(self.config.to_dict())
 
     def to_json_string(self) -> str:
         """The options as JSON."""

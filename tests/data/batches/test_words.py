@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from nlp_adapt.data.batches.encoded import budget_batches, collate
+from nlp_adapt.data.batches.encoded import budget_batches
 from nlp_adapt.data.batches.words import (
     encode_texts,
     encode_words,
@@ -234,10 +234,10 @@ def test_collated_positions_point_at_first_pieces() -> None:
     sentences = [["ab", "c"], ["d"], ["a"] * 30, ["", "ef", "gh", "i"]]
     rows = encode_words(sentences, tokenizer, 16)
     flat = split_into_pieces(sentences, tokenizer)
-    for chosen in budget_batches(rows, tokens=64, most_rows=3):
-        width = int(rows.lengths[chosen].max())
-        batch = collate([(rows, chosen)], width=width, pad_id=1)
+    for chosen, batch in budget_batches(rows, tokens=64, most_rows=3, pad_id=1):
+        assert (batch["attention_mask"].sum(1).numpy() == rows.lengths[chosen]).all()
         units = [np.arange(rows.unit_offsets[i], rows.unit_offsets[i + 1]) for i in chosen]
+        assert (np.concatenate(units) == rows.units_of(chosen)).all()
         words = rows.words[np.concatenate(units)]
         read = batch["input_ids"].reshape(-1)[batch["unit_positions"]]
         assert read.tolist() == flat.ids[np.searchsorted(flat.words, words)].tolist()
