@@ -5,9 +5,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/environment.sh
 
 prepare docs
-export NO_MKDOCS_2_WARNING=1
+export PYTHONPATH=.   # for scripts/docs_extension.py
 if [ "${1:-}" = "--serve" ]; then
-  exec .venv/bin/python -m mkdocs serve
+  exec .venv/bin/python -m zensical serve
 fi
-.venv/bin/python -m mkdocs build --strict --clean
+.venv/bin/python -m zensical build --strict --clean
 echo "The site is in site/index.html."

@@ -46,7 +46,7 @@ def report(suite: dict[str, Any], encoder: str, command: str, runs: Sequence[Run
     rest = [run for run in runs if (run["code"], run["set"]) != (code, settings)]
     made_with = "**older code** than this page knows by a hash" if code == OLDER else f"`{code}`"
     parts = [
-        f"# {suite['heading']}",
+        f"# {suite['heading']}, {encoder.removeprefix('builtin:')}",
         f"{suite['title']} in percent on the target's {suite['held_out']}. Encoder: `{encoder}`. "
         f"Code: {made_with}.",
         *suite.get("notes", ()),

@@ -57,6 +57,8 @@ def test_versions_agree():
     cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert re.search(r'^version = "(.+)"', project, re.MULTILINE)[1] == nlp_adapt.__version__
     assert cited["version"] == nlp_adapt.__version__
+    site = (ROOT / "mkdocs.yml").read_text()
+    assert f"copyright: nlp_adapt {nlp_adapt.__version__}\n" in site
 
 
 def test_the_workflow_tests_every_python_that_is_promised():

@@ -35,6 +35,7 @@ RUNNING = [
     "how-to/export.md",
 ]
 NEEDED = {"how-to/export.md": ("onnx", "onnxscript", "onnxruntime")}
+NAVIGATION = (ROOT / "mkdocs.yml").read_text().partition("\nnav:\n")[2]
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -43,8 +44,10 @@ def blocks(page, *languages):
 
 
 @pytest.fixture(scope="module")
-def hooks():
-    spec = importlib.util.spec_from_file_location("docs_hooks", ROOT / "scripts" / "docs_hooks.py")
+def markers():
+    spec = importlib.util.spec_from_file_location(
+        "docs_markers", ROOT / "scripts" / "docs_markers.py"
+    )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -115,13 +118,22 @@ def test_every_method_stands_on_one_page_of_its_family():
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(DOCS)))
-def test_markers_are_filled_and_links_lead_to_pages(path, hooks):
-    page = hooks.on_page_markdown(path.read_text())
+def test_markers_are_filled_and_links_lead_to_pages(path, markers):
+    page = markers.fill(path.read_text())
     assert not re.search(r"^\{\{", page, re.MULTILINE)
     for target in re.findall(r"\]\(([^)#]+)", page):
         assert (path.parent / target).exists(), target
-    nav = (ROOT / "mkdocs.yml").read_text()
-    assert str(path.relative_to(DOCS)) in nav
+    assert str(path.relative_to(DOCS)) in NAVIGATION
+
+
+def test_what_the_navigation_names_exists_and_no_title_twice():
+    listed = re.findall(
+        r"^ +- (?:\"?(.+?)\"?: )?([\w/.-]+\.(?:md|ipynb))$", NAVIGATION, re.MULTILINE
+    )
+    assert len(listed) >= len(PAGES)
+    assert [path for _, path in listed if not (DOCS / path).exists()] == []
+    titles = [title for title, _ in listed]
+    assert sorted(set(titles)) == sorted(titles)
 
 
 def test_commands_and_options_that_pages_name_exist():
@@ -146,9 +158,9 @@ def test_the_tests_that_security_names_exist():
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
-def test_the_reference_lists_every_option_and_command(hooks):
-    options = hooks.on_page_markdown("{{ options }}")
-    commands = hooks.on_page_markdown("{{ commands }}")
+def test_the_reference_lists_every_option_and_command(markers):
+    options = markers.fill("{{ options }}")
+    commands = markers.fill("{{ commands }}")
     for field in dataclasses.fields(Recipe):
         assert f"| `{field.name}` |" in options
     for name in COMMANDS:
@@ -156,6 +168,6 @@ def test_the_reference_lists_every_option_and_command(hooks):
 
 
 @pytest.mark.parametrize("name", ["wasserstien", "dann, nothing"])
-def test_an_unknown_method_fails_the_build(hooks, name):
+def test_an_unknown_method_fails_the_build(markers, name):
     with pytest.raises(KeyError):
-        hooks.on_page_markdown(f"{{{{ methods: {name} }}}}")
+        markers.fill(f"{{{{ methods: {name} }}}}")

@@ -3,6 +3,8 @@
 A line `{{ methods: dann, cdan }}` becomes a table of these methods and the options of each;
 `{{ options }}` every key of a recipe; `{{ commands }}` the help of every command; `{{ rules }}` what
 `nlp-adapt diagnose` goes by. So nothing is written down twice, and an unknown name fails the build.
+
+`docs_extension.py` hands pages over.
 """
 
 from __future__ import annotations
@@ -15,8 +17,8 @@ from typing import Any
 _MARKER = re.compile(r"^\{\{ (\w+)(?:: ([\w, ]+))? \}\}$", re.MULTILINE)
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Called by mkdocs for each page before it is rendered."""
+def fill(markdown: str) -> str:
+    """A page's Markdown with its markers replaced."""
     return _MARKER.sub(lambda match: _FILLERS[match[1]](match[2] or ""), markdown)
 
 
