@@ -1,6 +1,6 @@
 """Fills the pages of the documentation with what the code says: methods, options, commands.
 
-A line `{{ methods: dann, cdan }}` becomes a table of these methods and the options of each;
+A line `{{ methods: dann, cdan }}` becomes a table of these methods, `{{ method: dann }}` its paper and options;
 `{{ options }}` every key of a recipe; `{{ commands }}` the help of every command; `{{ rules }}` what
 `nlp-adapt diagnose` goes by. So nothing is written down twice, and an unknown name fails the build.
 
@@ -26,17 +26,33 @@ def _methods(names: str) -> str:
     from nlp_adapt.cli.methods import describe_methods
 
     described = describe_methods()
-    parts = ["| Method | What it does | Paper |\n| --- | --- | --- |"]
+    rows = ["| Method | What it does | Paper |", "| --- | --- | --- |"]
     for name in names.split(", "):
         method = described[name]
-        parts[0] += f"\n| `{name}` | {_cell(method['summary'])} | {_cell(method['paper'])} |"
-    listed: set[str] = {"task"}
-    for name in names.split(", "):
-        for objective, options in described[name]["options"].items():
-            if objective not in listed:
-                listed.add(objective)
-                parts.append(f'??? note "Options of `{objective}`"\n\n{_indent(_table(options))}')
+        rows.append(f"| `{name}` | {_cell(method['summary'])} | {_papers(method['paper'])} |")
+    return "\n".join(rows)
+
+
+def _method(name: str) -> str:
+    from nlp_adapt.cli.methods import describe_methods
+
+    described = describe_methods()[name]
+    parts = [f"Paper: {_papers(described['paper'])}."] if described["paper"] else []
+    for objective, options in described["options"].items():
+        if objective != "task":
+            parts.append(f'??? note "Options of `{objective}`"\n\n{_indent(_table(options))}')
     return "\n\n".join(parts)
+
+
+def _papers(cited: str) -> str:
+    """Papers as methods cite them, each a link where its entry has an address."""
+    from nlp_adapt.reporting.card_metadata import references
+
+    linked = []
+    for name in filter(None, cited.split("; ")):
+        address = re.search(r"url = \{(.+)\}", references().get(name, ""))
+        linked.append(f"[{_cell(name)}]({address[1]})" if address else _cell(name))
+    return "; ".join(linked)
 
 
 def _table(options: list[dict[str, Any]]) -> str:
@@ -108,6 +124,7 @@ def _indent(text: str) -> str:
 
 _FILLERS: dict[str, Callable[[str], str]] = {
     "methods": _methods,
+    "method": _method,
     "options": _options,
     "commands": _commands,
     "rules": _rules,

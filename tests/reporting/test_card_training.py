@@ -62,7 +62,7 @@ def test_every_paper_has_its_entry():
     for paper, key in zip(references(), keys, strict=True):
         year = re.search(r"\d{4}", paper)[0]
         assert year in key
-        assert f"  year = {{{year}}}\n}}" in references()[paper]
+        assert f"  year = {{{year}}}" in references()[paper]
 
 
 def test_a_card_has_it_all():
