@@ -25,14 +25,16 @@ from nlp_adapt.cli.flags import (
     positive,
     read_recipe,
     recipe_overrides,
+    refuse_existing,
     take_dotted_flags,
 )
 from nlp_adapt.errors import ConfigError
+from nlp_adapt.options import coerce
 
 USAGE = (
-    "nlp-adapt compare RUN [RUN ...] [--out PAGE] [--markdown | --json]\n"
+    "nlp-adapt compare RUN [RUN ...] [--out PAGE [--overwrite]] [--markdown | --json]\n"
     "       nlp-adapt compare --config RECIPE.yaml --methods METHOD,METHOD [--seeds N] "
-    "[--output_dir FOLDER] [--KEY VALUE ...]"
+    "[--output_dir FOLDER] [--out PAGE [--overwrite]] [--KEY VALUE ...]"
 )
 HELP = "show several finished runs side by side, or train several methods and rank them"
 FOLDER = "runs/compare"
@@ -52,7 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="runs of each method, from the recipe's seed on (1)",
     )
     parser.add_argument(
-        "--out", metavar="PAGE", help="also write a page to look at, such as runs.html"
+        "--out",
+        metavar="PAGE",
+        help="also write a page to look at, such as runs.html; --overwrite replaces it",
     )
     parser.add_argument("--markdown", action="store_true", help="print a Markdown table")
     add_recipe_arguments(parser, "what was found")
@@ -66,6 +70,9 @@ def run(args: argparse.Namespace) -> int:
     if args.markdown and args.json:
         raise ConfigError("--markdown and --json exclude each other.")
     given = recipe_overrides(args)
+    overwrite = given.pop("overwrite", False)  # the page alone: no run is replaced
+    if args.out:
+        refuse_existing(args.out, coerce("overwrite", overwrite, bool))
     if args.run_folders:
         if args.methods or args.seeds or args.config or given:
             raise ConfigError(

@@ -10,8 +10,12 @@ _BEFORE = re.compile(r"([BIELSU])[-_:./|](.+)", re.IGNORECASE)
 _BEHIND = re.compile(r"(.+)[-_:./|]([BIELSU])", re.IGNORECASE)
 
 
-def other_forms(bare: Collection[str], has_outside: bool) -> dict[str, str]:
+def other_forms(
+    bare: Collection[str], has_outside: bool, types: Collection[str] = ()
+) -> dict[str, str]:
     """Of tags without a prefix, those that are no entity types, and what each seems to mean.
+
+    The middle of BMES (M-PER beside B-PER) is I-PER; `types` are those of the tags with a prefix.
 
     These are single letters (B, I), other marks and orders (B_PER, b-per, PER-B), what has no letter
     (0, 1, _), and, where no word is outside an entity, every name: parts of speech, most likely.
@@ -19,6 +23,7 @@ def other_forms(bare: Collection[str], has_outside: bool) -> dict[str, str]:
     found = {tag: form for tag in bare if (form := _form(tag))}
     if not {form[:1] for form in found.values()} & {"B", "I"}:  # a type such as e-mail
         found = {}
+    found |= {tag: f"I-{tag[2:]}" for tag in bare if tag[:2] == "M-" and tag[2:] in types}
     for tag in bare:
         if not any(map(str.isalpha, tag)):
             found[tag] = "" if tag.isdigit() else OUTSIDE

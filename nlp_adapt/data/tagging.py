@@ -193,7 +193,8 @@ def _refuse_other_forms(
     """Refuse tags that would become entity types by their form alone, unless the map names them."""
     tags = dict.fromkeys(tag for row in labelled.values() for tag in row)
     bare = [tag for tag in tags if split_tag(tag) == ("", tag) and label_map.exact(tag) is None]
-    found = other_forms(bare, OUTSIDE in tags)
+    types = {kind for prefix, kind in map(split_tag, tags) if prefix}
+    found = other_forms(bare, OUTSIDE in tags, types)
     if not found:
         return
     first = next(iter(found))

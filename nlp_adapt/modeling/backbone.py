@@ -3,11 +3,12 @@
 import difflib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from nlp_adapt.data.reach import offline_if_unreachable
 from nlp_adapt.errors import AdaptationError, ModelError
 from nlp_adapt.model_files import CHECKED, CONFIG, check_model_file, read_object, short
 from nlp_adapt.names import ADAPTER_CONFIG
@@ -51,8 +52,10 @@ def loading(model: str, part: str) -> Iterator[None]:
 
     level = logging.get_verbosity()
     logging.set_verbosity_error()
+    here = model.startswith(BUILTIN_PREFIX) or os.path.exists(os.path.expanduser(model))
     try:
-        yield
+        with nullcontext() if here else offline_if_unreachable():
+            yield
     except AdaptationError:
         raise
     except BaseException as error:  # libraries raise what they like, up to classes of their own

@@ -11,6 +11,7 @@ from nlp_adapt.data.domain import Domain
 from nlp_adapt.errors import DataError
 from nlp_adapt.prediction.attack import Attack, attacked_logits, damage
 from nlp_adapt.prediction.predictor import Predictor
+from nlp_adapt.prediction.yardsticks import yardsticks
 
 UsersMetrics = Callable[[np.ndarray, EncodedRows, Dataset], dict[str, float]]
 
@@ -30,8 +31,8 @@ def evaluate(
         users: A user's metrics of logits, encoded rows and rows; they stand beside the task's.
 
     Returns:
-        `task`, `data`, `split` ("train" for a file without splits), `rows` and `metrics`; with an
-        attack also what it did (`attack`).
+        `task`, `data`, `split` ("train" for a file without splits), `rows` and `metrics`, which
+        hold the yardsticks as well; with an attack also what it did (`attack`).
 
     Raises:
         DataError: There are no such labelled rows, or a label is none of the model's.
@@ -43,6 +44,7 @@ def evaluate(
     attacked = None if attack is None else attacked_logits(predictor, encoded, attack)
     logits = predictor.logits(encoded)
     metrics = task.metrics(logits, encoded, rows)
+    metrics |= yardsticks(task, logits, encoded, rows, metrics)
     if users is not None:
         metrics = {**metrics, "compute_metrics": users(logits, encoded, rows)}
     report = {

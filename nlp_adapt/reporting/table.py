@@ -14,6 +14,7 @@ from nlp_adapt.reporting.results import (
     part,
     percent,
 )
+from nlp_adapt.reporting.yardsticks import own_rows
 from nlp_adapt.tasks import TASKS
 
 Row = list[str]
@@ -106,9 +107,12 @@ def render_evaluation(report: Mapping[str, Any]) -> str:
     attacked, name = (attack["metrics"], attack["kind"]) if attack else (None, "")
     # A file without splits is read as rows to train on, whatever it is for.
     split = "" if report["split"] == "train" else f"{report['split']}, "
+    main = main_rows(task, metrics, attacked, name)
+    if not attack:
+        main += own_rows(task, metrics)
     parts = [
         f"{report['model']} on {report['data']} ({split}{counted(report['rows'], 'labelled row')})",
-        layout(main_rows(task, metrics, attacked, name)),
+        layout(main),
     ]
     if attack:
         parts.append(_attack_in_words(task, attack))

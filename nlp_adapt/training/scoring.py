@@ -16,7 +16,7 @@ from nlp_adapt.objectives import Objective
 from nlp_adapt.objectives.auxiliary import Auxiliary, answered_right, as_source
 from nlp_adapt.prediction.evaluation import UsersMetrics
 from nlp_adapt.prediction.predictor import predict_logits
-from nlp_adapt.reporting.yardsticks import yardsticks
+from nlp_adapt.prediction.yardsticks import yardsticks
 from nlp_adapt.tasks import Task
 from nlp_adapt.training.accelerator import summed
 from nlp_adapt.training.inputs.data import EvaluationSet, RunData

@@ -98,14 +98,10 @@ def test_evaluate_repeats_the_numbers_of_the_run(
     assert code == 0
     assert (report["rows"], report["split"]) == (80, "train")
     results = results_of(toy_run)
-    assert report["metrics"] == without_yardsticks(results[results["exported"]]["target"])
+    assert report["metrics"] == results[results["exported"]]["target"]
+    assert {"auc", "oracle"} <= {*report["metrics"]}
     _, out, _ = run_cli("evaluate", toy_run / "source_only" / "model", *words)
-    assert json.loads(out)["metrics"] == without_yardsticks(results["source_only"]["target"])
-
-
-def without_yardsticks(metrics: dict[str, Any]) -> dict[str, Any]:
-    """What `evaluate` says of rows: a run adds what only its own logits tell."""
-    return {key: value for key, value in metrics.items() if key not in ("auc", "oracle")}
+    assert json.loads(out)["metrics"] == results["source_only"]["target"]
 
 
 def test_evaluate_for_people(run_cli: Cli, toy_run: Path, toy_target_jsonl: Path) -> None:
@@ -115,6 +111,8 @@ def test_evaluate_for_people(run_cli: Cli, toy_run: Path, toy_target_jsonl: Path
     assert "(80 labelled rows)" in out
     assert f"{100 * accuracy:.1f}" in out
     assert "positive" in out
+    assert "AUC" in out
+    assert "macro-F1 at the best threshold" in out
 
 
 def test_predict_keeps_columns_and_rows(run_cli: Cli, toy_run: Path, tmp_path: Path) -> None:

@@ -62,6 +62,13 @@ def test_several_runs_have_a_page(run_cli: Cli, run: Path, tmp_path: Path) -> No
     assert "source-only" in out
     assert str(page) in err
     assert '<section id="scores">' in page.read_text(encoding="utf-8")
+    page.write_text("mine", encoding="utf-8")
+    code, _, err = run_cli("compare", run, "--out", page)
+    assert code == 2
+    assert "already exists; set --overwrite" in err
+    assert page.read_text(encoding="utf-8") == "mine"
+    assert run_cli("compare", run, "--out", page, "--overwrite")[0] == 0
+    assert '<section id="scores">' in page.read_text(encoding="utf-8")
 
 
 def test_what_cannot_be_shown_is_said_in_a_sentence(run_cli: Cli, tmp_path: Path) -> None:

@@ -126,6 +126,11 @@ REFUSED = [
         'text,label\n"Great,pos\nbad,neg\nfine,pos\nSo ""x"" said",neg\nlast,pos\n',
         r"a\.csv:2 opens a quotation mark that ends on line 5 alone",
     ),
+    of("one-column-stray-quotation", "a.csv", 'text\n"Great film\nbad\nSo ""x"" said"\nlast\n', r"a\.csv:2 opens a quotation mark that ends on line 4, which in a csv of one column"),
+    of("pandas-to-json", "a.json", '{"text":{"0":"a","1":"b"},"label":{"0":"x","1":"y"}}', r"a\.json is one JSON object.*orient='records'"),
+    of("pandas-to-json-split", "a.json", '{"columns":["text"],"index":[0],"data":[["a"]]}', r"a\.json is one JSON object"),
+    of("splits-in-one-object", "a.json", '{"train":[{"text":"a"}],"test":[{"text":"b"}]}', r"a\.json is one JSON object"),
+    of("line-break-in-tsv", "a.tsv", 'text\tlabel\n"a\nb"\tpos\n', r"a\.tsv:2 has 1 field .* each line is a row, whatever is in quotation marks"),
     of("yahoojapan/JGLUE#3", "a.jsonl", '{"text": "a", "label": "4.2"}\n', "4.2, a number that is not whole"),
     of("microsoft/OmniParser#34", "a.txt", "version https://git-lfs.github.com/spec/v1\noid 0\n", r"a\.txt is a Git LFS pointer"),
     of("cleanlab/cleanlab-studio#73", "a.json", '{\n "7": {"text": "a"}\n}', r"a\.json is one JSON object"),
@@ -194,6 +199,10 @@ UNTAGGED = [
     of("pyconll/pyconll#129", "a.conll", "1\ta\tO\n2\tb\tO\n3\n", r"a\.conll:3 has 1 column where"),
     of("klintan/swedish-ner-corpus#1", "a.conll", "Jo PER\nis 0\n", r'label_map: \{"0": O\}$'),
     of("flairNLP/flair#223", "a.conll", "x QC B-COUNT\ny JJ o\n", r"a\.conll:2: the tag o .*label_map: \{o: O\}$"),
+    of("label-lists-in-spans", "a.jsonl", '{"text": "in Paris", "label": [[3, 8, ["LOC", "GPE"]]]}', r"a\.jsonl:1 has entities that overlap"),
+    of("span-without-type", "a.jsonl", '{"text": "in Paris", "label": [[3, 8, null]]}', r"a\.jsonl:1 has an entity at 3 to 8 without a type"),
+    of("no-break-spaces", "a.conll", "Jo\xa0B-PER\nis\xa0O\n", r"a\.conll:1 has a no-break space between its columns"),
+    of("bmes", "a.conll", "Jo S-PER\nis O\nNew B-LOC\nYork M-LOC\nCity E-LOC\n", r"a\.conll:4: the tag M-LOC .*label_map: \{M-LOC: I-LOC\}$"),
     of("flairNLP/flair#1581", "a.conll", "It O +\nis O -\n", r"a\.conll:1: the tag \+ is not of the form"),
     of("doccano/doccano#475", "a.jsonl", '{"text": "a bc", "labels": [[0, 4, "A"], [2, 4, "A"]]}', r"a\.jsonl:1 has entities that overlap"),
     of(
@@ -245,6 +254,22 @@ def test_words_are_refused(tmp_path, name, content, sentence):
 def test_a_text_of_several_lines_is_no_stray_quotation(tmp_path, text):
     domain = load(tmp_path, "a.csv", f'text,label\n"{text}",pos\nbad,neg\n')
     assert rows_of(domain) == [(text, "pos"), ("bad", "neg")]
+
+
+def test_a_quoted_header_says_that_a_column_is_quoted_on_purpose(tmp_path):
+    domain = load(tmp_path, "a.csv", '"text"\n"Dear all,\nthe end"\n"bad"\n')
+    assert rows_of(domain) == [("Dear all,\nthe end", None), ("bad", None)]
+
+
+def test_the_middle_of_bmes_is_read_with_the_map_that_is_proposed(tmp_path):
+    content = "New B-LOC\nYork M-LOC\nCity E-LOC\n"
+    domain = load(tmp_path, "a.conll", content, WORDS, label_map={"M-LOC": "I-LOC"})
+    assert rows_of(domain) == [(["New", "York", "City"], ["B-LOC", "I-LOC", "I-LOC"])]
+
+
+@pytest.mark.parametrize("words", ["Jo\n10\xa0000\n", "1\xa0000\nJo\n"])
+def test_a_token_may_hold_a_no_break_space(tmp_path, words):
+    assert rows_of(load(tmp_path, "a.conll", words, WORDS)) == [(words.split("\n")[:2], None)]
 
 
 def test_rows_that_a_stray_quotation_took_in_are_set_aside(tmp_path):

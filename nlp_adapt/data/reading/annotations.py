@@ -146,7 +146,10 @@ def is_spans(cell: Any) -> bool:
 def _is_span(item: Any) -> bool:
     if isinstance(item, Mapping):
         return _of(item, _STARTS) is not None and _of(item, _ENDS) is not None
-    return isinstance(item, (list, tuple)) and len(item) >= 3 and isinstance(item[2], str)
+    if not isinstance(item, (list, tuple)) or len(item) < 3:
+        return False
+    places = all(type(place) is int for place in item[:2])
+    return isinstance(item[2], str) or (places and (item[2] is None or isinstance(item[2], list)))
 
 
 def _of(item: Mapping[str, Any], names: Sequence[str]) -> Any:

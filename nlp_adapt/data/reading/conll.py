@@ -13,6 +13,7 @@ from nlp_adapt.names import counted
 
 _DOCUMENT_START = "-DOCSTART-"
 _COMMENT = re.compile(r"# ?[\w:.-]+ *=[^\t]*")
+_OTHER_SPACE = re.compile(r"\S\s+\S")  # within a token, which no plain space parts
 TAG = re.compile(r"O|[BIELSU]-.+")
 
 
@@ -75,6 +76,9 @@ def _sentence(place: str, tokens: list[list[str]], faults: list[Fault]) -> Row:
         reason = (
             "counts words in its first column, where the token must stand: take that column out."
         )
+        return Row(place, None, (Fault(int(place.rpartition(":")[2]), reason),), tokens)
+    if len(tokens[0]) == 1 and all(map(_OTHER_SPACE.search, (one for (one,) in tokens))):
+        reason = "has a no-break space between its columns: part them by tabs or plain spaces."
         return Row(place, None, (Fault(int(place.rpartition(":")[2]), reason),), tokens)
     columns = map(list, zip(*tokens, strict=True))
     return Row(place, dict(zip(_column_names(len(tokens[0])), columns, strict=True)))

@@ -21,6 +21,10 @@ from nlp_adapt.errors import DataError
 # Where a file that is one object keeps its rows.
 _UNDER = ("data", "rows", "records", "examples")
 _NO_OBJECT = 'is not a JSON object such as {"text": "..."}.'
+_ONE_OBJECT = (
+    "is one JSON object: write a row a line, or all of them as an array [...] (from pandas, with "
+    "to_json(orient='records', lines=True))."
+)
 
 
 class Jsonl(Format):
@@ -45,6 +49,10 @@ class Jsonl(Format):
         unfinished = unfinished and not opening.endswith("},")  # a row with a mark too many
         if unfinished or _rows_within(found) is not None:
             return _array_rows(path, codec_of(self.encoding))
+        second = next(lines, None)
+        if second is None and _holds_columns(found):
+            raise DataError(f"{path} {_ONE_OBJECT}")
+        lines = lines if second is None else chain([second], lines)
         file = path.name
         return (_row(file, line) for line in chain([first], lines))
 
@@ -69,6 +77,19 @@ def _rows_within(found: Any) -> list[Any] | None:
     return None
 
 
+def _holds_columns(found: Any) -> bool:
+    """Whether an object holds columns or splits of a table, and not the values of a row.
+
+    pandas writes `{"text": {"0": "..."}, ...}` and `{"columns": [...], "data": [[...]]}`.
+    """
+    if not isinstance(found, dict) or not found:
+        return False
+    values = [*found.values()]
+    by_index = all(isinstance(one, dict) and one and all(map(str.isdigit, one)) for one in values)
+    rows = all(isinstance(one, list) and one and isinstance(one[0], dict) for one in values)
+    return by_index or rows or {"columns", "data"} <= {*found}
+
+
 def _loaded(line: str) -> Any:
     try:
         return json.loads(line)
@@ -89,9 +110,7 @@ def _array_rows(path: Path, codec: str) -> Iterator[Row]:
         raise DataError(f"{path} {_complaint(error)}") from None
     if isinstance(items, dict):
         if (rows := _rows_within(items)) is None:
-            raise DataError(
-                f"{path} is one JSON object: write a row a line, or all of them as an array [...]."
-            )
+            raise DataError(f"{path} {_ONE_OBJECT}")
         items = rows
     if not items:
         raise DataError(f"{path} holds no rows.")

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nlp_adapt.data.reach import offline_if_unreachable
 from nlp_adapt.data.reading.annotations import is_pair, refuse_bare_rows, unfold_all
 from nlp_adapt.data.reading.files import read_file
 from nlp_adapt.data.reading.folders import SPLIT_WORDS, data_files, documents, split_files
-from nlp_adapt.data.reading.formats import ENDINGS, data_ending
+from nlp_adapt.data.reading.formats import ENDINGS, names_a_file
 from nlp_adapt.data.reading.rows import (
     Table,
     is_column,
@@ -131,7 +132,8 @@ def _files_with_prefix(path: Path) -> list[Path]:
 
 
 def _looks_like_path(reference: str, path: Path) -> bool:
-    if reference.startswith((".", "/", "~")) or "\\" in reference or data_ending(path):
+    marked = reference.startswith((".", "/", "~")) or reference.endswith("/") or "\\" in reference
+    if marked or names_a_file(path):
         return True
     # A misspelt prefix in a folder of data, rather than a dataset of a Hub user of that name.
     return "/" in reference and path.parent.is_dir() and bool(data_files(path.parent))
@@ -230,7 +232,8 @@ def _read_hub(reference: str, split: str | None) -> Source:
 
     path, config, wanted = match["path"], match["config"] or None, split or match["split"]
     try:
-        data = datasets.load_dataset(path, config, split=wanted)
+        with offline_if_unreachable():
+            data = datasets.load_dataset(path, config, split=wanted)
     except datasets.exceptions.DatasetNotFoundError:
         raise DataError(
             f"{reference} is neither a file or folder here nor a dataset on the Hub that you may "
@@ -246,15 +249,12 @@ def _read_hub(reference: str, split: str | None) -> Source:
         raise DataError(f"the Hub dataset {reference} cannot be loaded: {reason}.") from None
     except OSError as error:
         raise DataError(
-            f"the Hub could not be reached for {reference} ({first_line(error)}): without a "
-            "network give a local file or folder, or a built-in domain such as "
-            "builtin:snippets/movie."
+            f"{reference} is no file or folder here, and the Hub could not be reached for it "
+            f"({first_line(error)}): without a network give a local file or folder, or a built-in "
+            "domain such as builtin:snippets/movie."
         ) from None
     name = path if config is None else f"{path}:{config}"
     return _read_object(data, None, name=name)
-
-
-# Objects
 
 
 def _read_object(data: Any, split: str | None, name: str = "dataset") -> Source:
