@@ -79,6 +79,19 @@ READ = [
         '{"data": [{"text": "so, good", "label": "pos"}, {"text": "bad", "label": "neg"}]}',
         GOOD_AND_BAD,
     ),
+    of(
+        "spacy-cats",
+        "a.json",
+        '[["so, good", {"cats": {"pos": 1.0, "neg": 0.0}}], ["bad", {"cats": {"pos": false, "neg": true}}]]',
+        GOOD_AND_BAD,
+    ),
+    of(
+        "prodigy-choice",
+        "a.jsonl",
+        '{"text": "so, good", "options": [{"id": "pos"}, {"id": "neg"}], "accept": ["pos"]}\n'
+        '{"text": "bad", "options": [{"id": "pos"}, {"id": "neg"}], "accept": ["neg"]}\n',
+        GOOD_AND_BAD,
+    ),
     of("huggingface/datasets#6695", "a.json", '["so, good",\n "bad"]', [("so, good", None), ("bad", None)]),
     of(
         "ThilinaRajapakse/pytorch-transformers-classification#3",
@@ -131,6 +144,8 @@ REFUSED = [
     of("pandas-to-json-split", "a.json", '{"columns":["text"],"index":[0],"data":[["a"]]}', r"a\.json is one JSON object"),
     of("splits-in-one-object", "a.json", '{"train":[{"text":"a"}],"test":[{"text":"b"}]}', r"a\.json is one JSON object"),
     of("line-break-in-tsv", "a.tsv", 'text\tlabel\n"a\nb"\tpos\n', r"a\.tsv:2 has 1 field .* each line is a row, whatever is in quotation marks"),
+    of("unnamed-columns", "a.csv", "v1,v2,,\nham,a,,\n", r"a\.csv:1 has 2 columns without a name: name them"),
+    of("several-cats", "a.jsonl", '{"text": "a", "cats": {"x": 1.0, "y": 1.0}}', r"a\.jsonl:1 has a list where a label"),
     of("yahoojapan/JGLUE#3", "a.jsonl", '{"text": "a", "label": "4.2"}\n', "4.2, a number that is not whole"),
     of("microsoft/OmniParser#34", "a.txt", "version https://git-lfs.github.com/spec/v1\noid 0\n", r"a\.txt is a Git LFS pointer"),
     of("cleanlab/cleanlab-studio#73", "a.json", '{\n "7": {"text": "a"}\n}', r"a\.json is one JSON object"),
@@ -174,6 +189,12 @@ TAGGED = [
         [(["North", "African", "Grand", "Prix"], ["B-M", "I-M", "B-M", "I-M"])],
     ),
     of("glample/tagger#85", "a.conll", "- O\nL I-ORG\n\nA I-ORG\nB B-ORG\n", [(["-", "L"], ["O", "B-ORG"]), (["A", "B"], ["B-ORG", "B-ORG"])]),
+    of(
+        "explosion/spaCy#13689",
+        "a.json",
+        '{"classes": ["PER"], "annotations": [["Jo is", {"entities": [[0, 2, "PER"]]}]]}',
+        [JO],
+    ),
     of("huggingface/transformers#30028", "a.conll", "a B-O\nJo B-PER\n", [(["a", "Jo"], ["O", "B-PER"])]),
     of("argilla-io/argilla#1264", "a.jsonl", '{"tokens": ["Jo", " "], "ner_tags": ["B-PER", "O"]}', [(["Jo", " "], ["B-PER", "O"])]),
     of(

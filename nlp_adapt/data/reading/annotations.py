@@ -35,13 +35,16 @@ def unfold(record: Any) -> Any:
     """A record with its text and labels in columns, where spaCy or Label Studio nested them.
 
     A pair such as `("text", {"entities": [[0, 5, "PER"]]})`, and a task of Label Studio: its data,
-    and what was annotated by the name of its control. What was skipped is no annotation.
+    and what was annotated by the name of its control. What was skipped is no annotation. Labels of
+    texts are what spaCy's `cats` hold true, and the options of Prodigy that were accepted.
 
     Raises:
         DataError: Annotations of a task differ, or cannot be read; said of the row.
     """
     if is_pair(record):
-        return {"text": record[0], **record[1]}
+        return unfold({"text": record[0], **record[1]})
+    if isinstance(record, Mapping) and (chosen := _chosen(record)) is not None:
+        return {**record, "label": chosen}
     if not isinstance(record, Mapping) or not isinstance(record.get("data"), Mapping):
         return record
     given = record.get("annotations", record.get("completions"))
@@ -54,6 +57,16 @@ def unfold(record: Any) -> Any:
     if len(found) > 1:
         raise DataError(f"has {len(found)} annotations that differ: keep one of them.")
     return {**record["data"], **(found[0] if found else {})}
+
+
+def _chosen(record: Mapping[str, Any]) -> list[Any] | None:
+    """The labels of a text that its annotation tool keeps apart; None where there are none."""
+    cats, accepted = record.get("cats"), record.get("accept")
+    if "label" in record:
+        return None
+    if isinstance(cats, Mapping) and cats:
+        return [name for name, value in cats.items() if value and value >= 0.5]
+    return accepted if isinstance(accepted, list) and "options" in record else None
 
 
 def unfold_all(items: Sequence[Any], places: Sequence[str]) -> list[Any]:

@@ -90,6 +90,9 @@ def _header(path: Path, numbered: Fields, faults: list[Fault]) -> list[str]:
     if faults:
         raise DataError(f"{path}:{faults[0].line} {faults[0].reason}")
     header = [_unquoted(name).strip() for name in first[1]]
+    if header.count("") > 1:
+        unnamed = counted(header.count(""), "column")
+        raise DataError(f"{path}:1 has {unnamed} without a name: name them, or take them out.")
     if len(set(header)) < len(header):
         raise DataError(f"{path}:1 names a column twice: {', '.join(header)}.")
     return header

@@ -74,7 +74,8 @@ def _rows_within(found: Any) -> list[Any] | None:
         rows = found.get(name)
         if isinstance(rows, list) and rows and all(isinstance(row, dict) for row in rows):
             return rows
-    return None
+    pairs = found.get("annotations") if isinstance(found, dict) else None
+    return pairs if isinstance(pairs, list) and pairs and all(map(is_pair, pairs)) else None
 
 
 def _holds_columns(found: Any) -> bool:
