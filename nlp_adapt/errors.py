@@ -6,6 +6,15 @@ The command line prints the message alone, without a traceback.
 
 from nlp_adapt.escaping import one_line
 
+_LONGEST = 4_000  # characters; what is cut is a value, which stands in the middle
+_END = 500
+
+
+def _cut(line: str) -> str:
+    if len(line) <= _LONGEST:
+        return line
+    return f"{line[: _LONGEST - _END]} ... {line[-_END:]}"
+
 
 def first_line(error: BaseException) -> str:
     """The first line of what a library says, without its full stop; its class where that is nothing."""
@@ -20,7 +29,7 @@ class AdaptationError(Exception):
     """
 
     def __str__(self) -> str:
-        return "\n".join(map(one_line, self.args))
+        return "\n".join(map(_cut, map(one_line, self.args)))
 
 
 class ConfigError(AdaptationError):

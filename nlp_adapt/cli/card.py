@@ -29,19 +29,21 @@ def run(args: argparse.Namespace) -> int:
     """Write the card, then say where it is and what the spread is."""
     from nlp_adapt.files import Manifest, write_json
     from nlp_adapt.reporting.card import write_card
-    from nlp_adapt.reporting.results import read_results
+    from nlp_adapt.reporting.results import as_written, read_results
     from nlp_adapt.reporting.runs import collect_seeds, seed_rows, seed_sentence
     from nlp_adapt.reporting.table import layout
 
     folder = Path(args.run_folder)
     results = read_results(folder)
     if args.seeds:
-        results["seeds"] = collect_seeds(folder, [Path(other) for other in args.seeds])
+        with as_written(folder, *args.seeds):
+            results["seeds"] = collect_seeds(folder, [Path(other) for other in args.seeds])
         write_json(folder / "results.json", results)
         Manifest(folder).seal(folder / "results.json")
     card = write_card(folder)
-    rows = seed_rows(results)
-    spread = f"{layout(rows)}\n\n{seed_sentence(results)}\n\n" if rows else ""
+    with as_written(folder):
+        rows = seed_rows(results)
+        spread = f"{layout(rows)}\n\n{seed_sentence(results)}\n\n" if rows else ""
     written = {"card": str(card), "seeds": results.get("seeds", [])}
     console.show(args, written, lambda shown: f"{spread}Wrote {shown['card']}.")
     return 0

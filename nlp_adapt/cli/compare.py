@@ -90,13 +90,15 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _finished(args: argparse.Namespace) -> int:
-    from nlp_adapt.reporting.results import read_results
+    from nlp_adapt.reporting.results import as_written, read_results
     from nlp_adapt.reporting.runs import comparison, require_comparable, run_rows
 
     runs = {folder: read_results(Path(folder)) for folder in args.run_folders}
-    require_comparable(runs)
+    with as_written(*runs):
+        require_comparable(runs)
+        found, rows = {"models": comparison(runs)}, _table(args, run_rows(runs))
     _write_page(args, args.run_folders)
-    console.show(args, {"models": comparison(runs)}, lambda _: _table(args, run_rows(runs)))
+    console.show(args, found, lambda _: rows)
     return 0
 
 

@@ -61,14 +61,13 @@ def _examples(folder: Path, beside: Path, most: int) -> str:
     from nlp_adapt.errors import ModelError
     from nlp_adapt.prediction.likeness import load_likeness
     from nlp_adapt.prediction.opening import load_predictor
-    from nlp_adapt.recipe import Recipe
+    from nlp_adapt.recipe import load_recipe
     from nlp_adapt.reporting.page.examples import sentence_examples
     from nlp_adapt.reporting.page.material import read_material
-    from nlp_adapt.reporting.results import read_recipe
     from nlp_adapt.training.inputs.recipe import read_inputs
 
     material = read_material(folder)
-    recipe = Recipe(**read_recipe(folder))
+    recipe = load_recipe(folder / "recipe.yaml")
     inputs = read_inputs(recipe)
     domain = (inputs.targets or inputs.sources)[0].with_labels(material.results["labels"])
     rows = domain.test if domain.test is not None else domain.without_labels()

@@ -25,6 +25,7 @@ from nlp_adapt.reporting.comparison import (
 )
 from nlp_adapt.reporting.results import (
     Results,
+    as_written,
     exported_scores,
     falls_back,
     few_shot_rows,
@@ -66,8 +67,9 @@ def write_card(run_dir: str | Path) -> Path:
     run = Path(run_dir)
     card = run / "model" / "README.md"
     adapters = (run / "model" / ADAPTER_CONFIG).is_file()
-    results, recipe = read_results(run), read_recipe(run)
-    text = build_card(results, recipe, adapters, read_log(run), _pictures(run))
+    with as_written(run):
+        results, recipe = read_results(run), read_recipe(run)
+        text = build_card(results, recipe, adapters, read_log(run), _pictures(run))
     write_text(card, text)
     return card
 

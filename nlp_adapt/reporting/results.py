@@ -1,7 +1,8 @@
 """What results.json says of a run, under the names that reports use."""
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -19,6 +20,28 @@ MISSING = "-"
 SIDES = ("source", "target")
 SOURCE_ONLY = "source-only"
 MOST_CLASSES = 5  # whose shares a sentence lists
+
+
+# What code meets in values of another type or size than it has written.
+_MISFITS = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, StopIteration)
+_LONGEST = 200
+
+
+@contextlib.contextmanager
+def as_written(*runs: str | Path) -> Iterator[None]:
+    """Inside, values that no run writes into the files of `runs` are a RunError about them.
+
+    A checksum tells a file that was damaged; a hostile one brings its own.
+    """
+    try:
+        yield
+    except _MISFITS as error:
+        said = f"{type(error).__name__}: {error}"[:_LONGEST]
+        raise RunError(
+            f"{', '.join(map(str, runs))}: results.json or another file of the run holds what no run "
+            f"writes ({said}); restore it, or train again. If nobody has changed it, report this with "
+            "what --debug shows."
+        ) from error
 
 
 def read_results(run: Path) -> dict[str, Any]:

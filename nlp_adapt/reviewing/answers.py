@@ -70,7 +70,7 @@ def read_answers(path: str | Path, review: Review) -> dict[str, str]:
             raise DataError(
                 f"{place} is no row of this review: its {key} is {name!r}. Take the row out."
             )
-        for said in _said(record):
+        for said in _said(record, place):
             answer = known.get(label_key(said), known.get(label_key(said.removeprefix("'"))))
             if answer is None:
                 raise DataError(f"{place} has the answer {said!r}: write {_choices(review)}.")
@@ -92,14 +92,19 @@ def _column(
     )
 
 
-def _said(record: Mapping[str, Any]) -> Iterator[str]:
+def _said(record: Mapping[str, Any], place: str) -> Iterator[str]:
     """The answers in a row, as they were typed: none, one, or several where people disagree."""
     for name in _ANSWER_COLUMNS:
         if name in record:
             value = record[name]
             if name == "responses":  # of Argilla, one a person
-                own = value.get(ANSWER) if isinstance(value, Mapping) else None
-                value = [one.get("value") for one in own or ()]
+                own = value.get(ANSWER) if isinstance(value, Mapping) else value
+                own = own or []
+                if not isinstance(own, list) or not all(isinstance(one, Mapping) for one in own):
+                    raise DataError(
+                        f"{place} has responses that are none of Argilla's: export it again."
+                    )
+                value = [one.get("value") for one in own]
             value = listed(value)
             values = value if isinstance(value, list) else [value]
             yield from (str(one).strip() for one in values if one is not None and str(one).strip())

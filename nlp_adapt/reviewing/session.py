@@ -13,7 +13,7 @@ from nlp_adapt.prediction.files.writing import json_line
 from nlp_adapt.prediction.likeness import STATISTICS, domain_samples, measure_domains
 from nlp_adapt.prediction.opening import load_predictor
 from nlp_adapt.reporting.card import write_card
-from nlp_adapt.reporting.results import is_source_only, read_results
+from nlp_adapt.reporting.results import as_written, is_source_only, read_results
 from nlp_adapt.reviewing.answers import ANSWER, read_answers
 from nlp_adapt.reviewing.items import draw
 from nlp_adapt.reviewing.page import write_page
@@ -93,7 +93,9 @@ def review(
 def _results_of_two(folder: RunFolder) -> dict[str, Any]:
     """The results of a run that has two models to compare."""
     results = read_results(folder.path)
-    if is_source_only(results) or not results.get("source_only"):
+    with as_written(folder.path):
+        alone = is_source_only(results) or not results.get("source_only")
+    if alone:
         raise RunError(
             f"{folder.path}: has no two models to compare: review a run that adapts, trained with "
             "compare_source_only."
@@ -115,7 +117,8 @@ def _ask(
     differing = rows - sum(item.unit.differ for item in waiting)
     agreeing -= sum(not item.unit.differ for item in waiting)
     if known is not None:
-        seed, source = known.seed, _same_source(known, source)
+        with as_written(folder.path):
+            seed, source = known.seed, _same_source(known, source)
         if differing <= 0 and agreeing <= 0:
             return known
     most = source["pool"]
@@ -209,13 +212,14 @@ def _conclude(
         raise RunError(
             f"{folder.path}: no review was begun; draw rows with `nlp-adapt review {folder.path}`."
         )
-    answers = read_answers(labels, state)
-    state.take(answers)
+    with as_written(folder.path):
+        answers = read_answers(labels, state)
+        state.take(answers)
+        verdict = conclude(state, level)
+        before = results.get("review") or {}
+        if "exported" in before:
+            verdict["exported"] = before["exported"]
     state.save(folder)
-    verdict = conclude(state, level)
-    before = results.get("review") or {}
-    if "exported" in before:
-        verdict["exported"] = before["exported"]
     results["review"] = verdict
     switched = switch and verdict["verdict"] != UNDECIDED and _switch(folder, results)
     write_json(folder.results, results)

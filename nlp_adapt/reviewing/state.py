@@ -10,6 +10,7 @@ from typing import Any
 from nlp_adapt.errors import RunError
 from nlp_adapt.files import checksums, text_hash, write_json
 from nlp_adapt.names import TOKEN_CLASSIFICATION
+from nlp_adapt.reporting.results import as_written
 from nlp_adapt.reviewing.items import Item
 from nlp_adapt.reviewing.population import adapted_model
 from nlp_adapt.training.saving.run_folder import RunFolder
@@ -71,12 +72,13 @@ def load(folder: RunFolder) -> Review | None:
     anew = "begin a new one with --anew, which forgets its answers."
     if problems := folder.manifest.problems(folder.review):
         raise RunError(f"{problems[0]} Restore the file, or {anew}")
-    values = json.loads(folder.review.read_text(encoding="utf-8"))
-    if values.pop("format") != FORMAT:
-        raise RunError(f"{folder.review}: was written by another version of nlp_adapt; {anew}")
-    items = [Item.from_dict(one) for one in values.pop("items")]
-    found = Review(**values, items={item.id: item for item in items})
-    found.labels, found.first_look = tuple(found.labels), tuple(found.first_look)
+    with as_written(folder.path):
+        values = json.loads(folder.review.read_text(encoding="utf-8"))
+        if values.pop("format") != FORMAT:
+            raise RunError(f"{folder.review}: was written by another version of nlp_adapt; {anew}")
+        items = [Item.from_dict(one) for one in values.pop("items")]
+        found = Review(**values, items={item.id: item for item in items})
+        found.labels, found.first_look = tuple(found.labels), tuple(found.first_look)
     if found.models != models_hash(folder):
         raise RunError(f"{folder.path}: its models have changed since the review began; {anew}")
     return found

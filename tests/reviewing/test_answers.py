@@ -9,7 +9,7 @@ import pytest
 
 from nlp_adapt.cli import review as command
 from nlp_adapt.errors import DataError
-from nlp_adapt.reviewing.answers import codes, outcome, read_answers
+from nlp_adapt.reviewing.answers import ANSWER, codes, outcome, read_answers
 from nlp_adapt.reviewing.items import Item, Unit
 from nlp_adapt.reviewing.state import Review
 from nlp_adapt.reviewing.writing import TOOLS, answers_of, write_csv, write_tool
@@ -162,4 +162,13 @@ def test_people_who_disagree_are_named(tmp_path: Path) -> None:
     rows[0]["responses"]["answer"][1]["value"] = "negative"
     path.write_text(json.dumps(rows))
     with pytest.raises(DataError, match="in another way"):
+        read_answers(path, review)
+
+
+@pytest.mark.parametrize("responses", [{ANSWER: 5}, {ANSWER: [1]}, {ANSWER: {"value": "A"}}, [2]])
+def test_responses_of_another_form_are_refused(tmp_path: Path, responses: object) -> None:
+    review = asked()
+    path = tmp_path / "answers.jsonl"
+    path.write_text(json.dumps({"id": next(iter(review.items)), "responses": responses}))
+    with pytest.raises(DataError, match=r"answers\.jsonl:1 has responses that are none"):
         read_answers(path, review)

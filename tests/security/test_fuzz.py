@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nlp_adapt.data.loading import load_domain
-from nlp_adapt.errors import AdaptationError
 from nlp_adapt.prediction.opening import load_predictor
 from nlp_adapt.recipe import load_recipe
 from nlp_adapt.training.saving.verify import verify_run
+from tests.helpers.oddities import changes, outcome
 from tests.helpers.tiny_encoders import tiny_model, tiny_tokenizer
 
 SENTENCES, WORDS = "sequence-classification", "token-classification"
@@ -52,14 +52,6 @@ def mutations(content):
             lambda one: content[: one[0]] + one[1] + content[one[0] :]
         ),
     )
-
-
-def outcome(call):
-    """What a call returns, or the sentence that it was refused with; a traceback is neither."""
-    try:
-        return call()
-    except AdaptationError as error:
-        return str(error)
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +96,38 @@ def test_data(name, contents, tmp_path):
         assert listing(tmp_path) == [name]
 
     mutated()
+
+
+SPANS = [{"start": 0, "end": 3, "text": "Ann", "labels": ["PER"]}]
+ANNOTATED = {
+    "Label Studio": {
+        "data": {"text": "Ann went"},
+        "annotations": [
+            {
+                "was_cancelled": False,
+                "result": [
+                    {"type": "labels", "from_name": "ner", "value": SPANS[0]},
+                    {"type": "choices", "from_name": "kind", "value": {"choices": ["good"]}},
+                    {"type": "rating", "from_name": "stars", "value": {"rating": 4}},
+                ],
+            }
+        ],
+    },
+    "doccano": {"text": "Ann went", "label": [[0, 3, "PER"]]},
+    "Prodigy": {"text": "Ann went", "spans": SPANS, "answer": "accept"},
+    "spaCy": ["Ann went", {"entities": [[0, 3, "PER"]]}],
+    "words": {"tokens": ["Ann", "went"], "tags": ["B-PER", "O"]},
+}
+
+
+@pytest.mark.parametrize("task", [SENTENCES, WORDS])
+@pytest.mark.parametrize("tool", ANNOTATED)
+def test_annotations(tool, task, tmp_path):
+    path = tmp_path / "rows.jsonl"
+    whole = json.dumps(ANNOTATED[tool])
+    for one in changes(ANNOTATED[tool], 60):
+        path.write_text(f"{whole}\n{json.dumps(one)}\n", encoding="utf-8")
+        assert outcome(lambda: load_domain(path, task=task).splits)
 
 
 @pytest.fixture(scope="module")

@@ -237,6 +237,13 @@ def test_an_error_shows_itself_in_one_line(kind):
     assert str(error).endswith(": a  b")
 
 
+def test_a_huge_value_is_cut_and_what_to_do_is_not():
+    said = str(DataError(f"rows.csv:2 has the answer {'9' * 1_000_000}: write A or B."))
+    assert said.startswith("rows.csv:2 has the answer 999")
+    assert said.endswith("999: write A or B.")
+    assert len(said) < 5_000
+
+
 def test_a_bar_may_move_the_cursor(capsys):
     with console.fit_to_be_shown():
         assert for_bars() is sys.stderr.bare

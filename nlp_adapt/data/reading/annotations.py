@@ -108,14 +108,21 @@ def refuse_bare_rows(items: Sequence[Any]) -> None:
 def _controls(results: Any) -> dict[str, Any]:
     """What an annotation of Label Studio says, by the name of the control, as its JSON-MIN does."""
     found: dict[str, Any] = {}
-    for result in results or ():
-        value, name = result.get("value"), result.get("from_name")
-        kind = result.get("type")
-        if kind in ("labels", "choices") and isinstance(value, Mapping):
-            found.setdefault(name, []).extend([value] if kind == "labels" else value[kind])
+    results = results or []
+    if not isinstance(results, list) or not all(isinstance(one, Mapping) for one in results):
+        raise DataError("has an annotation whose result is no list of objects: export it again.")
+    for result in results:
+        value, name = result.get("value"), str(result.get("from_name"))
+        kind = str(result.get("type"))
+        said = value.get(kind) if isinstance(value, Mapping) else None
+        if kind == "labels":
+            said = [value]
+        if kind in ("labels", "choices") and isinstance(said, list):
+            before = found.get(name)
+            found[name] = [*before, *said] if isinstance(before, list) else said
         elif kind == "rating":
-            found[name] = value[kind]
-        elif str(kind).endswith("labels"):
+            found[name] = said
+        elif kind.endswith("labels"):
             raise DataError(f"is annotated with {kind}: labels of plain text alone can be read.")
     return found if found or results else {"label": []}
 
@@ -191,5 +198,5 @@ def spans_of(cell: Any) -> list[Span]:
         for kind in kinds if isinstance(kinds, list) and kinds else [kinds]:
             if not isinstance(kind, str) or not kind.strip():
                 raise UnusableSpansError(f"has an entity at {start} to {end} without a type.")
-            found.append(Span(start, end, kind.strip(), text))
+            found.append(Span(start, end, kind.strip(), text if isinstance(text, str) else None))
     return found

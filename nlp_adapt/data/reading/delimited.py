@@ -145,7 +145,10 @@ def _mark_of(lines: Sequence[str]) -> str:
     found = [mark for mark in ",;\t|" if lines and mark in lines[0]]
 
     def alike(mark: str) -> int:
-        fields = [len(next(csv.reader([line], delimiter=mark), ())) for line in lines]
+        try:
+            fields = [len(next(csv.reader([line], delimiter=mark), ())) for line in lines]
+        except csv.Error:  # of a carriage return; the reader of the rows says where
+            return 0
         return fields.count(fields[0])
 
     return max(found, key=alike) if len(found) > 1 else next(iter(found), ",")

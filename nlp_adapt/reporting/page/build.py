@@ -18,7 +18,7 @@ from nlp_adapt.reporting.page.material import Material, read_material
 from nlp_adapt.reporting.page.mistakes import mistakes, shares
 from nlp_adapt.reporting.page.scores import scores, verdict
 from nlp_adapt.reporting.page.svg import shown
-from nlp_adapt.reporting.results import Results, method_title, part
+from nlp_adapt.reporting.results import Results, as_written, method_title, part
 
 LOGGER = logging.getLogger("nlp_adapt")
 
@@ -37,7 +37,9 @@ def write_report(
         RunError: The folder holds no finished run, or the page cannot be written.
     """
     path = Path(run) / PAGE if out is None else Path(out)
-    write_text(path, build_report(read_material(Path(run)), examples, private=private))
+    with as_written(run):
+        text = build_report(read_material(Path(run)), examples, private=private)
+    write_text(path, text)
     return path
 
 

@@ -14,7 +14,7 @@ from nlp_adapt.reporting.page.learning import curve, placed
 from nlp_adapt.reporting.page.material import Material, read_material
 from nlp_adapt.reporting.page.scores import estimate_dots
 from nlp_adapt.reporting.page.svg import shown
-from nlp_adapt.reporting.results import Results, main_measure, part, percent
+from nlp_adapt.reporting.results import Results, as_written, main_measure, part, percent
 from nlp_adapt.reporting.runs import models_of, run_rows
 
 KINDS = ("c0", "c1", "c2", "c3", "c4", "c5", "c6", "c7")
@@ -29,7 +29,9 @@ def write_comparison(folders: Sequence[str], out: str | Path) -> Path:
         RunError: A folder holds no finished run.
     """
     path = Path(out)
-    write_text(path, build_comparison({one: read_material(Path(one)) for one in folders}))
+    with as_written(*folders):
+        text = build_comparison({one: read_material(Path(one)) for one in folders})
+    write_text(path, text)
     return path
 
 

@@ -174,6 +174,13 @@ def test_conll_columns_under_any_ending_are_read_by_a_tagger(tmp_path):
         read_file(tmp_path / "eng.testa", TASK)
 
 
+def test_a_carriage_return_in_a_row_is_told_whatever_parts_the_fields(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_bytes(b"text,label;stars\na\rb,c;1\n")
+    with pytest.raises(DataError, match=r"rows\.csv:\d holds a carriage return"):
+        load_domain(path, test_fraction=0.0)
+
+
 def test_a_first_line_that_is_a_row_is_recognised(tmp_path):
     path = write(tmp_path / "a.csv", "what a good film it was,pos\nbad,neg\n")
     with pytest.raises(DataError, match="put a line of names such as text,label above it"):
