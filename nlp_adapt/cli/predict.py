@@ -28,6 +28,7 @@ from typing import Any
 from nlp_adapt.cli import console
 from nlp_adapt.cli.flags import add_model_arguments, open_model, positive, refuse_existing
 from nlp_adapt.data.reading.formats import FORMATS
+from nlp_adapt.data.reading.rows import encodable
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.escaping import in_lines
 from nlp_adapt.launch import is_main_process, process_count
@@ -157,15 +158,16 @@ def _same_file(out: str, source: str) -> bool:
 
 def _label_texts(args: argparse.Namespace) -> int:
     """Label what stands on the command line: a line for each text, or for each entity in it."""
+    texts = [encodable(text) for text in args.text]
     with console.stdout_for_results(args.json):
         predictor = open_model(args)
         if predictor.task.units_are_words:
             from nlp_adapt.prediction.tagged_text import tag_texts
 
-            answers = [one.to_dict() for one in tag_texts(predictor, args.text)]
+            answers = [one.to_dict() for one in tag_texts(predictor, texts)]
         else:
-            found = predictor.predict(args.text)
-            answers = [{"text": text, **one} for text, one in zip(args.text, found, strict=True)]
+            found = predictor.predict(texts)
+            answers = [{"text": text, **one} for text, one in zip(texts, found, strict=True)]
     console.show(args, answers, lambda shown: "\n".join(_answer_lines(shown, args.all_scores)))
     return 0
 

@@ -76,6 +76,12 @@ def test_texts_of_the_command_line_are_labelled(run_cli, toy_run):
     assert run_cli(*words, "--all-scores")[1].count("\n") == 6
 
 
+def test_a_text_that_a_terminal_could_not_decode_is_labelled(run_cli, toy_run):
+    code, out, err = run_cli("predict", toy_run, "--text", "caf\udce9 good", "--device", "cpu")
+    assert (code, err) == (0, "")
+    assert "caf\ufffd good" in out
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
