@@ -10,6 +10,7 @@ from tests.contract.first_release import FOLDER, answers
 from tests.contract.surface import stored
 
 EXPECTED = stored("first_release")
+NEW = {"auc", "oracle"}  # what evaluate tells besides, since then
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +21,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def same(found: Any, expected: Any) -> bool:
     """Equal, but for numbers, which rounding may change a little."""
     if isinstance(expected, dict):
-        return found.keys() == expected.keys() and all(
+        return found.keys() - NEW == expected.keys() - NEW and all(
             same(found[key], expected[key]) for key in expected
         )
     if isinstance(expected, list):
