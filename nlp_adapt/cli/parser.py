@@ -18,6 +18,7 @@ COMMANDS = {
     name: import_module(f"nlp_adapt.cli.{name}")
     for name in (
         *("init", "train", "evaluate", "predict", "ensemble", "report", "compare", "export"),
+        "demo",
         *("review", "card", "push", "diagnose", "doctor", "verify"),
         *("labels", "methods", "recipes", "env", "completion"),
     )
