@@ -1,7 +1,5 @@
 """Domain adaptation for Hugging Face models: labels in one domain, raw text in another."""
 
-from __future__ import annotations
-
 import importlib
 from typing import TYPE_CHECKING, Any
 

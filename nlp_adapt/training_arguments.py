@@ -3,8 +3,6 @@
 transformers is not imported: an object that a user has made of that class is read by its fields.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Collection
 from typing import Any

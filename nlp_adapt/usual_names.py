@@ -4,8 +4,6 @@ One table serves recipes, the command line and Python. Names that stand in it ar
 same: an option has one name, which a recipe can be searched for.
 """
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Sequence
 

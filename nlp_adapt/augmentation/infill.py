@@ -3,8 +3,6 @@
 Kumar, Choudhary & Cho 2020, "Data Augmentation using Pre-trained Transformer Models", LIFELONGNLP.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
@@ -62,12 +60,12 @@ class Infill(nn.Module):
         self.register_buffer("rewritable", rewritable, persistent=False)
         self.register_buffer("forbidden", forbidden, persistent=False)
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Infill:
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Infill":
         """Let the encoder follow to another device or number format."""
         self._model[0].encoder._apply(fn, recurse)
         return super()._apply(fn, recurse)
 
-    def train(self, mode: bool = True) -> Infill:
+    def train(self, mode: bool = True) -> "Infill":
         """Stay in evaluation mode."""
         return super().train(False)
 

@@ -1,7 +1,5 @@
 """A text as words that may be edited, and the text again from edited words."""
 
-from __future__ import annotations
-
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -29,7 +27,7 @@ class WordedText:
     editable: np.ndarray
 
     @classmethod
-    def of_text(cls, text: str) -> WordedText:
+    def of_text(cls, text: str) -> "WordedText":
         """A plain text; punctuation, numbers, URLs, mentions and hashtags are not edited."""
         spans = split_words(text)
         ends = [0, *(end for _, _, end in spans)]
@@ -43,7 +41,7 @@ class WordedText:
         words: Sequence[str],
         protected: Sequence[bool] | None = None,
         gaps: Sequence[str] | None = None,
-    ) -> WordedText:
+    ) -> "WordedText":
         """A sentence in words, some `protected` (such as entities); gaps are spaces by default."""
         editable = np.fromiter((is_word(word) for word in words), dtype=bool, count=len(words))
         if protected is not None:

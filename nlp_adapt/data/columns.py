@@ -1,7 +1,5 @@
 """From raw columns to texts and label names: which column is which, and which rows are usable."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -72,12 +70,12 @@ class Examples:
     notes: list[str] = field(default_factory=list)
     columns: list[tuple[str, str | None]] = field(default_factory=list)  # of text, of labels
 
-    def extend(self, other: Examples) -> None:
+    def extend(self, other: "Examples") -> None:
         """Append another table's examples."""
         for name, values in vars(other).items():
             getattr(self, name).extend(values)
 
-    def where(self, chosen: Sequence[bool]) -> Examples:
+    def where(self, chosen: Sequence[bool]) -> "Examples":
         """The examples for which `chosen` is true."""
         columns = (self.texts, self.labels, self.rows)
         return Examples(*(list(compress(values, chosen)) for values in columns))

@@ -3,8 +3,6 @@
 Rows are split by what they say, not by where they stand.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections import defaultdict
@@ -90,7 +88,7 @@ class Domain:
             )
         return concatenate_datasets(parts)
 
-    def with_labels(self, names: Sequence[str]) -> Domain:
+    def with_labels(self, names: Sequence[str]) -> "Domain":
         """The same domain with its labels encoded in another order of names, or among more names."""
         if self.label_names is None:
             return self

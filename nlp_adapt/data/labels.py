@@ -1,7 +1,5 @@
 """Label names: their ids, what a label map says of them, and a column of labels as names."""
 
-from __future__ import annotations
-
 import difflib
 import operator
 import re
@@ -58,7 +56,7 @@ class LabelMap(dict[str, str]):
         self._left: dict[str, str] = {}  # labels that no key names
 
     @classmethod
-    def of(cls, given: Mapping[Any, Any]) -> LabelMap:
+    def of(cls, given: Mapping[Any, Any]) -> "LabelMap":
         """The map itself, or one of what is given."""
         return given if isinstance(given, cls) else cls(given)
 

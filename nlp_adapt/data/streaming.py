@@ -9,8 +9,6 @@ Every process reads the same stream and takes its share of each step, so that sh
 length cannot part the processes.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -59,7 +57,7 @@ class TextStream:
         self._texts: Iterator[Any] | None = None
         self._found_text = False
 
-    def with_seed(self, seed: int) -> TextStream:
+    def with_seed(self, seed: int) -> "TextStream":
         """The same shards from the beginning, in another order."""
         other = TextStream(
             self.shards,

@@ -5,8 +5,6 @@ is scored by them. The `evaluate.Metric` classes give the same numbers to users 
 Nothing here uses the network: do not load these by name, instantiate them.
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, Any
 
 from nlp_adapt.errors import ConfigError

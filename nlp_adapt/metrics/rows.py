@@ -3,8 +3,6 @@
 Rows count from 0, as in a `datasets.Dataset`.
 """
 
-from __future__ import annotations
-
 import operator
 import reprlib
 from collections.abc import Iterable, Iterator, Sequence, Sized

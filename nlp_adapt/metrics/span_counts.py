@@ -3,8 +3,6 @@
 An `I-` that continues nothing opens an entity, as in the tags that users get.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,7 +22,7 @@ class TagSet:
     inside: np.ndarray
 
     @classmethod
-    def of(cls, label_names: Sequence[str]) -> TagSet:
+    def of(cls, label_names: Sequence[str]) -> "TagSet":
         """The BIO tags of these names."""
         kinds = [name.partition("-")[2] for name in label_names]
         known = {kind: number for number, kind in enumerate(sorted({*kinds} - {""}))}

@@ -5,8 +5,6 @@ special tokens and continuation pieces are gone before an objective is asked, so
 serves both tasks.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import torch
@@ -101,7 +99,7 @@ class DomainOutput:
         means = sums / torch.bincount(self.domains, minlength=domains).clamp_min(1)
         return self.balance * self.weights / means.clamp_min(1e-12)[self.domains]
 
-    def by_row(self) -> DomainOutput:
+    def by_row(self) -> "DomainOutput":
         """Units averaged within their batch row: words become their sentence.
 
         Logits become log mean probabilities, so that a softmax gives the mean back.

@@ -5,8 +5,6 @@ list, and the embeddings replaced by the states that are given. Masks, positions
 thereby the architecture's own.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -66,7 +64,7 @@ class Trunk:
         """Where the encoder is."""
         return next(self.encoder.parameters()).device
 
-    def of_copy(self, task_model: Any) -> Trunk:
+    def of_copy(self, task_model: Any) -> "Trunk":
         """The same part of a copy of the model."""
         other = Trunk(task_model)
         other._instead = self._instead

@@ -1,7 +1,5 @@
 """From one forward pass to the units of each domain, and to the features that are read of them."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -85,7 +83,7 @@ class FeatureTap:
     def _record(self, module: nn.Module, arguments: tuple[Any, ...]) -> None:
         self._seen = arguments[0]
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> FeatureTap:
+    def __deepcopy__(self, memo: dict[int, Any]) -> "FeatureTap":
         """The tap of a copied model, without what was seen: that is part of a graph."""
         copied = FeatureTap.__new__(FeatureTap)
         memo[id(self)] = copied

@@ -1,7 +1,5 @@
 """A teacher that averages the student: Tarvainen & Valpola 2017, "Mean teachers", NeurIPS."""
 
-from __future__ import annotations
-
 import copy
 import math
 from collections import OrderedDict
@@ -38,7 +36,7 @@ class EmaTeacher(nn.Module):
         }
         self.model = copy.deepcopy(task_model, hooks).requires_grad_(False).eval()
 
-    def train(self, mode: bool = True) -> EmaTeacher:
+    def train(self, mode: bool = True) -> "EmaTeacher":
         """Stay in evaluation mode."""
         return super().train(False)
 

@@ -1,7 +1,5 @@
 """Texts in whatever Python holds them: a list, a tuple, an array, a column, or a single text."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Set
 from typing import Any
 

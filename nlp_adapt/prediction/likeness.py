@@ -7,8 +7,6 @@ identity, so that a few hundred texts suffice (Ledoit and Wolf 2004, J. Multivar
 Lee et al. 2018, NeurIPS, for the distance as a measure of what a classifier does not know).
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -44,7 +42,7 @@ class DomainStatistics:
     distances: np.ndarray
 
     @classmethod
-    def fit(cls, features: np.ndarray) -> DomainStatistics:
+    def fit(cls, features: np.ndarray) -> "DomainStatistics":
         """Describe a domain by the features `[texts, features]` of some of its texts."""
         from sklearn.covariance import ledoit_wolf
 

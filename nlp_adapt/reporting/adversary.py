@@ -5,8 +5,6 @@ grows. One that never leaves chance tells the encoder nothing; one that stays ne
 gradients too small to matter, or reads something that no encoder can hide, such as length.
 """
 
-from __future__ import annotations
-
 import logging
 import math
 from collections.abc import Iterable, Mapping

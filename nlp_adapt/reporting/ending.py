@@ -1,7 +1,5 @@
 """The end of a run on one screen: the verdict, the table, the time it took, and what to do next."""
 
-from __future__ import annotations
-
 import shlex
 import sys
 import textwrap

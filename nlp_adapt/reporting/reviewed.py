@@ -1,7 +1,5 @@
 """What a person's answers said of a run's two models, in plain words."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

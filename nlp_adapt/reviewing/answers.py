@@ -1,7 +1,5 @@
 """Answers out of a file: our own csv or page's, or the export of a labelling tool."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple

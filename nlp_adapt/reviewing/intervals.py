@@ -14,8 +14,6 @@ ties it is the mixture of Robbins (1970, Annals of Mathematical Statistics) for 
 The two share the probability of an error, and what both leave is the interval.
 """
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 
@@ -34,7 +32,7 @@ class Interval(NamedTuple):
     low: float
     high: float
 
-    def within(self, other: Interval) -> Interval:
+    def within(self, other: "Interval") -> "Interval":
         """What both leave; what this one says where they have nothing in common."""
         low, high = max(self.low, other.low), min(self.high, other.high)
         return Interval(low, high) if low <= high else self
@@ -48,7 +46,7 @@ class Counts(NamedTuple):
     losses: float = 0
 
     @classmethod
-    def of_share(cls, hits: float, count: float) -> Counts:
+    def of_share(cls, hits: float, count: float) -> "Counts":
         """Hits as wins and misses as losses."""
         return cls(hits, 0, count - hits)
 

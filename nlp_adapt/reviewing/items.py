@@ -1,7 +1,5 @@
 """What a person is asked: a text, or a stretch of it, and two readings in blind order."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -56,7 +54,7 @@ class Item:
         return {"id": self.id, "a": self.a, "b": self.b, **asdict(self.unit)}
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Item:
+    def from_dict(cls, values: Mapping[str, Any]) -> "Item":
         """What `to_dict` gave."""
         rest = {name: value for name, value in values.items() if name not in ("id", "a", "b")}
         return cls(values["id"], Unit(**rest), values["a"], values["b"])

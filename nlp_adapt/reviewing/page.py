@@ -1,7 +1,5 @@
 """The page on which items are answered: one file that loads nothing and sends nothing."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """What both models of a run say of the target's texts: the units that items are drawn from."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """A review from the draw to the verdict: `nlp-adapt review` and `nlp_adapt.review`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

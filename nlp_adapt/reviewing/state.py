@@ -1,7 +1,5 @@
 """What a review has asked and been answered so far, kept with the run under a checksum."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field

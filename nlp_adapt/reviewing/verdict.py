@@ -1,7 +1,5 @@
 """What follows from a review's answers, without bias: who is better, by how much, and how sure."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from typing import Any

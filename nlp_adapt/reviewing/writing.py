@@ -4,8 +4,6 @@ To support another tool, write what it imports and list it in `TOOLS`; what it e
 `answers.read_answers`.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import json

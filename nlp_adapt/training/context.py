@@ -1,7 +1,5 @@
 """What a run is made of, fixed before it begins: options, inputs, the model it starts from."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -54,7 +52,7 @@ class StartingModel:
     saved: SavedRun | None = None
 
     @classmethod
-    def of(cls, model: Any) -> StartingModel:
+    def of(cls, model: Any) -> "StartingModel":
         """From a name, a loaded model, or what an earlier run saved."""
         if isinstance(model, (str, Path)):
             return cls(str(model))

@@ -1,7 +1,5 @@
 """The trainer: a source-only twin and an adapted model, compared and saved as plain models."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -116,7 +114,7 @@ class AdaptationTrainer(TrainerView):
         self.show_results = True
 
     @classmethod
-    def from_recipe(cls, recipe: Recipe) -> AdaptationTrainer:
+    def from_recipe(cls, recipe: Recipe) -> "AdaptationTrainer":
         """The trainer that a recipe describes, with its domains loaded.
 
         Raises:
@@ -142,7 +140,7 @@ class AdaptationTrainer(TrainerView):
         auxiliary: Mapping[str, Any] | None = None,
         revision: str | None = None,
         **given: Any,
-    ) -> AdaptationTrainer:
+    ) -> "AdaptationTrainer":
         """A trainer that continues from a run folder, a model folder or a pushed model.
 
         `given` are other arguments of the constructor, such as `callbacks`.

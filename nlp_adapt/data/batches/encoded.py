@@ -5,8 +5,6 @@ label: the row itself in sequence classification, a word in token classification
 millions of rows compact and make every batch a matter of slicing.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -85,11 +83,11 @@ class EncodedRows:
         """Which units the rows `chosen` hold, in their order."""
         return _spans_of(self.unit_offsets, chosen)
 
-    def without_labels(self) -> EncodedRows:
+    def without_labels(self) -> "EncodedRows":
         """The same rows with every label set to -100."""
         return replace(self, labels=np.full_like(self.labels, IGNORED_LABEL))
 
-    def select(self, chosen: np.ndarray) -> EncodedRows:
+    def select(self, chosen: np.ndarray) -> "EncodedRows":
         """The rows `chosen`, in that order; words are numbered anew."""
         chosen = np.asarray(chosen)
         units = self.units_of(chosen)
@@ -104,7 +102,7 @@ class EncodedRows:
             total_words=0 if self.words is None else len(units),
         )
 
-    def in_domain(self, index: int) -> EncodedRows:
+    def in_domain(self, index: int) -> "EncodedRows":
         """The same rows, marked as domain `index`."""
         return replace(self, domains=np.full(len(self), index, dtype=np.int64))
 

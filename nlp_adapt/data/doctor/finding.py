@@ -1,7 +1,5 @@
 """What the doctor reads, a domain as plain lists, and what it says of them: findings."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,7 +35,7 @@ class Rows:
         texts = self.texts if self.case_matters else (text.casefold() for text in self.texts)
         return [" ".join(text.split()) for text in texts]
 
-    def found_in(self, seen: Rows) -> list[str]:
+    def found_in(self, seen: "Rows") -> list[str]:
         """The rows whose text is among those of `seen`, as "place = first place there"."""
         where: dict[str, str] = {}
         for key, place in zip(seen.keys, seen.places, strict=True):
@@ -45,7 +43,7 @@ class Rows:
         pairs = zip(self.keys, self.places, strict=True)
         return [f"{place} = {where[key]}" for key, place in pairs if key in where]
 
-    def sample(self, most: int) -> Rows:
+    def sample(self, most: int) -> "Rows":
         """At most `most` rows, evenly spaced, so that the answer is the same each time."""
         if len(self) <= most:
             return self

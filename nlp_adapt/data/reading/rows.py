@@ -1,7 +1,5 @@
 """Rows that know where they come from, what their cells hold, tables, and a format's contract."""
 
-from __future__ import annotations
-
 import ast
 import json
 import math
@@ -93,7 +91,7 @@ class Table:
             return f"{file}:{int(line) + token}"
         return f"{row} (token {token + 1})"
 
-    def narrow(self, names: Sequence[str], max_rows: int | None = None, seed: int = 0) -> Table:
+    def narrow(self, names: Sequence[str], max_rows: int | None = None, seed: int = 0) -> "Table":
         """Some of the columns, as lists, and at most `max_rows` rows drawn without replacement."""
         kept: Sequence[int] = range(len(self))
         if max_rows is not None and max_rows < len(self):

@@ -4,8 +4,6 @@ A shard is read from its beginning, row by row. What the Hub holds is read at on
 stream which comes round, or is resumed, finds the same rows.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,7 +64,7 @@ class HubSplit:
                 self.path, self.config, split=self.split, revision=self.commit, streaming=True
             )
 
-    def shards(self) -> list[HubShard]:
+    def shards(self) -> list["HubShard"]:
         """One shard for each of its files."""
         return [HubShard(self, index) for index in range(self.stream.num_shards)]
 

@@ -6,8 +6,6 @@ reads one token, that token alone is kept for each row, also of those that the m
 heads train in seconds.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -49,7 +47,7 @@ class CachedTrunk:
     trunk: Trunk
     rows: Mapping[str, EncodedRows]
     first_only: bool = False
-    scored: KnownRows | None = None
+    scored: "KnownRows | None" = None
 
     @contextmanager
     def used(self, states: Tensor, copy: nn.Module | None = None) -> Iterator[None]:

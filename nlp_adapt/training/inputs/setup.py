@@ -1,7 +1,5 @@
 """What objectives are told of a run when they are built."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

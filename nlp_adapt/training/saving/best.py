@@ -1,7 +1,5 @@
 """Keeping the weights that a label-free score likes best."""
 
-from __future__ import annotations
-
 import json
 import logging
 from pathlib import Path
@@ -28,7 +26,7 @@ class BestModel:
         self._keep = keep
 
     @classmethod
-    def of(cls, config: AdaptationConfig, folder: Path, *, keep: bool) -> BestModel | None:
+    def of(cls, config: AdaptationConfig, folder: Path, *, keep: bool) -> "BestModel | None":
         """Where the best weights of a model are kept, if the recipe asks for them.
 
         One rule picks the checkpoint of both models: what it gains by itself is no adaptation.

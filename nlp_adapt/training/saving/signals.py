@@ -1,7 +1,5 @@
 """SIGTERM and Ctrl-C: finish the step, save, and leave with an exit code of their own."""
 
-from __future__ import annotations
-
 import signal
 import threading
 import time
@@ -30,7 +28,7 @@ class StopRequest:
         self._first = 0.0
         self._before: dict[int, Any] = {}
 
-    def __enter__(self) -> StopRequest:
+    def __enter__(self) -> "StopRequest":
         if threading.current_thread() is threading.main_thread():
             for number in STOP_SIGNALS:
                 self._before[number] = signal.signal(number, self._note)

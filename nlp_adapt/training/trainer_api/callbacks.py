@@ -1,7 +1,5 @@
 """transformers' own callbacks in a run that trains two models."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Data that Python holds, scored and labelled by a trained model."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any

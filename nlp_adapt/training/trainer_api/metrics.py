@@ -1,7 +1,5 @@
 """A user's `compute_metrics`, called as `transformers.Trainer` calls it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

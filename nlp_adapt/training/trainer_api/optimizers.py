@@ -1,7 +1,5 @@
 """Optimizers by the names of `transformers.TrainingArguments`, and those that a user's function makes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

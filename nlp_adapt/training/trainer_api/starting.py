@@ -1,7 +1,5 @@
 """From what `AdaptationTrainer` is given to the context of a run, checked before anything is read."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Mapping
 from typing import Any
