@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from nlp_adapt.config import PRECISIONS
 from nlp_adapt.errors import ConfigError, RunError
+from nlp_adapt.options import coerce
 from nlp_adapt.recipe import READING, READING_BY_SIDE, Recipe, load_recipe
 
 if TYPE_CHECKING:
+    from nlp_adapt.data.labels import LabelMap
     from nlp_adapt.prediction.predictor import Predictor
 
 # The first key of each section of help; keys follow in the order of the dataclass.
@@ -63,6 +65,15 @@ def add_reading_arguments(parser: argparse.ArgumentParser, *, by_side: bool = Fa
     for field in dataclasses.fields(Recipe):
         if field.name in READING or (by_side and field.name in READING_BY_SIDE):
             _add_flag(parser, field, kinds[field.name], default=None)
+
+
+def given_label_map(args: argparse.Namespace) -> LabelMap | None:
+    """What `--label_map` says, if it is given; it remembers which of its names are met."""
+    from nlp_adapt.data.labels import LabelMap
+
+    if args.label_map is None:
+        return None
+    return LabelMap(coerce("label_map", args.label_map, dict[str, str]))
 
 
 def open_model(args: argparse.Namespace) -> Predictor:

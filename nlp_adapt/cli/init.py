@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlp_adapt.cli import console
-from nlp_adapt.cli.flags import add_reading_arguments, refuse_existing
+from nlp_adapt.cli.flags import add_reading_arguments, given_label_map, refuse_existing
 from nlp_adapt.errors import DataError, ModelError, RunError
 from nlp_adapt.escaping import in_lines
 from nlp_adapt.names import TASKS, TOKEN_CLASSIFICATION
-from nlp_adapt.options import coerce
 from nlp_adapt.recipe import READING, READING_BY_SIDE, by_side
 
 if TYPE_CHECKING:
@@ -80,16 +79,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _propose(args: argparse.Namespace) -> list[Line]:
-    from nlp_adapt.data.labels import LabelMap
     from nlp_adapt.data.loading import load_domain, load_labelled
     from nlp_adapt.data.proposal import propose
 
     tasks = [args.task] if args.task else TASKS
-    options: dict[str, Any] = {"repair_tags": True}
-    label_map: LabelMap | None = None
-    if args.label_map is not None:
-        label_map = LabelMap(coerce("label_map", args.label_map, dict[str, str]))
-        options["label_map"] = label_map
+    label_map = given_label_map(args)
+    options: dict[str, Any] = {"repair_tags": True, "label_map": label_map}
     source = load_labelled(args.source, tasks, **options, **by_side(vars(args), "source"))
     if source.label_names is None:
         raise DataError(

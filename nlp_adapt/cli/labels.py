@@ -13,11 +13,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nlp_adapt.cli import console
-from nlp_adapt.cli.flags import add_reading_arguments
+from nlp_adapt.cli.flags import add_reading_arguments, given_label_map
 from nlp_adapt.errors import DataError
 from nlp_adapt.escaping import visible
 from nlp_adapt.names import TASKS, TOKEN_CLASSIFICATION
-from nlp_adapt.options import coerce
 from nlp_adapt.recipe import by_side
 
 if TYPE_CHECKING:
@@ -39,17 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print both label sets and the proposal."""
-    from nlp_adapt.data.labels import LabelMap
     from nlp_adapt.data.loading import load_domain, load_labelled
 
-    options: dict[str, Any] = {
-        "test_fraction": 0.0,
-        "repair_tags": args.repair_tags,
-    }
-    given: LabelMap | None = None
-    if args.label_map is not None:
-        given = LabelMap(coerce("label_map", args.label_map, dict[str, str]))
-        options["label_map"] = given
+    given = given_label_map(args)
+    options: dict[str, Any] = {"label_map": given, "test_fraction": 0.0}
+    options["repair_tags"] = args.repair_tags
     with console.stdout_for_results(args.json):
         # Tagged words can be read as texts too, so tags are looked for first.
         tasks = [args.task] if args.task else TASKS[::-1]

@@ -1,10 +1,19 @@
 """How a model was trained, for its card: hyperparameters, the log as a table, intervals."""
 
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 from nlp_adapt.reporting.comparison import half_width
-from nlp_adapt.reporting.results import MISSING, Results, main_measure, model_scores, part, percent
+from nlp_adapt.reporting.results import (
+    MISSING,
+    Results,
+    main_measure,
+    model_scores,
+    part,
+    percent,
+    placed,
+)
 from nlp_adapt.reporting.table import Row
 
 MOST_LINES = 12
@@ -31,22 +40,15 @@ def log_rows(results: Results, lines: Sequence[Mapping[str, Any]]) -> list[Row]:
     key = f"source_validation/{measure.key}"
     rows: list[Row] = []
     losses: list[float] = []
-    where = {"step": 0, "epoch": 0.0}
-    before = dict[int, int]()
-    for line in lines:
-        if line.get("model") != "adapted":
-            continue
-        stage = line.get("stage", 1)
-        before[stage] = max(before.get(stage, 0), line.get("step", 0))
+    epoch = 0.0
+    for line in placed(lines, "adapted"):
         if "loss" in line:
             losses.append(line["loss"])
-            where["epoch"] = line.get("epoch", 0.0)
-        where["step"] = sum(steps for one, steps in before.items() if one < stage) + line["step"]
+            epoch = line.get("epoch", 0.0)
         if "label_free" in line or key in line:
-            loss = f"{sum(losses) / len(losses):.4f}" if losses else MISSING
+            loss = f"{fmean(losses):.4f}" if losses else MISSING
             shares = (line.get(key), line.get("estimated_accuracy"))
-            epoch = f"{where['epoch']:.2f}"
-            rows.append([str(where["step"]), epoch, loss, *map(percent, shares)])
+            rows.append([str(line["at"]), f"{epoch:.2f}", loss, *map(percent, shares)])
             losses = []
     if not rows:
         return []

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -74,6 +74,17 @@ def read_log(run: Path, model: str | None = None) -> list[dict[str, Any]]:
         if isinstance(line, dict) and model in (None, line.get("model")):
             found.append(line)
     return found
+
+
+def placed(lines: Sequence[Mapping[str, Any]], model: str) -> list[dict[str, Any]]:
+    """The lines of a model of the run, with `at`, the steps since the first of its stages."""
+    own = [line for line in lines if line.get("model") == model]
+    ends: dict[int, int] = {}
+    for line in own:
+        stage = line.get("stage", 1)
+        ends[stage] = max(ends.get(stage, 0), line.get("step", 0))
+    before = {stage: sum(ends[one] for one in ends if one < stage) for stage in ends}
+    return [{**line, "at": before[line.get("stage", 1)] + line.get("step", 0)} for line in own]
 
 
 def label_map_of(model: str | Path) -> LabelMap | None:

@@ -21,6 +21,13 @@ class Dot:
     shape: str = "circle"
 
 
+def _axis(drawing: Drawing, scale: Scale, top: float, bottom: float, baseline: float) -> None:
+    """Lines across the drawing at round shares, with what they are in per cent below."""
+    for tick in scale.ticks(4):
+        drawing.line(scale(tick), top, scale(tick), bottom, "grid")
+        drawing.text(scale(tick), baseline, number(100 * tick), anchor="middle")
+
+
 def interval_dots(groups: Sequence[tuple[str, Sequence[Dot]]], label: str) -> str:
     """Groups of dots with 95 % intervals, on one axis of shares in per cent."""
     dots = [dot for _, own in groups for dot in own]
@@ -31,10 +38,7 @@ def interval_dots(groups: Sequence[tuple[str, Sequence[Dot]]], label: str) -> st
     height = sum(ROW * len(own) + 24 for _, own in groups) + 22
     scale = spanning(values, left, WIDTH - 46, floor=0.0, ceiling=1.0, least=0.06)
     drawing = Drawing(WIDTH, height, label)
-    bottom = height - 20
-    for tick in scale.ticks(4):
-        drawing.line(scale(tick), 4, scale(tick), bottom, "grid")
-        drawing.text(scale(tick), height - 5, f"{100 * tick:g}", anchor="middle")
+    _axis(drawing, scale, 4, height - 20, height - 5)
     y = 4.0
     for title, own in groups:
         drawing.text(0, y + 13, shown(title, 46), "group")
@@ -63,9 +67,7 @@ def pairs(rows: Sequence[tuple[str, float, float]], kinds: tuple[str, str], labe
         least=0.06,
     )  # fmt: skip
     drawing = Drawing(WIDTH, height, label)
-    for tick in scale.ticks(4):
-        drawing.line(scale(tick), 2, scale(tick), height - 20, "grid")
-        drawing.text(scale(tick), height - 5, f"{100 * tick:g}", anchor="middle")
+    _axis(drawing, scale, 2, height - 20, height - 5)
     for row, (name, before, after) in enumerate(rows):
         y = 14 + row * 24
         points = 100 * (after - before)
@@ -176,9 +178,7 @@ def strip(rows: Sequence[tuple[str, Sequence[tuple[str, float]], str]], label: s
     )
     drawing = Drawing(WIDTH, len(rows) * 26 + 24, label)
     bottom = len(rows) * 26 + 4
-    for tick in scale.ticks(4):
-        drawing.line(scale(tick), 2, scale(tick), bottom, "grid")
-        drawing.text(scale(tick), bottom + 15, f"{number(100 * tick)}", anchor="middle")
+    _axis(drawing, scale, 2, bottom, bottom + 15)
     for place, (name, own, kind) in enumerate(rows):
         y, mean = place * 26 + 15, sum(value for _, value in own) / len(own)
         drawing.text(left - 10, y + 4, shown(name, fitting(left - 6)), "name", "end")

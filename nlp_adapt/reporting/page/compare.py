@@ -10,11 +10,11 @@ from nlp_adapt.reporting.comparison import half_width
 from nlp_adapt.reporting.page.charts import Bar, Dot, interval_dots, share_bars
 from nlp_adapt.reporting.page.curves import Frame, Series, lines
 from nlp_adapt.reporting.page.html import Cell, figure, grid, legend, page, section, table
-from nlp_adapt.reporting.page.learning import curve, placed
+from nlp_adapt.reporting.page.learning import curve
 from nlp_adapt.reporting.page.material import Material, read_material
 from nlp_adapt.reporting.page.scores import estimate_dots
 from nlp_adapt.reporting.page.svg import shown
-from nlp_adapt.reporting.results import Results, as_written, main_measure, part, percent
+from nlp_adapt.reporting.results import Results, as_written, main_measure, part, percent, placed
 from nlp_adapt.reporting.runs import models_of, run_rows
 
 KINDS = ("c0", "c1", "c2", "c3", "c4", "c5", "c6", "c7")
@@ -106,7 +106,7 @@ def _classes(models: Sequence[tuple[str, str, Results]]) -> str:
 
 def _learning(runs: Mapping[str, Material]) -> str:
     """The curves of the adapted models."""
-    own = {folder: placed(one, one.models[-1]) for folder, one in runs.items()}
+    own = {folder: placed(one.lines, one.models[-1].key) for folder, one in runs.items()}
     last = max((line["at"] for lines_ in own.values() for line in lines_), default=0)
     if not last:
         return ""

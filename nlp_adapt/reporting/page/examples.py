@@ -1,6 +1,6 @@
 """Rows of the target and the words that drove their labels: for the eyes of the data's owner alone."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,10 +75,7 @@ def sentence_examples(
 
     wrong = [i for i, row in enumerate(rows) if row.truth not in (None, row.said[name][0])]
     differ = [i for i, row in enumerate(rows) if len({label for label, _ in row.said.values()}) > 1]
-    parts = [
-        fold("Surest errors", listed(sorted(wrong, key=sureness)[:most]), opened=True),
-        fold("Where the models differ", listed(sorted(differ, key=sureness)[:most]), opened=True),
-    ]
+    parts = _surest(wrong, differ, sureness, listed, most)
     if likeness is not None:
         order = np.argsort([one["distance_source"] for one in likeness.rows(features)])
         parts += [
@@ -90,6 +87,21 @@ def sentence_examples(
         "underlined ones give the target away. Each was left out in turn."
     )
     return section("examples", "What drives it", lead, *([PRIVATE, *parts] if any(parts) else []))
+
+
+def _surest(
+    wrong: Sequence[int],
+    differ: Sequence[int],
+    sureness: Callable[[int], float],
+    listed: Callable[[Sequence[int]], str],
+    most: int,
+) -> list[str]:
+    """The errors and the differences that the model of interest is surest of."""
+    titles = {"Surest errors": wrong, "Where the models differ": differ}
+    return [
+        fold(title, listed(sorted(rows, key=sureness)[:most]), opened=True)
+        for title, rows in titles.items()
+    ]
 
 
 def marked(effects: WordEffects) -> str:
@@ -168,10 +180,7 @@ def tagged_examples(
         i for i in range(count) if truths is not None and tagged[name][i].tags != truths[i].tags
     ]
     differ = [i for i in range(count) if len({tuple(own[i].tags) for own in tagged.values()}) > 1]
-    parts = [
-        fold("Surest errors", listed(sorted(wrong, key=sureness)[:most]), opened=True),
-        fold("Where the models differ", listed(sorted(differ, key=sureness)[:most]), opened=True),
-    ]
+    parts = _surest(wrong, differ, sureness, listed, most)
     page = f'<p><a href="{shown(link)}">All these sentences as a page of tagged text</a></p>'
     lead = "Sentences of the target with the entities that each model finds."
     shown_parts = [PRIVATE, page if link else "", *parts] if any(parts) or link else []

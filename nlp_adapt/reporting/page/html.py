@@ -17,21 +17,32 @@ def style() -> str:
     return files("nlp_adapt.reporting.page").joinpath("page.css").read_text(encoding="utf-8")
 
 
-def page(title: str, body: str) -> str:
-    """A whole page around a body, which nothing but its own style may reach.
+def page(title: str, body: str, sheet: str | None = None, script: str = "") -> str:
+    """A whole page around a body, which nothing but its own style and script may reach.
 
     Args:
         title: Escaped text.
+        sheet: Its style; default: that of reports.
     """
-    digest = base64.b64encode(hashlib.sha256(style().encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    sheet = style() if sheet is None else sheet
+    may_run = f" script-src '{_hash(script)}';" if script else ""
+    policy = (
+        f"default-src 'none';{may_run} style-src '{_hash(sheet)}'; base-uri 'none'; "
+        "form-action 'none'"
+    )
+    last = f"<script>{script}</script>\n" if script else ""
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="referrer" content="no-referrer">\n'
-        f"<title>{title}</title>\n<style>{style()}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
+        f"<title>{title}</title>\n<style>{sheet}</style>\n</head>\n<body>\n{body}\n{last}</body>\n"
+        "</html>\n"
     )
+
+
+def _hash(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
 def section(name: str, title: str, lead: str, *parts: str) -> str:

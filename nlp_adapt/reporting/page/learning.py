@@ -7,7 +7,7 @@ from nlp_adapt.reporting.page.curves import Frame, Series, lines
 from nlp_adapt.reporting.page.html import figure, grid, legend, section
 from nlp_adapt.reporting.page.material import Material, Model
 from nlp_adapt.reporting.page.svg import shown
-from nlp_adapt.reporting.results import main_measure, part, percent
+from nlp_adapt.reporting.results import main_measure, part, percent, placed
 
 Lines = Sequence[Mapping[str, Any]]
 TERM_KINDS = ("c0", "c1", "c2", "c3", "c4", "c5", "c6", "c7")
@@ -20,17 +20,6 @@ NO_TERMS = (
 )
 
 
-def placed(material: Material, model: Model) -> list[dict[str, Any]]:
-    """The lines of a model with `at`, its steps since its first stage."""
-    own = [line for line in material.lines if line.get("model") == model.key]
-    ends: dict[int, int] = {}
-    for line in own:
-        stage = line.get("stage", 1)
-        ends[stage] = max(ends.get(stage, 0), line.get("step", 0))
-    before = {stage: sum(ends[one] for one in ends if one < stage) for stage in ends}
-    return [{**line, "at": before[line.get("stage", 1)] + line.get("step", 0)} for line in own]
-
-
 def curve(own: Lines, key: str) -> list[tuple[float, float]]:
     """A number of the lines over steps."""
     return [(line["at"], line[key]) for line in own if isinstance(line.get(key), (int, float))]
@@ -39,7 +28,7 @@ def curve(own: Lines, key: str) -> list[tuple[float, float]]:
 def learning(material: Material) -> str:
     """Losses, validation, signs, adversary and schedule."""
     models = material.models
-    own = {model.key: placed(material, model) for model in models}
+    own = {model.key: placed(material.lines, model.key) for model in models}
     last = max((line["at"] for one in own.values() for line in one), default=0)
     if not last:
         return ""
