@@ -70,8 +70,7 @@ class AdaptationConfig(TrainingOptions):
 
     # What is known of the target
     target_class_shares: dict[str, float] = option(
-        {},
-        "texts: how frequent you know the classes to be in the target, such as {positive: 0.7}",
+        {}, "texts: how frequent you know the classes to be in the target, such as {positive: 0.7}"
     )
     few_shot_use: str = option(
         "train",
@@ -184,8 +183,7 @@ class AdaptationConfig(TrainingOptions):
         500, "steps between checkpoints with save_strategy steps; below 1, a share", bounds=POSITIVE
     )
     load_best_model_at_end: bool | None = option(
-        None,
-        "end with the weights that metric_for_best_model liked best, not with the last ones",
+        None, "end with the weights that metric_for_best_model liked best, not with the last ones"
     )
     metric_for_best_model: str = option(
         "label_free",

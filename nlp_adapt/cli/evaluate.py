@@ -12,12 +12,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from nlp_adapt.cli import console
-from nlp_adapt.cli.flags import (
-    add_model_arguments,
-    add_reading_arguments,
-    open_model,
-    positive,
-)
+from nlp_adapt.cli.flags import add_model_arguments, add_reading_arguments, open_model, positive
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.options import coerce
 from nlp_adapt.recipe import READING

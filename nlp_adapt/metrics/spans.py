@@ -13,14 +13,7 @@ from typing import Any
 import numpy as np
 
 from nlp_adapt.errors import ConfigError, DataError
-from nlp_adapt.metrics.rows import (
-    Span,
-    Tags,
-    check_same_lengths,
-    paired_tags,
-    spans_of,
-    tag_rows,
-)
+from nlp_adapt.metrics.rows import Span, Tags, check_same_lengths, paired_tags, spans_of, tag_rows
 from nlp_adapt.metrics.span_counts import f1_with_variance
 from nlp_adapt.metrics.span_errors import error_counts, errors_by_type
 from nlp_adapt.names import OUTSIDE

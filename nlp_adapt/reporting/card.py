@@ -18,11 +18,7 @@ from nlp_adapt.names import ADAPTER_CONFIG, TOKEN_CLASSIFICATION, counted
 from nlp_adapt.recipe import Recipe
 from nlp_adapt.reporting.card_metadata import bibtex, metadata, papers, project_url
 from nlp_adapt.reporting.card_training import hyperparameter_rows, interval_sentence, log_rows
-from nlp_adapt.reporting.comparison import (
-    answer_sentences,
-    conclusions,
-    verdict_sentences,
-)
+from nlp_adapt.reporting.comparison import answer_sentences, conclusions, verdict_sentences
 from nlp_adapt.reporting.results import (
     Results,
     as_written,

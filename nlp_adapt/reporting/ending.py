@@ -19,14 +19,7 @@ from nlp_adapt.reporting.results import (
     percent,
     share_sentences,
 )
-from nlp_adapt.reporting.table import (
-    Row,
-    comparison_rows,
-    domain_rows,
-    heading,
-    points,
-    span_rows,
-)
+from nlp_adapt.reporting.table import Row, comparison_rows, domain_rows, heading, points, span_rows
 
 MOST_KINDS = 8  # classes or types in a table
 WIDTH = 96

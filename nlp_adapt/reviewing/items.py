@@ -61,10 +61,7 @@ class Item:
 
 
 def text_units(
-    texts: Sequence[str],
-    places: Sequence[str],
-    adapted: Sequence[str],
-    source_only: Sequence[str],
+    texts: Sequence[str], places: Sequence[str], adapted: Sequence[str], source_only: Sequence[str]
 ) -> list[Unit]:
     """A unit for each text, from the labels that both models give it."""
     return [Unit(*one) for one in zip(texts, places, adapted, source_only, strict=True)]

@@ -82,10 +82,7 @@ def _label_studio(review: Review, items: Sequence[Item]) -> Mapping[str, str]:
         f'  <Choices name="{ANSWER}" toName="text" choice="single" showInline="true">\n'
         f"{choices}  </Choices>\n</View>\n"
     )
-    return {
-        "review.label-studio.json": _json(tasks) + "\n",
-        "review.label-studio.xml": interface,
-    }
+    return {"review.label-studio.json": _json(tasks) + "\n", "review.label-studio.xml": interface}
 
 
 def _argilla(review: Review, items: Sequence[Item]) -> Mapping[str, str]:
@@ -105,11 +102,7 @@ def _argilla(review: Review, items: Sequence[Item]) -> Mapping[str, str]:
 
 
 Tool = Callable[[Review, Sequence[Item]], Mapping[str, str]]
-TOOLS: dict[str, Tool] = {
-    "doccano": _doccano,
-    "label-studio": _label_studio,
-    "argilla": _argilla,
-}
+TOOLS: dict[str, Tool] = {"doccano": _doccano, "label-studio": _label_studio, "argilla": _argilla}
 """The files that each tool imports, by its name: their names and content."""
 
 

@@ -6,11 +6,7 @@ import numpy as np
 import torch
 
 from nlp_adapt.errors import ModelError
-from nlp_adapt.metrics.class_shares import (
-    aligning_bias,
-    predicted_shares,
-    shares_from_labels,
-)
+from nlp_adapt.metrics.class_shares import aligning_bias, predicted_shares, shares_from_labels
 from nlp_adapt.modeling.architectures import output_layer, plain_model
 
 

@@ -97,10 +97,7 @@ class AdaptationModel(nn.Module):
 
 
 def prepare_encoder(
-    task_model: Any,
-    config: AdaptationConfig,
-    objectives: Collection[str],
-    device: torch.device,
+    task_model: Any, config: AdaptationConfig, objectives: Collection[str], device: torch.device
 ) -> None:
     """Turn on activation checkpointing and compilation where options ask for them, and CPU modes.
 

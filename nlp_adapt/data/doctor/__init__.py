@@ -19,12 +19,7 @@ from nlp_adapt.data.doctor.finding import (
     Finding,
     text_of,
 )
-from nlp_adapt.data.doctor.pair_checks import (
-    check_alone,
-    check_few_shot,
-    check_pair,
-    check_several,
-)
+from nlp_adapt.data.doctor.pair_checks import check_alone, check_few_shot, check_pair, check_several
 from nlp_adapt.data.domain import Domain
 from nlp_adapt.data.label_spaces import widest_source
 from nlp_adapt.errors import DataError

@@ -14,15 +14,7 @@ from nlp_adapt.data.reading.parquet import Parquet
 from nlp_adapt.data.reading.rows import Format
 from nlp_adapt.errors import DataError
 
-FORMATS: tuple[Format, ...] = (
-    Csv(),
-    Tsv(),
-    Xlsx(),
-    Jsonl(),
-    Parquet(),
-    Texts(),
-    Conll(),
-)
+FORMATS: tuple[Format, ...] = (Csv(), Tsv(), Xlsx(), Jsonl(), Parquet(), Texts(), Conll())
 
 ENDINGS = {ending: form for form in FORMATS for ending in form.endings}
 """The format of each ending; every one may be followed by .gz."""

@@ -7,14 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nlp_adapt.data.reading.annotations import is_pair, unfold, unfold_all
-from nlp_adapt.data.reading.lines import (
-    Line,
-    codec_of,
-    filled,
-    line_row,
-    open_bytes,
-    read_lines,
-)
+from nlp_adapt.data.reading.lines import Line, codec_of, filled, line_row, open_bytes, read_lines
 from nlp_adapt.data.reading.rows import Format, Row, as_records
 from nlp_adapt.errors import DataError
 

@@ -16,13 +16,7 @@ from nlp_adapt.prediction.likeness import group_means
 from nlp_adapt.prediction.tagged_text import Words, join_words, split_text, with_tags
 
 WORDS_AT_A_TIME = 100_000
-_ENTITY = {
-    "type": "string",
-    "text": "string",
-    "start": "int64",
-    "end": "int64",
-    "score": "float64",
-}
+_ENTITY = {"type": "string", "text": "string", "start": "int64", "end": "int64", "score": "float64"}
 
 
 class Answer(NamedTuple):

@@ -50,10 +50,7 @@ class LabelledRows:
         self.column = self.labeller.find_column(first, columns, origin)
         self._refuse_unusable(first)
         kind = WRITERS[self.ending]
-        extras = {
-            "all_scores": self.labeller.all_scores,
-            "domain_likeness": self.labeller.likeness,
-        }
+        extras = {"all_scores": self.labeller.all_scores, "domain_likeness": self.labeller.likeness}
         for name, wanted in extras.items():
             if wanted and kind.of_words:  # tagged words alone
                 raise ConfigError(

@@ -118,10 +118,7 @@ def shares(material: Material) -> str:
         return ""
     classes.sort(key=lambda name: -max(own.get(name, 0.0) for own, _ in found.values()))
     groups = [
-        (
-            name,
-            [Bar(title, own[name], kind) for title, (own, kind) in found.items() if name in own],
-        )
+        (name, [Bar(title, own[name], kind) for title, (own, kind) in found.items() if name in own])
         for name in classes[:MOST_BARS]
     ]
     middle = (len(groups) + 1) // 2 if len(groups) > 3 else len(groups)

@@ -59,10 +59,7 @@ class RowAugmentation:
     accelerator: Any = None
 
     def copies(
-        self,
-        labelled: Sequence[Any],
-        unlabelled: Sequence[Any],
-        train: Mapping[str, EncodedRows],
+        self, labelled: Sequence[Any], unlabelled: Sequence[Any], train: Mapping[str, EncodedRows]
     ) -> Copies:
         """The copies of the labelled rows, read from where they are kept or made now."""
         key = self._key([*labelled, *unlabelled])
@@ -86,10 +83,7 @@ class RowAugmentation:
         return Copies(datasets, sources, report)
 
     def _make(
-        self,
-        labelled: Sequence[Any],
-        unlabelled: Sequence[Any],
-        train: Mapping[str, EncodedRows],
+        self, labelled: Sequence[Any], unlabelled: Sequence[Any], train: Mapping[str, EncodedRows]
     ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         config, tokenizer, model = self.config, self.tokenizer, None
         if config.augment == "infill":

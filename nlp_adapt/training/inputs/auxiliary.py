@@ -17,13 +17,7 @@ from nlp_adapt.data.domain import Domain, hold_out_validation, make_dataset, shu
 from nlp_adapt.data.labels import encode
 from nlp_adapt.data.loading import classes_by_row, load_domain
 from nlp_adapt.errors import ConfigError, DataError
-from nlp_adapt.names import (
-    SEQUENCE_CLASSIFICATION,
-    TASKS,
-    TOKEN_CLASSIFICATION,
-    counted,
-    label_key,
-)
+from nlp_adapt.names import SEQUENCE_CLASSIFICATION, TASKS, TOKEN_CLASSIFICATION, counted, label_key
 from nlp_adapt.objectives.base import AuxiliarySpec
 from nlp_adapt.options import coerce
 from nlp_adapt.training.inputs.few_shot import gives_away, is_renaming

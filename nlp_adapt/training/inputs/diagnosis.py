@@ -64,10 +64,7 @@ def diagnose(recipe: Recipe) -> dict[str, Any]:
 
 
 def _read(
-    recipe: Recipe,
-    side: str,
-    read: Callable[[Recipe], Sequence[Domain]],
-    refusals: list[Finding],
+    recipe: Recipe, side: str, read: Callable[[Recipe], Sequence[Domain]], refusals: list[Finding]
 ) -> Sequence[Domain]:
     """A side's domains, bad lines set aside and ill-formed tags repaired, so that all are seen."""
     lenient = with_own_map(recipe, quarantine=NO_LIMIT)
@@ -92,10 +89,7 @@ def _tokenizer(recipe: Recipe, notes: list[Finding]) -> Any:
 
 
 def _few_shot(
-    recipe: Recipe,
-    sources: Sequence[Domain],
-    targets: Sequence[Domain],
-    refusals: list[Finding],
+    recipe: Recipe, sources: Sequence[Domain], targets: Sequence[Domain], refusals: list[Finding]
 ) -> Mapping[str, Domain]:
     """The labelled target rows that a recipe releases, as a run would draw or read them."""
     if recipe.target_few_shot is None:
