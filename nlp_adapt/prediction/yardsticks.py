@@ -6,8 +6,6 @@ the labels that are scored on: an oracle, for reading only. It is taken from the
 scores; what trains or chooses a model lies below this room and cannot import it.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
