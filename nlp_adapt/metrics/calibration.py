@@ -41,11 +41,12 @@ def reliability(logits: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
 
 
 def best_temperature(logits: np.ndarray, labels: np.ndarray) -> float | None:
-    """The divisor of the logits with the lowest cross-entropy, by golden-section search.
+    """The divisor of the logits, from e^-3 to e^3, with the lowest cross-entropy (Brent's method).
 
-    It has a single minimum over the logarithm of the temperature, from e^-3 to e^3. None for no
-    units.
+    None for no units.
     """
+    from scipy.optimize import minimize_scalar
+
     if not len(labels):
         return None
     logits, labels = logits[:MOST_UNITS].astype(np.float64), labels[:MOST_UNITS]
@@ -55,12 +56,8 @@ def best_temperature(logits: np.ndarray, labels: np.ndarray) -> float | None:
             log_probabilities(logits / np.exp(log))[np.arange(len(labels)), labels].mean()
         )
 
-    low, high = LOG_RANGE
-    ratio = (np.sqrt(5.0) - 1) / 2
-    while high - low > 1e-3:
-        one, two = high - ratio * (high - low), low + ratio * (high - low)
-        low, high = (low, two) if loss(one) <= loss(two) else (one, high)
-    return round(float(np.exp((low + high) / 2)), 4)
+    found = minimize_scalar(loss, bounds=LOG_RANGE, method="bounded")
+    return round(float(np.exp(found.x)), 4)
 
 
 def probabilities(logits: np.ndarray) -> np.ndarray:

@@ -27,6 +27,7 @@ from nlp_adapt.prediction.opening import (
 )
 from nlp_adapt.prediction.predictor import Predictor, predict_logits
 from nlp_adapt.validators import VALIDATORS, Predictions
+from nlp_adapt.validators.scores import linear_map
 
 
 def join(
@@ -87,14 +88,9 @@ def stack(members: Sequence[Predictor], rows: EncodedRows) -> tuple[np.ndarray, 
     known = rows.labels >= 0
     features = side_by_side(log_probabilities(members, rows))[known]
     labels = rows.labels[known]
-    classes = len(members[0].label_names)
-    if len(np.unique(labels)) < classes:
+    if len(np.unique(labels)) < len(members[0].label_names):
         raise ModelError("stacking needs labelled rows of every class: give more data.")
-    model = LogisticRegression(max_iter=1000).fit(features, labels)
-    matrix, bias = model.coef_, model.intercept_
-    if classes == 2:  # of which scikit-learn keeps the difference alone
-        return np.concatenate([-matrix, matrix]) / 2, np.concatenate([-bias, bias]) / 2
-    return matrix, bias
+    return linear_map(LogisticRegression(max_iter=1000).fit(features, labels))
 
 
 def soup(

@@ -43,7 +43,9 @@ def yardsticks(
         }
     }
     if len(biases) == 2 and len(np.unique(labels)) == 2:
-        found["auc"] = area_under_curve(labels, logits[:, 1] - logits[:, 0])
+        from sklearn.metrics import roc_auc_score
+
+        found["auc"] = float(roc_auc_score(labels, logits[:, 1] - logits[:, 0]))
     return found
 
 
@@ -65,15 +67,6 @@ def best_biases(labels: np.ndarray, logits: np.ndarray) -> np.ndarray:
         if best == before:
             break
     return biases
-
-
-def area_under_curve(labels: np.ndarray, scores: np.ndarray) -> float:
-    """How often a row of class 1 scores above one of class 0; ties count half."""
-    _, places, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[places]
-    positive = labels == 1
-    ones, zeros = positive.sum(), (~positive).sum()
-    return float((ranks[positive].sum() - ones * (ones + 1) / 2) / (ones * zeros))
 
 
 def _best_outside(

@@ -244,6 +244,15 @@ def linear_probe(strength: float = STRENGTH, **options: Any) -> Any:
     return make_pipeline(StandardScaler(), model)
 
 
+def linear_map(model: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Weights `[classes, size]` and biases `[classes]` of a fitted logistic regression."""
+    weights, biases = model.coef_, model.intercept_
+    if len(model.classes_) > 2:
+        return weights, biases
+    # Of two classes scikit-learn keeps the difference alone.
+    return np.concatenate([-weights, weights]) / 2, np.concatenate([-biases, biases]) / 2
+
+
 def entropy(distribution: np.ndarray) -> np.ndarray:
     """Entropy in nats over the last axis."""
     return -(distribution * np.log(np.clip(distribution, 1e-12, None))).sum(-1)

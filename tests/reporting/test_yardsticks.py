@@ -6,11 +6,11 @@ import json
 
 import numpy as np
 import pytest
-from sklearn.metrics import f1_score, roc_auc_score
+from sklearn.metrics import f1_score
 
 from nlp_adapt.data.batches.encoded import EncodedRows
 from nlp_adapt.data.domain import make_dataset
-from nlp_adapt.prediction.yardsticks import area_under_curve, best_biases, yardsticks
+from nlp_adapt.prediction.yardsticks import best_biases, yardsticks
 from nlp_adapt.reporting.comparison import conclusions
 from nlp_adapt.reporting.yardsticks import threshold_remark, yardstick_rows
 from nlp_adapt.tasks import TASKS
@@ -30,7 +30,6 @@ def test_two_classes_get_the_best_threshold_there_is(values):
         tried = [f1_score(labels, (margins >= cut).astype(int), average="macro") for cut in cuts]
         chosen = (logits + best_biases(labels, logits)).argmax(-1)
         assert f1_score(labels, chosen, average="macro") == pytest.approx(max(tried), abs=1e-12)
-        assert area_under_curve(labels, margins) == pytest.approx(roc_auc_score(labels, margins))
 
 
 def test_a_shift_of_several_classes_is_found():

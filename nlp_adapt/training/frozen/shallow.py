@@ -15,6 +15,7 @@ from nlp_adapt.errors import ConfigError, DataError
 from nlp_adapt.modeling.architectures import output_layer
 from nlp_adapt.prediction.predictor import predict_logits
 from nlp_adapt.usual_names import nearest
+from nlp_adapt.validators.scores import linear_map
 
 FITS = ("coral", "logistic_regression")
 SHRINKAGE = 0.01
@@ -88,10 +89,7 @@ def logistic_regression(
     mean, scale = features.mean(0), features.std(0) + 1e-6
     model = LogisticRegression(C=0.1, max_iter=1000)
     model.fit((features - mean) / scale, labels)
-    coefficients, intercepts = model.coef_, model.intercept_
-    if len(model.classes_) == 2:  # one row of numbers for the second class against the first
-        coefficients = np.concatenate([-coefficients, coefficients]) / 2
-        intercepts = np.concatenate([-intercepts, intercepts]) / 2
+    coefficients, intercepts = linear_map(model)
     weights = np.zeros((num_labels, features.shape[1]))
     biases = np.full(num_labels, -30.0)
     weights[model.classes_] = coefficients / scale
