@@ -178,7 +178,7 @@ def test_what_may_quote_rows_stays_out_of_what_is_given_away():
 def test_the_steps_of_stages_follow_each_other():
     material = full_material()
     adapted = material.models[-1]
-    own = placed(material, adapted)
+    own = placed(material.lines, adapted.key)
     assert [at for at, _ in curve(own, "loss")] == list(range(3, 37, 3))
     # Checkpoints count the whole run; on the page each model starts from 0.
     assert "step 36: 70.0 (kept)" not in build_report(Material(material.results, {}, []))
