@@ -4,9 +4,11 @@ INPUT is a csv, tsv, jsonl, parquet, txt (one text a line) or CoNLL file, each a
 standard input. The output keeps the input's rows, order and columns. A row without text gets an
 empty label; a row that cannot be read goes to OUT.rejected.jsonl with the reason. When the command
 is interrupted, the same command goes on where it stopped. A file that exists already is refused
-without --overwrite. Started with torchrun or accelerate
-launch, each process labels its share. --out - writes to standard output as it goes, and everything
-else to standard error. --text labels what stands on the command line, and prints it.
+without --overwrite. --out - writes to standard output as it goes, and everything else to standard
+error. --text labels what stands on the command line, and prints it.
+
+--engine ray labels on every GPU or machine of a Ray cluster (RAY_ADDRESS; without one, on this
+machine), with the same output.
 
 A text classifier adds `label` and `score`. A tagger reads text or lists of words and adds `tags`,
 `scores` and `entities` with character offsets, and the words or the text where the input lacks
@@ -22,6 +24,7 @@ import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +34,7 @@ from nlp_adapt.data.reading.formats import FORMATS
 from nlp_adapt.data.reading.rows import encodable
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.escaping import in_lines
-from nlp_adapt.launch import is_main_process, process_count
+from nlp_adapt.launch import process_count
 from nlp_adapt.names import counted
 from nlp_adapt.prediction.files.writers import DEFAULT_PIPED, WRITERS, endings_for
 
@@ -92,8 +95,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=ROWS_AT_A_TIME,
         help=f"rows at a time, and lost at most when interrupted ({ROWS_AT_A_TIME})",
     )
+    _add_engine(parser)
     add_model_arguments(parser, precision="auto")
     parser.add_argument("--json", action="store_true", help="print a summary as one JSON object")
+
+
+def _add_engine(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--engine", choices=("ray",), help="label in the workers of Ray, also on other machines"
+    )
+    parser.add_argument(
+        "--workers",
+        type=positive,
+        metavar="NUMBER",
+        help="workers of --engine ray (default: one a GPU, or one a machine where there is none)",
+    )
 
 
 def _names(endings: Sequence[str], default: str) -> list[str]:
@@ -117,14 +133,14 @@ def run(args: argparse.Namespace) -> int:
     load, stdout = partial(open_model, args), sys.stdout
     with console.stdout_for_results(args.json or piped):
         summary = to_stdout(args, load, stdout) if piped else to_file(args, load)
-    if is_main_process():
-        with console.stdout_for_results(piped):
-            console.show(args, summary, lambda found: _said(args, found))
+    with console.stdout_for_results(piped):
+        console.show(args, summary, lambda found: _said(args, found))
     return 0
 
 
 def _check(args: argparse.Namespace) -> None:
     """Refuse what does not go together, before anything is loaded."""
+    _check_engine(args)
     if args.text:
         given = {"INPUT": args.input, "--out": args.out, "--domain_likeness": args.domain_likeness}
         if surplus := [name for name, value in given.items() if value]:
@@ -134,7 +150,6 @@ def _check(args: argparse.Namespace) -> None:
         raise ConfigError("name a file to label, or - for standard input; or give --text.")
     if args.out is None:
         raise ConfigError("name the file to write: --out FILE, or --out - for standard output.")
-    from nlp_adapt.prediction.files.outputs import is_stream
     from nlp_adapt.prediction.files.parts import Parts
 
     out = Path(args.out)
@@ -142,13 +157,21 @@ def _check(args: argparse.Namespace) -> None:
     if args.out != PIPE and not begun and not _same_file(args.out, args.input):
         refuse_existing(args.out, args.overwrite)
 
-    if process_count() > 1:
-        if is_stream(args.input):
-            raise ConfigError("standard input can be read by one process only: give a file.")
-        if args.out == PIPE:
-            raise ConfigError("standard output can be written by one process only: name a file.")
     if args.output_format is not None and args.out != PIPE:
         raise ConfigError("--output_format is for --out -: a file's ending says its format.")
+
+
+def _check_engine(args: argparse.Namespace) -> None:
+    if process_count() > 1:
+        raise ConfigError("predict is one process: start it by itself, with --engine ray for more.")
+    if args.engine is None:
+        if args.workers is not None:
+            raise ConfigError("--workers is an option of --engine ray.")
+        return
+    if args.text or args.out == PIPE:
+        raise ConfigError(f"--engine {args.engine} writes a file: give INPUT and --out FILE.")
+    if find_spec("ray") is None:
+        raise ConfigError('--engine ray needs Ray: run `pip install "nlp-adapt[ray]"`.')
 
 
 def _same_file(out: str, source: str) -> bool:

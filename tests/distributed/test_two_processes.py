@@ -7,7 +7,6 @@ import shutil
 import pytest
 import torch
 
-from nlp_adapt.files import sole_writer
 from nlp_adapt.training.saving.run_folder import RunFolder
 from tests.helpers.distributed.launching import launch, seen
 from tests.helpers.distributed.scenarios import (
@@ -131,31 +130,3 @@ def test_with_a_held_lock_every_process_of_a_run_says_so(
     said = f"nlp-adapt: error: output_dir {tmp_path / 'run'}: another run is writing there"
     assert done.stderr.count(said) == 2
     assert "nlp_adapt/training" not in done.stderr  # no traceback
-
-
-def test_with_a_held_lock_every_process_of_predict_says_so(tmp_path, toy_run, toy_target_jsonl):
-    out = tmp_path / "out.csv"
-    with sole_writer(tmp_path / ".out.csv.lock", name="x", writer="command", place="file"):
-        words = ("nlp_adapt", "predict", toy_run, toy_target_jsonl, "--out", out)
-        done = launch(*words, code=2, timeout=120)
-    said = f"nlp-adapt: error: --out {out}: another command is writing there"
-    assert done.stderr.count(said) == 2
-    assert "nlp_adapt/prediction" not in done.stderr
-
-
-def test_predict_that_loses_a_process_says_so_and_goes_on(tmp_path, toy_run, toy_target_jsonl):
-    words = (
-        "predict",
-        toy_run,
-        toy_target_jsonl,
-        "--out",
-        tmp_path / "out.csv",
-        "--chunk_rows",
-        20,
-    )
-    done = launch("tests.helpers.distributed.lost_predictor", *words, code=1, timeout=120)
-    assert "nlp-adapt: error: process 0 lost another process (" in done.stderr
-    assert "run the same command again to go on" in done.stderr
-    assert "nlp_adapt/prediction" not in done.stderr
-    assert "Going on after 3 finished parts" in launch("nlp_adapt", *words).stderr
-    assert len((tmp_path / "out.csv").read_text().splitlines()) == 81

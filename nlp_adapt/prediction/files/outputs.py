@@ -1,14 +1,12 @@
 """Running `nlp-adapt predict`: from the input to a file, in parts, or to standard output."""
 
 import argparse
-import atexit
 import contextlib
 import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +15,6 @@ from nlp_adapt.data.reading.formats import data_ending
 from nlp_adapt.errors import ConfigError, DataError, RunError
 from nlp_adapt.escaping import visible
 from nlp_adapt.files import said_of, sha256, sole_writer
-from nlp_adapt.launch import (
-    held_by_main,
-    is_main_process,
-    naming_lost_processes,
-    process_count,
-    process_index,
-)
 from nlp_adapt.names import counted
 from nlp_adapt.prediction.files.labellers import TextLabeller, WordLabeller
 from nlp_adapt.prediction.files.parts import Parts, copy_all, key_of, rejected_lines
@@ -89,7 +80,7 @@ def open_input(reference: str, stream_format: str) -> Iterator[Input]:
 
 
 def to_file(args: argparse.Namespace, load: Callable[[], Predictor]) -> dict[str, Any]:
-    """Label into parts, in each of the launched processes its share, and join them."""
+    """Label into parts, here or in the workers of an engine, and join them."""
     out = Path(args.out)
     output_ending(out, words=True)
     check_output(out, Path(args.input))
@@ -97,41 +88,35 @@ def to_file(args: argparse.Namespace, load: Callable[[], Predictor]) -> dict[str
     check_output(rejected, Path(args.input), "--rejected")
     if rejected.resolve() == out.resolve():
         raise ConfigError("--rejected and --out name the same file: choose another name for one.")
-    if process_count() > 1:
-        _connect_processes()
-    with (
-        naming_lost_processes("run the same command again to go on"),
-        held_by_main(partial(_lock, out)),
-        open_input(args.input, args.input_format) as source,
-    ):
+    with _lock(out), open_input(args.input, args.input_format) as source:
         predictor = load()
         ending = output_ending(out, words=predictor.task.units_are_words)
-        rows = _rows(args, predictor, source, ending)
-        summary = _label_parts(args, predictor, source, rows, Parts(out, rejected))
+        rows, parts = _rows(args, predictor, source, ending), Parts(out, rejected)
+        _open_parts(args, predictor, source, parts)
+        try:
+            if args.engine == "ray":
+                from nlp_adapt.prediction.files.ray_data import label_with_ray
+
+                label_with_ray(rows, parts, load, args.workers)
+            else:
+                rows.run(parts)
+            summary = rows.finish(parts)
+        except DataError:  # the input or the format must change, and no part would be used again
+            parts.discard()
+            raise
     return {"model": args.model, "out": args.out, **summary}
 
 
-def _label_parts(
-    args: argparse.Namespace, predictor: Predictor, source: Input, rows: LabelledRows, parts: Parts
-) -> dict[str, Any]:
-    """Label the parts that are not done yet, and join them all."""
-    if is_main_process():
-        options = {name: getattr(args, name, None) for name in _PART_OPTIONS}
-        config = getattr(getattr(predictor, "task_model", None), "config", None)
-        options["commit"] = getattr(config, "_commit_hash", None)
-        done = parts.open(key_of(source.identity, args.model, options))
-        if done:
-            report = f"Going on after {counted(done, 'finished part')} of {args.chunk_rows:,} rows."
-            print(report, file=sys.stderr)
-    _wait_for_all()
-    try:
-        rows.run(parts)
-        _wait_for_all()
-        return rows.finish(parts) if is_main_process() else {}
-    except DataError:  # the input or the format must change, and no part would be used again
-        if process_count() == 1:
-            parts.discard()
-        raise
+def _open_parts(
+    args: argparse.Namespace, predictor: Predictor, source: Input, parts: Parts
+) -> None:
+    """Find the parts that an interrupted command has left."""
+    options = {name: getattr(args, name, None) for name in _PART_OPTIONS}
+    config = getattr(getattr(predictor, "task_model", None), "config", None)
+    options["commit"] = getattr(config, "_commit_hash", None)
+    if done := parts.open(key_of(source.identity, args.model, options)):
+        report = f"Going on after {counted(done, 'finished part')} of {args.chunk_rows:,} rows."
+        print(report, file=sys.stderr)
 
 
 def to_stdout(
@@ -176,7 +161,6 @@ def _rows(
         ending,
         args.chunk_rows,
         gzipped=args.out.lower().endswith(".gz"),
-        process=(process_index(), process_count()),
     )
 
 
@@ -208,23 +192,6 @@ def _send(stdout: Any, data: bytes) -> None:
 
 
 def _lock(out: Path) -> contextlib.AbstractContextManager[Any]:
-    """Held by the process that reports, so that no other command writes the same output."""
+    """Held so that no other command writes the same output."""
     path = out.with_name(f".{out.name}.lock")
     return sole_writer(path, name=f"--out {out}", writer="command", place="file")
-
-
-def _connect_processes() -> None:
-    """Let launched processes wait for each other, each with a device of its own."""
-    import torch
-    from accelerate import PartialState
-
-    # Without an accelerator Accelerate must be told so, or each process would stand alone.
-    cpu = not (torch.cuda.is_available() or torch.backends.mps.is_available())
-    atexit.register(PartialState(cpu=cpu).destroy_process_group)
-
-
-def _wait_for_all() -> None:
-    if process_count() > 1:
-        from accelerate import PartialState
-
-        PartialState().wait_for_everyone()

@@ -45,11 +45,12 @@ class Parts:
                 shutil.rmtree(self.folder, ignore_errors=True)
                 self.folder.mkdir()
                 path.write_text(wanted, encoding="utf-8")
-            return sum(1 for _ in self.folder.glob("*.done"))
+            return len(self.done())
 
-    def is_done(self, number: int) -> bool:
-        """Whether part `number` is whole."""
-        return self._file(number, "done").is_file() and self._file(number, "data").is_file()
+    def done(self) -> frozenset[int]:
+        """The numbers of the parts that are whole."""
+        numbers = (int(path.stem) for path in self.folder.glob("*.done"))
+        return frozenset(one for one in numbers if self._file(one, "data").is_file())
 
     def write(
         self, number: int, data: bytes, rejected: list[dict[str, Any]], summary: Mapping[str, Any]

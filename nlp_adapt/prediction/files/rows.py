@@ -30,7 +30,6 @@ class LabelledRows:
     Args:
         ending: Ending of the output's name, one of `WRITERS`.
         chunk_rows: Most rows at a time.
-        process: Number of this process, and how many there are: each does its own chunks.
     """
 
     labeller: Labeller
@@ -38,7 +37,6 @@ class LabelledRows:
     ending: str
     chunk_rows: int
     gzipped: bool = False
-    process: tuple[int, int] = (0, 1)
     column: str = field(init=False, default="")
     writer: Writer = field(init=False)
 
@@ -68,19 +66,22 @@ class LabelledRows:
             )
         )
 
+    def chunks(self) -> Iterator[tuple[int, list[Row]]]:
+        """Every chunk with its number."""
+        return enumerate(self.rows.chunks(self.chunk_rows, CHARACTERS_AT_A_TIME))
+
     def run(self, parts: Parts) -> None:
         """Label what is not done yet, part by part."""
-        number, of = self.process
-        for index, chunk in self._chunks():
-            if index % of == number and not parts.is_done(index):
-                data, rejected, summary = self._label(chunk)
-                parts.write(index, data, rejected, summary)
+        done = parts.done()
+        for index, chunk in self._with_bar():
+            if index not in done:
+                parts.write(index, *self.label(chunk))
 
     def stream(self) -> Iterator[tuple[bytes, list[dict[str, Any]], dict[str, Any]]]:
         """The output piece by piece: its bytes, the rows set aside, and counts."""
         yield self.writer.start(), [], {"labels": {}}
-        for _, chunk in self._chunks():
-            yield self._label(chunk)
+        for _, chunk in self._with_bar():
+            yield self.label(chunk)
 
     def finish(self, parts: Parts) -> dict[str, Any]:
         """Join the parts, and give the counts."""
@@ -121,17 +122,16 @@ class LabelledRows:
                 f"it {reason}. Name another column with text_column."
             )
 
-    def _chunks(self) -> Iterator[tuple[int, list[Row]]]:
-        """Every chunk with its number, under a progress bar."""
+    def _with_bar(self) -> Iterator[tuple[int, list[Row]]]:
+        """The chunks, under a progress bar."""
         from tqdm import tqdm
 
-        silent = None if self.process[0] == 0 else True
-        with tqdm(unit="row", file=for_bars(), disable=silent, leave=False) as bar:
-            for index, chunk in enumerate(self.rows.chunks(self.chunk_rows, CHARACTERS_AT_A_TIME)):
+        with tqdm(unit="row", file=for_bars(), disable=None, leave=False) as bar:
+            for index, chunk in self.chunks():
                 yield index, chunk
                 bar.update(len(chunk))
 
-    def _label(self, chunk: Sequence[Row]) -> tuple[bytes, list[dict[str, Any]], dict[str, Any]]:
+    def label(self, chunk: Sequence[Row]) -> tuple[bytes, list[dict[str, Any]], dict[str, Any]]:
         """The rows as bytes, the rows set aside, and counts."""
         kept, rejected = [], []
         for row in chunk:

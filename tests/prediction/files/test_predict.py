@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -300,28 +299,6 @@ def test_a_place_for_rejected_rows_that_cannot_be(
         assert "--rejected" in err
         assert says in err
         assert len(read_csv(source)) == 2
-
-
-@pytest.mark.distributed
-def test_two_processes_share_the_work(toy_run: Path, run_cli: Cli, tmp_path: Path) -> None:
-    source = write_csv(tmp_path / "in.csv", 22)
-    program = "import sys; from nlp_adapt.cli import main; sys.exit(main())"
-    (tmp_path / "run.py").write_text(program)
-    words = ["predict", toy_run, source, "--out", tmp_path / "two.csv", "--chunk-rows", 4, "--json"]
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    done = subprocess.run(
-        [sys.executable, *launcher, str(tmp_path / "run.py"), *map(str, words)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path.cwd())},
-    )
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["rows"] == 22
-    assert run_cli("predict", toy_run, source, "--out", tmp_path / "one.csv")[0] == 0
-    one, two = read_csv(tmp_path / "one.csv"), read_csv(tmp_path / "two.csv")
-    assert [(r["id"], r["text"], r["label"]) for r in one] == [
-        (r["id"], r["text"], r["label"]) for r in two
-    ]
 
 
 def test_a_broken_line_to_the_hub_is_one_sentence(

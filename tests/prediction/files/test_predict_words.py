@@ -9,7 +9,6 @@ import multiprocessing
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -470,39 +469,6 @@ def test_options_that_do_not_go_together(
     code, stdout, err = run_cli("predict", model, "in.txt", *words)
     assert (code, stdout) == (2, "")
     assert says in err
-
-
-def test_several_processes_cannot_share_a_pipe(
-    run_cli: Cli, model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    for given, out, says in (("-", "x.csv", "input"), ("in.txt", "-", "output")):
-        code, _, err = run_cli("predict", model, given, "--out", out)
-        assert code == 2
-        assert f"standard {says} can be" in err
-
-
-@pytest.mark.distributed
-def test_two_processes_share_the_work(run_cli: Cli, model: Path, tmp_path: Path) -> None:
-    source = jsonl(tmp_path / "in.jsonl", [*rows_of(11), {"id": 11, "tokens": 5}, *rows_of(2)])
-    program = "import sys; from nlp_adapt.cli import main; sys.exit(main())"
-    (tmp_path / "run.py").write_text(program)
-    words = ["predict", model, source, "--chunk-rows", 3, "--precision", "fp32", "--out"]
-    launcher = (sys.executable, "-m", "torch.distributed.run", "--standalone")
-    launcher += ("--nproc_per_node", "2")
-    done = subprocess.run(
-        [*map(str, (*launcher, tmp_path / "run.py", *words, tmp_path / "two.jsonl")), "--json"],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path.cwd())},
-    )
-    assert done.returncode == 0, done.stderr
-    summary = json.loads(done.stdout)
-    assert (summary["rows"], summary["rejected"]) == (13, 1)
-    assert run_cli(*words, tmp_path / "one.jsonl")[0] == 0
-    for name in ("{}.jsonl", "{}.jsonl.rejected.jsonl"):
-        one, two = (tmp_path / name.format(which) for which in ("one", "two"))
-        assert one.read_bytes() == two.read_bytes()
 
 
 def test_an_empty_list_is_a_list_of_words(run_cli: Cli, model: Path, tmp_path: Path) -> None:
