@@ -16,7 +16,16 @@ from nlp_adapt.tasks import TASKS
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _FILE = re.compile(r"\.(csv|tsv|jsonl?|parquet|txt|conll|bio|iob|arrow|gz)\b", re.IGNORECASE)
-_PYTHON_OBJECTS = {"list", "tuple", "dict", "Dataset", "DatasetDict", "DataFrame", "Domain"}
+_PYTHON_OBJECTS = {
+    "list",
+    "tuple",
+    "dict",
+    "Dataset",
+    "DatasetDict",
+    "IterableDataset",
+    "DataFrame",
+    "Domain",
+}
 
 _MEASURES = {
     "estimated accuracy": "Garg et al. 2022, ICLR, arXiv:2201.04234",

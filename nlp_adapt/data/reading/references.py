@@ -276,7 +276,8 @@ def _read_object(data: Any, split: str | None, name: str = "dataset") -> Source:
     if not isinstance(data, DatasetDict):
         raise DataError(
             f"{type(data).__name__} cannot be read as a domain: give a path, a Hub id, a "
-            "Dataset, a DatasetDict, a data frame, or a list of dicts or texts."
+            "Dataset, a DatasetDict, a data frame, a list of dicts or texts, or as the target, with "
+            "streaming=True, an IterableDataset."
         )
     if split is not None:
         chosen = _choose_split(split, list(data), name)

@@ -1,14 +1,16 @@
-"""The parts of a stream: local files, and the files of a split on the Hub.
+"""The parts of a stream: local files, the files of a split on the Hub, those of an `IterableDataset`.
 
 A shard is read from its beginning, row by row. What the Hub holds is read at one commit, so that a
 stream which comes round, or is resumed, finds the same rows.
 """
 
 import hashlib
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,10 +19,13 @@ from nlp_adapt.data.reading.formats import ENDINGS, data_ending, format_of
 from nlp_adapt.data.reading.references import HUB_ID
 from nlp_adapt.data.reading.rows import Row
 from nlp_adapt.errors import DataError, first_line
+from nlp_adapt.files import text_hash
+
+_HASHED_ROWS = 100
 
 
 class Shard(Protocol):
-    """A part of a stream that is read from its beginning: a `RowFile`, or a `HubShard`."""
+    """A part of a stream that is read from its beginning: a `RowFile`, `HubShard` or `GivenShard`."""
 
     @property
     def name(self) -> str:
@@ -96,6 +101,31 @@ class HubShard:
         return hashlib.sha256(repr((*parts, self.index)).encode()).hexdigest()
 
 
+@dataclass(frozen=True)
+class GivenShard:
+    """A shard of an `IterableDataset` that is given in Python."""
+
+    stream: Any
+    index: int
+
+    @property
+    def name(self) -> str:
+        """The kind of object, with the number of the shard where there are several."""
+        kind = type(self.stream).__name__
+        return kind if self.stream.num_shards == 1 else f"{kind}[{self.index}]"
+
+    def rows(self) -> Iterator[Row]:
+        """Its rows, named "IterableDataset[shard]:number"."""
+        part = self.stream.shard(num_shards=self.stream.num_shards, index=self.index)
+        for number, record in enumerate(part):
+            yield Row(f"{self.name}:{number}", record)
+
+    def fingerprint(self) -> str:
+        """Hash of its first rows, since its length is known to nobody."""
+        first = [row.record for row in islice(self.rows(), _HASHED_ROWS)]
+        return text_hash(json.dumps([self.name, first], default=str))
+
+
 @contextmanager
 def _hub_errors(name: str) -> Iterator[None]:
     """Says in one sentence why something on the Hub cannot be streamed."""
@@ -117,9 +147,11 @@ def _hub_errors(name: str) -> Iterator[None]:
 
 
 def find_shards(reference: Any, task: str, encoding: str | None = None) -> list[Shard]:
-    """The shards that a reference names: files, folders of files, patterns, or a Hub id."""
+    """The shards that a reference names: files, folders, patterns, a Hub id, an `IterableDataset`."""
     if isinstance(reference, (list, tuple)):
         return [shard for part in reference for shard in find_shards(part, task, encoding)]
+    if not isinstance(reference, (str, Path)):
+        return list(_given_shards(reference))
     path = Path(str(reference)).expanduser()
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if file.is_file() and data_ending(file))
@@ -136,6 +168,17 @@ def find_shards(reference: Any, task: str, encoding: str | None = None) -> list[
     for file in files:
         format_of(file)  # refuses one that says none, before anything is read
     return [RowFile(file, task, encoding) for file in files]
+
+
+def _given_shards(data: Any) -> list[GivenShard]:
+    from datasets import IterableDataset
+
+    if not isinstance(data, IterableDataset):
+        raise DataError(
+            f"{type(data).__name__} cannot be streamed: give files, a folder, a Hub id, or one split "
+            "as an `IterableDataset` of the package datasets; or turn streaming off."
+        )
+    return [GivenShard(data, index) for index in range(data.num_shards)]
 
 
 def hub_split(reference: str) -> HubSplit:

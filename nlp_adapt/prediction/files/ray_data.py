@@ -19,7 +19,7 @@ from ray.data import ActorPoolStrategy, DataContext, Datasource, ReadTask
 from ray.data.block import BlockMetadata
 from tqdm import tqdm
 
-from nlp_adapt.errors import AdaptationError, RunError
+from nlp_adapt.errors import AdaptationError, RunError, first_line
 from nlp_adapt.escaping import for_bars
 from nlp_adapt.prediction.files.parts import Parts
 from nlp_adapt.prediction.files.rows import LabelledRows
@@ -127,7 +127,7 @@ def _cluster() -> Iterator[None]:
         yield
     except ray.exceptions.RayError as error:
         raise RunError(
-            f"Ray cannot go on ({_reason(error)}); what is done is kept: run the same command again."
+            f"Ray cannot go on ({first_line(error)}); what is done is kept: run the same command again."
         ) from error
     finally:
         context.target_max_block_size, context.enable_progress_bars = kept
@@ -143,13 +143,9 @@ def _connect() -> None:
         ray.init(logging_level=logging.ERROR, log_to_driver=False)
     except Exception as error:  # Ray's own are of no common class
         raise RunError(
-            f"Ray cannot be started or reached ({_reason(error)}): see to RAY_ADDRESS and the "
+            f"Ray cannot be started or reached ({first_line(error)}): see to RAY_ADDRESS and the "
             "cluster's logs, or leave out --engine."
         ) from error
-
-
-def _reason(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[-1].rstrip(".")
 
 
 def _shares(workers: int | None) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.data.domain import Domain
 from nlp_adapt.data.label_spaces import label_space
 from nlp_adapt.data.loading import load_domain
+from nlp_adapt.data.reading.references import describe
 from nlp_adapt.data.streaming import TextStream
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.methods import Stage
@@ -88,7 +89,7 @@ def gather_inputs(
     """
     if stream is None and config.streaming and is_reference(target):
         stream = open_stream(target, config)
-        target = sample_domain(stream, config.task, str(target))
+        target = sample_domain(stream, config.task, describe(target))
     sources = _side(source, "source", config.task)
     none = target is None or _is_empty(target)
     targets = () if none else _side(target, "target", config.task)

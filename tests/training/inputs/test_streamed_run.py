@@ -4,10 +4,11 @@ import json
 
 import pytest
 import torch
+from datasets import Dataset, DatasetDict, IterableDataset
 from safetensors.torch import load_file
 
 from nlp_adapt.config import AdaptationConfig
-from nlp_adapt.errors import ConfigError
+from nlp_adapt.errors import ConfigError, DataError
 from nlp_adapt.training.trainer import AdaptationTrainer
 from tests.helpers.interruptions import signal_at
 from tests.helpers.tiny_encoders import WORDS, tiny_model, tiny_tokenizer
@@ -29,7 +30,6 @@ def shards(tmp_path):
 def trainer_for(folder, shards, **options):
     args = AdaptationConfig(
         output_dir=str(folder),
-        streaming=True,
         shuffle_buffer_size=16,
         precision="fp32",
         max_steps=STEPS,
@@ -37,13 +37,13 @@ def trainer_for(folder, shards, **options):
         compare_source_only=False,
         disable_tqdm=True,
         data_doctor="off",
-        **{"method": "dann", **options},
+        **{"method": "dann", "streaming": True, **options},
     )
     return AdaptationTrainer(
         tiny_model(),
         args,
         toy_domain("reviews", 30),
-        str(shards),
+        shards if isinstance(shards, IterableDataset) else str(shards),
         processing_class=tiny_tokenizer(),
     )
 
@@ -154,3 +154,43 @@ def test_a_teacher_that_knows_no_streamed_row_is_refused(tmp_path, shards):
         trainer_for(tmp_path / "run", shards, **options)
     of_source = {"distillation": {"domains": "source"}}
     trainer_for(tmp_path / "run", shards, **options, options=of_source)
+
+
+def texts_of(words):
+    for word in words:
+        yield {"text": f"{word} {word}"}
+
+
+def iterable(words=WORDS):
+    """A target in a shard for each word."""
+    return IterableDataset.from_generator(texts_of, gen_kwargs={"words": list(words[:60])})
+
+
+def test_an_iterable_dataset_is_a_target_that_goes_on_exactly(tmp_path, monkeypatch):
+    from nlp_adapt.errors import RunStopped
+
+    given = iterable()
+    assert given.num_shards > 1
+    whole = trainer_for(tmp_path / "whole", given).train()
+    with monkeypatch.context() as patch:
+        signal_at(patch, STEPS // 2)
+        with pytest.raises(RunStopped):
+            trainer_for(tmp_path / "stopped", iterable()).train()
+    resumed = trainer_for(tmp_path / "stopped", iterable(), resume=True).train()
+    assert resumed["resumed"]["exact"]
+    assert resumed["adapted"]["ledger"] == whole["adapted"]["ledger"]
+
+
+def test_an_iterable_dataset_needs_streaming(tmp_path):
+    with pytest.raises(DataError, match="with streaming=True, an IterableDataset"):
+        trainer_for(tmp_path, iterable(), streaming=False).train()
+
+
+def test_what_cannot_be_streamed_is_one_sentence(tmp_path):
+    from nlp_adapt.training.inputs.domains import gather_inputs
+
+    rows = Dataset.from_dict({"text": ["good film", "bad film"]})
+    args = AdaptationConfig(output_dir=str(tmp_path), streaming=True)
+    for given in (rows, DatasetDict(train=rows)):
+        with pytest.raises(DataError, match=f"^{type(given).__name__} cannot be streamed"):
+            gather_inputs(args, toy_domain("reviews", 30), given)
