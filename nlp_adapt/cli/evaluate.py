@@ -6,8 +6,6 @@ With --attack also under the worst small step on each row's word embeddings, whi
 the answers are: the scores stand side by side.
 """
 
-from __future__ import annotations
-
 import argparse
 from typing import TYPE_CHECKING, Any
 
@@ -89,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _attack(args: argparse.Namespace) -> Attack | None:
+def _attack(args: argparse.Namespace) -> "Attack | None":
     """The attack that the options describe, checked before anything is loaded."""
     given = {name: getattr(args, name) for name in ATTACK_OPTIONS}
     given = {name: value for name, value in given.items() if value is not None}

@@ -3,8 +3,6 @@
 Names, help and choices of the keys come from the dataclass in `config.py`.
 """
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import types
@@ -67,7 +65,7 @@ def add_reading_arguments(parser: argparse.ArgumentParser, *, by_side: bool = Fa
             _add_flag(parser, field, kinds[field.name], default=None)
 
 
-def given_label_map(args: argparse.Namespace) -> LabelMap | None:
+def given_label_map(args: argparse.Namespace) -> "LabelMap | None":
     """What `--label_map` says, if it is given; it remembers which of its names are met."""
     from nlp_adapt.data.labels import LabelMap
 
@@ -76,7 +74,7 @@ def given_label_map(args: argparse.Namespace) -> LabelMap | None:
     return LabelMap(coerce("label_map", args.label_map, dict[str, str]))
 
 
-def open_model(args: argparse.Namespace) -> Predictor:
+def open_model(args: argparse.Namespace) -> "Predictor":
     """The model that a command line names, opened as it says."""
     from nlp_adapt.prediction.opening import load_predictor
 

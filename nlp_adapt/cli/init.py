@@ -4,8 +4,6 @@ Reads both domains, finds the task, the labels and the lengths, and proposes a l
 and sizes that fit. The recipe is a start to read and to change: `nlp-adapt train --config` runs it.
 """
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _propose(args: argparse.Namespace) -> list[Line]:
+def _propose(args: argparse.Namespace) -> "list[Line]":
     from nlp_adapt.data.loading import load_domain, load_labelled
     from nlp_adapt.data.proposal import propose
 

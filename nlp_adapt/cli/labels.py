@@ -6,8 +6,6 @@ goes into a recipe. Built-in domains bring a label map of their own; --label_map
 labels as they are.
 """
 
-from __future__ import annotations
-
 import argparse
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -59,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def compare(source: Domain, target: Domain) -> dict[str, Any]:
+def compare(source: "Domain", target: "Domain") -> dict[str, Any]:
     """Counts of both domains, what they share, and a label map for what only the target has."""
     from nlp_adapt.data.label_proposal import propose_label_map
     from nlp_adapt.data.label_spaces import compare_labels, label_counts

@@ -1,7 +1,5 @@
 """What a run would do, told without training: `nlp-adapt train --dry_run`."""
 
-from __future__ import annotations
-
 import copy
 import dataclasses
 from collections.abc import Iterator
@@ -24,7 +22,7 @@ if TYPE_CHECKING:
     from nlp_adapt.training.trainer import AdaptationTrainer
 
 
-def preview(trainer: AdaptationTrainer, recipe: Recipe) -> dict[str, Any]:
+def preview(trainer: "AdaptationTrainer", recipe: Recipe) -> dict[str, Any]:
     """Check all that a run checks before its first step, and tell what it would do.
 
     Rows are read and tokenised and the model is loaded; nothing is trained, and nothing written.
