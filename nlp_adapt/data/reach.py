@@ -3,6 +3,7 @@
 import contextlib
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 SECONDS = 5.0
 
@@ -19,7 +20,7 @@ def offline_if_unreachable() -> Iterator[None]:
         yield
         return
     # datasets has a copy of its own, taken when it is imported.
-    switches = [constants, *filter(None, [sys.modules.get("datasets.config")])]
+    switches: list[Any] = [constants, *filter(None, [sys.modules.get("datasets.config")])]
     before = [switch.HF_HUB_OFFLINE for switch in switches]
     try:
         for switch in switches:
