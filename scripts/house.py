@@ -54,8 +54,8 @@ MOST_LINES = 300
 MOST_FUNCTION_LINES = 60
 # Room for what is being built; taken back as the package shrinks.
 MOST_LINES_IN_ALL = 39_900
-# Of them 14 draw the report page at the end, which is read by every user and by no step.
-MOST_ENTERED = 117
+# Of them 13 draw the report page at the end, which is read by every user and by no step.
+MOST_ENTERED = 116
 
 
 def modules(root: Path = ROOT) -> dict[str, Path]:

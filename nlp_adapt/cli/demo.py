@@ -10,7 +10,6 @@ Space's settings, and the two models. It quotes none of your data.
 import argparse
 import importlib.util
 import shutil
-from importlib.metadata import version
 from pathlib import Path
 
 from nlp_adapt.escaping import in_lines
@@ -91,6 +90,8 @@ def _domains(folder: Path) -> list[str]:
 
 def _write_space(folder: Path, out: Path) -> None:
     """Write all that `hf upload --repo-type space` sends."""
+    from importlib.metadata import version  # late: it brings a hundred modules
+
     from nlp_adapt.errors import RunError
     from nlp_adapt.escaping import escape
     from nlp_adapt.files import write_folder
