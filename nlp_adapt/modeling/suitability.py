@@ -30,6 +30,11 @@ def refuse_architecture(config: Any) -> None:
         reason = "it reads images or sound beside text, and text alone leaves parts of it idle"
     if reason:
         raise ModelError(f"{config.model_type} cannot be adapted: {reason}; {OTHERS}.")
+    if getattr(config, "quantization_config", None) is not None:
+        raise ModelError(
+            "the model is quantised, but what a run compares, merges and saves is in full precision: "
+            "load it without quantization_config, and set lora to spare memory."
+        )
 
 
 def with_padding(tokenizer: Any, config: Any) -> Any:

@@ -93,8 +93,7 @@ class StartingModel:
 
         if self.loaded is not None:
             model = hold(without_wrapper(copy.deepcopy(self.loaded)))
-            if not getattr(model, "is_quantized", False):
-                model.float()  # half-precision weights lose small steps, and come unasked
+            model.float()  # half-precision weights lose small steps, and come unasked
             fit_given(model, task.auto_class, task.label_names)
             if config.lora or has_adapters(model):
                 setattr(model, NAMELESS, not self.is_named)

@@ -1,5 +1,6 @@
 """Adapters train with every method, and plain PEFT and plain transformers open what is saved."""
 
+import importlib.util
 import json
 
 import peft
@@ -271,3 +272,19 @@ def test_peft_switches_between_the_adapters_of_several_domains(tmp_path):
         model.set_adapter(domain)
         torch.testing.assert_close(logits(model), alone[domain], atol=1e-5, rtol=0)
     assert not torch.allclose(alone["film"], alone["tweets"], atol=1e-2)
+
+
+def test_a_quantised_base_is_refused(tmp_path):
+    """As bitsandbytes leaves it, where it is installed; else what transformers says of such a model."""
+    options = transformers.BitsAndBytesConfig(load_in_8bit=True)
+    if importlib.util.find_spec("bitsandbytes"):
+        tiny_model("bert").save_pretrained(tmp_path)
+        auto = transformers.AutoModelForSequenceClassification
+        model = auto.from_pretrained(tmp_path, quantization_config=options, device_map="cpu")
+    else:
+        model = tiny_model("bert")
+        model.config.quantization_config = options
+    args = AdaptationConfig(output_dir=str(tmp_path / "run"), lora=True, data_doctor="off")
+    domains = toy_domain("reviews", 30), toy_domain("tweets", 30)
+    with pytest.raises(ModelError, match="the model is quantised"):
+        AdaptationTrainer(model, args, *domains, processing_class=tiny_tokenizer())
