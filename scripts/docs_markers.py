@@ -1,7 +1,7 @@
 """Fills the pages of the documentation with what the code says: methods, options, commands.
 
 A line `{{ methods: dann, cdan }}` becomes a table of these methods, `{{ method: dann }}` its paper and options;
-`{{ options }}` every key of a recipe; `{{ commands }}` the help of every command; `{{ rules }}` what
+`{{ notebook: tagger }}` becomes that notebook; `{{ options }}` every key of a recipe; `{{ commands }}` the help of every command; `{{ rules }}` what
 `nlp-adapt diagnose` goes by. So nothing is written down twice, and an unknown name fails the build.
 
 `docs_extension.py` hands pages over.
@@ -10,10 +10,13 @@ A line `{{ methods: dann, cdan }}` becomes a table of these methods, `{{ method:
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+_NOTEBOOKS = Path(__file__).resolve().parents[1] / "docs" / "notebooks"
 _MARKER = re.compile(r"^\{\{ (\w+)(?:: ([\w, ]+))? \}\}$", re.MULTILINE)
 
 
@@ -112,6 +115,23 @@ def _rules(_: str) -> str:
     return "\n".join(rows)
 
 
+def _notebook(name: str) -> str:
+    notebook = json.loads((_NOTEBOOKS / f"{name}.ipynb").read_text(encoding="utf-8"))
+    parts = []
+    for cell in notebook["cells"]:
+        text = "".join(cell["source"])
+        if cell["cell_type"] != "code":
+            parts.append(text)
+            continue
+        parts.append(f"```python\n{text}\n```")
+        for output in cell["outputs"]:
+            data = output.get("data", {"text/plain": output.get("text", "")})
+            shown = "".join(data["text/plain"])
+            html = "".join(data.get("text/html", ""))
+            parts.append(f'<div class="output">{html}</div>' if html else f"```text\n{shown}\n```")
+    return "\n\n".join(parts)
+
+
 def _cell(text: str) -> str:
     for written, shown in (("|", "\\|"), ("<", "&lt;"), ("{", "&#123;"), ("}", "&#125;")):
         text = text.replace(written, shown)  # no tags and no attribute lists
@@ -128,4 +148,5 @@ _FILLERS: dict[str, Callable[[str], str]] = {
     "options": _options,
     "commands": _commands,
     "rules": _rules,
+    "notebook": _notebook,
 }
