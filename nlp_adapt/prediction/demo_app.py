@@ -15,7 +15,7 @@ def load(folders: Mapping[str, Path]) -> dict[str, Any]:
     """A pipeline for each folder with a plain model, by title."""
     from transformers import AutoConfig, pipeline
 
-    found = {}
+    found: dict[str, Any] = {}
     for title, folder in folders.items():
         architectures = AutoConfig.from_pretrained(folder).architectures or []
         if any("TokenClass" in name for name in architectures):
