@@ -37,8 +37,8 @@ from nlp_adapt import AdaptationError, AdaptationTrainer, Domain, load_domain, l
 from nlp_adapt.cli.console import quiet_libraries
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.prediction.predictor import Predictor
+from nlp_adapt.prediction.yardsticks import yardsticks
 from nlp_adapt.recipe import Recipe
-from nlp_adapt.reporting.yardsticks import yardsticks
 
 ROOT = Path(__file__).resolve().parents[1]
 WORDS = "token-classification"

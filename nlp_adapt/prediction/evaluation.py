@@ -43,8 +43,7 @@ def evaluate(
     # First, for it refuses more.
     attacked = None if attack is None else attacked_logits(predictor, encoded, attack)
     logits = predictor.logits(encoded)
-    metrics = task.metrics(logits, encoded, rows)
-    metrics |= yardsticks(task, logits, encoded, rows, metrics)
+    metrics = _scores(predictor, logits, encoded, rows)
     if users is not None:
         metrics = {**metrics, "compute_metrics": users(logits, encoded, rows)}
     report = {
@@ -58,9 +57,17 @@ def evaluate(
         report["attack"] = {
             **attack.to_dict(),
             **damage(logits, attacked, encoded.labels),
-            "metrics": task.metrics(attacked, encoded, rows),
+            "metrics": _scores(predictor, attacked, encoded, rows),
         }
     return report
+
+
+def _scores(
+    predictor: Predictor, logits: np.ndarray, encoded: EncodedRows, rows: Dataset
+) -> dict[str, Any]:
+    """The task's metrics, and the yardsticks beside them."""
+    metrics = predictor.task.metrics(logits, encoded, rows)
+    return metrics | yardsticks(predictor.task, logits, encoded, rows, metrics)
 
 
 def _labelled_rows(domain: Domain, wanted: str | None) -> tuple[str, Dataset]:

@@ -139,7 +139,6 @@ REFUSED = [
         'text,label\n"Great,pos\nbad,neg\nfine,pos\nSo ""x"" said",neg\nlast,pos\n',
         r"a\.csv:2 opens a quotation mark that ends on line 5 alone",
     ),
-    of("one-column-stray-quotation", "a.csv", 'text\n"Great film\nbad\nSo ""x"" said"\nlast\n', r"a\.csv:2 opens a quotation mark that ends on line 4, which in a csv of one column"),
     of("pandas-to-json", "a.json", '{"text":{"0":"a","1":"b"},"label":{"0":"x","1":"y"}}', r"a\.json is one JSON object.*orient='records'"),
     of("pandas-to-json-split", "a.json", '{"columns":["text"],"index":[0],"data":[["a"]]}', r"a\.json is one JSON object"),
     of("splits-in-one-object", "a.json", '{"train":[{"text":"a"}],"test":[{"text":"b"}]}', r"a\.json is one JSON object"),

@@ -36,10 +36,6 @@ _STRAY_QUOTE = (
     "opens a quotation mark that ends on line {last} alone, and the lines between look like rows: "
     "take the mark out, or double it within quotation marks."
 )
-_LINES_OF_ONE_COLUMN = (
-    "opens a quotation mark that ends on line {last}, which in a csv of one column may be a stray mark: "
-    'take it out or, where these lines are one text, put the header in quotation marks too ("text").'
-)
 
 
 class Delimited(Format):
@@ -116,16 +112,13 @@ class Csv(Delimited):
         lines = _noted(islice(_texts(path, self.encoding, faults), before, None), taken)
         reader = csv.reader(lines, delimiter=mark, strict=True)
         start, width = 1 + before, 0
-        quoted = len(first) > before and first[before].startswith('"')
         try:
             for fields in reader:
                 if fields:
                     width = width or len(fields)
-                    last = start + len(taken) - 1
                     if len(taken) > 2 and _are_rows(taken, mark, width):
+                        last = start + len(taken) - 1
                         faults.append(Fault(start, _STRAY_QUOTE.format(last=last)))
-                    elif len(taken) > 1 and width == 1 and not quoted:
-                        faults.append(Fault(start, _LINES_OF_ONE_COLUMN.format(last=last)))
                     yield start, fields
                 taken.clear()
                 start = reader.line_num + 1 + before

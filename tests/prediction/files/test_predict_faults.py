@@ -90,9 +90,9 @@ def test_a_part_without_its_rows_is_not_done(tmp_path: Path) -> None:
     parts = Parts(tmp_path / "out.csv", tmp_path / "aside.jsonl")
     parts.open({})
     parts.write(0, b"row\n", [], {"rows": 1})
-    assert parts.is_done(0)
+    assert parts.done() == {0}
     (parts.folder / "000000000.data").unlink()
-    assert not parts.is_done(0)
+    assert not parts.done()
 
 
 @pytest.mark.parametrize("bad", [0, 1])
