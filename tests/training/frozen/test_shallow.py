@@ -83,7 +83,8 @@ def test_features_times_the_head_are_the_models_logits(architecture):
     assert features.shape[0] == 20
     layer = output_layer(model)
     expected = features @ layer.weight.detach().numpy().T + layer.bias.detach().numpy()
-    np.testing.assert_allclose(predict_logits(model, rows, pad_id=0), expected, atol=1e-4)
+    # Weights fitted to features that hardly vary are large, and so is what rounding does to logits.
+    np.testing.assert_allclose(predict_logits(model, rows, pad_id=0), expected, atol=5e-4)
     assert (expected.argmax(1) == rows.labels).mean() > 0.4
 
 
