@@ -46,15 +46,12 @@ class Method:
         summary: One line; by default that of the objective of the method's name.
         paper: Reference, likewise.
         tasks: The tasks it serves.
-        harmless: Whether its model is exported where the guard cannot tell which one is better; else
-            that is the source-only twin. Only of what by design stays near the twin.
     """
 
     stages: Stages
     summary: str = ""
     paper: str = ""
     tasks: tuple[str, ...] = TASKS
-    harmless: bool = False
 
 
 def _beside_task(*names: str) -> Stages:
@@ -128,12 +125,10 @@ METHODS: dict[str, Method] = {
         _auto,
         "for a first try: the task, then beside it the model's own soft answers on the target",
         "Furlanello et al. 2018, ICML; Lee 2013, ICML workshop",
-        harmless=True,
     ),
     "source_only": Method(
         _beside_task(),
         "no adaptation: train on the source alone, the yardstick of every method",
-        harmless=True,
     ),
     "dann": Method(_beside_task("dann")),
     "cdan": Method(_beside_task("cdan")),
@@ -216,12 +211,6 @@ def stages_for(config: AdaptationConfig) -> list[Stage]:
                 f"(it has {', '.join(sorted(used))})"
             )
     return [_with_options(stage, config.options) for stage in stages]
-
-
-def is_harmless(config: AdaptationConfig) -> bool:
-    """Whether the run is that of a harmless method, with none of its parts changed."""
-    own = config.stages is None and config.method in METHODS and set(config.options) <= {"task"}
-    return own and METHODS[config.method].harmless
 
 
 def _with_auxiliary(stages: list[Stage], config: AdaptationConfig) -> list[Stage]:

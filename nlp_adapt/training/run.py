@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nlp_adapt.files import flattened, write_json, write_tensors
-from nlp_adapt.methods import is_harmless
 from nlp_adapt.modeling.freezing import freeze
 from nlp_adapt.modeling.pretrained import load_task_model
 from nlp_adapt.objectives import Objective, objective_class
@@ -240,8 +239,8 @@ class Run:
         """Let the guard compare both models; export the twin where its worst case is better."""
         verdict = judge_run(end.results)
         end.results |= {"guard": verdict and verdict.to_dict(), "exported": ADAPTED}
-        harmless = "few_shot" in self.context.data.train or is_harmless(self.config)
-        twin = verdict and verdict.prefers_twin(harmless=harmless)
+        told = "few_shot" in self.context.data.train
+        twin = verdict and verdict.prefers_twin(learnt_from_target=told)
         if not twin or self.config.fall_back is False:
             return
         if self.main:

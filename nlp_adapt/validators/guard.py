@@ -74,13 +74,13 @@ class Verdict:
     verdict: str
     reasons: list[str]
 
-    def prefers_twin(self, *, harmless: bool) -> bool:
+    def prefers_twin(self, *, learnt_from_target: bool) -> bool:
         """Whether the twin has the better worst case.
 
         Args:
-            harmless: Whether the adapted model is of a kind that loses little at worst.
+            learnt_from_target: Whether the adapted model was also trained on labels of the target.
         """
-        return self.verdict == SOURCE_ONLY or (self.verdict == UNDECIDED and not harmless)
+        return self.verdict == SOURCE_ONLY or (self.verdict == UNDECIDED and not learnt_from_target)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
