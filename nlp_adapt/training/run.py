@@ -239,7 +239,8 @@ class Run:
         """Let the guard compare both models; export the twin where its worst case is better."""
         verdict = judge_run(end.results)
         end.results |= {"guard": verdict and verdict.to_dict(), "exported": ADAPTED}
-        told = "few_shot" in self.context.data.train
+        data = self.context.data
+        told = "few_shot" in data.train or data.labelled_sample is not None
         twin = verdict and verdict.prefers_twin(learnt_from_target=told)
         if not twin or self.config.fall_back is False:
             return

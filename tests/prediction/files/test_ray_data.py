@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -137,8 +139,11 @@ def test_what_the_engine_cannot_do_is_refused(
     assert says in err
 
 
-def test_a_launcher_is_refused(run_cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    code, _, err = run_cli("predict", "run", "in.txt", "--out", "x.csv")
-    assert code == 2
-    assert "start it by itself" in err
+def test_a_launcher_is_refused() -> None:
+    """In a process of its own: one of several is deaf to signals after a command."""
+    words = [sys.executable, "-m", "nlp_adapt", "predict", "run", "in.txt", "--out", "x.csv"]
+    done = subprocess.run(
+        words, env={**os.environ, "WORLD_SIZE": "2"}, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "start it by itself" in done.stderr
