@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -24,7 +23,7 @@ from typing import Any
 
 import numpy as np
 from benchmark_methods import SUITES, read_domain
-from benchmark_runs import append, code_hash
+from benchmark_runs import Run, append, code_hash, read_lines
 from few_labels_page import page
 
 from nlp_adapt import AdaptationError, AdaptationTrainer, Domain, load_recipe
@@ -40,7 +39,6 @@ DRAWS = 200
 POOL_ROWS = 1500  # of a target: read without labels, and drawn from
 GRID = np.array([[1 - share, share] for share in np.linspace(0.01, 0.99, 50)])
 OFF = (-0.1, -0.05, 0.05, 0.1)  # by how much a told share may be wrong
-Run = dict[str, Any]
 
 
 def main() -> None:
@@ -55,18 +53,12 @@ def main() -> None:
             np.savez_compressed(path, **logits_of_a_model(source, seed, domains))
         for run in (*of_logits(path, source, seed), *of_training(args, seed, source, domains)):
             key = {name: run[name] for name in ("use", "source", "target", "seed", "labels")}
-            if any(key.items() <= done.items() for done in read_runs(runs_file)):
+            if any(key.items() <= done.items() for done in read_lines(runs_file)):
                 continue
             measure = run.pop("measure")
             append(runs_file, [{**run, **measure(), "code": code_hash()}])
             print(key, file=sys.stderr)
-        args.out.write_text(page(read_runs(runs_file)), encoding="utf-8")
-
-
-def read_runs(path: Path) -> list[Run]:
-    if not path.is_file():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        args.out.write_text(page(read_lines(runs_file)), encoding="utf-8")
 
 
 def parse_arguments() -> argparse.Namespace:

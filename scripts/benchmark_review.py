@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import base64
 import functools
-import json
 import sys
 import tempfile
 import zlib
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from benchmark_runs import Run, append, read_lines
 from review_page import BUDGETS, LABELS, LOOKS, MOST_LABELS, RIGHT, page
 
 from nlp_adapt.reviewing.intervals import (
@@ -40,7 +40,6 @@ PAIRS = ("movie>tweets", "tweets>movie", "nyt>tweets", "tweets>nyt", "movie>amaz
 METHODS = ("auto", "dann")
 OUT = Path("docs/benchmarks/review.md")
 ERROR = 0.05
-Run = dict[str, Any]
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -56,12 +55,6 @@ def parse_arguments() -> argparse.Namespace:
 
 def runs_file(args: argparse.Namespace) -> Path:
     return args.out.with_suffix(".runs.jsonl")
-
-
-def read_runs(path: Path) -> list[Run]:
-    if not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def jobs(args: argparse.Namespace) -> Iterator[list[Run]]:
@@ -83,13 +76,12 @@ def train_missing(args: argparse.Namespace) -> None:
     from nlp_adapt.cli.console import quiet_libraries
 
     for keys in jobs(args):
-        done = [{name: run[name] for name in keys[0]} for run in read_runs(runs_file(args))]
+        done = [{name: run[name] for name in keys[0]} for run in read_lines(runs_file(args))]
         missing = [key for key in keys if key not in done]
         if missing:
             with quiet_libraries(debug=False):
                 found = train(args.data, missing)
-            with runs_file(args).open("a", encoding="utf-8") as file:
-                file.writelines(json.dumps(run) + "\n" for run in found)
+            append(runs_file(args), found)
             print(f"{missing} trained", file=sys.stderr)
 
 
@@ -293,7 +285,7 @@ def main() -> None:
         train_missing(args)
     found = {
         name: simulate(signs, args.draws)
-        for name, signs in signs_of(read_runs(runs_file(args))).items()
+        for name, signs in signs_of(read_lines(runs_file(args))).items()
     }
     planned = len(args.pairs) * len(args.methods)
     args.out.write_text(page(found, args.draws, planned, formula, price()), encoding="utf-8")

@@ -26,18 +26,20 @@ def code_hash() -> str:
     return digest.hexdigest()[:12]
 
 
-def read_runs(path: Path) -> list[Run]:
-    """The finished runs; a line that an interrupted write left incomplete is passed over.
-
-    Lines of before the hash come in today's layout, with the code `older code`.
-    """
-    runs = []
+def read_lines(path: Path) -> list[Run]:
+    """The objects of a file, one a line; what an interrupted write left incomplete is passed over."""
+    found = []
     for line in path.read_text(encoding="utf-8").split("\n") if path.is_file() else []:
         try:
-            runs.append(_in_todays_layout(json.loads(line)))
+            found.append(json.loads(line))
         except json.JSONDecodeError:
             continue
-    return runs
+    return found
+
+
+def read_runs(path: Path) -> list[Run]:
+    """The finished runs. Lines of before the hash come in today's layout, with the code `older code`."""
+    return [*map(_in_todays_layout, read_lines(path))]
 
 
 def append(path: Path, runs: Iterable[Run]) -> None:

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from benchmark_runs import SMALL, Run, code_hash
+from benchmark_runs import SMALL, Run, code_hash, read_lines
 from validators_page import page, scored
 
 from nlp_adapt.validators import Predictions
@@ -40,12 +40,6 @@ MOST_ROWS = 600
 OUT = Path("docs/benchmarks/validators.md")
 PARTS = ("source_logits", "source_labels", "target_logits", "target_labels")
 FEATURES = ("source_features", "target_features")
-
-
-def read_runs(path: Path) -> list[Run]:
-    if not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -89,7 +83,7 @@ def train_missing(args: argparse.Namespace) -> None:
     """Train each model whose predictions are neither stored nor kept, and keep them."""
     args.keep.mkdir(parents=True, exist_ok=True)
     told = {
-        run["name"].rpartition(".")[0] for run in read_runs(args.out.with_suffix(".runs.jsonl"))
+        run["name"].rpartition(".")[0] for run in read_lines(args.out.with_suffix(".runs.jsonl"))
     }
     for keys in jobs(args):
         missing = [
@@ -184,7 +178,7 @@ def keep(path: Path, arrays: dict[str, np.ndarray], about: Run) -> None:
 
 def stored(args: argparse.Namespace) -> list[Run]:
     """All predictions, those of the tree and those that are kept, as runs with their scores."""
-    lines = {run["name"]: run for run in read_runs(args.out.with_suffix(".runs.jsonl"))}
+    lines = {run["name"]: run for run in read_lines(args.out.with_suffix(".runs.jsonl"))}
     found: dict[str, tuple[Run, dict[str, np.ndarray]]] = {}
     archive = args.out.with_suffix(".npz")
     if archive.is_file():

@@ -11,6 +11,7 @@ import argparse
 import importlib.util
 import shutil
 from pathlib import Path
+from typing import Any
 
 from nlp_adapt.escaping import in_lines
 
@@ -36,10 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Serve the page until it is interrupted, or write the Space."""
     from nlp_adapt.errors import ConfigError
+    from nlp_adapt.reporting.results import read_results
 
     folder = Path(args.run_folder)
+    results = read_results(folder)  # says what is wrong with a folder that is no finished run
     if args.out:
-        _write_space(folder, Path(args.out))
+        _write_space(folder, results, Path(args.out))
         out = in_lines(args.out)
         print(
             f"Wrote {out}. Try it with `python {out}/app.py`, or upload it: "
@@ -50,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("demo needs the package gradio: run `pip install nlp-adapt[demo]`.")
     from nlp_adapt.prediction.demo_app import build, load, show
 
-    page = build(load(_models(folder)), " to ".join(_domains(folder)))
+    page = build(load(_models(folder)), " to ".join(_domains(results)))
     show(page, server_port=args.port)
     return 0
 
@@ -60,9 +63,7 @@ def _models(folder: Path) -> dict[str, Path]:
     from nlp_adapt.errors import ConfigError
     from nlp_adapt.names import ADAPTER_CONFIG
     from nlp_adapt.prediction.demo_app import TITLES
-    from nlp_adapt.reporting.results import read_results
 
-    read_results(folder)  # says what is wrong with a folder that is no finished run
     exported = folder / "model"
     adapted = folder / "adapted" / "model"  # where the guard has exported the source-only model
     places = {
@@ -79,16 +80,15 @@ def _models(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _domains(folder: Path) -> list[str]:
+def _domains(results: dict[str, Any]) -> list[str]:
     """The names of the run's source and target."""
     from nlp_adapt.escaping import one_line
-    from nlp_adapt.reporting.results import part, read_results
+    from nlp_adapt.reporting.results import part
 
-    results = read_results(folder)
     return [one_line(part(results, side).get("name", side)) for side in ("source", "target")]
 
 
-def _write_space(folder: Path, out: Path) -> None:
+def _write_space(folder: Path, results: dict[str, Any], out: Path) -> None:
     """Write all that `hf upload --repo-type space` sends."""
     from importlib.metadata import version  # late: it brings a hundred modules
 
@@ -96,12 +96,11 @@ def _write_space(folder: Path, out: Path) -> None:
     from nlp_adapt.escaping import escape
     from nlp_adapt.files import write_folder
     from nlp_adapt.prediction import demo_app
-    from nlp_adapt.reporting.results import read_results
     from nlp_adapt.yaml_text import yaml_text
 
     if out.exists():
         raise RunError(f"--out {out}: already exists; name a new folder.")
-    found, (source, target) = _models(folder), _domains(folder)
+    found, (source, target) = _models(folder), _domains(results)
     gradio = version("gradio") if importlib.util.find_spec("gradio") else GRADIO
     needed = [f"{name}=={version(name).partition('+')[0]}" for name in ("torch", "transformers")]
     settings = yaml_text(
@@ -112,9 +111,8 @@ def _write_space(folder: Path, out: Path) -> None:
             "app_file": "app.py",
         }
     )
-    method = read_results(folder)["method"]
-    names = {"source": escape(source), "target": escape(target), "method": escape(method)}
-    readme = SPACE.format(settings=settings, **names)
+    names = {"source": source, "target": target, "method": str(results.get("method", ""))}
+    readme = SPACE.format(settings=settings, **{name: escape(one) for name, one in names.items()})
 
     def write(space: Path) -> None:
         shutil.copy(demo_app.__file__, space / "app.py")

@@ -2,10 +2,13 @@
 
 import contextlib
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
 SECONDS = 5.0
+_KEPT = 60.0  # seconds that an answer holds: a run loads several things of the Hub at its start
+_ANSWERS: dict[str, tuple[float, bool]] = {}  # by endpoint: until when, and whether it was reached
 
 
 @contextlib.contextmanager
@@ -16,7 +19,7 @@ def offline_if_unreachable() -> Iterator[None]:
     """
     from huggingface_hub import constants
 
-    if constants.HF_HUB_OFFLINE or _answers(constants.ENDPOINT):
+    if constants.HF_HUB_OFFLINE or _answered(constants.ENDPOINT):
         yield
         return
     # datasets has a copy of its own, taken when it is imported.
@@ -29,6 +32,14 @@ def offline_if_unreachable() -> Iterator[None]:
     finally:
         for switch, was in zip(switches, before, strict=True):
             switch.HF_HUB_OFFLINE = was
+
+
+def _answered(endpoint: str) -> bool:
+    until, answer = _ANSWERS.get(endpoint, (0.0, False))
+    if time.monotonic() >= until:
+        answer = _answers(endpoint)
+        _ANSWERS[endpoint] = time.monotonic() + _KEPT, answer
+    return answer
 
 
 def _answers(endpoint: str) -> bool:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from nlp_adapt.data.batches.encoded import collate, pack_rows, to_tensors
-from nlp_adapt.errors import ConfigError, ModelError
+from nlp_adapt.errors import ConfigError, ModelError, first_line
 from nlp_adapt.modeling.architectures import architecture_of, averages_logits, plain_model
 from nlp_adapt.modeling.units import FeatureTap, unit_logits, without_dropout
 
@@ -75,8 +75,9 @@ def fit_to_tokenizer(task_model: Any, tokenizer: Any, domain_features: str = "cl
         alone, _, _ = _read(task_model, [short], pad_id or 0)
         padded, rebuilt, _ = _read(task_model, [short, long], pad_id or 0)
     except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
-        raise ModelError(f"{kind} cannot read a batch of texts ({reason}); {OTHERS}.") from error
+        raise ModelError(
+            f"{kind} cannot read a batch of texts ({first_line(error)}); {OTHERS}."
+        ) from error
     if not _close(padded[0][: len(alone[0])], alone[0]):
         raise ModelError(
             f"{kind} gives a text other logits when it is padded, so that results would depend on "

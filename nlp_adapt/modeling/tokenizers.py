@@ -19,6 +19,7 @@ NO_LIMIT = 10**6
 USUAL_LENGTH = 512
 # Words that begin, continue and end differently: split like text, they give the same pieces.
 _PROBES = ("word", "don't", "A1,")
+_UNKNOWN = "a \U0001fae8 text"
 # Left in the configuration by a tokenizer.json that cuts or pads, and read by nothing.
 _STATE = ("max_length", "stride", "truncation_strategy", "pad_to_multiple_of")
 
@@ -47,6 +48,7 @@ def load_tokenizer(model: str, *, words: bool = False) -> Any:
                 f"{model}: its tokenizer comes as a SentencePiece model alone, which takes two more "
                 'packages to read: run `pip install "nlp-adapt[sentencepiece]"`.'
             ) from error
+        tokenizer(_UNKNOWN)  # what is amiss in a tokenizer.json often shows at the first text alone
     if not tokenizer.is_fast:
         raise ModelError(f"{model}: has no fast tokenizer; use a model with tokenizer.json.")
     if not knows_words(tokenizer):

@@ -1,7 +1,6 @@
 """Logits for encoded rows in batches, and labels for new texts."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -76,9 +75,14 @@ def prediction_batches(
 
     Of several processes, `share` is the number of this one and how many there are.
     """
-    tokens, most = prepare_prediction(device), 4 * batch_size
-    batches = budget_batches(rows, device, tokens=tokens, most_rows=most, pad_id=pad_id)
-    return islice(batches, share[0], None, share[1])
+    return budget_batches(
+        rows,
+        device,
+        tokens=prepare_prediction(device),
+        most_rows=4 * batch_size,
+        pad_id=pad_id,
+        share=share,
+    )
 
 
 class Predictor:

@@ -210,8 +210,8 @@ def _conclude(
         raise RunError(
             f"{folder.path}: no review was begun; draw rows with `nlp-adapt review {folder.path}`."
         )
+    answers = read_answers(labels, state)
     with as_written(folder.path):
-        answers = read_answers(labels, state)
         state.take(answers)
         verdict = conclude(state, level)
         before = results.get("review") or {}

@@ -77,6 +77,8 @@ def load(folder: RunFolder) -> Review | None:
         items = [Item.from_dict(one) for one in values.pop("items")]
         found = Review(**values, items={item.id: item for item in items})
         found.labels, found.first_look = tuple(found.labels), tuple(found.first_look)
+        if not all(isinstance(one, str) for one in found.labels):
+            raise TypeError("a label of review.json is no text")
     if found.models != models_hash(folder):
         raise RunError(f"{folder.path}: its models have changed since the review began; {anew}")
     return found

@@ -138,8 +138,10 @@ class Scorer:
     def _source_batches(self, model: Any, rows: EncodedRows) -> Iterator[dict[str, Any]]:
         """All rows, each batch as one of the source alone."""
         device = next(model.parameters()).device
-        sizes = {"tokens": TOKENS_PER_BATCH, "most_rows": self.batch_size, "pad_id": self.pad_id}
-        for _, batch in budget_batches(rows, device, **sizes):
+        batches = budget_batches(
+            rows, device, tokens=TOKENS_PER_BATCH, most_rows=self.batch_size, pad_id=self.pad_id
+        )
+        for _, batch in batches:
             yield as_source(batch, 1.0, 1.0)
 
     def _side(self, model: Any, part: str, precision: str) -> dict[str, Any] | None:

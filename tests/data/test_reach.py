@@ -19,6 +19,7 @@ def asked(monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "ENDPOINT", NOBODY)
+    monkeypatch.setattr(reach, "_ANSWERS", {})
     found, answers = [], reach._answers
     monkeypatch.setattr(reach, "_answers", lambda end: found.append(end) or answers(end))
     yield found
@@ -39,7 +40,15 @@ def test_data_and_models_are_given_up_after_one_question(asked):
         load_domain("nobody/none")
     with pytest.raises(ModelError, match="nor in the local cache, and the Hub cannot be reached"):
         model_config("nobody/none")
-    assert asked == [NOBODY] * 2
+    assert asked == [NOBODY]
+
+
+def test_an_answer_holds_for_a_minute(asked, monkeypatch):
+    for now, questions in ((100.0, 1), (159.0, 1), (161.0, 2)):
+        monkeypatch.setattr(reach.time, "monotonic", lambda now=now: now)
+        with reach.offline_if_unreachable():
+            assert constants.is_offline_mode()
+        assert len(asked) == questions
 
 
 @pytest.mark.parametrize(

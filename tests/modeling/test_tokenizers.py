@@ -101,6 +101,21 @@ def test_a_folder_without_a_vocabulary_is_refused(kind, tmp_path):
         load_tokenizer(str(tmp_path))
 
 
+@pytest.mark.parametrize("damage", ["no such special token", "no unknown token"])
+def test_what_fails_at_the_first_text_alone_is_refused(damage, tmp_path):
+    tiny_tokenizer().save_pretrained(tmp_path)
+    file = tmp_path / "tokenizer.json"
+    values = json.loads(file.read_text())
+    if damage == "no such special token":
+        values["post_processor"]["single"][0]["SpecialToken"]["id"] = "[OTHER]"
+    else:
+        values["model"]["unk_token"] = "[OTHER]"
+    tiny_model("bert", labels=["a", "b"]).save_pretrained(tmp_path)
+    file.write_text(json.dumps(values))
+    with pytest.raises(ModelError, match="the tokenizer"):
+        load_predictor(tmp_path, device="cpu")
+
+
 def test_training_from_a_folder_without_tokenizer_is_refused(tmp_path):
     tiny_model().save_pretrained(tmp_path / "base")
     config = AdaptationConfig(output_dir=str(tmp_path / "run"))

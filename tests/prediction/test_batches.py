@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from nlp_adapt.cli import build_parser
+from nlp_adapt.data.batches import encoded
 from nlp_adapt.data.batches.encoded import pack_rows
 from nlp_adapt.modeling.cpu import TOKENS_PER_BATCH
 from nlp_adapt.prediction.predictor import predict_logits, prediction_batches
@@ -29,6 +30,14 @@ def test_processes_share_the_rows_and_each_row_is_read_once(processes):
             seen += chosen.tolist()
             assert batch["attention_mask"].sum(1).tolist() == rows.lengths[chosen].tolist()
     assert sorted(seen) == list(range(500))
+
+
+def test_a_process_collates_its_own_batches_alone(monkeypatch):
+    rows, made = random_rows(4000), []
+    real = encoded.collate
+    monkeypatch.setattr(encoded, "collate", lambda *a, **k: made.append(1) or real(*a, **k))
+    shares = [len([*prediction_batches(rows, CPU, pad_id=0, share=(i, 3))]) for i in range(3)]
+    assert len(made) == sum(shares)
 
 
 def test_batches_are_near_the_budget_and_hold_little_padding():

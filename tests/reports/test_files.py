@@ -85,6 +85,8 @@ READ = [
         '[["so, good", {"cats": {"pos": 1.0, "neg": 0.0}}], ["bad", {"cats": {"pos": false, "neg": true}}]]',
         GOOD_AND_BAD,
     ),
+    of("cats-that-are-no-scores", "a.json", '[{"text": "so, good", "label": "pos", "cats": {"a": "1"}}, {"text": "bad", "label": "neg"}]', GOOD_AND_BAD),
+    of("cats-of-another-kind", "a.json", '[{"text": "so, good", "cats": {"name": "Tom"}}, {"text": "bad", "cats": null}]', [("so, good", None), ("bad", None)]),
     of(
         "prodigy-choice",
         "a.jsonl",

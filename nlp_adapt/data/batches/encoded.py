@@ -2,13 +2,14 @@
 
 A row is what the model reads: one sentence, or one window of a long one. A unit is what carries a
 label: the row itself in sequence classification, a word in token classification. Flat arrays keep
-millions of rows compact and make every batch a matter of slicing.
+millions of rows compact and make a batch a matter of slicing.
 """
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -266,19 +267,29 @@ def width_for(longest: int, widths: np.ndarray) -> int:
 
 
 def budget_batches(
-    rows: EncodedRows, device: Any = None, *, tokens: int, most_rows: int, pad_id: int
+    rows: EncodedRows,
+    device: Any = None,
+    *,
+    tokens: int,
+    most_rows: int,
+    pad_id: int,
+    share: tuple[int, int] = (0, 1),
 ) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
-    """All rows in batches for inference: the indices of a batch, and its tensors on `device`.
+    """All rows in batches for inference, longest first: their indices, and tensors on `device`.
 
-    Longest first, as many rows a batch as fit `tokens`.
+    A batch has as many rows as fit `tokens`. `share`: the number of this process, and of how many.
     """
-    order = np.argsort(-rows.lengths, kind="stable")
+    for chosen, width in islice(_budgeted(rows, tokens, most_rows), share[0], None, share[1]):
+        yield chosen, to_tensors(collate([(rows, chosen)], width=width, pad_id=pad_id), device)
+
+
+def _budgeted(rows: EncodedRows, tokens: int, most_rows: int) -> Iterator[tuple[np.ndarray, int]]:
+    order, start = np.argsort(-rows.lengths, kind="stable"), 0
     widths = steady_widths(int(rows.lengths.max(initial=1)))
-    start = 0
     while start < len(order):
         width = width_for(int(rows.lengths[order[start]]), widths)
         chosen = order[start : start + max(1, min(most_rows, tokens // width))]
-        yield chosen, to_tensors(collate([(rows, chosen)], width=width, pad_id=pad_id), device)
+        yield chosen, width
         start += len(chosen)
 
 

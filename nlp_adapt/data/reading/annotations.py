@@ -64,9 +64,13 @@ def _chosen(record: Mapping[str, Any]) -> list[Any] | None:
     cats, accepted = record.get("cats"), record.get("accept")
     if "label" in record:
         return None
-    if isinstance(cats, Mapping) and cats:
-        return [name for name, value in cats.items() if value and value >= 0.5]
+    if isinstance(cats, Mapping) and cats and all(map(_is_number, cats.values())):
+        return [name for name, value in cats.items() if value >= 0.5]
     return accepted if isinstance(accepted, list) and "options" in record else None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float))
 
 
 def unfold_all(items: Sequence[Any], places: Sequence[str]) -> list[Any]:
