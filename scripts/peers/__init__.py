@@ -1,0 +1,1 @@
+"""Other libraries on the work of `benchmark_peers.py`, each behind one adapter."""
