@@ -32,6 +32,7 @@ from typing import Any
 from benchmark_runs import KEY, SMALL, Run, append, code_hash, key_of, made_alike, read_runs
 from methods_page import report
 from methods_table import SHARES_TOLD, SOURCE_ONLY, TARGET_TRAINED, TWIN
+from protocol import published
 
 from nlp_adapt import AdaptationError, AdaptationTrainer, Domain, load_domain, load_recipe
 from nlp_adapt.cli.console import quiet_libraries
@@ -286,7 +287,8 @@ def write_page(out: Path, args: argparse.Namespace, runs: list[Run]) -> None:
     words += ["--seeds", str(max((run["seed"] for run in runs), default=args.seeds))]
     words += ["--pairs", *args.pairs] if args.pairs else []
     words += ["--set", *args.set] if args.set else []
-    page = report(SUITES[args.suite], args.encoder, shlex.join(words), runs)
+    suite = SUITES[args.suite] | {"published": published.section(args.suite)}
+    page = report(suite, args.encoder, shlex.join(words), runs)
     out.write_text(page, encoding="utf-8")
 
 

@@ -59,6 +59,7 @@ def report(suite: dict[str, Any], encoder: str, command: str, runs: Sequence[Run
     if len(found) > 1:
         parts += ["## Gains", GAINS_EXPLAINED, _markdown(found)]
     parts += ["## By pair", _order(table), _markdown(pair_rows(table))]
+    parts += suite.get("published", ())
     if rest:
         parts += [
             "## Other code or settings",

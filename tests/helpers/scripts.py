@@ -15,5 +15,6 @@ def scripts_on_path(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Inside, they can be imported; afterwards they are forgotten."""
     monkeypatch.syspath_prepend(str(SCRIPTS))
     yield
-    for path in SCRIPTS.glob("*.py"):
-        sys.modules.pop(path.stem, None)
+    own = {path.stem for path in SCRIPTS.iterdir() if path.is_dir() or path.suffix == ".py"}
+    for name in [name for name in sys.modules if name.partition(".")[0] in own]:
+        del sys.modules[name]

@@ -1,0 +1,1 @@
+"""The parts of `benchmark_protocol.py`: what training may not see, and what others have published."""
