@@ -69,7 +69,7 @@ class Meter:
     def __init__(self, vocabulary: int, padding: int) -> None:
         self.vocabulary, self.padding = vocabulary, padding
         self.tokens: Any = 0
-        self.marks: list[tuple[float, int]] = []
+        self.marks: list[tuple[float, float, int]] = []
 
     def __enter__(self) -> Meter:
         import torch
@@ -98,16 +98,22 @@ class Meter:
         self._handle.remove()
 
     def _mark(self, *_: object) -> None:
-        self.marks.append((time.perf_counter(), self.tokens))
+        self.marks.append((time.perf_counter(), time.process_time(), self.tokens))
 
     @property
-    def tokens_per_second(self) -> float | None:
-        """Real tokens a second after the first steps; None where nothing was trained in steps."""
+    def speeds(self) -> dict[str, float | None]:
+        """Real tokens a second and a CPU second after the first steps; None without steps.
+
+        What else runs on a machine takes time of a process, but hardly CPU time.
+        """
         first = round(LEFT_OUT * len(self.marks))
         if len(self.marks) - first < 2:
-            return None
-        (start, before), (end, after) = self.marks[first], self.marks[-1]
-        return (after - before) / (end - start)
+            return {"tokens_per_second": None, "tokens_per_cpu_second": None}
+        (start, cpu_start, before), (end, cpu_end, after) = self.marks[first], self.marks[-1]
+        return {
+            "tokens_per_second": (after - before) / (end - start),
+            "tokens_per_cpu_second": (after - before) / (cpu_end - cpu_start),
+        }
 
 
 def main(train: Callable[[Job], Predict], *libraries: str) -> None:
@@ -142,13 +148,14 @@ def do(job: Job, train: Callable[[Job], Predict], libraries: Sequence[str] = ())
     started = time.perf_counter()
     with Meter(vocabulary, padding) as meter:
         predict = train(job)
-    seconds = time.perf_counter() - started
+    seconds, cpu_seconds = time.perf_counter() - started, time.process_time()
     peak = peak_memory()
     return {
         "answers": predict(job.texts["test"]),
         "tokens": meter.tokens,
-        "tokens_per_second": meter.tokens_per_second,
+        **meter.speeds,
         "train_seconds": seconds,
+        "cpu_seconds": cpu_seconds,
         "peak_mib": peak,
         "loaded_mib": loaded,
         "versions": {

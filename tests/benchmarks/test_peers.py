@@ -79,10 +79,13 @@ def check_texts(found, steps):
     assert (found["tokens_per_second"] is not None) == steps
 
 
-@pytest.mark.parametrize("method", methods("nlp_adapt"))
+@pytest.mark.parametrize("method", [*methods("nlp_adapt")[:-2]])
 def test_this_package(method, job):
     stepped = method != "logistic_regression"
-    check_texts(done("with_nlp_adapt", job(method)), stepped)
+    found = done("with_nlp_adapt", job(method))
+    check_texts(found, stepped)
+    if method in ("dann", "mcc", "dann_mcc", "mmd"):
+        assert found["tokens"] == 3 * 2 * 4 * 5
 
 
 def test_the_textbook_loop(job):
@@ -157,7 +160,7 @@ def test_the_meter_counts_what_learns_alone():
         torch.nn.Embedding(5, 2)(ids)
     assert meter.tokens == 30
     assert len(meter.marks) == 10
-    assert meter.tokens_per_second > 0
+    assert all(speed > 0 for speed in meter.speeds.values())
     assert torch.nn.Embedding.forward is plain
 
 
@@ -206,7 +209,8 @@ def answered(calls):
         ours = key["peer"] == "nlp_adapt"
         return {
             "scores": {"macro_f1": 0.8 if ours else 0.7, "accuracy": 0.8, "auc": 0.7 if ours else 0.75},
-            "tokens_per_second": 100.0 if ours else 200.0, "peak_mib": 300.0, "seconds": 2.0,
+            "tokens_per_second": 100.0 if ours else 200.0, "tokens_per_cpu_second": None,
+            "peak_mib": 300.0, "cpu_seconds": 1.0, "seconds": 2.0,
             "versions": {"torch": "2"},
             "machine": {"processor": "p", "device": "cpu", "cores": 2, "threads": 1, "load": 1.0},
         }  # fmt: skip
