@@ -164,9 +164,13 @@ def what_was_not_learnt(results: Results) -> list[str]:
     for key, model in (("source_only", "The source-only model"), ("adapted", "The adapted model")):
         if key == "adapted" and is_source_only(results):
             model = "The model"
+        where: dict[str, list[str]] = {}
         for side in SIDES:
             name = part(results, side).get("name", f"the {side}")
-            said += [f"{model} {what}." for what in one_answer(results, key, side, name)]
+            for answer in one_answer(results, key, side, name):
+                what, _, rows = answer.partition(" in the ")
+                where.setdefault(what, []).append(rows)
+        said += [f"{model} {what} in the {' and the '.join(own)}." for what, own in where.items()]
         said += [f"{model}: {remark}" for remark in part(results, key).get("remarks", ())]
     if one_answer(results, "source_only", "source", ""):
         said.append(

@@ -191,7 +191,7 @@ class Run:
             scorer = replace(context.scorer, told=progress)
             adapted = training.name == ADAPTED
             scored = score_trained(scorer, model, self.config.seed, with_labels=adapted)
-            self.plots = plot_data(context, scorer, model)
+            self.plots = plot_data(context, replace(scorer, told=None), model)
         scores = {
             **scored,
             "best": chosen,

@@ -198,6 +198,6 @@ def _seeds(material: Material) -> str:
             ]
             if own:
                 rows.append((f"{model.title}, {side}", own, model.kind))
-    title = f"{main_measure(material.results).title} of {len(runs)} seeds"
-    picture = strip(rows, title)
-    return grid(figure(title, picture, f"%; {shown(seed_sentence(material.results))}"))
+    title, measure = f"Scores of {len(runs)} seeds", main_measure(material.results).title
+    note = f"{measure}, %, and the mean. {shown(seed_sentence(material.results))}"
+    return grid(figure(title, strip(rows, title), note))

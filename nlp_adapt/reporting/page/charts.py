@@ -72,7 +72,7 @@ def pairs(rows: Sequence[tuple[str, float, float]], kinds: tuple[str, str], labe
         y = 14 + row * 24
         points = 100 * (after - before)
         drawing.text(left - 10, y + 4, shown(name, fitting(left - 6)), "name", "end")
-        better = "up" if after >= before else "down"
+        better = "" if abs(points) < 0.05 else "up" if points > 0 else "down"
         drawing.line(scale(before), y, scale(after), y, f"bridge {better}")
         drawing.dot(scale(before), y, 4.5, f"mark {kinds[0]}", f"{shown(name)}: {percent(before)}")
         drawing.dot(scale(after), y, 4.5, f"mark {kinds[1]}", f"{shown(name)}: {percent(after)}")

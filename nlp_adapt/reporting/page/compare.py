@@ -12,7 +12,7 @@ from nlp_adapt.reporting.page.curves import Frame, Series, lines
 from nlp_adapt.reporting.page.html import Cell, figure, grid, legend, page, section, table
 from nlp_adapt.reporting.page.learning import curve
 from nlp_adapt.reporting.page.material import Material, read_material
-from nlp_adapt.reporting.page.scores import estimate_dots
+from nlp_adapt.reporting.page.scores import ESTIMATE_NOTE, estimate_dots
 from nlp_adapt.reporting.page.svg import shown
 from nlp_adapt.reporting.results import Results, as_written, main_measure, part, percent, placed
 from nlp_adapt.reporting.runs import models_of, run_rows
@@ -77,12 +77,10 @@ def _scores(runs: Mapping[str, Results], models: Sequence[tuple[str, str, Result
         if (own := part(scores, "target"))
     ]
     pictures = [
-        figure(title, interval_dots([("target", own)], title), "%, with 95 % intervals")
-        if own
-        else ""
-        for title, own in (
-            (f"{measure.title[0].upper()}{measure.title[1:]}", dots),
-            ("Estimated accuracy, without labels", estimate_dots(models)),
+        figure(title, interval_dots([("target", own)], title), note) if own else ""
+        for title, own, note in (
+            ("Test rows", dots, f"{measure.title}, %, with 95 % intervals"),
+            ("Estimated accuracy, without labels", estimate_dots(models), ESTIMATE_NOTE),
         )
     ]
     head, *rows_ = run_rows(runs)
@@ -117,7 +115,7 @@ def _learning(runs: Mapping[str, Material]) -> str:
     pictures = []
     for key, title, options in (
         ("loss", "Training loss", {}),
-        (f"source_validation/{measure.key}", f"{measure.title} on held-out source rows", shares),
+        (f"source_validation/{measure.key}", f"Held-out source: {measure.title}", shares),
         ("label_free", "Score without target labels", {"limits": (0.0, 1.0)}),
         ("estimated_accuracy", "Estimated accuracy on the target", shares),
     ):

@@ -145,9 +145,10 @@ def reliability(
     """Accuracy over confidence, before (filled) and after (hollow) temperature; size is count."""
     low = min([0.5, *(value for one in (*before, *after) for value in one[1:])])
     low = max(0.0, round(low - 0.05, 1))
-    size, left, top = 262.0, 34.0, 8.0
+    size, left, top = 262.0, 34.0, 22.0
     x, y = Scale(low, 1.0, left, left + size), Scale(low, 1.0, top + 190, top)
-    drawing = Drawing(WIDTH, 226, label)
+    drawing = Drawing(WIDTH, 240, label)
+    drawing.text(0, 9, "right, %")
     for tick in x.ticks(5):
         drawing.line(left, y(tick), left + size, y(tick), "grid")
         drawing.text(left - 6, y(tick) + 4, f"{100 * tick:.0f}", anchor="end")

@@ -13,6 +13,7 @@ from nlp_adapt.reporting.results import SIDES, part, percent
 
 CLASS_KINDS = ("c0", "c1", "c2", "c3", "c4", "c5", "c6")
 OTHER_KIND = "none"
+OTHER = ("other classes", "no entity")  # what is grey
 SHAPES = {"source": "circle", "target": "cross"}
 
 
@@ -30,7 +31,7 @@ def domains(material: Material) -> str:
     entries.append(("ink", "cross", f"target: {material.name('target')}"))
     named: dict[str, str] = {}
     for label, kind in kinds.items():
-        named.setdefault(kind, _type_of(label) if kind != OTHER_KIND else "other classes")
+        named.setdefault(kind, _type_of(label) if kind != OTHER_KIND else OTHER[label == OUTSIDE])
     entries += [(kind, "box", name) for kind, name in named.items()]
     key = f'<div class="key legend">{legend(entries)}</div>' if planes else ""
     unit = "word" if material.results["task"] == TOKEN_CLASSIFICATION else "text"

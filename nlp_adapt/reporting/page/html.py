@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.resources import files
@@ -128,6 +129,6 @@ def chips(entries: Iterable[tuple[str, str, str]]) -> str:
     return f'<ul class="chips">{inner}</ul>' if inner else ""
 
 
-def paragraph(text: str, kind: str = "") -> str:
-    """Text of a run as a paragraph."""
-    return f"<p{f' class={chr(34)}{kind}{chr(34)}' if kind else ''}>{shown(text)}</p>"
+def sentence(text: str) -> str:
+    """A sentence of a run, its options and commands as such."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", shown(text).replace("+/-", "±"))

@@ -54,8 +54,7 @@ def learning(material: Material) -> str:
         _terms(own[adapted.key], frame, adapted),
         *_adversaries(material, own[adapted.key], frame, adapted),
         shared(
-            f"source_validation/{measure.key}", f"{measure.title} on held-out source rows", "%",
-            **shares,
+            f"source_validation/{measure.key}", f"Held-out source: {measure.title}", "%", **shares
         ),
         shared(
             "label_free", "Score without target labels", "0 to 1", kept=True, limits=(0.0, 1.0)
@@ -120,7 +119,7 @@ def _adversaries(material: Material, own: Lines, frame: Frame, model: Model) -> 
     for name in [key.removesuffix("/lambda") for key in _keys(own, "/lambda")]:
         series = [
             Series("accuracy", curve(own, f"{name}/accuracy"), "c1"),
-            Series("lambda", curve(own, f"{name}/lambda"), "c7", dashed=True),
+            Series("strength (lambda)", curve(own, f"{name}/lambda"), "c7", dashed=True),
         ]
         series = [one for one in series if one.points]
         sides = (part(material.results, side).get("domains", (0,)) for side in ("source", "target"))
@@ -130,8 +129,8 @@ def _adversaries(material: Material, own: Lines, frame: Frame, model: Model) -> 
         picture = lines(series, frame, title, limits=(0.0, None), level=chance)
         key = legend(
             [
-                *((one.kind, "line", one.name) for one in series),
-                ("none", "line", "accuracy of a guess"),
+                *((one.kind, "dashes" if one.dashed else "line", one.name) for one in series),
+                ("none", "dashes", "accuracy of a guess"),
             ]
         )
         pictures.append(figure(title, picture, shown(verdict), key))

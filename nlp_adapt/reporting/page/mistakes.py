@@ -8,7 +8,7 @@ from nlp_adapt.reporting.page.charts import Bar, matrix, share_bars, stacked
 from nlp_adapt.reporting.page.html import Cell, figure, fold, grid, legend, section, table
 from nlp_adapt.reporting.page.material import Material, Model
 from nlp_adapt.reporting.page.svg import shown
-from nlp_adapt.reporting.results import SIDES, part
+from nlp_adapt.reporting.results import SIDES, exported_scores, part
 
 MOST_CLASSES = 16  # of a matrix
 MOST_BARS = 8  # classes whose shares are drawn
@@ -88,10 +88,11 @@ def _spans(material: Material, models: Sequence[Model], side: str) -> str:
     pictures = [
         figure("All types", stacked(total, kinds, names, "Spans by kind of error"), "spans")
     ]
-    for model in models:
-        by_type = part(model.scores, side, "errors_by_type")
-        rows = [(kind, [own.get(one, 0) for one in ERRORS]) for kind, own in by_type.items()]
-        rows.sort(key=lambda row: -sum(row[1]))
+    every = [part(model.scores, side, "errors_by_type") for model in models]
+    sizes = {kind: sum(part(own, kind).values()) for own in every for kind in own}
+    for model, by_type in zip(models, every, strict=True):
+        found = sorted(by_type, key=lambda kind: -sizes[kind])  # alike in all models
+        rows = [(kind, [by_type[kind].get(one, 0) for one in ERRORS]) for kind in found]
         if rows:
             picture = stacked(rows[:MOST_CLASSES], kinds, names, "Spans by type and kind of error")
             pictures.append(figure(shown(model.title), picture, "spans by type"))
@@ -131,6 +132,8 @@ def shares(material: Material) -> str:
     rows: list[list[Cell]] = [["class", *found]]
     rows += [[name, *(own.get(name) for own, _ in found.values())] for name in classes]
     lead = "A class that a model says far more or less often than it occurs has drifted."
+    if any(name.startswith("target, by ") for name in found):
+        lead += " EM and BBSE estimate the target’s shares from the exported model’s answers."
     if material.results["task"] == TOKEN_CLASSIFICATION:
         lead = f"Shares of words; {OUTSIDE} is left out."
     return section("shares", "Class shares", lead, grid(*pictures), fold("Numbers", table(rows)))
@@ -145,9 +148,9 @@ def _shares(material: Material) -> Iterator[tuple[str, tuple[Mapping[str, float]
     )
     if told:
         yield "target, as told", (told, "warn")
-    estimates = part(models[-1].scores, "class_shares", "estimated")
+    estimates = part(exported_scores(material.results), "class_shares", "estimated")
     for name, own in estimates.items():
-        yield f"target, {name} estimates", (own, "c7")
+        yield f"target, by {name.upper()}", (own, "c7")
     for model in models:
         if said := part(model.scores, "evidence", "predicted"):
             yield f"target, {model.title}", (said, model.kind)

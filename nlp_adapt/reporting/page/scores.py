@@ -20,8 +20,8 @@ from nlp_adapt.reporting.page.html import (
     fold,
     grid,
     legend,
-    paragraph,
     section,
+    sentence,
     table,
 )
 from nlp_adapt.reporting.page.material import Material, Model
@@ -38,8 +38,10 @@ from nlp_adapt.reporting.results import (
 )
 from nlp_adapt.tasks import TASKS
 
+MOST_REASONS = 4  # that are not folded
 MOST_KINDS = 16  # classes or types in a picture
 MOST_DOMAINS = 12
+ESTIMATE_NOTE = "%, from the models’ own confidence, which can mislead by far more than the intervals: they hold the chance of the rows alone"
 TONES = {
     "better": "good",
     "worse": "bad",
@@ -63,16 +65,14 @@ def verdict(material: Material) -> str:
     sign = part(results, "guard").get("verdict", "")
     tone = TONES.get(measured.verdict if measured else sign, "open")
     lead = first if measured or not signs else signs[0]
-    rest = [
-        one
-        for one in (first, *others, *signs, *share_sentences(results), *answer_sentences(results))
-        if one != lead
-    ]
-    items = "".join(f"<li>{shown(one)}</li>" for one in rest)
-    reasons = f'<ul class="reasons">{items}</ul>' if items else ""
-    return (
-        f'<div class="verdict {tone}">{paragraph(lead)}{chips(_chips(material))}</div>\n{reasons}'
+    rest = (first, *others, *signs, *share_sentences(results), *answer_sentences(results))
+    items = [f"<li>{sentence(one)}</li>" for one in rest if one != lead]
+    top, more = (
+        own and f'<ul class="reasons">{"".join(own)}</ul>'
+        for own in (items[:MOST_REASONS], items[MOST_REASONS:])
     )
+    said = f"<p>{sentence(lead)}</p>{chips(_chips(material))}"
+    return f'<div class="verdict {tone}">{said}</div>\n{top or ""}\n{fold("More, and why", more or "")}'
 
 
 def _chips(material: Material) -> Iterator[tuple[str, str, str]]:
@@ -88,7 +88,7 @@ def _chips(material: Material) -> Iterator[tuple[str, str, str]]:
     estimate = part(last.scores, "label_free").get("estimated_accuracy")
     if estimate is not None:
         half = estimate_half_width(last.scores)
-        around = f" <em>± {100 * half:.1f}</em>" if half else ""
+        around = f" <em>± {100 * half:.1f} by the rows alone</em>" if half else ""
         name = f"estimated without labels, {shown(last.title, 24)}"
         yield "plain", name, percent(estimate) + around
     if guard := results.get("guard"):
@@ -120,8 +120,7 @@ def scores(material: Material) -> str:
     pictures = []
     if drawn:
         picture = interval_dots(drawn, f"{measure.title} of the models on both domains")
-        note = "test rows, %, with 95 % intervals"
-        pictures.append(figure(f"{measure.title[0].upper()}{measure.title[1:]}", picture, note))
+        pictures.append(figure("Test rows", picture, f"{measure.title}, %, with 95 % intervals"))
     kinds, kind_table = _kinds(material)
     pictures += [kinds, _estimates(models), *_domains(material, measure.key)]
     marks = legend((model.kind, "dot", model.title) for model in models)
@@ -152,7 +151,9 @@ def _dots(material: Material, side: str, key: str) -> tuple[str, list[Dot]]:
         for model in material.models:
             best = part(model.scores, side, "oracle").get(key)
             if best is not None:
-                dots.append(Dot("at its best threshold", best, None, model.kind, "diamond"))
+                dots.append(
+                    Dot(f"{model.title}, best threshold", best, None, model.kind, "diamond")
+                )
     rows = part(material.results, side, "rows").get("test")
     title = f"{side}: {material.name(side)}"
     return (f"{title} ({rows:,} rows)" if rows else title), dots
@@ -161,7 +162,7 @@ def _dots(material: Material, side: str, key: str) -> tuple[str, list[Dot]]:
 def _yardstick_key(models: Sequence[Model]) -> str:
     if not any(part(model.scores, "target", "oracle") for model in models):
         return ""
-    return legend([("none", "diamond", "best threshold, which only labels could choose")])
+    return legend([("none", "diamond", "best threshold, by its test labels")])
 
 
 def _estimates(models: Sequence[Model]) -> str:
@@ -170,7 +171,7 @@ def _estimates(models: Sequence[Model]) -> str:
     if not dots:
         return ""
     picture = interval_dots([("target, estimated", dots)], "Estimated accuracy on the target")
-    return figure("Estimated accuracy on the target", picture, "%, from the models’ own confidence")
+    return figure("Estimated accuracy on the target", picture, ESTIMATE_NOTE)
 
 
 def estimate_dots(models: Iterable[tuple[str, str, Results]]) -> list[Dot]:
@@ -230,7 +231,7 @@ def _drawn_kinds(
 def _kind_table(models: Sequence[Model], own: Sequence[Mapping[str, Any]], what: str) -> str:
     columns = ("precision", "recall", "f1")
     head: list[Cell] = [what, *(f"{model.title} {one}" for model in models for one in columns)]
-    rows: list[list[Cell]] = [[*head, "of it"]]
+    rows: list[list[Cell]] = [[*head, "rows" if what == "class" else "spans"]]
     for name in sorted({name for one in own for name in one}):
         entries = [one.get(name, {}) for one in own]
         values = [entry.get(column) for entry in entries for column in columns]
@@ -250,7 +251,7 @@ def _domains(material: Material, key: str) -> Iterator[str]:
                 for name in own[0]
                 if name in own[1]
             ]
-            title = main_measure(material.results).title
+            title = f"Each {side}: {main_measure(material.results).title}"
             kinds = (models[0].kind, models[1].kind)
-            picture = pairs(rows[:MOST_DOMAINS], kinds, f"{title} on each {side}")
-            yield figure(f"{title} on each {side}", picture, "%, and the difference in points")
+            picture = pairs(rows[:MOST_DOMAINS], kinds, title)
+            yield figure(title, picture, "%, and the difference in points")
