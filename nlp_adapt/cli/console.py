@@ -173,9 +173,11 @@ def show_tables(texts: Sequence[str], tables: Sequence[Sequence[list[str]]]) -> 
     head, _, verdict = visible(before).partition("\n\n")
     screen.print(Text(f"\n{head}", "dim"), Text(verdict, "bold"), sep="\n\n")
     for header, *rows in tables:
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
         for place, name in enumerate(header):
-            table.add_column(cell(name), justify="right" if place else "left")
+            words = f"{name} {' '.join(row[place] for row in rows)}".split()
+            justify: Any = "right" if place else "left"
+            table.add_column(cell(name), justify=justify, min_width=max(map(len, words), default=1))
         for row in rows:
             style = "bold" if row[0] == "difference" else ""
             table.add_row(*(cell(one, header[place]) for place, one in enumerate(row)), style=style)

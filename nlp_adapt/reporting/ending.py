@@ -1,6 +1,7 @@
 """The end of a run on one screen: the verdict, the table, the time it took, and what to do next."""
 
 import shlex
+import shutil
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -12,14 +13,13 @@ from nlp_adapt.reporting.page import PAGE
 from nlp_adapt.reporting.results import (
     SIDES,
     Results,
-    exported_scores,
     method_title,
     model_scores,
     part,
     percent,
     share_sentences,
 )
-from nlp_adapt.reporting.table import Row, comparison_rows, domain_rows, heading, points, span_rows
+from nlp_adapt.reporting.table import Row, comparison_rows, domain_rows, heading, points, type_rows
 
 MOST_KINDS = 8  # classes or types in a table
 WIDTH = 96
@@ -27,17 +27,21 @@ OPEN = {"darwin": "open", "win32": "start"}.get(sys.platform, "xdg-open")
 
 
 def ending(
-    results: Results, run: str | Path, width: int = WIDTH
+    results: Results, run: str | Path, width: int | None = None
 ) -> tuple[list[str], list[list[Row]]]:
     """What is said before the tables and after them, and the tables.
+
+    Args:
+        width: Of the lines; default: that of the terminal, at most 96.
 
     Returns:
         `[before, after]`, texts of some lines each, and the tables from the most important one.
     """
+    width = width or min(shutil.get_terminal_size((WIDTH, 1)).columns, WIDTH)
     first, *others = conclusions(results)
     said = [*others, *share_sentences(results), *verdict_sentences(results)]
     said += answer_sentences(results)
-    before = "\n\n".join([heading(results), wrapped(first, width)])
+    before = "\n\n".join(wrapped(one, width) for one in (heading(results), first))
     parts = ["\n".join(wrapped(one, width) for one in said), _spent(results), _next(results, run)]
     return [before, "\n\n".join(filter(None, parts))], list(filter(None, _tables(results)))
 
@@ -50,8 +54,7 @@ def wrapped(text: str, width: int) -> str:
 def _tables(results: Results) -> Iterator[list[Row]]:
     yield comparison_rows(results)
     if results["task"] == TOKEN_CLASSIFICATION:
-        side = "target" if exported_scores(results).get("target") else "source"
-        rows = span_rows(results, side)
+        rows = type_rows(results)
         yield rows if len(rows) <= MOST_KINDS + 1 else []
     else:
         yield class_rows(results)
@@ -105,7 +108,7 @@ def _next(results: Results, run: str | Path) -> str:
     kept = "source-only" if results.get("exported") == "source_only" else method_title(results)
     commands: Sequence[tuple[str, str]] = (
         (f"{OPEN} {shlex.quote(str(Path(run) / PAGE))}", "see the run"),
-        (f"nlp-adapt review {place}", "answer rows on which the models differ"),
+        (f"nlp-adapt review {place}", "judge both models"),
         (f"nlp-adapt predict {place} TEXTS.csv --out LABELS.csv", "label new texts"),
     )
     wide = max(len(command) for command, _ in commands)

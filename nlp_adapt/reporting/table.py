@@ -18,7 +18,6 @@ from nlp_adapt.reporting.yardsticks import own_rows
 from nlp_adapt.tasks import TASKS
 
 Row = list[str]
-TYPE_COLUMNS = {"precision": "P", "recall": "R", "f1": "F1"}
 ERRORS = ("correct", "wrong_type", "wrong_boundary", "missed", "spurious")
 # Title, where the number stands in a model's scores, its factor and its decimals.
 SIGNS = (
@@ -72,16 +71,7 @@ def domain_rows(results: Results, side: str) -> list[Row]:
 
 def type_rows(results: Results) -> list[Row]:
     """F1 by entity type on the target, or on the source where the target has no labels."""
-    tables = (
-        _by_type(results, side, f"F1 on {side}, %", {"f1": ""}, "difference", "d")
-        for side in reversed(SIDES)
-    )
-    return next(filter(None, tables), [])
-
-
-def span_rows(results: Results, side: str) -> list[Row]:
-    """Precision, recall and F1 by entity type of each model on "source" or "target"."""
-    return _by_type(results, side, f"on {side}, %", TYPE_COLUMNS, "F1 difference", ",")
+    return next(filter(None, (_by_type(results, side) for side in reversed(SIDES))), [])
 
 
 def sign_rows(results: Results) -> list[Row]:
@@ -208,20 +198,17 @@ def _gain(values: Iterable[float | None]) -> Row:
     return [points(*known)] if len(known) == 2 else []
 
 
-def _by_type(
-    results: Results, side: str, title: str, columns: Mapping[str, str], gain: str, how: str
-) -> list[Row]:
-    """Each type's true spans, in the format `how`, and the scores of each model that has them."""
+def _by_type(results: Results, side: str) -> list[Row]:
+    """Each type's true spans, and the F1 of each model that has it."""
     models = {name: part(own, side, "per_type") for name, own in model_scores(results).items()}
     models = {name: types for name, types in models.items() if types}
     if not models:
         return []
-    header = [f"{model} {column}".rstrip() for model in models for column in columns.values()]
-    rows = [[title, "spans", *header, *([gain] if len(models) == 2 else [])]]
+    gain = ["difference"] if len(models) == 2 else []
+    rows = [[f"F1 on {side}, %", "spans", *models, *gain]]
     for kind in sorted({kind for types in models.values() for kind in types}):
         entries = [types.get(kind, {}) for types in models.values()]
         spans = max(entry.get("support", 0) for entry in entries)
-        values = [entry.get(key) for entry in entries for key in columns]
-        own_gain = _gain(entry.get("f1") for entry in entries)
-        rows.append([kind, f"{spans:{how}}", *map(percent, values), *own_gain])
+        values = [entry.get("f1") for entry in entries]
+        rows.append([kind, f"{spans:,}", *map(percent, values), *_gain(values)])
     return rows

@@ -35,12 +35,12 @@ Trained: source-only 61 s (36 steps), dann 61 s (36 steps).
 
 The dann model is in runs/dann/model. Next:
   xdg-open runs/dann/report.html                           see the run
-  nlp-adapt review runs/dann                               answer rows on which the models differ
+  nlp-adapt review runs/dann                               judge both models
   nlp-adapt predict runs/dann TEXTS.csv --out LABELS.csv   label new texts"""
 
 
-def printed(results, run="runs/dann"):
-    (before, after), tables = ending(results, run)
+def printed(results, run="runs/dann", width=96):
+    (before, after), tables = ending(results, run, width)
     return "\n\n".join([before, *map(layout, tables), after])
 
 
@@ -90,6 +90,20 @@ def test_a_terminal_obeys_no_foreign_text(kind, monkeypatch):
     assert "\u202e" not in shown
     assert "[red]" in shown
     assert "71.8" in shown
+
+
+@pytest.mark.parametrize("results", [classifier_results(), tagger_results()])
+def test_a_narrow_terminal_cuts_no_name_and_breaks_no_line_twice(results, monkeypatch):
+    stream = Screen()
+    monkeypatch.setattr("sys.stdout", Terminal(stream))
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "dumb")
+    console.show_tables(*ending(results, "runs/dann"))
+    shown = stream.getvalue()
+    assert "…" not in shown
+    assert max(map(len, shown.splitlines())) <= 80
+    for line in printed(results, width=80).splitlines():
+        assert "  " in line.strip() or line in shown  # tables are drawn in another way
 
 
 def test_time_as_people_say_it():

@@ -50,6 +50,15 @@ def test_one_answer_for_everything_is_said(results, said):
     assert said in conclusions(results)
 
 
+def test_one_answer_in_both_domains_is_said_once():
+    results = run(FINE, ONE_CLASS)
+    results["adapted"]["source"] = results["adapted"]["target"]
+    assert what_was_not_learnt(results) == [
+        "The adapted model predicts nothing but positive in the test rows of films and the test rows "
+        "of tweets."
+    ]
+
+
 def test_a_twin_that_learnt_nothing_is_no_yardstick():
     said = conclusions(tagger(False, True, source=False))
     assert any("nothing to compare with" in one for one in said)

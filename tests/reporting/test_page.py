@@ -138,7 +138,14 @@ def test_keys_of_others_are_shown_where_they_are():
         "estimated": {"bbse": told},
     }
     page = build_report(Material(results))
-    for text in ("best threshold", "77.0", "drawn from 3,200", "as told", "bbse estimates"):
+    for text in (
+        "best threshold",
+        "77.0",
+        "drawn from 3,200",
+        "as told",
+        "by BBSE",
+        "EM and BBSE estimate",
+    ):
         assert text in page
 
 
@@ -189,6 +196,29 @@ def test_a_scale_has_round_ticks_inside():
     assert Scale(0.0, 1.0, 0.0, 100.0).ticks(4) == [0.0, 0.25, 0.5, 0.75, 1.0]
     assert Scale(61.0, 89.0, 0.0, 100.0).ticks(3) == [70.0, 80.0]
     assert Scale(0.0, 2.0, 10.0, 30.0)(1.0) == 20.0
+
+
+def test_values_beyond_the_usual_limits_are_shown():
+    picture = lines(
+        [Series("score", [(0, -0.4), (9, -0.2)], "m0")], Frame(9), "S", limits=(0.0, 1.0)
+    )
+    heights = [float(one) for one in re.findall(r'cy="([\d.-]+)"', picture)]
+    assert all(0 < height < 176 for height in heights)
+    assert len(set(heights)) == 2
+
+
+def test_many_reasons_are_folded_and_options_set_apart():
+    material = full_material()
+    material.results["guard"]["reasons"] = [f"`fall_back: {n}` is reason {n}." for n in range(9)]
+    page = build_report(material)
+    assert "<code>fall_back: 8</code> is reason 8." in page.partition("More, and why")[2]
+    assert "reason 8" not in page.partition("More, and why")[0]
+
+
+def test_the_interval_of_an_estimate_says_what_it_does_not_hold():
+    page = build_report(full_material())
+    assert "by the rows alone" in page
+    assert "can mislead by far more than the intervals" in page
 
 
 def test_a_line_of_one_value_is_drawn():

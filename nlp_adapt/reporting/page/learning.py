@@ -57,7 +57,7 @@ def learning(material: Material) -> str:
             f"source_validation/{measure.key}", f"Held-out source: {measure.title}", "%", **shares
         ),
         shared(
-            "label_free", "Score without target labels", "0 to 1", kept=True, limits=(0.0, 1.0)
+            "label_free", "Score without target labels", "at most 1", kept=True, limits=(0.0, 1.0)
         ),
         shared("estimated_accuracy", "Estimated accuracy on the target", "%", **shares),
         shared("learning_rate", "Learning rate", "of the encoder", limits=(0.0, None)),

@@ -123,9 +123,11 @@ def shares(material: Material) -> str:
         for name in classes[:MOST_BARS]
     ]
     middle = (len(groups) + 1) // 2 if len(groups) > 3 else len(groups)
-    label = "How frequent each class is"
+    label, unit = "How frequent each class is", "share of rows, %"
+    if material.results["task"] == TOKEN_CLASSIFICATION:
+        unit = f"share of words, %; {OUTSIDE} is left out"
     pictures = [
-        figure(label if not place else "", share_bars(part_, label), "share of rows, %")
+        figure(label if not place else "", share_bars(part_, label), unit)
         for place, part_ in enumerate((groups[:middle], groups[middle:]))
         if part_
     ]
@@ -134,8 +136,6 @@ def shares(material: Material) -> str:
     lead = "A class that a model says far more or less often than it occurs has drifted."
     if any(name.startswith("target, by ") for name in found):
         lead += " EM and BBSE estimate the target’s shares from the exported model’s answers."
-    if material.results["task"] == TOKEN_CLASSIFICATION:
-        lead = f"Shares of words; {OUTSIDE} is left out."
     return section("shares", "Class shares", lead, grid(*pictures), fold("Numbers", table(rows)))
 
 

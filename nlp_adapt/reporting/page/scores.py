@@ -151,9 +151,7 @@ def _dots(material: Material, side: str, key: str) -> tuple[str, list[Dot]]:
         for model in material.models:
             best = part(model.scores, side, "oracle").get(key)
             if best is not None:
-                dots.append(
-                    Dot(f"{model.title}, best threshold", best, None, model.kind, "diamond")
-                )
+                dots.append(Dot(f"{model.title}, best", best, None, model.kind, "diamond"))
     rows = part(material.results, side, "rows").get("test")
     title = f"{side}: {material.name(side)}"
     return (f"{title} ({rows:,} rows)" if rows else title), dots

@@ -58,15 +58,18 @@ def spanning(
     ceiling: float | None = None,
     least: float = 1e-9,
 ) -> Scale:
-    """A scale over values with a margin, not beyond `floor` and `ceiling`, `least` wide at least."""
+    """A scale over values with a margin, `least` wide at least.
+
+    Margins end at `floor` and `ceiling`; values beyond them are shown.
+    """
     known = list(values) or [0.0, 1.0]
     low, high = min(known), max(known)
     margin = max((high - low) * 0.08, (least - (high - low)) / 2, 1e-9)
     low, high = low - margin, high + margin
     if floor is not None:
-        low = max(low, floor)
+        low = max(low, min(floor, *known))
     if ceiling is not None:
-        high = min(high, ceiling)
+        high = min(high, max(ceiling, *known))
     return Scale(low, max(high, low + 1e-9), start, stop)
 
 
