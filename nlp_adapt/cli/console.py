@@ -174,10 +174,10 @@ def show_tables(texts: Sequence[str], tables: Sequence[Sequence[list[str]]]) -> 
     screen.print(Text(f"\n{head}", "dim"), Text(verdict, "bold"), sep="\n\n")
     for header, *rows in tables:
         table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+        wide = len(layout([header, *rows]).splitlines()[1]) > screen.width - 2
         for place, name in enumerate(header):
-            words = f"{name} {' '.join(row[place] for row in rows)}".split()
-            justify: Any = "right" if place else "left"
-            table.add_column(cell(name), justify=justify, min_width=max(map(len, words), default=1))
+            title = name.replace(" ", "\n", 1) if wide and place else name
+            table.add_column(cell(title), justify="right" if place else "left")
         for row in rows:
             style = "bold" if row[0] == "difference" else ""
             table.add_row(*(cell(one, header[place]) for place, one in enumerate(row)), style=style)
