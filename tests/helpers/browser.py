@@ -17,6 +17,7 @@ _OPTIONS = (
     *("--no-first-run", "--disable-extensions", "--disable-background-networking"),
     *("--remote-debugging-pipe", "--force-color-profile=srgb"),
 )
+_LIGHT, _DARK = ([{"name": "prefers-color-scheme", "value": one}] for one in ("light", "dark"))
 _KEYS = {"ArrowLeft": 37, "ArrowRight": 39, "Backspace": 8, "Tab": 9, "Enter": 13}
 
 
@@ -97,8 +98,8 @@ class Browser:
             "Emulation.setDeviceMetricsOverride",
             width=width, height=844, deviceScaleFactor=1, mobile=width < 500,
         )  # fmt: skip
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.send("Emulation.setEmulatedMedia", features=[scheme])
+        features = _DARK if dark else _LIGHT
+        self.send("Emulation.setEmulatedMedia", media="", features=features)
 
     def complaints(self) -> list[str]:
         """What went wrong on the page: exceptions, and what its policy has blocked."""
@@ -125,6 +126,10 @@ class Browser:
         import base64
 
         path.write_bytes(base64.b64decode(self.send("Page.captureScreenshot")["data"]))
+
+    def on_paper(self) -> None:
+        """Look as the page does when it is printed."""
+        self.send("Emulation.setEmulatedMedia", media="print", features=_DARK)
 
     def close(self) -> None:
         """End the browser."""

@@ -299,3 +299,13 @@ def test_the_page_in_a_browser(tab, tmp_path, kind, width, dark):
         assert known[value].lstrip("+") == f"{100 * value:.1f}"
     light = tab.run("getComputedStyle(document.body).backgroundColor") == "rgb(252, 252, 251)"
     assert light is not dark
+
+
+def test_the_page_is_printed_dark_on_white(tab, tmp_path):
+    page = write_report(write_run(tmp_path / "run", classifier_results()))
+    tab.open(page.resolve())
+    tab.on_paper()
+    body = "getComputedStyle(document.body)"
+    assert tab.run(f"{body}.backgroundColor") == "rgb(255, 255, 255)"
+    assert tab.run(f"{body}.color") == "rgb(23, 27, 34)"
+    tab.look()

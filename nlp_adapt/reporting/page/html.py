@@ -131,4 +131,5 @@ def chips(entries: Iterable[tuple[str, str, str]]) -> str:
 
 def sentence(text: str) -> str:
     """A sentence of a run, its options and commands as such."""
-    return re.sub("`([^`]+)`", r"<code>\1</code>", shown(text).replace("+/-", "±"))
+    text = shown(text).replace("+/- ", "±\u00a0").replace(" %", "\u00a0%")  # not at a line's end
+    return re.sub("`([^`]+)`", r"<code>\1</code>", text)
