@@ -6,7 +6,7 @@ from typing import Any
 
 from nlp_adapt.metrics.classification import comparable
 from nlp_adapt.reporting.comparison import half_width
-from nlp_adapt.reporting.page.domains import class_kinds
+from nlp_adapt.reporting.page.domains import class_kinds, kind_names
 from nlp_adapt.reporting.page.material import Material, read_material
 from nlp_adapt.reporting.results import SIDES, main_measure, part
 
@@ -51,7 +51,8 @@ def draw_scores(material: Material, path: Path) -> bool:
     for place, (_, own, colour) in enumerate(rows):
         half = 100 * (half_width(own) or 0.0)
         value = 100 * comparable(own, key)
-        axes.errorbar(value, -place, xerr=half, fmt="o", color=colour, capsize=0, elinewidth=2)
+        ends = [[min(half, value)], [min(half, 100 - value)]]
+        axes.errorbar(value, -place, xerr=ends, fmt="o", color=colour, capsize=0, elinewidth=2)
     axes.set_yticks([-place for place in range(len(rows))], [_plain(name) for name, *_ in rows])
     axes.set_xlabel(f"{main_measure(material.results).title}, %, with 95 % intervals")
     axes.grid(axis="x", color="#e4e6e9")
@@ -83,9 +84,9 @@ def draw_domains(material: Material, path: Path) -> bool:
         axes.set_title(_plain(model.title), fontsize=10, loc="left")
         axes.set_xticks([])
         axes.set_yticks([])
-    named = {kind: name.removeprefix("B-") for name, kind in reversed(kinds.items())}
+        axes.spines[:].set(color="#c9ced4", visible=True)
     marks = [("o", "black", "source"), ("x", "black", "target")]
-    marks += [("s", CLASSES[kind], name) for kind, name in named.items() if kind != "none"][::-1]
+    marks += [("s", CLASSES[kind], name) for kind, name in kind_names(kinds).items()]
     figure.legend(
         handles=[_mark(*one) for one in marks], loc="outside lower left", ncols=len(marks),
         frameon=False, fontsize=8,

@@ -29,10 +29,7 @@ def domains(material: Material) -> str:
     colour = "true class" if known else "predicted class in the target, true class in the source"
     entries = [("ink", "dot", f"source: {material.name('source')}")]
     entries.append(("ink", "cross", f"target: {material.name('target')}"))
-    named: dict[str, str] = {}
-    for label, kind in kinds.items():
-        named.setdefault(kind, _type_of(label) if kind != OTHER_KIND else OTHER[label == OUTSIDE])
-    entries += [(kind, "box", name) for kind, name in named.items()]
+    entries += [(kind, "box", name) for kind, name in kind_names(kinds).items()]
     key = f'<div class="key legend">{legend(entries)}</div>' if planes else ""
     unit = "word" if material.results["task"] == TOKEN_CLASSIFICATION else "text"
     lead = (
@@ -62,6 +59,14 @@ def class_kinds(labels: Sequence[str]) -> dict[str, str]:
             types[name] = next(colours, OTHER_KIND)
         kinds[label] = types[name]
     return kinds
+
+
+def kind_names(kinds: Mapping[str, str]) -> dict[str, str]:
+    """What each colour of `class_kinds` stands for."""
+    named: dict[str, str] = {}
+    for label, kind in kinds.items():
+        named.setdefault(kind, _type_of(label) if kind != OTHER_KIND else OTHER[label == OUTSIDE])
+    return named
 
 
 def _type_of(label: str) -> str:
