@@ -92,7 +92,8 @@ def jobs(args: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any], Work]]
         settings = {"model": args.model, "source": args.source, "target": args.target,
                     "seed": args.seed, "train_steps": args.train_steps, "texts": args.texts,
                     "rounds": args.rounds, "max_length": 64, **toy}  # fmt: skip
-        what = {"model": args.model, "target": args.target, "texts": args.texts}
+        what = {"model": args.model, "target": args.target, "texts": args.texts,
+                "train_steps": args.train_steps}  # fmt: skip
         yield "prediction", what, lambda: forked(predicting.measure_prediction, settings)
 
 
@@ -127,7 +128,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--model", default="builtin:minilm-l6", help="prediction: what is trained")
     parser.add_argument("--source", default="builtin:snippets/movie")
     parser.add_argument("--target", default="builtin:snippets/tweets")
-    parser.add_argument("--train_steps", type=int, default=60, help="prediction: before it")
+    parser.add_argument("--train_steps", type=int, default=150, help="prediction: before it")
     parser.add_argument("--texts", type=int, default=600, help="prediction: texts in a round")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--toy", action="store_true", help="tiny encoders, to try the script")
