@@ -26,8 +26,8 @@ def write_pictures(run: Path, folder: Path) -> dict[str, str]:
     Returns:
         What each picture shows, by its file.
     """
-    material = read_material(run)
-    found = {}
+    material, found = read_material(run), {}
+    folder.mkdir(parents=True, exist_ok=True)
     if draw_scores(material, folder / SCORES):
         measure = main_measure(material.results).title
         found[SCORES] = f"{measure} of the models on both domains, with 95 % intervals"
