@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 import pytest
 
 from nlp_adapt.reporting.page.build import build_report, report_run, write_report
+from nlp_adapt.reporting.page.charts import Dot, interval_dots
 from nlp_adapt.reporting.page.compare import build_comparison
 from nlp_adapt.reporting.page.curves import Frame, Series, lines
 from nlp_adapt.reporting.page.learning import curve, placed
@@ -205,6 +206,12 @@ def test_values_beyond_the_usual_limits_are_shown():
     heights = [float(one) for one in re.findall(r'cy="([\d.-]+)"', picture)]
     assert all(0 < height < 176 for height in heights)
     assert len(set(heights)) == 2
+
+
+def test_an_interval_stays_among_shares():
+    picture = interval_dots([("target", [Dot("auto", 0.0, 0.05, "m1")])], "F1")
+    assert ">-" not in picture
+    assert "interval 0.0 to 5.0" in picture
 
 
 def test_many_reasons_are_folded_and_options_set_apart():

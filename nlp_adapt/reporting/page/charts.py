@@ -32,9 +32,8 @@ def interval_dots(groups: Sequence[tuple[str, Sequence[Dot]]], label: str) -> st
     """Groups of dots with 95 % intervals, on one axis of shares in per cent."""
     dots = [dot for _, own in groups for dot in own]
     left = room_for((dot.name for dot in dots), 130) + 10
-    values = [
-        edge for dot in dots for edge in (dot.value - (dot.half or 0), dot.value + (dot.half or 0))
-    ]
+    edges = [dot.value + sign * (dot.half or 0) for dot in dots for sign in (-1, 1)]
+    values = [min(max(edge, 0.0), 1.0) for edge in edges]
     height = sum(ROW * len(own) + 24 for _, own in groups) + 22
     scale = spanning(values, left, WIDTH - 46, floor=0.0, ceiling=1.0, least=0.06)
     drawing = Drawing(WIDTH, height, label)
