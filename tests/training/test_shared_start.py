@@ -1,15 +1,20 @@
 """The beginning that both models have in common is trained once, and is as if each had trained it."""
 
 import json
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from nlp_adapt.training import accelerator as accelerator_module
 from nlp_adapt.training import run as run_module
+from nlp_adapt.training.saving.shared_start import shared_stages
+from nlp_adapt.training.schedule import Schedule
 from tests.helpers.interruptions import InterruptedRunError, crash_after, weights
 from tests.helpers.recorder import Recorder
 from tests.helpers.several_domains import TAGS, several_trainer
+from tests.helpers.tiny_encoders import tiny_model
 from tests.helpers.trainers import trainer_for
 
 OPTIONS = {"method": "auto", "data_doctor": "off", "max_steps": 6, "save_steps": 1}
@@ -53,6 +58,7 @@ def apart(monkeypatch, folder, make=trainer_for, **options):
 @pytest.mark.parametrize("method", ["auto", "daln", "consistency"])
 def test_the_adapted_model_is_the_same_to_the_bit(tmp_path, monkeypatch, steps, method):
     options = {**OPTIONS, "method": method, "ema_decay": 0.5}
+    options["model"] = tiny_model("bert", dropout=0.2)
     shared = trainer_for(tmp_path / "shared", **options).train()
     assert steps[0] < 12
     whole = apart(monkeypatch, tmp_path / "apart", **options)
@@ -72,12 +78,13 @@ def test_a_tagger_as_well(tmp_path, monkeypatch, steps):
 
 @pytest.mark.parametrize("crash", [2, 5, 7])
 def test_an_interrupted_run_ends_the_same(tmp_path, monkeypatch, crash):
-    trainer_for(tmp_path / "whole", **OPTIONS).train()
+    options = {**OPTIONS, "model": tiny_model("bert", dropout=0.2)}
+    trainer_for(tmp_path / "whole", **options).train()
     with monkeypatch.context() as patch:
         crash_after(patch, crash)
         with pytest.raises(InterruptedRunError):
-            trainer_for(tmp_path / "parts", **OPTIONS).train()
-    trainer_for(tmp_path / "parts", **OPTIONS).train(resume_from_checkpoint=True)
+            trainer_for(tmp_path / "parts", **options).train()
+    trainer_for(tmp_path / "parts", **options).train(resume_from_checkpoint=True)
     assert_same(tmp_path / "whole", tmp_path / "parts")
 
 
@@ -87,7 +94,6 @@ def test_an_interrupted_run_ends_the_same(tmp_path, monkeypatch, crash):
         {"method": "dann"},
         {"method": "mlm"},
         {"load_best_model_at_end": True},
-        {"augment": "delete", "augment_rate": 0.5},
         {"callbacks": []},
     ],
 )
@@ -106,3 +112,12 @@ def test_trackers_are_told_of_the_shared_steps_of_both_models(tmp_path, monkeypa
     trainer_for(tmp_path, **OPTIONS, logging_steps=1, report_to=["recorder"]).train()
     losses = [step for step, values in recorder.lines if "loss" in values]
     assert losses == [1, 2, 3, 4, 5, 6] * 2
+
+
+def test_neither_do_they_where_the_adapted_one_reads_edited_copies(tmp_path):
+    alone = SimpleNamespace(num_processes=1, is_main_process=True)
+    context = replace(trainer_for(tmp_path, **OPTIONS).context, accelerator=alone)
+    schedule = Schedule.of(context)
+    assert shared_stages(context, schedule) == 1
+    edited = replace(context.data, copies=context.data.train["source"])
+    assert shared_stages(replace(context, prepared=edited), schedule) == 0

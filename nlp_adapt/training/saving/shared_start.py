@@ -16,17 +16,23 @@ from nlp_adapt.files import flattened
 from nlp_adapt.reporting.results import read_log
 from nlp_adapt.training.context import RunContext
 from nlp_adapt.training.log import RunLog
+from nlp_adapt.training.saving.checkpoint import load_random, random_tensors
 from nlp_adapt.training.schedule import ADAPTED, SOURCE_ONLY, Schedule
 from nlp_adapt.training.sharding import requested_sharding
 
 
 @dataclass(frozen=True)
 class SharedStart:
-    """What a model is after its first `stages`, and what these took."""
+    """What a model is after its first `stages`, and what these took.
+
+    Attributes:
+        random: The state of the generators, from which dropout goes on.
+    """
 
     stages: int
     weights: dict[str, Tensor]
     objectives: dict[str, Tensor]
+    random: dict[str, Any]
     ledger: str
     seconds: float
 
@@ -38,6 +44,7 @@ class SharedStart:
             stages,
             _copied(training.task_model.state_dict()),
             _copied(flattened(states)),
+            random_tensors(),
             training.ledger.value,
             training.seconds,
         )
@@ -50,6 +57,7 @@ class SharedStart:
         """
         training.task_model.load_state_dict(self.weights)
         self.weights.clear()  # as large as the model
+        load_random(self.random)
         training.ledger.value, training.seconds_before = self.ledger, self.seconds
         training.log.total_steps += sum(lengths[: self.stages])
         if training.context.main:
