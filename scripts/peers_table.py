@@ -73,18 +73,12 @@ class Runs:
             ours = Side(OURS, side.name)
             if side.peer != OURS and ours in self.sides:
                 found.append((side.method, ours, side))
+        ours = Side(OURS, PEERS[OURS].default)
         for name, peer in PEERS.items():
-            side, ours = Side(name, peer.default), Side(OURS, PEERS[OURS].default)
-            if name != OURS and side in self.sides and ours in self.sides:
-                few = side.method.startswith("few_")
-                found.append(
-                    (f"default ({side.method})", Side(OURS, side.method) if few else ours, side)
-                )
-        return [
-            row
-            for row in found
-            if not (row[0].startswith("default") and row[1].method == row[2].method)
-        ]
+            side = Side(name, peer.default)
+            if name != OURS and side in self.sides and not side.method.startswith("few_"):
+                found.append((f"default: {ours.method}, {side.method}", ours, side))
+        return found
 
 
 def quality_rows(runs: Runs, measure: str) -> list[Ranked]:
