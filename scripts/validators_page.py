@@ -175,7 +175,6 @@ def _about(runs: Sequence[Run], judged: Sequence[Run], command: str) -> str:
 
 def _guard(judged: Sequence[Run]) -> list[str]:
     harmful = [one for one in judged if one["gain"] < -CLEAR]
-    helpful = [one for one in judged if one["gain"] > CLEAR]
     rows = [
         [
             *(one[key] for key in ("pair", "method")),
@@ -184,17 +183,11 @@ def _guard(judged: Sequence[Run]) -> list[str]:
         ]
         for one in judged
     ]
-    said = [
-        [name, *_hits(judged, word, true)]
-        for name, word, true in (
-            ("source-only: is it harmful?", "source-only", harmful),
-            ("adapted: is it helpful?", "adapted", helpful),
-        )
-    ]
+    said = [["source-only: is it harmful?", *_hits(judged, "source-only", harmful)]]
     return [
         "## The guard",
-        "A model is harmful, or helpful, where its accuracy is more than 1 point below, or above, that "
-        "of its source-only twin. Nothing in the guard is fitted to these pairs.",
+        "A model is harmful where its accuracy is more than 1 point below that of its source-only twin; "
+        "that one is helpful the guard never says. Nothing in the guard is fitted to these pairs.",
         _table(["verdict", "said", "right", "of all there are"], said),
         "Worst first; gains in points of accuracy.",
         _table(["pair", "method", "gain", "estimated gain", "verdict"], rows),

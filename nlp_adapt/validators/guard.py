@@ -1,4 +1,4 @@
-"""Is the adapted model better than its source-only twin? An answer without target labels.
+"""Has the adapted model gone astray? An answer without target labels.
 
 Four signs are weighed, none of which reads a label of the target:
 
@@ -11,11 +11,10 @@ Four signs are weighed, none of which reads a label of the target:
 - *estimate*: estimated target accuracy (Garg et al. 2022), with a paired bootstrap's interval of the
   difference.
 
-The estimate alone is easily fooled: a model that says the same of everything is certain of it. So
-it speaks for the adapted model only where no other sign speaks against it, where the twin has not
-collapsed itself, and where both thresholds rest on enough mistakes. What no sign shows is a model
-that is certain, diverse and wrong: words that mean another thing in the target. Then it cannot be
-told which model is better, and the export is the one with the better worst case.
+They can show harm, and no gain: a model that says the same of everything is certain of it, and so is
+one that has learnt its own answers. Where the estimate used to speak for the adapted model it was right
+about as often as not (docs/how-to/without-target-labels.md). So without a sign of harm it cannot be told
+which model is better, and the export is the one with the better worst case.
 """
 
 import math
@@ -28,7 +27,7 @@ import numpy as np
 from nlp_adapt.metrics.classification import Z95, share_variance
 from nlp_adapt.validators.scores import Predictions
 
-ADAPTED, SOURCE_ONLY, UNDECIDED = "adapted", "source-only", "undecided"
+SOURCE_ONLY, UNDECIDED = "source-only", "undecided"
 LOST_SOURCE = 0.05
 LOST_INFORMATION = 0.2  # as a share: its scale depends on the classes
 LOST_INFORMATION_AT_LEAST = 0.01
@@ -69,7 +68,10 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Verdict:
-    """`adapted`, `source-only` or `undecided`, and the signs that say so, with numbers."""
+    """`source-only` or `undecided`, and the signs that say so, with numbers.
+
+    Earlier versions also said `adapted`.
+    """
 
     verdict: str
     reasons: list[str]
@@ -148,8 +150,7 @@ def judge(before: Evidence, after: Evidence) -> Verdict:
     """Weigh the source-only twin against the adapted model.
 
     The verdict is `source-only` where the source or the classes speak against the adapted model, or
-    both other signs do; `undecided` where one of those does, or none and the estimate is not
-    clearly higher or does not count; `adapted` otherwise.
+    both other signs do, and `undecided` otherwise.
     """
     strong = [*_source(before, after), *_classes(before, after)]
     weak = _information(before, after)
@@ -161,13 +162,11 @@ def judge(before: Evidence, after: Evidence) -> Verdict:
         "differs from the source only in ways that the models' mistakes on the source show."
     )
     doubts = [*_lopsided(before), *_few_mistakes(before, after)]
-    if difference > noise and (strong or weak):
-        estimate += " It does not count while another sign speaks against the adapted model."
+    if difference > noise:
+        estimate += " A higher one proves nothing: models grow surer without growing better."
     reasons = [*strong, *weak, estimate, *doubts]
-    if strong or (weak and difference < -noise and not doubts):
-        return Verdict(SOURCE_ONLY, reasons)
-    clear = difference > noise and not weak and not doubts
-    return Verdict(ADAPTED if clear else UNDECIDED, reasons)
+    harmful = strong or (weak and difference < -noise and not doubts)
+    return Verdict(SOURCE_ONLY if harmful else UNDECIDED, reasons)
 
 
 def _source(before: Evidence, after: Evidence) -> list[str]:

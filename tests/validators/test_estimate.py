@@ -93,7 +93,7 @@ def evidence(p: Predictions) -> Evidence:
 def test_equal_models_are_seldom_told_apart() -> None:
     """At the default 200 validation rows; each reads the rows with an error of its own."""
     random = np.random.default_rng(7)
-    verdicts = []
+    risen = 0
     for _ in range(80):
         x, labels, target = problem(200, 600, random)
         pair = [
@@ -104,15 +104,17 @@ def test_equal_models_are_seldom_told_apart() -> None:
             )
             for _ in range(2)
         ]
-        verdicts.append(judge(*map(evidence, pair)).verdict)
-    assert verdicts.count("adapted") / 80 <= 0.05
+        risen += "A higher one" in " ".join(judge(*map(evidence, pair)).reasons)
+    assert risen / 80 <= 0.05
 
 
-def test_a_clear_gain_is_seen() -> None:
+def test_a_clear_rise_is_said_and_decides_nothing() -> None:
     random = np.random.default_rng(8)
     x, labels, target = problem(300, 1000, random)
     before = Predictions(read(x, random.normal(0, 1.5, 300)), labels,
                          read(target, random.normal(0, 1.5, 1000)))  # fmt: skip
     harder = Predictions(before.source_logits, labels, 0.2 * before.target_logits)
     after = Predictions(read(x), labels, read(3 * target))
-    assert judge(evidence(harder), evidence(after)).verdict == "adapted"
+    found = judge(evidence(harder), evidence(after))
+    assert found.verdict == "undecided"
+    assert "A higher one proves nothing" in found.reasons[-1]

@@ -102,13 +102,13 @@ COLLAPSED = {"negative": 0.97, "positive": 0.03}
     [
         (changed(), "undecided", "75.0 to 75.0"),
         (changed(estimated_accuracy=0.77), "undecided", "+/- 2.7"),
-        (changed(estimated_accuracy=0.84), "adapted", "75.0 to 84.0 %"),
+        (changed(estimated_accuracy=0.84), "undecided", "A higher one proves nothing"),
         (changed(estimated_accuracy=0.6), "undecided", "75.0 to 60.0"),
         (changed(information_maximisation=0.495), "undecided", "75.0 to 75.0"),
         (changed(information_maximisation=0.3), "undecided", "from 0.500 to 0.300"),
-        (changed(estimated_accuracy=0.84, information_maximisation=0.3), "undecided", "not count"),
+        (changed(estimated_accuracy=0.84, information_maximisation=0.3), "undecided", "0.300"),
         (changed(estimated_accuracy=0.6, information_maximisation=0.3), "source-only", "0.300"),
-        (changed(source_risk=0.83, estimated_accuracy=0.84), "adapted", "84.0"),
+        (changed(source_risk=0.83, estimated_accuracy=0.84), "undecided", "84.0"),
         (changed(source_risk=0.7, estimated_accuracy=0.9), "source-only", "from 85.0 to 70.0"),
         (changed(predicted=COLLAPSED, estimated_accuracy=0.98), "source-only", "positive is pred"),
     ],
@@ -254,8 +254,8 @@ def test_models_that_are_always_right_on_the_source_are_seldom_told_apart(rows: 
             scores=score_all(found), **describe(found, ["A", "B"])
         )  # fmt: skip
 
-    verdicts = []
+    risen = []
     for _ in range(30):
         labels = np.arange(rows) % 2
-        verdicts.append(judge(model(labels), model(labels)).verdict)
-    assert verdicts.count("adapted") == 0
+        risen += [one for one in judge(model(labels), model(labels)).reasons if "higher" in one]
+    assert not risen
