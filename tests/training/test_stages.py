@@ -55,7 +55,10 @@ def test_a_stage_goes_on_with_the_pass_over_the_source(tmp_path, rows_read):
     assert dict(read) == dict.fromkeys(range(rows), 2)
 
 
-def test_the_twin_and_the_stages_read_the_source_in_the_same_order(tmp_path, rows_read):
+def test_the_twin_and_the_stages_read_the_source_in_the_same_order(
+    tmp_path, rows_read, monkeypatch
+):
+    monkeypatch.setattr("nlp_adapt.training.run.shared_stages", lambda *args: 0)
     options = {"method": "auto", "data_doctor": "off", "max_steps": 9}
     trainer_for(tmp_path, **options).train()
     twin, adapted = (rows_read[:9], rows_read[9:])
