@@ -72,6 +72,11 @@ class AdaptationConfig(TrainingOptions):
     target_class_shares: dict[str, float] = option(
         {}, "texts: how frequent you know the classes to be in the target, such as {positive: 0.7}"
     )
+    keep_class_shares: bool | None = option(
+        None,
+        "let the adapted model say each class (of words: O) of the target as often as its source-only "
+        "twin does; default: with auto, where nothing tells the shares",
+    )
     few_shot_use: str = option(
         "train",
         "target_few_shot: train on its rows, estimate class shares from them (bias), or both",

@@ -46,12 +46,14 @@ class Method:
         summary: One line; by default that of the objective of the method's name.
         paper: Reference, likewise.
         tasks: The tasks it serves.
+        keeps_class_shares: Whether the option `keep_class_shares` is on by default.
     """
 
     stages: Stages
     summary: str = ""
     paper: str = ""
     tasks: tuple[str, ...] = TASKS
+    keeps_class_shares: bool = False
 
 
 def _beside_task(*names: str) -> Stages:
@@ -100,11 +102,11 @@ def _adda(config: AdaptationConfig) -> list[Stage]:
 
 
 def _auto(config: AdaptationConfig) -> list[Stage]:
-    """The source alone for two thirds of the run, then beside its own soft answers on the target.
+    """The source alone for two thirds of the run, then beside its own sharpened answers on the target.
 
     The teacher is the model as the first stage has left it, and stays so: a teacher that follows its
-    student carries a mistaken class share further with every step. Its answers are not sharpened: the
-    student begins with them, so that they keep it from forgetting what it knew of the target's texts.
+    student carries its mistakes further with every step. How sharp answers are moves class shares,
+    of which the target's text says nothing: those stay as the source-only twin has them.
     """
     last = config.num_train_epochs / 3
     answers = {
@@ -112,7 +114,7 @@ def _auto(config: AdaptationConfig) -> list[Stage]:
         "weighting": "none",
         "balance": 0.0,
         "ramp": 0.0,
-        "temperature": 1.0,
+        "temperature": 0.5,
     }
     return [
         Stage({"task": {}}, epochs=config.num_train_epochs - last),
@@ -123,8 +125,10 @@ def _auto(config: AdaptationConfig) -> list[Stage]:
 METHODS: dict[str, Method] = {
     "auto": Method(
         _auto,
-        "for a first try: the task, then beside it the model's own soft answers on the target",
+        "for a first try: the task, then beside it the model's own answers on the target; class shares "
+        "stay as without adaptation",
         "Furlanello et al. 2018, ICML; Lee 2013, ICML workshop",
+        keeps_class_shares=True,
     ),
     "source_only": Method(
         _beside_task(),

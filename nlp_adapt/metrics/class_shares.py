@@ -22,6 +22,7 @@ CLOSE = 5e-4
 # Fewer let five labels do harm; more waste fifty (docs/benchmarks/few_labels.md).
 PRIOR_ROWS = 20
 LEAST_SHARE = 0.01
+RARELY = 1e-4  # how often a class is said at least that a model never says
 
 
 def told_shares(given: Mapping[str, float], names: Sequence[str]) -> np.ndarray:
@@ -95,9 +96,10 @@ def aligning_bias(logits: np.ndarray, shares: np.ndarray) -> np.ndarray:
 
     Args:
         logits: `[units, classes]`, at least one unit.
-        shares: `[classes]`, positive, of sum 1.
+        shares: `[classes]`, of sum 1.
     """
     logits = logits.astype(np.float64)
+    shares = shares.clip(RARELY) / shares.clip(RARELY).sum()
     bias = -logits.mean(0)
     spread = max(float((logits + bias).std()), 1e-9)
     for temperature in TEMPERATURES * spread:
@@ -109,3 +111,18 @@ def aligning_bias(logits: np.ndarray, shares: np.ndarray) -> np.ndarray:
             if np.abs(found - shares).max() < CLOSE:
                 break
     return bias - bias.mean()
+
+
+def outside_bias(logits: np.ndarray, outside: int, share: float) -> np.ndarray:
+    """`[classes]` constants, 0 but for `O`, with which it is said of this share of the words.
+
+    Entity types keep their odds to each other: rare ones are neither starved nor fed.
+
+    Args:
+        logits: `[words, classes]`, at least one word.
+        outside: The class of words in no entity.
+    """
+    margins = logits[:, outside] - np.delete(logits, outside, 1).max(-1)
+    bias = np.zeros(logits.shape[1])
+    bias[outside] = -np.quantile(margins, 1 - share)
+    return bias

@@ -219,6 +219,16 @@ def share_sentences(results: Results) -> list[str]:
         if "labels" in shares:
             whose = f"class shares estimated from {counted(shares['labels'], 'label')}"
         return [f"Decisions keep to {whose} ({_percent(told)} %; before: {before})."]
+    if kept := shares.get("kept"):
+        both = [kept, shares["predicted_before"]]
+        if results["task"] == TOKEN_CLASSIFICATION:
+            both = [{"words in entities": 1 - own[OUTSIDE]} for own in both]
+        said = (
+            ""
+            if len(both[0]) > MOST_CLASSES
+            else " ({} %; before: {})".format(*map(_percent, both))
+        )
+        return [f"Class shares of the target are kept as the source-only model has them{said}."]
     estimates = part(shares, "estimated")
     if not estimates or len(predicted) > MOST_CLASSES:
         return []

@@ -1,16 +1,43 @@
-"""Writing the class shares that the user knows into a trained model's decisions."""
+"""Writing class shares, told or the source-only twin's, into a trained model's decisions."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 
 from nlp_adapt.errors import ModelError
-from nlp_adapt.metrics.class_shares import aligning_bias, predicted_shares, shares_from_labels
+from nlp_adapt.methods import METHODS
+from nlp_adapt.metrics.class_shares import (
+    aligning_bias,
+    outside_bias,
+    predicted_shares,
+    shares_from_labels,
+)
 from nlp_adapt.modeling.architectures import output_layer, plain_model
 
 
-def align_model(scorer: Any, model: Any, labelled: Any = None) -> tuple[dict[str, Any], np.ndarray]:
+def shares_to_keep(context: Any, twin: dict[str, Any] | None, model: Any) -> Any:
+    """How often the twin says each class of the target, where an adapted `model` keeps to that.
+
+    Args:
+        context: The run's `RunContext`.
+        twin: What results.json says of the twin; None where there is none.
+    """
+    wanted = context.config.keep_class_shares
+    if wanted is None:
+        method = METHODS.get(context.method)  # none where stages are spelt out
+        # Labels of the target that were trained on tell more than the twin knows.
+        fits = "few_shot" not in context.data.train and output_layer(model).bias is not None
+        wanted = method is not None and method.keeps_class_shares and fits
+    if twin is None or not wanted or twin["evidence"] is None:
+        return None
+    return twin["evidence"]["predicted"]
+
+
+def align_model(
+    scorer: Any, model: Any, labelled: Any = None, kept: Mapping[str, float] | None = None
+) -> tuple[dict[str, Any], np.ndarray]:
     """Change the classifier's bias so that the model's predictions have the target's class shares.
 
     They are counted on the unlabelled sample of the target. The bias is part of the saved model, and
@@ -20,11 +47,13 @@ def align_model(scorer: Any, model: Any, labelled: Any = None) -> tuple[dict[str
         scorer: The run's `Scorer`, which holds the told shares and the sample.
         labelled: Encoded texts drawn at random from the target, whose labels tell the shares where
             the user does not.
+        kept: By class, the shares of the units for which the twin says it, where nothing else tells
+            the shares. Of words, that of `O` alone counts.
 
     Returns:
-        What results.json says of it, by class: the shares `told`, or those `from_labels` and how many
-        `labels` these are, what was `predicted_before` and is `predicted` now, and the `bias` that was
-        added; and that bias `[classes]`.
+        What results.json says of it, by class: the shares `told`, `kept`, or those `from_labels` and
+        how many `labels` these are, what was `predicted_before` and is `predicted` now, and the `bias`
+        that was added; and that bias `[classes]`.
 
     Raises:
         ModelError: If the classifier has no bias.
@@ -32,23 +61,30 @@ def align_model(scorer: Any, model: Any, labelled: Any = None) -> tuple[dict[str
     logits, _ = scorer.read(model, scorer.data.target_sample)
     before = predicted_shares(logits)
     said: dict[str, Any] = {}
+    names, outside, source = scorer.task.label_names, scorer.task.outside, "told"
     if scorer.target_shares is not None:
         shares = scorer.target_shares
+    elif labelled is None:
+        shares, source = np.array([(kept or {})[name] for name in names]), "kept"
     else:
         trained_on = "few_shot" in scorer.data.train
         own = None if trained_on else scorer.read(model, labelled)[0]
         shares = shares_from_labels(labelled.labels, before, own)
-        said = {"labels": len(labelled.labels)}
-    bias = aligning_bias(logits, shares)
+        said, source = {"labels": len(labelled.labels)}, "from_labels"
+    bias = (
+        aligning_bias(logits, shares)
+        if outside is None
+        else outside_bias(logits, outside, shares[outside])
+    )
     add_bias(model, bias)
     found = {
-        "from_labels" if said else "told": shares,
+        source: shares,
         "predicted_before": before,
         "predicted": predicted_shares(logits + bias),
         "bias": bias,
     }
     for key, values in found.items():
-        said[key] = dict(zip(scorer.task.label_names, values.round(4).tolist(), strict=True))
+        said[key] = dict(zip(names, values.round(4).tolist(), strict=True))
     return said, bias
 
 

@@ -128,6 +128,11 @@ class RunLog:
         }
         self._accelerator.log(numbers, step=self._before + values.get("step", 0))
 
+    def write_for(self, before: int, *, model: str, stage: int, **values: Any) -> None:
+        """Append a line of a stage, with `before` steps of the model before it, that trained elsewhere."""
+        self._where, self._before = {"model": model, "stage": stage}, before
+        self.write(**values)
+
     def continue_from(self, finished: set[str], position: dict[str, Any] | None) -> None:
         """Drop the lines that a resumed run will write again, and one that was cut short.
 

@@ -26,6 +26,7 @@ from nlp_adapt.training.checks import (
     refuse_full_disk,
     warn_of_unread,
 )
+from nlp_adapt.training.class_shares import shares_to_keep
 from nlp_adapt.training.context import RunContext, save_plain
 from nlp_adapt.training.log import RunLog, remarks_on_log, scoring_bar
 from nlp_adapt.training.results import describe_run, difference
@@ -35,6 +36,7 @@ from nlp_adapt.training.saving.continuing import lasting_state
 from nlp_adapt.training.saving.plot_data import plot_data
 from nlp_adapt.training.saving.resume import fingerprint, start_or_resume
 from nlp_adapt.training.saving.run_folder import OBJECTIVES
+from nlp_adapt.training.saving.shared_start import SharedStart, shared_stages
 from nlp_adapt.training.schedule import ADAPTED, SOURCE_ONLY, Schedule, portions
 from nlp_adapt.training.scoring import score_trained
 from nlp_adapt.training.stages import StagedTraining
@@ -61,6 +63,7 @@ class Run:
         self.config, self.accelerator = context.config, context.accelerator
         self.folder, self.main = context.folder, context.main
         self.plots: dict[str, Any] = {}
+        self.start: SharedStart | None = None
         self.checkpoints = CheckpointFolder(self.folder.checkpoints, self.config.save_total_limit)
 
     def execute(self, resume: bool) -> RunResult:
@@ -123,6 +126,7 @@ class Run:
         if resume:
             log.continue_from(finished, checkpoint.position if checkpoint else None)
         cost: dict[str, Any] = {}
+        shared = 0 if self.callbacks.given else shared_stages(self.context, schedule)
         for name in schedule.models:
             if name in finished:
                 end.results[name] = done[name]
@@ -138,10 +142,12 @@ class Run:
                 best=BestModel.of(self.config, self.checkpoints.best(name), keep=self.main),
                 callbacks=self.callbacks,
                 inexact=list((end.results["resumed"] or {}).get("notes", ())),
+                shared=shared,
             )
             cost = cost or self.cost(schedule, training.task_model, tell=self.main)
             at = checkpoint if checkpoint and checkpoint.position["model"] == name else None
-            end.results[name] = self._train_one(training, at)
+            end.results[name] = self._train_one(training, at, end.results.get(SOURCE_ONLY))
+            self.start = training.left
             end.model, end.objectives = training.task_model, training.objectives
         if ADAPTED in finished:
             end.model = self._load(self.folder.model)
@@ -152,8 +158,10 @@ class Run:
             self._judge(end)
         end.results.update(known)
 
-    def _train_one(self, training: StagedTraining, checkpoint: Checkpoint | None) -> dict[str, Any]:
-        """Train one model through its stages, score it and save it."""
+    def _train_one(
+        self, training: StagedTraining, checkpoint: Checkpoint | None, twin: dict[str, Any] | None
+    ) -> dict[str, Any]:
+        """Train one model through its stages, score it beside its twin, if it has one, and save it."""
         # The last checkpoint holds the whole model: a signal now costs no more than the scores, and
         # those are waited for, as a step is; a second signal does not wait.
         if self.config.report_to:
@@ -161,10 +169,10 @@ class Run:
 
             start_trackers(self.accelerator, self.config, training.name)
         with training.stop:
-            training.run(checkpoint)
+            training.run(checkpoint, self.start)
             self.accelerator.wait_for_everyone()
             seconds = training.seconds
-            scores = self._score(training)
+            scores = self._score(training, shares_to_keep(self.context, twin, training.task_model))
             scores["seconds"] = round(seconds, 2)
             if self.config.report_to:
                 log_scores(self.accelerator, scores, training.steps)
@@ -179,7 +187,7 @@ class Run:
             raise training.stop.stopped(training.log.total_steps)
         return scores
 
-    def _score(self, training: StagedTraining) -> dict[str, Any]:
+    def _score(self, training: StagedTraining, kept: dict[str, float] | None) -> dict[str, Any]:
         """All that results.json says of a model, but for the time it took."""
         context, model = self.context, training.task_model
         chosen = training.best.restore(model) if training.best is not None else None
@@ -190,7 +198,7 @@ class Run:
         with training.scoring(), scoring_bar(training.title, rows, shown=shown) as progress:
             scorer = replace(context.scorer, told=progress)
             adapted = training.name == ADAPTED
-            scored = score_trained(scorer, model, self.config.seed, with_labels=adapted)
+            scored = score_trained(scorer, model, self.config.seed, with_labels=adapted, kept=kept)
             self.plots = plot_data(context, scorer, model)
         scores = {
             **scored,

@@ -1,6 +1,6 @@
 """Scoring a task model: on labelled rows, and by what can be said without target labels."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -202,22 +202,28 @@ def joined(parts: Sequence[np.ndarray | None]) -> np.ndarray | None:
 
 
 def score_trained(
-    scorer: Scorer, model: Any, seed: int, *, with_labels: bool = False
+    scorer: Scorer,
+    model: Any,
+    seed: int,
+    *,
+    with_labels: bool = False,
+    kept: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
     """Put a trained model's decisions right where the target's shares are told, and score it.
 
     Args:
         seed: Of the sample that the domain distance is measured on.
         with_labels: Whether the target's labelled sample, if there is one, may tell the shares.
+        kept: The class shares to keep to where nothing tells them.
     """
     labelled = scorer.data.labelled_sample if with_labels else None
-    if scorer.target_shares is None and labelled is None:
+    if scorer.target_shares is None and labelled is None and kept is None:
         return {**scorer.tests(model), **examine(scorer, model, seed)}
     from nlp_adapt.training.class_shares import align_model
 
-    told, bias = align_model(scorer, model, labelled)
+    told, bias = align_model(scorer, model, labelled, kept)
     scores = {**scorer.tests(model), **examine(scorer, model, seed, bias)}
-    return {**scores, "class_shares": {**told, **scores["class_shares"]}}
+    return {**scores, "class_shares": {**told, **(scores["class_shares"] or {})}}
 
 
 def examine(

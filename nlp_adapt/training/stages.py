@@ -33,6 +33,7 @@ from nlp_adapt.training.saving.best import BestModel
 from nlp_adapt.training.saving.checkpoint import Checkpoint, CheckpointFolder, seed_process
 from nlp_adapt.training.saving.continuing import take_over
 from nlp_adapt.training.saving.resume import SampleLedger
+from nlp_adapt.training.saving.shared_start import SharedStart
 from nlp_adapt.training.saving.signals import StopRequest
 from nlp_adapt.training.saving.stage_state import EARLIER, restore_stage, stage_state
 from nlp_adapt.training.schedule import (
@@ -54,11 +55,12 @@ class StagedTraining:
     Args:
         name: Which model of the run this is: `source_only` or `adapted`.
         checkpoints: Where to save; None where nothing is saved.
-        fingerprint: What a run that continues this one must share with it.
+        fingerprint: What a run that continues this one shares with it.
         best: Keeps the weights that a label-free score likes best, if the recipe asks for that.
         callbacks: Are told what happens, and may ask for scores, checkpoints and an early end.
         inexact: What makes this model another than an uninterrupted run's, for good.
         seconds_before: Time that it trained before it was interrupted.
+        shared: After how many stages another model goes on from what this one `left`.
     """
 
     context: RunContext
@@ -77,13 +79,16 @@ class StagedTraining:
     inexact: list[str] = field(default_factory=list)
     callbacks: Callbacks = field(default_factory=Callbacks)
     seconds_before: float = 0.0
+    shared: int = 0
+    left: SharedStart | None = None
 
     def __post_init__(self) -> None:
         self.config, self.accelerator = self.context.config, self.context.accelerator
         if self.task_model is None:
             self.task_model = self.context.fresh_model().to(self.accelerator.device)
             self._tell_how_it_reads()
-        if self.context.target_shares is not None or self.config.few_shot_use != "train":
+        told = self.context.target_shares is not None or self.config.few_shot_use != "train"
+        if told or self.config.keep_class_shares:
             from nlp_adapt.training.class_shares import biased_layer
 
             biased_layer(self.task_model)  # now, if it has none
@@ -119,36 +124,34 @@ class StagedTraining:
         """The rows, as stages read them."""
         return StageInputs(self.context, self.rows, self.stream)
 
-    def run(self, resume: Checkpoint | None = None) -> None:
-        """Go through the stages in order, from a checkpoint if there is one."""
+    def run(self, resume: Checkpoint | None = None, start: SharedStart | None = None) -> None:
+        """Go through the stages in order, from a checkpoint or what the twin has left, if there is one."""
         stages, lengths = self.schedule.models[self.name], self.schedule.steps(self.name)
-        first = resume.position["stage"] if resume else 0
-        self.steps = sum(lengths[:first])
+        first, earlier = 0, {}
         if resume is not None:
-            self._rebuild_earlier(stages[:first], resume.tensors.get(EARLIER, {}))
+            first, earlier = resume.position["stage"], resume.tensors.get(EARLIER, {})
+        elif start is not None:
+            first, earlier = start.begin(self, lengths)
+        if earlier:
+            self._rebuild_earlier(stages[:first], earlier)
+        self.steps = sum(lengths[:first])
         self.callbacks.begin(self, resume.position.get("callbacks") if resume else None)
-        for number in range(first, len(stages)):
+        for number, stage in enumerate(stages[first:], first):
             at = resume if resume and number == first else None
-            stage = stages[number]
             if stage.fit is not None:
                 self._fit(number, stage.fit)
             else:
                 unfreezes = self.config.gradual_unfreezing and number == first_task_stage(stages)
                 self._train(number, stage, lengths[number], unfreezes, at)
+            if number + 1 == self.shared:
+                self.left = SharedStart.of(self, self.shared)
         self.callbacks.end()
 
     def _fit(self, number: int, kind: str) -> None:
         """A stage that fits a linear head on frozen features."""
-        fit_head(
-            kind,
-            self.task_model,
-            self.rows,
-            pad_id=self.context.pad_id,
-            precision=precision_of(self.accelerator),
-        )
-        self.log.start_stage(self.title, 0, model=self.name, stage=number + 1)
-        self.log.write(step=0, fit=kind)
-        self.log.close()
+        pad_id, precision = self.context.pad_id, precision_of(self.accelerator)
+        fit_head(kind, self.task_model, self.rows, pad_id=pad_id, precision=precision)
+        self.log.write_for(0, model=self.name, stage=number + 1, step=0, fit=kind)
 
     def _train(
         self, number: int, stage: Stage, steps: int, unfreezes: bool, resume: Checkpoint | None
@@ -291,5 +294,5 @@ class StagedTraining:
         reader.remove()
 
     def _reader(self) -> UnitReader:
-        config, outside = self.config, self.context.task.outside
-        return UnitReader(self.task_model, config.domain_features, outside, config.domain_words)
+        own = self.config.domain_features, self.context.task.outside, self.config.domain_words
+        return UnitReader(self.task_model, *own)

@@ -4,12 +4,12 @@ import json
 from collections import namedtuple
 
 import pytest
-from accelerate.tracking import GeneralTracker
 
 from nlp_adapt.errors import RunError
 from nlp_adapt.training import accelerator as accelerator_module
 from nlp_adapt.training import checks as cost_module
 from nlp_adapt.training.saving.run_folder import RunFolder
+from tests.helpers.recorder import Recorder
 from tests.helpers.trainers import trainer_for
 
 OPTIONS = {"data_doctor": "off"}
@@ -79,27 +79,6 @@ def test_frozen_parameters_are_not_counted_among_those_that_train(tmp_path):
     cost = trainer.train()["cost"]
     head = sum(p.numel() for p in trainer.model.classifier.parameters())
     assert cost["trained_parameters"] == head < cost["parameters"]
-
-
-class Recorder(GeneralTracker):
-    """A tracker that keeps what it is given."""
-
-    name = "recorder"
-    requires_logging_directory = False
-    tracker = None
-
-    def __init__(self):
-        self.hyperparameters, self.lines, self.finished = {}, [], False
-        super().__init__()
-
-    def store_init_configuration(self, values):
-        self.hyperparameters = values
-
-    def log(self, values, step=None, **options):
-        self.lines.append((step, values))
-
-    def finish(self):
-        self.finished = True
 
 
 def test_trackers_get_the_options_and_every_line(tmp_path, monkeypatch):

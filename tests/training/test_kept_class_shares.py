@@ -1,0 +1,80 @@
+"""`keep_class_shares`: the adapted model says each class of the target as often as its twin does."""
+
+import numpy as np
+import pytest
+import torch
+
+from nlp_adapt.errors import ConfigError
+from tests.helpers.interruptions import InterruptedRunError, crash_after, weights
+from tests.helpers.several_domains import TAGS, several_trainer
+from tests.helpers.trainers import trainer_for
+
+OPTIONS = {"method": "auto", "data_doctor": "off", "validation_fraction": 0.3}
+
+
+def shares(results, name):
+    return results[name]["evidence"]["predicted"]
+
+
+def test_auto_keeps_its_twins_shares_and_says_so(tmp_path):
+    results = trainer_for(tmp_path, **OPTIONS, learning_rate=5e-3, max_steps=12).train()
+    assert shares(results, "adapted") == pytest.approx(shares(results, "source_only"), abs=0.03)
+    said = results["adapted"]["class_shares"]
+    assert said["kept"] == pytest.approx(shares(results, "source_only"), abs=1e-4)
+    assert said["predicted_before"].keys() == said["bias"].keys() == said["kept"].keys()
+    assert "kept" not in (results["source_only"]["class_shares"] or {})
+
+
+def test_nothing_but_the_last_bias_is_changed_for_it(tmp_path):
+    trainer_for(tmp_path / "kept", **OPTIONS, fall_back=False).train()
+    off = {**OPTIONS, "keep_class_shares": False, "fall_back": False}
+    free = trainer_for(tmp_path / "free", **off).train()
+    kept, changed = weights(tmp_path / "kept"), weights(tmp_path / "free")
+    assert [name for name in kept if not torch.equal(kept[name], changed[name])] in (
+        [],
+        ["classifier.bias"],
+    )
+    assert "kept" not in free["adapted"]["class_shares"]
+
+
+@pytest.mark.parametrize(
+    ("options", "kept"),
+    [
+        ({"method": "dann"}, False),
+        ({"method": "dann", "keep_class_shares": True}, True),
+        ({"compare_source_only": False}, False),
+        ({"target_class_shares": {"positive": 0.3}}, False),
+        ({"stages": [{"objectives": ["task"]}]}, False),
+    ],
+)
+def test_who_keeps_them(tmp_path, options, kept):
+    results = trainer_for(tmp_path, **{**OPTIONS, **options}).train()
+    assert ("kept" in results["adapted"]["class_shares"]) == kept
+
+
+def test_without_a_twin_there_is_nothing_to_keep(tmp_path):
+    with pytest.raises(ConfigError, match="leave compare_source_only on"):
+        trainer_for(tmp_path, **OPTIONS, keep_class_shares=True, compare_source_only=False)
+
+
+def test_a_resumed_run_keeps_the_same_shares(tmp_path, monkeypatch):
+    options = {**OPTIONS, "save_steps": 1, "max_steps": 4}
+    trainer_for(tmp_path / "whole", **options).train()
+    with monkeypatch.context() as patch:
+        crash_after(patch, 4)
+        with pytest.raises(InterruptedRunError):
+            trainer_for(tmp_path / "parts", **options).train()
+    trainer_for(tmp_path / "parts", **options).train(resume_from_checkpoint=True)
+    whole, parts = weights(tmp_path / "whole"), weights(tmp_path / "parts")
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_a_tagger_keeps_the_share_of_words_outside_entities(tmp_path):
+    options = {**OPTIONS, "learning_rate": 5e-3, "max_steps": 12}
+    options["compare_source_only"] = True
+    results = several_trainer(tmp_path, TAGS, few_shot=None, **options).train()
+    assert shares(results, "adapted")["O"] == pytest.approx(
+        shares(results, "source_only")["O"], abs=0.02
+    )
+    bias = results["adapted"]["class_shares"]["bias"]
+    assert not np.any([value for name, value in bias.items() if name != "O"])
