@@ -99,7 +99,8 @@ def aligning_bias(logits: np.ndarray, shares: np.ndarray) -> np.ndarray:
         shares: `[classes]`, of sum 1.
     """
     logits = logits.astype(np.float64)
-    shares = shares.clip(RARELY) / shares.clip(RARELY).sum()
+    shares = shares.clip(RARELY)
+    shares = shares / shares.sum()
     bias = -logits.mean(0)
     spread = max(float((logits + bias).std()), 1e-9)
     for temperature in TEMPERATURES * spread:

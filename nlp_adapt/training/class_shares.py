@@ -65,7 +65,8 @@ def align_model(
     if scorer.target_shares is not None:
         shares = scorer.target_shares
     elif labelled is None:
-        shares, source = np.array([(kept or {})[name] for name in names]), "kept"
+        assert kept is not None  # else nothing is to be put right
+        shares, source = np.array([kept[name] for name in names]), "kept"
     else:
         trained_on = "few_shot" in scorer.data.train
         own = None if trained_on else scorer.read(model, labelled)[0]

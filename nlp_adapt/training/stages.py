@@ -55,7 +55,7 @@ class StagedTraining:
     Args:
         name: Which model of the run this is: `source_only` or `adapted`.
         checkpoints: Where to save; None where nothing is saved.
-        fingerprint: What a run that continues this one shares with it.
+        fingerprint: What a run that continues this one must share with it.
         best: Keeps the weights that a label-free score likes best, if the recipe asks for that.
         callbacks: Are told what happens, and may ask for scores, checkpoints and an early end.
         inexact: What makes this model another than an uninterrupted run's, for good.

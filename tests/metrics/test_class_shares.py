@@ -7,6 +7,7 @@ from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.metrics.class_shares import (
     aligning_bias,
+    outside_bias,
     predicted_shares,
     shares_from_labels,
     told_shares,
@@ -108,3 +109,18 @@ def test_labels_that_are_all_predicted_leave_the_shares_as_predicted():
 def test_rows_that_were_trained_on_are_counted_alone():
     shares = shares_from_labels(np.array([1] * 20), np.array([0.6, 0.4]))
     np.testing.assert_allclose(shares, [0.3, 0.7])
+
+
+def test_the_share_of_words_outside_entities_is_met_by_its_constant_alone():
+    logits = np.random.default_rng(5).normal(size=(1000, 4))
+    for share in (0.2, 0.9):
+        bias = outside_bias(logits, 1, share)
+        moved = logits + bias
+        assert (moved.argmax(-1) == 1).mean() == pytest.approx(share, abs=0.002)
+        assert np.flatnonzero(bias).tolist() == [1]
+
+
+def test_a_class_that_is_never_said_stays_rare():
+    logits = np.random.default_rng(6).normal(size=(1000, 2))
+    moved = logits + aligning_bias(logits, np.array([0.0, 1.0]))
+    assert predicted_shares(moved)[0] <= 0.002

@@ -84,9 +84,9 @@ def shared_stages(context: RunContext, schedule: Schedule) -> int:
 
     At least one stage is left to the adapted model.
     """
-    models, config, rows = schedule.models, context.config, context.data.with_copies
+    models, config, data = schedule.models, context.config, context.data
     twin, adapted = models.get(SOURCE_ONLY, []), models[ADAPTED]
-    other_rows = context.data.copies is not None or "few_shot" in rows
+    other_rows = data.copies is not None or "few_shot" in data.train
     if other_rows or config.load_best_model_at_end or requested_sharding(config) is not None:
         return 0
     alike = 0
