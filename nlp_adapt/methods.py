@@ -102,15 +102,16 @@ def _adda(config: AdaptationConfig) -> list[Stage]:
 
 
 def _auto(config: AdaptationConfig) -> list[Stage]:
-    """The source alone for two thirds of the run, then beside its own sharpened answers on the target.
+    """The source alone for two thirds of the run, then beside its twin's sharpened answers on the target.
 
-    The teacher is the model as the first stage has left it, and stays so: a teacher that follows its
-    student carries its mistakes further with every step. How sharp answers are moves class shares,
-    of which the target's text says nothing: those stay as the source-only twin has them.
+    The twin, which has trained to the end, knows more than the model after the first stage, above all
+    in a short run; and a teacher that follows its student carries its mistakes further with every
+    step. How sharp answers are moves class shares, of which the target's text says nothing: those stay
+    as the twin has them.
     """
     last = config.num_train_epochs / 3
     answers = {
-        "ema_decay": 1.0,
+        "teacher": "twin",
         "weighting": "none",
         "balance": 0.0,
         "ramp": 0.0,
@@ -125,8 +126,8 @@ def _auto(config: AdaptationConfig) -> list[Stage]:
 METHODS: dict[str, Method] = {
     "auto": Method(
         _auto,
-        "for a first try: the task, then beside it the model's own answers on the target; class shares "
-        "stay as without adaptation",
+        "for a first try: the task, then beside it the source-only model's answers on the target; class "
+        "shares stay as without adaptation",
         "Furlanello et al. 2018, ICML; Lee 2013, ICML workshop",
         keeps_class_shares=True,
     ),

@@ -87,6 +87,7 @@ class Setup:
         label_counts: `[num_labels]` training label counts of all sources.
         source_label_counts: `[num_sources, num_labels]` those of each of several sources.
         task_model: The model under training, for teachers and tied embeddings.
+        twin: Loads the run's finished source-only model, a plain one; None where there is none.
         tokenizer: Its tokenizer, for objectives that edit the text.
         defaults: The recipe's options, which options of objectives may follow (`lambda_max`).
         token_level: Whether units are words.
@@ -103,6 +104,7 @@ class Setup:
     label_counts: Tensor = field(default_factory=lambda: torch.ones(0))
     source_label_counts: Tensor = field(default_factory=lambda: torch.ones(0, 0))
     task_model: Any = None
+    twin: Callable[[], nn.Module] | None = None
     tokenizer: Any = None
     defaults: Mapping[str, Any] = field(default_factory=dict)
     token_level: bool = False

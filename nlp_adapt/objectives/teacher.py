@@ -71,6 +71,12 @@ class EmaTeacher(nn.Module):
 class TeacherConfig(ObjectiveConfig):
     """Options that objectives with a teacher share."""
 
+    teacher: str = option(
+        "student",
+        "who answers: an average of the student, or its source-only twin, finished, which then stays "
+        "as it is; in a run without that, the student as the stage before has left it",
+        ("student", "twin"),
+    )
     ema_decay: float = option(
         0.99,
         "share of the teacher kept in each step; 1 keeps it as the stage before has left it",
@@ -107,7 +113,10 @@ class TeacherObjective(Objective):
 
     def __init__(self, config: TeacherConfig, setup: Setup) -> None:
         super().__init__(config, setup)
-        self.teacher = EmaTeacher(setup.task_model, config.ema_decay)
+        fixed = config.teacher == "twin"
+        self.twin_teaches = fixed and setup.twin is not None
+        copied = setup.twin() if fixed and setup.twin is not None else setup.task_model
+        self.teacher = EmaTeacher(copied, 1.0 if fixed else config.ema_decay)
         self.editor: EditedView | None = None
         if config.edit != "none":
             self.editor = EditedView(
@@ -129,8 +138,9 @@ class TeacherObjective(Objective):
         return self.editor is None
 
     def start(self, task_model: nn.Module) -> None:
-        """The teacher is the model as the stage before has left it."""
-        self.teacher.restart(task_model)
+        """The teacher is the model as the stage before has left it, unless it is the twin."""
+        if not self.twin_teaches:
+            self.teacher.restart(task_model)
 
     def forward(self, view: StepView) -> Terms:
         """What `compare` makes of both models' views of the target."""

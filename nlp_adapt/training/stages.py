@@ -19,7 +19,7 @@ from nlp_adapt.modeling.freezing import freeze, freeze_head
 from nlp_adapt.modeling.pretrained import READING
 from nlp_adapt.modeling.suitability import fit_to_tokenizer
 from nlp_adapt.modeling.units import UnitReader
-from nlp_adapt.objectives import Objective, build_objective, module_name
+from nlp_adapt.objectives import Objective, Setup, build_objective, module_name
 from nlp_adapt.training.accelerator import precision_of
 from nlp_adapt.training.context import RunContext
 from nlp_adapt.training.frozen.feature_cache import KnownRows
@@ -92,8 +92,7 @@ class StagedTraining:
             from nlp_adapt.training.class_shares import biased_layer
 
             biased_layer(self.task_model)  # now, if it has none
-        features = self.config.domain_features
-        fit_to_tokenizer(self.task_model, self.context.tokenizer, features)
+        fit_to_tokenizer(self.task_model, self.context.tokenizer, self.config.domain_features)
         self.stream = self.context.stream
         self._since = time.perf_counter()
 
@@ -261,8 +260,7 @@ class StagedTraining:
         """
         held = self.config.freeze if stage.freeze is None else stage.freeze
         frozen = freeze(self.task_model, held)
-        reader = self._reader()
-        setup = setup_for(self.context, self.task_model, reader, self.rows)
+        reader, setup = self._reader_and_setup()
         objectives = {}
         for name, options in stage.objectives.items():
             objective, key = build_objective(name, options, setup), module_name(name)
@@ -284,8 +282,7 @@ class StagedTraining:
             for stage in stages
             for name, options in stage.objectives.items()
         }
-        reader = self._reader()
-        setup = setup_for(self.context, self.task_model, reader, self.rows)
+        reader, setup = self._reader_and_setup()
         with torch.random.fork_rng():  # building draws weights, which are then replaced
             for name, own in nested(saved).items():
                 objective = build_objective(*named[name], setup)
@@ -293,6 +290,8 @@ class StagedTraining:
                 self.objectives[name] = objective.to(self.accelerator.device)
         reader.remove()
 
-    def _reader(self) -> UnitReader:
+    def _reader_and_setup(self) -> tuple[UnitReader, Setup]:
         own = self.config.domain_features, self.context.task.outside, self.config.domain_words
-        return UnitReader(self.task_model, *own)
+        reader = UnitReader(self.task_model, *own)
+        twin = self.name == ADAPTED and SOURCE_ONLY in self.schedule.models
+        return reader, setup_for(self.context, self.task_model, reader, self.rows, has_twin=twin)

@@ -82,6 +82,33 @@ def test_teacher_keeps_evaluation_mode_and_survives_a_recorded_forward_pass():
     assert all(p.grad is None for p in objective.teacher.parameters())
 
 
+@pytest.mark.parametrize("name", ["self_training", "consistency"])
+def test_a_twin_that_teaches_stays_as_it_is(name):
+    student, twin = make_model(), make_model()
+    with torch.no_grad():
+        twin.classifier.weight.add_(1.0)
+    setup = replace(make_setup(student), twin=lambda: twin)
+    objective = build_objective(name, {"teacher": "twin"}, setup)
+    objective.start(student)
+    objective.after_step(student, Progress(1, 10))
+    assert torch.equal(objective.teacher.model.classifier.weight, twin.classifier.weight)
+    assert not any(value.requires_grad for value in objective.teacher.parameters())
+    assert twin.classifier.weight.requires_grad
+
+
+def test_without_a_twin_the_student_as_it_began_teaches():
+    student = make_model()
+    objective = build_objective("self_training", {"teacher": "twin"}, make_setup(student))
+    with torch.no_grad():
+        student.classifier.weight.add_(1.0)
+    objective.start(student)
+    began = student.classifier.weight.detach().clone()
+    with torch.no_grad():
+        student.classifier.weight.add_(1.0)
+    objective.after_step(student, Progress(1, 10))
+    assert torch.equal(objective.teacher.model.classifier.weight, began)
+
+
 @pytest.mark.parametrize(("token_level", "options", "balance"), [
     (False, {}, 0.5), (True, {}, 0.0), (True, {"balance": 0.3}, 0.3), (False, {"balance": 0.0}, 0.0),
 ])  # fmt: skip

@@ -77,9 +77,11 @@ def test_a_tagger_as_well(tmp_path, monkeypatch, steps):
     assert_same(tmp_path / "shared", tmp_path / "apart")
 
 
+@pytest.mark.parametrize("lora", [False, True])
 @pytest.mark.parametrize("crash", [2, 5, 7])
-def test_an_interrupted_run_ends_the_same(tmp_path, monkeypatch, crash):
-    options = {**OPTIONS, "model": tiny_model("bert", dropout=0.2)}
+def test_an_interrupted_run_ends_the_same(tmp_path, monkeypatch, crash, lora):
+    """After steps 2 and 5 of the twin, and within the stage that the finished twin teaches."""
+    options = {**OPTIONS, "model": tiny_model("bert", dropout=0.2), "lora": lora}
     trainer_for(tmp_path / "whole", **options).train()
     with monkeypatch.context() as patch:
         crash_after(patch, crash)

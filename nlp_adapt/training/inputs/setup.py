@@ -1,21 +1,33 @@
 """What objectives are told of a run when they are built."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
 
 from nlp_adapt.data.batches.encoded import EncodedRows
 from nlp_adapt.data.batches.mixing import domain_ids, label_counts
+from nlp_adapt.modeling.cpu import prepare_training
+from nlp_adapt.modeling.pretrained import load_task_model
 from nlp_adapt.modeling.units import UnitReader
 from nlp_adapt.objectives import Setup
 from nlp_adapt.training.context import RunContext
 
 
 def setup_for(
-    context: RunContext, task_model: Any, reader: UnitReader, rows: Mapping[str, EncodedRows]
+    context: RunContext,
+    task_model: Any,
+    reader: UnitReader,
+    rows: Mapping[str, EncodedRows],
+    *,
+    has_twin: bool = False,
 ) -> Setup:
-    """The setup of the objectives of a stage that trains `task_model` on `rows`."""
+    """The setup of the objectives of a stage that trains `task_model` on `rows`.
+
+    Args:
+        has_twin: Whether the run's source-only model is finished and saved.
+    """
     num_labels = task_model.config.num_labels
     sources = domain_ids(rows["source"])
     targets = domain_ids(rows["target"]) if "target" in rows else sources[:1]
@@ -29,6 +41,7 @@ def setup_for(
         label_counts=torch.from_numpy(counts.sum(0)),
         source_label_counts=torch.from_numpy(counts),
         task_model=task_model,
+        twin=partial(saved_twin, context) if has_twin else None,
         tokenizer=context.tokenizer,
         defaults=context.config.to_dict(),
         token_level=context.task.outside is not None,
@@ -37,3 +50,17 @@ def setup_for(
         auxiliary=tuple(context.inputs.auxiliary_specs),
         target_shares=None if told is None else torch.from_numpy(told).float(),
     )
+
+
+def saved_twin(context: RunContext) -> Any:
+    """The finished source-only model, read from the run's folder.
+
+    Not the one in memory, which a resumed run has no longer and which may still have its adapters
+    apart: so a run that was interrupted learns from the same bits.
+    """
+    task, config = context.task, context.config
+    folder = str(context.folder.source_only)
+    names = list(task.label_names)
+    twin = load_task_model(folder, task.auto_class, names, config.attn_implementation)
+    prepare_training(twin, config, context.accelerator.device)
+    return twin
