@@ -102,12 +102,13 @@ def _adda(config: AdaptationConfig) -> list[Stage]:
 
 
 def _auto(config: AdaptationConfig) -> list[Stage]:
-    """The source alone for two thirds of the run, then beside its twin's sharpened answers on the target.
+    """The source alone for two thirds of the run, then its twin's answers on the target beside it.
 
-    The twin, which has trained to the end, knows more than the model after the first stage, above all
-    in a short run; and a teacher that follows its student carries its mistakes further with every
-    step. How sharp answers are moves class shares, of which the target's text says nothing: those stay
-    as the twin has them.
+    The twin, which has trained to the end, knows more than the model after the first stage; a teacher
+    that follows its student would carry its mistakes further. For texts a domain discriminator, at full
+    strength from its first step, draws the domains together meanwhile, and the twin's answers keep it
+    from mixing up the classes; for words they do better alone. All this moves class shares, of which
+    the target's text says nothing: those stay as the twin has them.
     """
     last = config.num_train_epochs / 3
     answers = {
@@ -115,20 +116,21 @@ def _auto(config: AdaptationConfig) -> list[Stage]:
         "weighting": "none",
         "balance": 0.0,
         "ramp": 0.0,
-        "temperature": 0.5,
+        "temperature": 1.0,
     }
-    return [
-        Stage({"task": {}}, epochs=config.num_train_epochs - last),
-        Stage({"task": {}, "self_training": answers}, epochs=last),
-    ]
+    beside: dict[str, dict[str, Any]] = {"task": {}, "self_training": answers}
+    if config.task != TOKEN_CLASSIFICATION:
+        beside["dann"] = {"lambda_schedule": "constant"}
+    first = Stage({"task": {}}, epochs=config.num_train_epochs - last)
+    return [first, Stage(beside, epochs=last)]
 
 
 METHODS: dict[str, Method] = {
     "auto": Method(
         _auto,
-        "for a first try: the task, then beside it the source-only model's answers on the target; class "
-        "shares stay as without adaptation",
-        "Furlanello et al. 2018, ICML; Lee 2013, ICML workshop",
+        "for a first try: the task, then beside it the source-only model's answers on the target and, "
+        "for texts, a domain discriminator; class shares stay as without adaptation",
+        "Ganin et al. 2016, JMLR 17(59); Furlanello et al. 2018, ICML",
         keeps_class_shares=True,
     ),
     "source_only": Method(
