@@ -29,6 +29,7 @@ def run(args: argparse.Namespace) -> int:
     """Write the card, then say where it is and what the spread is."""
     from nlp_adapt.files import Manifest, write_json
     from nlp_adapt.reporting.card import write_card
+    from nlp_adapt.reporting.page.build import report_run
     from nlp_adapt.reporting.results import as_written, read_results
     from nlp_adapt.reporting.runs import collect_seeds, seed_rows, seed_sentence
     from nlp_adapt.reporting.table import layout
@@ -40,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
             results["seeds"] = collect_seeds(folder, [Path(other) for other in args.seeds])
         write_json(folder / "results.json", results)
         Manifest(folder).seal(folder / "results.json")
+        report_run(folder)  # which has a dot for each seed
     card = write_card(folder)
     with as_written(folder):
         rows = seed_rows(results)

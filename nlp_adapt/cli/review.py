@@ -124,6 +124,8 @@ def _concluded(found: dict[str, Any]) -> str:
     from nlp_adapt.reporting.reviewed import review_sentences
 
     lines = review_sentences({"review": found})
+    if found["better_is_kept_apart"]:
+        lines.append("It is not the one in model/: --switch_export puts it there.")
     if found["labels"]:
         lines.append(
             f"Labelled texts are in {found['labels']}: a later run takes them as target_few_shot, and "

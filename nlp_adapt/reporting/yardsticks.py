@@ -49,22 +49,25 @@ def own_rows(task: str, metrics: Mapping[str, Any]) -> list[list[str]]:
 
 
 def threshold_remark(results: Results) -> list[str]:
-    """Whether a threshold of the source-only model explains the whole gain on the target."""
+    """What a threshold explains of a gain on the target that it could explain as a whole."""
     if is_source_only(results):
         return []
     key, title = main_measure(results).key, main_measure(results).title
     before, after = (part(results, model, "target") for model in ("source_only", "adapted"))
-    oracle = part(before, "oracle").get(key)
+    oracle, own = (part(one, "oracle").get(key) for one in (before, after))
     if oracle is None or not after:
         return []
     gained = comparable(after, key)
     if not comparable(before, key) < gained <= oracle:
         return []
-    return [
+    method = method_title(results)
+    said = (
         f"At the {_threshold(results)} that the target's labels would choose, the source-only model "
-        f"reaches {100 * oracle:.1f} {title}: by this measure {method_title(results)} moves the "
-        "threshold rather than ranking better."
-    ]
+        f"reaches {100 * oracle:.1f} {title}"
+    )
+    if own is not None and own > oracle:
+        return [f"{said} and {method} {100 * own:.1f}: by this measure {method} ranks better."]
+    return [f"{said}: by this measure {method} moves the threshold rather than ranking better."]
 
 
 def _threshold(results: Results) -> str:

@@ -11,6 +11,7 @@ from nlp_adapt.prediction.files.writing import json_line
 from nlp_adapt.prediction.likeness import STATISTICS, domain_samples, measure_domains
 from nlp_adapt.prediction.opening import load_predictor
 from nlp_adapt.reporting.card import write_card
+from nlp_adapt.reporting.page.build import report_run
 from nlp_adapt.reporting.results import as_written, is_source_only, read_results
 from nlp_adapt.reviewing.answers import ANSWER, read_answers
 from nlp_adapt.reviewing.items import draw
@@ -223,13 +224,16 @@ def _conclude(
     write_json(folder.results, results)
     folder.manifest.seal(folder.results)
     write_card(folder.path)
+    report_run(folder.path)
     if switched:
         _measure_domains(folder)
     known = labelled_rows(state)
     if known:
         path = folder.path / LABELS_FILE
         write_text(path, b"".join(map(json_line, known)).decode())
-    return {**verdict, "read": len(answers), "labels": str(path) if known else None}
+    apart = verdict["verdict"] not in (UNDECIDED, results.get("exported", ADAPTED))
+    said = {"read": len(answers), "labels": str(path) if known else None}
+    return {**verdict, **said, "better_is_kept_apart": apart}
 
 
 def _switch(folder: RunFolder, results: dict[str, Any]) -> bool:

@@ -84,14 +84,22 @@ def test_texts_carry_json_ready_yardsticks():
     assert "auc" not in yardsticks(task, logits[:2], one, None, {})
 
 
-@pytest.mark.parametrize(("oracle", "moves"), [(0.75, False), (0.85, True), (0.80, True)])
-def test_a_gain_within_reach_of_a_threshold_is_called_that(oracle, moves):
+@pytest.mark.parametrize(
+    ("oracle", "own", "said"),
+    [
+        (0.75, 0.81, ""),
+        (0.85, 0.81, "reaches 85.0 macro-F1: by this measure dann moves the threshold rather than"),
+        (0.80, 0.80, "reaches 80.0 macro-F1: by this measure dann moves the threshold rather than"),
+        (0.80, 0.81, "reaches 80.0 macro-F1 and dann 81.0: by this measure dann ranks better."),
+    ],
+)
+def test_a_gain_within_reach_of_a_threshold_is_called_that(oracle, own, said):
     results = run([[300, 200], [200, 300]], [[400, 100], [100, 400]])
     results["source_only"]["target"] |= {"oracle": {"macro_f1": oracle}, "auc": 0.8}
-    results["adapted"]["target"] |= {"oracle": {"macro_f1": 0.81}, "auc": 0.79}
+    results["adapted"]["target"] |= {"oracle": {"macro_f1": own}, "auc": 0.79}
     sentences = " ".join(conclusions(results))
-    assert ("moves the threshold rather than ranking better" in sentences) == moves
-    assert (f"{100 * oracle:.1f} macro-F1" in sentences) == moves
+    assert said in sentences
+    assert ("by this measure" in sentences) == bool(said)
     assert ["AUC, %", "80.0", "79.0"] in yardstick_rows(results)
     assert "macro-F1 at the best threshold, %" in [row[0] for row in yardstick_rows(results)]
     worse = copy.deepcopy(results)

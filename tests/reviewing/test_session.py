@@ -87,6 +87,21 @@ def test_the_better_model_is_exported_and_back(run: Path, capsys) -> None:
     assert RunFolder(run).manifest.problems(run / "model") == []
 
 
+def test_a_better_model_that_is_kept_apart_is_named_and_the_page_tells_the_answers(
+    run: Path, capsys
+) -> None:
+    page = run / "report.html"
+    page.write_text("of before the answers", encoding="utf-8")
+    review(run, rows=20, agreeing=0)
+    labels = fill(run / "review.csv", by_model(run / "source_only" / "model"))
+    assert main(["review", str(run), "--labels", str(labels)]) == 0
+    hint = "It is not the one in model/: --switch_export puts it there."
+    assert hint in capsys.readouterr().out.splitlines()
+    assert "a person’s answers" in page.read_text(encoding="utf-8").replace("&#x27;", "’")
+    assert main(["review", str(run), "--labels", str(labels), "--switch_export"]) == 0
+    assert hint not in capsys.readouterr().out
+
+
 def test_an_open_question_switches_nothing(run: Path, capsys) -> None:
     review(run, rows=6, agreeing=0)
     labels = fill(run / "review.csv", lambda row: "neither")
