@@ -1,6 +1,8 @@
 """How a card tells of training, its papers and its pictures."""
 
+import importlib.metadata
 import re
+from email.message import Message
 
 import pytest
 from huggingface_hub import ModelCard
@@ -79,6 +81,15 @@ def test_a_card_has_it_all():
     local = {**classifier_results(), "model": "/models/mine"}
     assert "base_model" not in build_card(local, recipe).partition("\n---\n")[0]
     assert project_url() == "" or project_url().startswith("https://")
+
+
+@pytest.mark.parametrize("kind", ["Homepage", "Repository"])
+def test_a_card_links_to_the_project_that_the_package_names(monkeypatch, kind):
+    described = Message()
+    described["Project-URL"] = f"{kind}, https://example.org/nlp_adapt"
+    monkeypatch.setattr(importlib.metadata, "metadata", lambda name: described)
+    card = build_card(classifier_results(), {"method": "dann"})
+    assert "Made with [nlp_adapt](https://example.org/nlp_adapt): " in card
 
 
 def test_pictures_are_drawn_where_they_can_be(tmp_path):
