@@ -221,13 +221,14 @@ def test_adda_learns_the_task_first_and_within_the_same_budget():
 
 
 @pytest.mark.parametrize("task", ["sequence-classification", "token-classification"])
-def test_auto_keeps_its_own_answers_on_the_target_for_a_third_of_the_run(task):
+def test_auto_learns_its_twins_answers_for_the_last_third_of_the_run(task):
     asked = {"self_training": {"temperature": 0.5}}
     config = AdaptationConfig(method="auto", task=task, num_train_epochs=3.0, options=asked)
     first, second = stages_for(config)
     assert (first.epochs, second.epochs) == (2.0, 1.0)
     assert set(first.objectives) == {"task"}
-    assert set(second.objectives) == {"task", "self_training"}
+    adversary = {"dann"} if task == "sequence-classification" else set()
+    assert set(second.objectives) == {"task", "self_training"} | adversary
     teacher = second.objectives["self_training"]
-    assert (teacher["ema_decay"], teacher["weighting"], teacher["balance"]) == (1.0, "none", 0.0)
+    assert (teacher["teacher"], teacher["weighting"], teacher["balance"]) == ("twin", "none", 0.0)
     assert teacher["temperature"] == 0.5
