@@ -20,6 +20,10 @@ READING = ("text_column", "label_column", "encoding")
 READING_BY_SIDE = tuple(f"{side}_{name}" for side in ("source", "target") for name in READING)
 
 LAUNCHING = "accelerate"
+_FOR_LAUNCHING = (
+    "this is no recipe but what `accelerate launch --config_file` reads, before "
+    "`-m nlp_adapt train --config RECIPE`; `nlp-adapt recipes NAME --copy` writes it here"
+)
 """The folder of recipes that holds launch files instead."""
 
 
@@ -129,6 +133,8 @@ def find_recipe(reference: str | Path) -> Path:
     if name in shipped:
         return shipped[name]
     meant = name.removeprefix("recipes/").removesuffix(".yaml")
+    if meant in recipe_files() and meant not in shipped:
+        raise ConfigError(f"{path}: {_FOR_LAUNCHING}.")
     if meant in shipped:
         raise ConfigError(
             f"{path}: there is no such file here; {meant} is the recipe that comes with nlp-adapt."
@@ -158,6 +164,8 @@ def load_recipe(
     for key, value in (overrides or {}).items():
         _assign(values, key, value)
     known = [field.name for field in dataclasses.fields(Recipe)]
+    if "compute_environment" in values:
+        raise ConfigError(f"{origin}: {_FOR_LAUNCHING}.")
     for key in values:
         if key not in known:
             raise ConfigError(f"{origin}: unknown key '{key}'{hint(key, known)}")

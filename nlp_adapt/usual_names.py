@@ -135,6 +135,9 @@ _SAID = {
     "logging_dir": "logs are in output_dir: leave it out",
     "save_only_model": "a checkpoint is there to resume from, which takes the optimizer's state too",
     "hub_strategy": "a run is pushed when it ends, with its results: set push_to_hub",
+    "load_in_4bit load_in_8bit quantization_config bnb_config": (
+        "adapters learnt on rounded weights would be opened on the exact ones: leave it out, and see lora"
+    ),
     "save_safetensors": "weights are always saved as safetensors: leave it out",
     "dropout hidden_dropout_prob attention_dropout classifier_dropout": (
         "the encoder's dropout is that of its configuration; see discriminator_dropout and "
@@ -170,32 +173,82 @@ _FLAGS = {
     "json": "format as_json",
     "debug": "verbose traceback v",
 }
-USUAL_COMMANDS = {
-    name: ours
-    for ours, names in {
-        "train": "fit finetune fine-tune fine_tune adapt run learn",
-        "evaluate": "eval test score benchmark metrics",
-        "predict": "infer inference label tag classify annotate generate apply transform",
-        "push": "upload publish deploy share",
-        "doctor": "check lint validate inspect",
-        "verify": "checksum",
-        "methods": "list algorithms objectives",
-        "recipes": "configs examples templates",
-        "env": "info version versions environment",
-        "export": "onnx convert",
-        "init": "new create setup configure",
-        "compare": "diff leaderboard",
-        "report": "html plot visualize visualise summary",
-        "card": "model_card model-card readme",
-        "ensemble": "merge soup average stack",
-        "labels": "classes label_map map",
-        "review": "annotate_by_hand audit",
-        "completion": "complete completions autocomplete shell",
-    }.items()
-    for name in names.split()
-}
 USUAL_NAMES = {name: ours for ours, names in _CALLED.items() for name in names.split()} | {
     name: sentence for names, sentence in _SAID.items() for name in names.split()
+}
+# Of transformers.TrainingArguments: other names of our options, what changes nothing, and what is none.
+RENAMED = {
+    "activation_checkpointing": "gradient_checkpointing",
+    "activation_checkpointing_kwargs": "gradient_checkpointing_kwargs",
+}
+# They say nothing of how to train; some are set by TrainingArguments itself.
+WITHOUT_EFFECT = frozenset(
+    {
+        *(
+            "do_train",
+            "do_eval",
+            "do_predict",
+            "greater_is_better",
+            "local_rank",
+            "deepspeed_plugin",
+        ),
+        *("log_level", "log_level_replica", "log_on_each_node", "mp_parameters", "tpu_num_cores"),
+    }
+)
+_BATCHES = "rows are tokenised before training and need no loader: leave it out"
+_REPLICAS = "DDP needs no such setting here: leave it out"
+_SCORES = "scores are computed on whole arrays: leave it out"
+_TRACKIO = "trackers are told project and run_name alone: leave it out"
+REASONS = {
+    "optim_target_modules": "no optimizer here works on chosen modules: see freeze and lora",
+    "average_tokens_across_devices": "losses count rows, which every process has as many of",
+    "bf16_full_eval": "final scores are in float32; nlp-adapt evaluate has --precision",
+    "fp16_full_eval": "final scores are in float32; nlp-adapt evaluate has --precision",
+    "use_liger_kernel": "its kernels are for language models' large vocabularies: leave it out",
+    "liger_kernel_config": "its kernels are for language models' large vocabularies: leave it out",
+    "use_cache": "a classifier keeps no cache of earlier tokens: leave it out",
+    "neftune_noise_alpha": "noise on embeddings is an objective: see fgm, pgd and vat",
+    "torch_empty_cache_steps": "a step never empties the cache: lower per_device_train_batch_size",
+    "auto_find_batch_size": "batches of two domains have a set size: lower "
+    "per_device_train_batch_size, and raise gradient_accumulation_steps",
+    "logging_nan_inf_filter": "a step whose loss is not finite is skipped, and its line says so",
+    "include_num_input_tokens_seen": "log.jsonl counts tokens_per_second",
+    "include_tokens_per_second": "log.jsonl counts tokens_per_second",
+    **dict.fromkeys(("trackio_space_id", "trackio_bucket_id", "trackio_static_space_id"), _TRACKIO),
+    "eval_delay": "scores come from the first eval_steps on: leave it out",
+    "prediction_loss_only": _SCORES,
+    "eval_do_concat_batches": _SCORES,
+    "eval_use_gather_object": _SCORES,
+    "eval_accumulation_steps": _SCORES,
+    "batch_eval_metrics": _SCORES,
+    "include_for_metrics": "compute_metrics is given logits and labels",
+    "include_inputs_for_metrics": "compute_metrics is given logits and labels",
+    "save_on_each_node": "the main process writes: output_dir lies where every node reads",
+    "enable_jit_checkpoint": "a signal always saves a checkpoint before the run leaves",
+    "hub_always_push": "a run is pushed once, when it ends",
+    "ignore_data_skip": "a resumed run always goes on with the next row",
+    "restore_callback_states_from_checkpoint": "a resumed run always restores callbacks",
+    "accelerator_config": "Accelerate is configured by `accelerate launch`",
+    "parallelism_config": "DDP and fsdp are all there is",
+    "dataloader_persistent_workers": _BATCHES,
+    "dataloader_multiprocessing_context": _BATCHES,
+    "dataloader_in_order": _BATCHES,
+    "label_names": "the labels are those of the data: leave it out",
+    "train_sampling_strategy": "rows are shuffled, and pairs of domains are drawn as a method needs",
+    "length_column_name": "lengths are counted as rows are tokenised: leave it out",
+    **dict.fromkeys(
+        ("ddp_find_unused_parameters", "ddp_bucket_cap_mb", "ddp_broadcast_buffers"), _REPLICAS
+    ),
+    "ddp_static_graph": _REPLICAS,
+    "ddp_backend": "it follows from the device: leave it out",
+    "debug": "there is no such switch: --debug of the commands shows tracebacks",
+    "skip_memory_metrics": "results.json says what a run needs: leave it out",
+    "resume_from_checkpoint": "give it to train(): resume_from_checkpoint is its argument",
+    "torchdynamo": "set torch_compile_backend",
+    "jit_mode_eval": "nlp-adapt export serves without PyTorch",
+    "half_precision_backend": "precision says all there is",
+    "fp16_opt_level": "precision says all there is",
+    "fp16_backend": "precision says all there is",
 }
 # What is no option of a recipe's, and where Python is given it.
 _GIVEN = ("callbacks", "compute_metrics", "eval_dataset", "processing_class")
@@ -223,7 +276,16 @@ def hint(name: str, known: Sequence[str]) -> str:
             return f": here it is --{ours}"
     if meant in _BESIDE and not flag:
         return f": {meant} is given to {_BESIDE[meant]}"
+    if (not flag or "--config" in known) and (said := _of_trainers(own, flag)):
+        return f": {said}"
     return nearest(name, known)
+
+
+def _of_trainers(name: str, flag: str) -> str:
+    """What became of an option of `TrainingArguments`, if it is one that has another name or none."""
+    if name in RENAMED:
+        return f"here it is {flag}{RENAMED[name]}"
+    return REASONS.get(name, "it would change nothing" if name in WITHOUT_EFFECT else "")
 
 
 def nearest(name: str, known: Sequence[str]) -> str:

@@ -16,8 +16,8 @@ sys.path.insert(0, str(ROOT))
 
 from nlp_adapt.config import AdaptationConfig  # noqa: E402
 from nlp_adapt.config_training import OPTIMIZERS  # noqa: E402
-from nlp_adapt.training_arguments import RENAMED, answer  # noqa: E402
-from nlp_adapt.usual_names import USUAL_NAMES  # noqa: E402
+from nlp_adapt.training_arguments import answer  # noqa: E402
+from nlp_adapt.usual_names import RENAMED, USUAL_NAMES  # noqa: E402
 
 INTRODUCTION = """\
 # Coming from Trainer

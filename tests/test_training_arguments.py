@@ -8,7 +8,8 @@ from transformers import EarlyStoppingCallback, TrainingArguments
 from nlp_adapt import AdaptationConfig, Recipe
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.training.trainer import AdaptationTrainer
-from nlp_adapt.training_arguments import REASONS, RENAMED, answer
+from nlp_adapt.training_arguments import answer
+from nlp_adapt.usual_names import REASONS, RENAMED, USUAL_NAMES, WITHOUT_EFFECT
 from tests.helpers.tiny_encoders import tiny_model, tiny_tokenizer
 from tests.helpers.trainers import toy_domain
 
@@ -93,6 +94,16 @@ def test_a_trainer_takes_them(tmp_path):
 def test_every_argument_has_an_answer():
     for field in dataclasses.fields(TrainingArguments):
         assert answer(field.name, KNOWN) != "there is no such option here", field.name
+
+
+@pytest.mark.parametrize("name", [*REASONS, *RENAMED, *WITHOUT_EFFECT])
+def test_a_keyword_of_trainers_is_refused_with_the_same_reason(name):
+    with pytest.raises(ConfigError) as refused:
+        AdaptationConfig(**{name: 1})
+    said = str(refused.value).removeprefix(f"AdaptationConfig: unknown option '{name}': ")
+    assert " " in said
+    assert "did you mean" not in said
+    assert USUAL_NAMES.get(name) or REASONS.get(name, said) in said
 
 
 def test_no_reason_is_given_for_what_there_is():

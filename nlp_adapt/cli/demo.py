@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
         )
         return 0
     if importlib.util.find_spec("gradio") is None:
-        raise ConfigError("demo needs the package gradio: run `pip install nlp-adapt[demo]`.")
+        raise ConfigError('demo needs the package gradio: run `pip install "nlp-adapt[demo]"`.')
     from nlp_adapt.prediction.demo_app import build, load, show
 
     page = build(load(_models(folder)), " to ".join(_domains(results)))

@@ -12,7 +12,7 @@ import nlp_adapt
 from nlp_adapt.cli import console
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.escaping import visible
-from nlp_adapt.usual_names import USUAL_COMMANDS, hint, nearest
+from nlp_adapt.usual_names import hint, nearest
 
 COMMANDS = {
     name: import_module(f"nlp_adapt.cli.{name}")
@@ -31,6 +31,32 @@ Adapt a Hugging Face text classifier or tagger to a domain that has no labels.
   nlp-adapt evaluate runs/adaptation --data labelled_tweets.csv
   nlp-adapt predict runs/adaptation new_tweets.csv --out predictions.csv
 """
+
+# What other programs call our commands.
+USUAL_COMMANDS = {
+    name: ours
+    for ours, names in {
+        "train": "fit finetune fine-tune fine_tune adapt run learn",
+        "evaluate": "eval test score benchmark metrics",
+        "predict": "infer inference label tag classify annotate generate apply transform",
+        "push": "upload publish deploy share",
+        "doctor": "check lint validate inspect",
+        "verify": "checksum",
+        "methods": "list algorithms objectives",
+        "recipes": "configs examples templates",
+        "env": "info version versions environment",
+        "export": "onnx convert",
+        "init": "new create setup configure",
+        "compare": "diff leaderboard",
+        "report": "html plot visualize visualise summary",
+        "card": "model_card model-card readme",
+        "ensemble": "merge soup average stack",
+        "labels": "classes label_map map",
+        "review": "annotate_by_hand audit",
+        "completion": "complete completions autocomplete shell",
+    }.items()
+    for name in names.split()
+}
 
 
 class Parser(argparse.ArgumentParser):

@@ -49,7 +49,8 @@ def run(args: argparse.Namespace) -> int:
     if args.copy is None:
         print(json.dumps({args.name: text}, ensure_ascii=False) if args.json else text.rstrip())
         return 0
-    return _copy(text, Path(args.copy or files[args.name].name), args.overwrite)
+    for_launch = args.name.startswith("accelerate/")
+    return _copy(text, Path(args.copy or files[args.name].name), args.overwrite, for_launch)
 
 
 def purpose(path: Path) -> str:
@@ -63,7 +64,7 @@ def purpose(path: Path) -> str:
     return first.rstrip(".:") + "."
 
 
-def _copy(text: str, copy: Path, overwrite: bool) -> int:
+def _copy(text: str, copy: Path, overwrite: bool, for_launch: bool) -> int:
     from nlp_adapt.files import said_of, write_text
     from nlp_adapt.prediction.files.writers import check_output
 
@@ -72,7 +73,8 @@ def _copy(text: str, copy: Path, overwrite: bool) -> int:
     with said_of(copy):
         write_text(copy, text)
     shown = in_lines(str(copy))
-    print(f"Wrote {shown}. Run it with: nlp-adapt train --config {shown}")
+    begun = f"accelerate launch --config_file {shown} -m nlp_adapt" if for_launch else "nlp-adapt"
+    print(f"Wrote {shown}. Run it with: {begun} train --config {'RECIPE' if for_launch else shown}")
     return 0
 
 

@@ -48,7 +48,7 @@ def __getattr__(name: str) -> Any:
         if error.name != "evaluate":
             raise
         raise ConfigError(
-            f"{name} is a metric of the package evaluate: run `pip install nlp-adapt[evaluate]`."
+            f'{name} is a metric of the package evaluate: run `pip install "nlp-adapt[evaluate]"`.'
         ) from error
 
     return getattr(modules, name)

@@ -186,7 +186,9 @@ def _probe(predictor: Predictor, rows: int, width: int) -> tuple[np.ndarray, np.
 def _require_packages(*names: str) -> None:
     for name in names:
         if importlib.util.find_spec(name) is None:
-            raise ConfigError(f"ONNX needs the package {name}: run `pip install nlp-adapt[onnx]`.")
+            raise ConfigError(
+                f'ONNX needs the package {name}: run `pip install "nlp-adapt[onnx]"`.'
+            )
 
 
 @contextlib.contextmanager

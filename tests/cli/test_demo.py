@@ -112,4 +112,4 @@ def test_without_gradio_one_sentence_says_what_to_install(classifier, monkeypatc
         importlib.util, "find_spec", lambda name: None if name == "gradio" else find(name)
     )
     assert main(["demo", str(classifier)]) == 2
-    assert "pip install nlp-adapt[demo]" in capsys.readouterr().err
+    assert 'pip install "nlp-adapt[demo]"' in capsys.readouterr().err

@@ -9,9 +9,9 @@ import sys
 import pytest
 
 from nlp_adapt.cli import console, main
-from nlp_adapt.cli.parser import COMMANDS, build_parser
+from nlp_adapt.cli.parser import COMMANDS, USUAL_COMMANDS, build_parser
 from nlp_adapt.methods import METHODS
-from nlp_adapt.usual_names import _FLAGS, USUAL_COMMANDS
+from nlp_adapt.usual_names import _FLAGS
 
 
 def test_a_method_is_told_with_its_stages_paper_and_defaults(run_cli):
