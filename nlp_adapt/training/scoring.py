@@ -221,7 +221,8 @@ def score_trained(
         return {**scorer.tests(model), **examine(scorer, model, seed)}
     from nlp_adapt.training.class_shares import align_model
 
-    told, bias = align_model(scorer, model, labelled, kept)
+    # The sample is read again for the scores, which is when it counts.
+    told, bias = align_model(replace(scorer, told=None), model, labelled, kept)
     scores = {**scorer.tests(model), **examine(scorer, model, seed, bias)}
     return {**scores, "class_shares": {**told, **(scores["class_shares"] or {})}}
 

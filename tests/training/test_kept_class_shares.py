@@ -1,10 +1,13 @@
 """`keep_class_shares`: the adapted model says each class of the target as often as its twin does."""
 
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 import torch
 
 from nlp_adapt.errors import ConfigError
+from nlp_adapt.training import run as run_module
 from tests.helpers.interruptions import InterruptedRunError, crash_after, weights
 from tests.helpers.several_domains import TAGS, several_trainer
 from tests.helpers.trainers import trainer_for
@@ -23,6 +26,20 @@ def test_auto_keeps_its_twins_shares_and_says_so(tmp_path):
     assert said["kept"] == pytest.approx(shares(results, "source_only"), abs=1e-4)
     assert said["predicted_before"].keys() == said["bias"].keys() == said["kept"].keys()
     assert "kept" not in (results["source_only"]["class_shares"] or {})
+
+
+def test_the_bar_of_scoring_ends_at_its_last_row(tmp_path, monkeypatch):
+    bars = []
+
+    @contextmanager
+    def bar(label, rows, *, shown):
+        bars.append([rows, 0])
+        yield lambda read: bars[-1].__setitem__(1, bars[-1][1] + read)
+
+    monkeypatch.setattr(run_module, "scoring_bar", bar)
+    trainer_for(tmp_path, **OPTIONS, max_steps=3).train()
+    assert len(bars) == 2
+    assert all(read == rows > 0 for rows, read in bars)
 
 
 def test_nothing_but_the_last_bias_is_changed_for_it(tmp_path):
