@@ -62,6 +62,8 @@ def _table(options: list[dict[str, Any]]) -> str:
     rows = ["| Option | Default | Meaning |", "| --- | --- | --- |"]
     for option in options:
         default = "" if option["default"] is None else f"`{option['default']}`"
+        if not default and option.get("follows"):
+            default = f"that of `{option['follows']}`"
         choices = f": {', '.join(map(str, option['choices']))}" if option["choices"] else ""
         rows.append(f"| `{option['name']}` | {default} | {_cell(option['help'] + choices)} |")
     return "\n".join(rows)

@@ -53,6 +53,7 @@ OPTIONS = {
     "per_device_train_batch_size": "the same, of each domain",
     "metric_for_best_model": "the same, for label-free scores alone",
     "optim": f"the same, for {', '.join(f'`{name}`' for name in OPTIMIZERS)}",
+    "save_strategy": "the same, but for `best`: see `load_best_model_at_end`",
     "fsdp": "true or false",
     "save_total_limit": "the same; 2 by default",
 }

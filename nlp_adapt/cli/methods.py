@@ -83,6 +83,7 @@ def _options_of(objective: str) -> list[dict[str, Any]]:
             "help": field.metadata.get("help", ""),
             "default": defaults[field.name],
             "choices": list(field.metadata.get("choices", ())),
+            "follows": field.metadata.get("recipe"),
         }
         for field in dataclasses.fields(OBJECTIVES[objective].config_class)
     ]
@@ -141,4 +142,6 @@ def _option_line(objective: str, option: dict[str, Any]) -> str:
         text += f": {', '.join(map(str, option['choices']))}"
     if option["default"] is not None:
         text += f" (default: {option['default']})"
+    elif option["follows"]:
+        text += f" (default: that of --{option['follows']})"
     return textwrap.fill(text, 100, initial_indent=" " * 4, subsequent_indent=" " * 8)

@@ -19,7 +19,7 @@ class TaskLossConfig(ObjectiveConfig):
 
     label_smoothing: float | None = option(
         None,
-        "share of probability spread over all classes; default: label_smoothing_factor",
+        "share of probability spread over all classes",
         bounds=SHARE,
         recipe="label_smoothing_factor",
     )
