@@ -113,6 +113,23 @@ class AdaptationTrainer(TrainerView):
         self.results = RunResults({}, args.output_dir)
         self.show_results = True
 
+    def add_callback(self, callback: Any) -> None:
+        """Have a `transformers.TrainerCallback`, or one of such a class, told of the run as well."""
+        given = [*self.callbacks.given, callback]
+        self.callbacks = Callbacks(given, self.args, self.processing_class)
+
+    def pop_callback(self, callback: Any) -> Any:
+        """Take back a callback, or the first of a class, and return it; None where there is none."""
+        given = list(self.callbacks.given)
+        found = next((one for one in given if one is callback or type(one) is callback), None)
+        kept = [one for one in given if one is not found]
+        self.callbacks = Callbacks(kept, self.args, self.processing_class)
+        return found
+
+    def remove_callback(self, callback: Any) -> None:
+        """Take back a callback, or the first of a class."""
+        self.pop_callback(callback)
+
     @classmethod
     def from_recipe(cls, recipe: Recipe) -> "AdaptationTrainer":
         """The trainer that a recipe describes, with its domains loaded.

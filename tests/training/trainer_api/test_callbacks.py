@@ -224,3 +224,20 @@ def test_a_stopped_stage_stays_stopped_when_its_run_is_resumed(tmp_path, monkeyp
 def test_what_is_no_callback_is_refused(tmp_path, given, said):
     with pytest.raises(ConfigError, match=said):
         trainer_for(tmp_path, callbacks=given)
+
+
+def test_callbacks_are_added_and_taken_back(tmp_path):
+    class Other(TrainerCallback):
+        pass
+
+    kept, dropped = Recorder(), Recorder()
+    trainer = trainer_for(tmp_path, callbacks=[dropped])
+    trainer.add_callback(kept)
+    trainer.add_callback(Other)
+    assert trainer.pop_callback(dropped) is dropped
+    trainer.remove_callback(Other)
+    assert trainer.pop_callback(Other) is None
+    assert trainer.callbacks.given == [kept]
+    trainer.train()
+    assert kept.logs
+    assert not dropped.logs
