@@ -34,7 +34,7 @@ def test_the_cells_run_in_turn_on_a_toy(
     def change(text):
         for builtin, path in stand_ins.items():
             text = text.replace(f'"{builtin}"', repr(str(path)))
-        return text.replace("freeze=4", "freeze=1")  # the toy has two layers
+        return text.replace("freeze=2", "freeze=1")  # the toy has two layers
 
     notebook = notebooks.read(notebooks.FOLDER / f"{name}.ipynb")
     shown = list(notebooks.run(notebook, change))
