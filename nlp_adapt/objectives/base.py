@@ -221,6 +221,11 @@ class Objective(nn.Module):
         """Whether it needs neither edited rows or embeddings nor frozen layers."""
         return type(self).forward is Objective.forward
 
+    @property
+    def other_reader(self) -> nn.Module | None:
+        """A model of its own that reads a batch's rows beside the one under training."""
+        return None
+
     def importance(self, source: DomainOutput) -> Tensor | None:
         """`[units]` factors of the source units in the task loss; None: all count the same."""
         return None

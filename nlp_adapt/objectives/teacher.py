@@ -137,6 +137,11 @@ class TeacherObjective(Objective):
         """Whether the student's words are not edited."""
         return self.editor is None
 
+    @property
+    def other_reader(self) -> nn.Module:
+        """The teacher."""
+        return self.teacher.model
+
     def start(self, task_model: nn.Module) -> None:
         """The teacher is the model as the stage before has left it, unless it is the twin."""
         if not self.twin_teaches:

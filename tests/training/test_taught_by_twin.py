@@ -3,8 +3,11 @@
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import nn
+from transformers import BertForSequenceClassification
 
 from tests.helpers.several_domains import TAGS, several_trainer
+from tests.helpers.tiny_encoders import tiny_model
 from tests.helpers.trainers import trainer_for
 
 OPTIONS = {"method": "auto", "data_doctor": "off", "max_steps": 6}
@@ -45,3 +48,56 @@ def test_without_a_twin_it_learns_from_itself_after_two_thirds(tmp_path):
     assert not results["source_only"]
     assert results["adapted"]["steps"] == 6
     assert teacher_of(trainer)
+
+
+class Turned(BertForSequenceClassification):
+    """A class of a user's own, which answers the opposite."""
+
+    def forward(self, *args, **kwargs):
+        output = super().forward(*args, **kwargs)
+        output.logits = -output.logits
+        return output
+
+
+class Deeper(BertForSequenceClassification):
+    """A class of a user's own, with another head."""
+
+    def __init__(self, config):
+        super().__init__(config)
+        width = config.hidden_size
+        self.classifier = nn.Sequential(
+            nn.Linear(width, width), nn.Tanh(), nn.Linear(width, config.num_labels)
+        )
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"), [(Turned, {}), (Turned, {"lora": True}), (Deeper, {})]
+)
+def test_the_twin_of_a_users_own_class_teaches_as_that_class(tmp_path, kind, options):
+    config = tiny_model("bert").config
+    trainer = trainer_for(
+        tmp_path, model=kind(config), **OPTIONS, keep_class_shares=False, **options
+    )
+    trainer.train()
+    teacher = trainer.objectives["self_training"].teacher.model
+    assert type(teacher) is kind
+    if kind is Turned:
+        twin = saved(trainer.context.folder.source_only) if not options else None
+        own = teacher.state_dict()
+        assert twin is None or all(torch.equal(own[name], value) for name, value in twin.items())
+
+
+@pytest.mark.parametrize("first", [["task", "dann"], ["task"]])
+def test_frozen_states_reach_a_teacher_that_has_the_same_encoder_alone(tmp_path, first):
+    """The twin of the first list has another encoder than the adapted model."""
+    answers = {"teacher": "twin", "weighting": "none", "balance": 0.0}
+    last = {"objectives": {"task": {}, "self_training": answers}, "freeze": "all"}
+    options = {"max_steps": 6, "learning_rate": 2e-2, "data_doctor": "off"}
+    options |= {"stages": [{"objectives": first}, last]}
+    weights = {}
+    for cached in (True, False):
+        trainer = trainer_for(tmp_path / str(cached), cache_features=cached, **options)
+        trainer.train()
+        weights[cached] = saved(trainer.context.folder.model)
+    for name, value in weights[True].items():
+        torch.testing.assert_close(value, weights[False][name], atol=1e-5, rtol=1e-4)

@@ -25,6 +25,7 @@ from nlp_adapt.objectives import Objective
 from nlp_adapt.training.frozen.last_states import (
     LastStates,
     UnsuitableError,
+    same_encoder,
     weights_key,
     with_states,
 )
@@ -152,9 +153,12 @@ def _fitting_trunk(
 
     A few rows decide, with and without their states, so that no list of architectures is needed.
     """
-    own_view = [name for name, one in objectives.items() if not one.reads_rows_as_they_are]
-    if own_view:
-        raise UnsuitableError(f"{', '.join(own_view)} reads the text itself")
+    for name, objective in objectives.items():
+        if not objective.reads_rows_as_they_are:
+            raise UnsuitableError(f"{name} reads the text itself")
+        other = objective.other_reader
+        if other is not None and not same_encoder(other, task_model):
+            raise UnsuitableError(f"the teacher of {name} has another encoder")
     try:
         trunk = Trunk(task_model)
     except AdaptationError as error:

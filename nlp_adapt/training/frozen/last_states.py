@@ -179,6 +179,19 @@ def weights_key(task_model: Any) -> str:
     return digest(*parts)
 
 
+def same_encoder(one: Any, other: Any) -> bool:
+    """Whether two task models have the same weights below their heads, a pooler left out."""
+    depth = len(encoder_layers(other))
+    states = []
+    for model in (one, other):
+        parts = enumerate(modules_below(model, depth))
+        states.append(
+            {(n, name): value for n, part in parts for name, value in part.state_dict().items()}
+        )
+    mine, theirs = states
+    return mine.keys() == theirs.keys() and all(torch.equal(mine[key], theirs[key]) for key in mine)
+
+
 def digest(*parts: str | np.ndarray) -> str:
     """SHA-256 over texts and arrays, as hex."""
     found = hashlib.sha256()

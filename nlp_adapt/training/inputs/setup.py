@@ -1,15 +1,20 @@
 """What objectives are told of a run when they are built."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_model
 
 from nlp_adapt.data.batches.encoded import EncodedRows
 from nlp_adapt.data.batches.mixing import domain_ids, label_counts
 from nlp_adapt.modeling.cpu import prepare_training
+from nlp_adapt.modeling.lora import has_adapters
 from nlp_adapt.modeling.pretrained import load_task_model
+from nlp_adapt.modeling.suitability import fit_to_tokenizer
 from nlp_adapt.modeling.units import UnitReader
 from nlp_adapt.objectives import Setup
 from nlp_adapt.training.context import RunContext
@@ -56,11 +61,29 @@ def saved_twin(context: RunContext) -> Any:
     """The finished source-only model, read from the run's folder.
 
     Not the one in memory, which a resumed run has no longer and which may still have its adapters
-    apart: so a run that was interrupted learns from the same bits.
+    apart: so a run that was interrupted learns from the same bits. A model that was given as an object
+    may be of a class of the user's own: another object of that class takes the weights.
     """
-    task, config = context.task, context.config
-    folder = str(context.folder.source_only)
-    names = list(task.label_names)
-    twin = load_task_model(folder, task.auto_class, names, config.attn_implementation)
+    task, config, start = context.task, context.config, context.start
+    folder = context.folder.source_only
+    if start.loaded is None or has_adapters(start.loaded):
+        names = list(task.label_names)
+        twin = load_task_model(str(folder), task.auto_class, names, config.attn_implementation)
+    else:
+        with torch.random.fork_rng():  # a new head is drawn, and then replaced
+            twin = start.fresh(replace(config, lora=False), task)
+            fit_to_tokenizer(twin, context.tokenizer, config.domain_features)
+        _take_weights(twin, folder, context)
     prepare_training(twin, config, context.accelerator.device)
     return twin
+
+
+def _take_weights(model: Any, folder: Path, context: RunContext) -> None:
+    whole = folder / "model.safetensors"
+    if whole.is_file():
+        load_model(model, whole)
+        return
+    # Adapters, or weights in several files: merged or joined in a model of the usual class.
+    names = list(context.task.label_names)
+    saved = load_task_model(str(folder), context.task.auto_class, names)
+    model.load_state_dict(saved.state_dict())
