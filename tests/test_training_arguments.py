@@ -96,7 +96,7 @@ def test_every_argument_has_an_answer():
         assert answer(field.name, KNOWN) != "there is no such option here", field.name
 
 
-@pytest.mark.parametrize("name", [*REASONS, *RENAMED, *WITHOUT_EFFECT])
+@pytest.mark.parametrize("name", sorted({*REASONS, *RENAMED, *WITHOUT_EFFECT}))
 def test_a_keyword_of_trainers_is_refused_with_the_same_reason(name):
     with pytest.raises(ConfigError) as refused:
         AdaptationConfig(**{name: 1})
