@@ -4,7 +4,7 @@ import dataclasses
 import logging
 import math
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from inspect import signature
 from typing import Any
 
@@ -18,7 +18,7 @@ from nlp_adapt.errors import ConfigError, RunError
 from nlp_adapt.escaping import one_line
 from nlp_adapt.methods import Stage
 from nlp_adapt.names import TOKEN_CLASSIFICATION, counted
-from nlp_adapt.objectives import OBJECTIVES, Objective, objective_class
+from nlp_adapt.objectives import OBJECTIVES, objective_class
 from nlp_adapt.training.inputs.domains import Inputs
 from nlp_adapt.training.optimization import build_scheduler, in_steps, phases
 from nlp_adapt.training.saving.run_folder import RunFolder
@@ -151,21 +151,20 @@ def unread_options(config: AdaptationConfig, stages: Sequence[Stage]) -> list[st
     Where the units are texts, the weights of words are read by none either.
     """
     defaults = {item.name: item.default for item in dataclasses.fields(config)}
-    own = [objective_class(name) for stage in stages for name in stage.objectives]
-    unread = [name for name in _followed(OBJECTIVES.values()) if name not in _followed(own)]
+    used = [item for stage in stages for item in stage.objectives.items()]
+    followed = {name for objective, own in used for name in _followed(objective, own)}
+    every = dict.fromkeys(name for objective in OBJECTIVES for name in _followed(objective))
+    unread = [name for name in every if name not in followed]
     if config.task != TOKEN_CLASSIFICATION:
         unread.append("domain_words")
     return [name for name in unread if getattr(config, name) != defaults[name]]
 
 
-def _followed(objectives: Iterable[type[Objective]]) -> list[str]:
-    """The recipe's options that options of these objectives follow."""
-    names = (
-        item.metadata["recipe"]
-        for objective in objectives
-        for item in dataclasses.fields(objective.config_class)
-    )
-    return list(dict.fromkeys(name for name in names if name is not None))
+def _followed(objective: str, own: Collection[str] = ()) -> list[str]:
+    """The recipe's options that an objective follows, but for those that its stage sets itself."""
+    items = dataclasses.fields(objective_class(objective).config_class)
+    names = [item.metadata["recipe"] for item in items if item.name not in own]
+    return [name for name in names if name is not None]
 
 
 def warn_of_unread(config: AdaptationConfig, stages: Sequence[Stage], longest: int) -> None:

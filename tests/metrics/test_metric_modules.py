@@ -193,5 +193,5 @@ def test_without_evaluate_its_metrics_say_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "evaluate", None)
     monkeypatch.delitem(sys.modules, "nlp_adapt.metrics.modules")
     monkeypatch.delattr(nlp_adapt.metrics, "modules")
-    with pytest.raises(ConfigError, match=r"pip install nlp-adapt\[evaluate\]"):
+    with pytest.raises(ConfigError, match=r'pip install "nlp-adapt\[evaluate\]"'):
         _ = nlp_adapt.metrics.F1

@@ -31,7 +31,7 @@ def unread(method: str, **options) -> list[str]:
         ("iw_cdan", []),
         ("daln", ["discriminator_hidden_size", "discriminator_layers", "discriminator_dropout"]),
         ("wasserstein", ["discriminator_dropout"]),  # its critic has its own, off
-        ("auto", list(SET)),
+        ("auto", ["lambda_schedule"]),  # which it sets itself
         ("mcc", list(SET)),
         ("logistic_regression", list(SET)),
     ],
