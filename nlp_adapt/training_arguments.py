@@ -8,7 +8,13 @@ from collections.abc import Collection
 from typing import Any
 
 from nlp_adapt.errors import ConfigError
-from nlp_adapt.usual_names import REASONS, RENAMED, USUAL_NAMES, WITHOUT_EFFECT
+from nlp_adapt.usual_names import USUAL_NAMES
+
+# They say nothing of how to train; some are set by TrainingArguments itself.
+WITHOUT_EFFECT = {
+    "do_train", "do_eval", "do_predict", "greater_is_better", "local_rank", "deepspeed_plugin",
+    "log_level", "log_level_replica", "log_on_each_node", "mp_parameters", "tpu_num_cores",
+}  # fmt: skip
 
 
 def answer(name: str, known: Collection[str]) -> str:
@@ -17,13 +23,10 @@ def answer(name: str, known: Collection[str]) -> str:
     Args:
         known: The names of our options.
     """
-    ours = RENAMED.get(name, name)
-    if ours in known:
-        return ours
     if name in WITHOUT_EFFECT:
         return ""
-    reason = REASONS.get(name) or USUAL_NAMES.get(name, "")
-    return reason if " " in reason else "there is no such option here"
+    ours = name if name in known else USUAL_NAMES.get(name, "")
+    return ours if ours in known or " " in ours else "there is no such option here"
 
 
 def read_training_arguments(args: Any, known: Collection[str]) -> dict[str, Any]:

@@ -44,7 +44,8 @@ _CALLED = {
     "bf16": "use_bf16",
     "fp16": "use_fp16",
     "attn_implementation": "attention use_flash_attention use_flash_attention_2 flash_attention",
-    "gradient_checkpointing": "grad_checkpointing use_gradient_checkpointing",
+    "gradient_checkpointing": "grad_checkpointing use_gradient_checkpointing activation_checkpointing",
+    "gradient_checkpointing_kwargs": "activation_checkpointing_kwargs",
     "torch_compile": "compile",
     "seed": "random_seed random_state manual_seed",
     "eval_strategy": "evaluation_strategy",
@@ -81,7 +82,8 @@ _SAID = {
         "here it is warmup_steps, where a number below 1 is a share of the steps"
     ),
     "resume_from_checkpoint": (
-        "here it is resume, true or false: a run goes on from its newest checkpoint in output_dir"
+        "here it is resume, true or false, or an argument of the trainer's train(): a run goes on from "
+        "its newest checkpoint in output_dir"
     ),
     "do_train do_eval do_predict": (
         "there is no such switch: train, evaluate and predict are commands, and methods of the "
@@ -150,6 +152,64 @@ _SAID = {
         "lambda_max is the strength of the gradient reversal, options.NAME.weight the weight of an "
         "objective"
     ),
+    # Of transformers.TrainingArguments, which says them as well.
+    "optim_target_modules": ("no optimizer here works on chosen modules: see freeze and lora"),
+    "average_tokens_across_devices": ("losses count rows, which every process has as many of"),
+    "bf16_full_eval fp16_full_eval": (
+        "final scores are in float32; nlp-adapt evaluate has --precision"
+    ),
+    "use_liger_kernel liger_kernel_config": (
+        "its kernels are for language models' large vocabularies: leave it out"
+    ),
+    "use_cache": ("a classifier keeps no cache of earlier tokens: leave it out"),
+    "neftune_noise_alpha": ("noise on embeddings is an objective: see fgm, pgd and vat"),
+    "torch_empty_cache_steps": (
+        "a step never empties the cache: lower per_device_train_batch_size"
+    ),
+    "auto_find_batch_size": (
+        "batches of two domains have a set size: lower per_device_train_batch_size, and raise gradient_accumulation_steps"
+    ),
+    "logging_nan_inf_filter": ("a step whose loss is not finite is skipped, and its line says so"),
+    "include_num_input_tokens_seen include_tokens_per_second": (
+        "log.jsonl counts tokens_per_second"
+    ),
+    "trackio_space_id trackio_bucket_id trackio_static_space_id": (
+        "trackers are told project and run_name alone: leave it out"
+    ),
+    "eval_delay": ("scores come from the first eval_steps on: leave it out"),
+    "prediction_loss_only eval_do_concat_batches eval_use_gather_object eval_accumulation_steps batch_eval_metrics": (
+        "scores are computed on whole arrays: leave it out"
+    ),
+    "include_for_metrics include_inputs_for_metrics": (
+        "compute_metrics is given logits and labels"
+    ),
+    "save_on_each_node": ("the main process writes: output_dir lies where every node reads"),
+    "enable_jit_checkpoint": ("a signal always saves a checkpoint before the run leaves"),
+    "hub_always_push": ("a run is pushed once, when it ends"),
+    "ignore_data_skip": ("a resumed run always goes on with the next row"),
+    "restore_callback_states_from_checkpoint": ("a resumed run always restores callbacks"),
+    "accelerator_config": ("Accelerate is configured by `accelerate launch`"),
+    "parallelism_config": ("DDP and fsdp are all there is"),
+    "dataloader_persistent_workers dataloader_multiprocessing_context dataloader_in_order": (
+        "rows are tokenised before training and need no loader: leave it out"
+    ),
+    "label_names": ("the labels are those of the data: leave it out"),
+    "train_sampling_strategy": (
+        "rows are shuffled, and pairs of domains are drawn as a method needs"
+    ),
+    "length_column_name": ("lengths are counted as rows are tokenised: leave it out"),
+    "ddp_find_unused_parameters ddp_bucket_cap_mb ddp_broadcast_buffers ddp_static_graph": (
+        "DDP needs no such setting here: leave it out"
+    ),
+    "ddp_backend": ("it follows from the device: leave it out"),
+    "debug": ("there is no such switch: --debug of the commands shows tracebacks"),
+    "skip_memory_metrics": ("results.json says what a run needs: leave it out"),
+    "torchdynamo": ("set torch_compile_backend"),
+    "jit_mode_eval": ("nlp-adapt export serves without PyTorch"),
+    "half_precision_backend fp16_opt_level fp16_backend": ("precision says all there is"),
+    "log_level log_level_replica log_on_each_node mp_parameters tpu_num_cores deepspeed_plugin": (
+        "it would change nothing here: leave it out"
+    ),
 }
 # Flags of commands beside `train`, tried where the recipe's keys are no flags of the command.
 _FLAGS = {
@@ -175,80 +235,6 @@ _FLAGS = {
 }
 USUAL_NAMES = {name: ours for ours, names in _CALLED.items() for name in names.split()} | {
     name: sentence for names, sentence in _SAID.items() for name in names.split()
-}
-# Of transformers.TrainingArguments: other names of our options, what changes nothing, and what is none.
-RENAMED = {
-    "activation_checkpointing": "gradient_checkpointing",
-    "activation_checkpointing_kwargs": "gradient_checkpointing_kwargs",
-}
-# They say nothing of how to train; some are set by TrainingArguments itself.
-WITHOUT_EFFECT = frozenset(
-    {
-        *(
-            "do_train",
-            "do_eval",
-            "do_predict",
-            "greater_is_better",
-            "local_rank",
-            "deepspeed_plugin",
-        ),
-        *("log_level", "log_level_replica", "log_on_each_node", "mp_parameters", "tpu_num_cores"),
-    }
-)
-_BATCHES = "rows are tokenised before training and need no loader: leave it out"
-_REPLICAS = "DDP needs no such setting here: leave it out"
-_SCORES = "scores are computed on whole arrays: leave it out"
-_TRACKIO = "trackers are told project and run_name alone: leave it out"
-REASONS = {
-    "optim_target_modules": "no optimizer here works on chosen modules: see freeze and lora",
-    "average_tokens_across_devices": "losses count rows, which every process has as many of",
-    "bf16_full_eval": "final scores are in float32; nlp-adapt evaluate has --precision",
-    "fp16_full_eval": "final scores are in float32; nlp-adapt evaluate has --precision",
-    "use_liger_kernel": "its kernels are for language models' large vocabularies: leave it out",
-    "liger_kernel_config": "its kernels are for language models' large vocabularies: leave it out",
-    "use_cache": "a classifier keeps no cache of earlier tokens: leave it out",
-    "neftune_noise_alpha": "noise on embeddings is an objective: see fgm, pgd and vat",
-    "torch_empty_cache_steps": "a step never empties the cache: lower per_device_train_batch_size",
-    "auto_find_batch_size": "batches of two domains have a set size: lower "
-    "per_device_train_batch_size, and raise gradient_accumulation_steps",
-    "logging_nan_inf_filter": "a step whose loss is not finite is skipped, and its line says so",
-    "include_num_input_tokens_seen": "log.jsonl counts tokens_per_second",
-    "include_tokens_per_second": "log.jsonl counts tokens_per_second",
-    **dict.fromkeys(("trackio_space_id", "trackio_bucket_id", "trackio_static_space_id"), _TRACKIO),
-    "eval_delay": "scores come from the first eval_steps on: leave it out",
-    "prediction_loss_only": _SCORES,
-    "eval_do_concat_batches": _SCORES,
-    "eval_use_gather_object": _SCORES,
-    "eval_accumulation_steps": _SCORES,
-    "batch_eval_metrics": _SCORES,
-    "include_for_metrics": "compute_metrics is given logits and labels",
-    "include_inputs_for_metrics": "compute_metrics is given logits and labels",
-    "save_on_each_node": "the main process writes: output_dir lies where every node reads",
-    "enable_jit_checkpoint": "a signal always saves a checkpoint before the run leaves",
-    "hub_always_push": "a run is pushed once, when it ends",
-    "ignore_data_skip": "a resumed run always goes on with the next row",
-    "restore_callback_states_from_checkpoint": "a resumed run always restores callbacks",
-    "accelerator_config": "Accelerate is configured by `accelerate launch`",
-    "parallelism_config": "DDP and fsdp are all there is",
-    "dataloader_persistent_workers": _BATCHES,
-    "dataloader_multiprocessing_context": _BATCHES,
-    "dataloader_in_order": _BATCHES,
-    "label_names": "the labels are those of the data: leave it out",
-    "train_sampling_strategy": "rows are shuffled, and pairs of domains are drawn as a method needs",
-    "length_column_name": "lengths are counted as rows are tokenised: leave it out",
-    **dict.fromkeys(
-        ("ddp_find_unused_parameters", "ddp_bucket_cap_mb", "ddp_broadcast_buffers"), _REPLICAS
-    ),
-    "ddp_static_graph": _REPLICAS,
-    "ddp_backend": "it follows from the device: leave it out",
-    "debug": "there is no such switch: --debug of the commands shows tracebacks",
-    "skip_memory_metrics": "results.json says what a run needs: leave it out",
-    "resume_from_checkpoint": "give it to train(): resume_from_checkpoint is its argument",
-    "torchdynamo": "set torch_compile_backend",
-    "jit_mode_eval": "nlp-adapt export serves without PyTorch",
-    "half_precision_backend": "precision says all there is",
-    "fp16_opt_level": "precision says all there is",
-    "fp16_backend": "precision says all there is",
 }
 # What is no option of a recipe's, and where Python is given it.
 _GIVEN = ("callbacks", "compute_metrics", "eval_dataset", "processing_class")
@@ -276,16 +262,7 @@ def hint(name: str, known: Sequence[str]) -> str:
             return f": here it is --{ours}"
     if meant in _BESIDE and not flag:
         return f": {meant} is given to {_BESIDE[meant]}"
-    if (not flag or "--config" in known) and (said := _of_trainers(own, flag)):
-        return f": {said}"
     return nearest(name, known)
-
-
-def _of_trainers(name: str, flag: str) -> str:
-    """What became of an option of `TrainingArguments`, if it is one that has another name or none."""
-    if name in RENAMED:
-        return f"here it is {flag}{RENAMED[name]}"
-    return REASONS.get(name, "it would change nothing" if name in WITHOUT_EFFECT else "")
 
 
 def nearest(name: str, known: Sequence[str]) -> str:

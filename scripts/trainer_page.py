@@ -17,7 +17,7 @@ sys.path.insert(0, str(ROOT))
 from nlp_adapt.config import AdaptationConfig  # noqa: E402
 from nlp_adapt.config_training import OPTIMIZERS  # noqa: E402
 from nlp_adapt.training_arguments import answer  # noqa: E402
-from nlp_adapt.usual_names import RENAMED, USUAL_NAMES  # noqa: E402
+from nlp_adapt.usual_names import USUAL_NAMES  # noqa: E402
 
 INTRODUCTION = """\
 # Coming from Trainer
@@ -118,7 +118,7 @@ def arguments() -> list[tuple[str, str]]:
     rows = []
     for field in dataclasses.fields(TrainingArguments):
         found = answer(field.name, known)
-        if field.name in RENAMED:
+        if found in known and found != field.name:
             found = f"`{found}`"
         elif found == field.name:
             found = OPTIONS.get(field.name, "the same")
