@@ -82,12 +82,10 @@ _SAID = {
         "here it is warmup_steps, where a number below 1 is a share of the steps"
     ),
     "resume_from_checkpoint": (
-        "here it is resume, true or false, or an argument of the trainer's train(): a run goes on from "
-        "its newest checkpoint in output_dir"
+        "here it is resume, or an argument of train(): a run goes on from its newest checkpoint"
     ),
     "do_train do_eval do_predict": (
-        "there is no such switch: train, evaluate and predict are commands, and methods of the "
-        "trainer"
+        "no such switch: train, evaluate and predict are commands, and methods of the trainer"
     ),
     "early_stopping early_stopping_patience early_stopping_threshold patience": (
         "give AdaptationTrainer transformers' EarlyStoppingCallback in callbacks; "
@@ -95,7 +93,7 @@ _SAID = {
     ),
     "greater_is_better": "each label-free score knows which way is better: leave it out",
     "label2id": "here it is label_map, the other way round: raw label to name",
-    "num_labels num_classes n_classes label_list labels": (
+    "num_labels num_classes n_classes label_list label_names labels": (
         "the labels are those of the data: leave it out"
     ),
     "validation_file eval_file dev_file test_file test_data test_path": (
@@ -116,7 +114,8 @@ _SAID = {
         "rows are cut at max_length and padded to the longest of their batch: leave it out"
     ),
     "dataloader_num_workers num_workers workers dataloader_pin_memory dataloader_drop_last "
-    "dataloader_prefetch_factor group_by_length remove_unused_columns": (
+    "dataloader_prefetch_factor dataloader_persistent_workers dataloader_multiprocessing_context "
+    "dataloader_in_order group_by_length remove_unused_columns": (
         "rows are tokenised before training and need no loader: leave it out"
     ),
     "trust_remote_code": "code that comes with a model or with data is never run: leave it out",
@@ -163,16 +162,12 @@ _SAID = {
     ),
     "use_cache": ("a classifier keeps no cache of earlier tokens: leave it out"),
     "neftune_noise_alpha": ("noise on embeddings is an objective: see fgm, pgd and vat"),
-    "torch_empty_cache_steps": (
-        "a step never empties the cache: lower per_device_train_batch_size"
-    ),
+    "torch_empty_cache_steps": "a step never empties the cache: lower per_device_train_batch_size",
     "auto_find_batch_size": (
         "batches of two domains have a set size: lower per_device_train_batch_size, and raise gradient_accumulation_steps"
     ),
     "logging_nan_inf_filter": ("a step whose loss is not finite is skipped, and its line says so"),
-    "include_num_input_tokens_seen include_tokens_per_second": (
-        "log.jsonl counts tokens_per_second"
-    ),
+    "include_num_input_tokens_seen include_tokens_per_second": "log.jsonl counts tokens_per_second",
     "trackio_space_id trackio_bucket_id trackio_static_space_id": (
         "trackers are told project and run_name alone: leave it out"
     ),
@@ -180,9 +175,7 @@ _SAID = {
     "prediction_loss_only eval_do_concat_batches eval_use_gather_object eval_accumulation_steps batch_eval_metrics": (
         "scores are computed on whole arrays: leave it out"
     ),
-    "include_for_metrics include_inputs_for_metrics": (
-        "compute_metrics is given logits and labels"
-    ),
+    "include_for_metrics include_inputs_for_metrics": "compute_metrics is given logits and labels",
     "save_on_each_node": ("the main process writes: output_dir lies where every node reads"),
     "enable_jit_checkpoint": ("a signal always saves a checkpoint before the run leaves"),
     "hub_always_push": ("a run is pushed once, when it ends"),
@@ -190,10 +183,6 @@ _SAID = {
     "restore_callback_states_from_checkpoint": ("a resumed run always restores callbacks"),
     "accelerator_config": ("Accelerate is configured by `accelerate launch`"),
     "parallelism_config": ("DDP and fsdp are all there is"),
-    "dataloader_persistent_workers dataloader_multiprocessing_context dataloader_in_order": (
-        "rows are tokenised before training and need no loader: leave it out"
-    ),
-    "label_names": ("the labels are those of the data: leave it out"),
     "train_sampling_strategy": (
         "rows are shuffled, and pairs of domains are drawn as a method needs"
     ),

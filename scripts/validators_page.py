@@ -7,13 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from validators_candidates import accuracy_on_the_line, ensemble_agreement, share_agreement
 
 from nlp_adapt.validators import Predictions, score_all
-from nlp_adapt.validators.candidates import (
-    accuracy_on_the_line,
-    ensemble_agreement,
-    share_agreement,
-)
 from nlp_adapt.validators.guard import Evidence, describe, judge
 from nlp_adapt.validators.studied import STUDIED
 

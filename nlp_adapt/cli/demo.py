@@ -63,13 +63,12 @@ def _models(folder: Path) -> dict[str, Path]:
     from nlp_adapt.errors import ConfigError
     from nlp_adapt.names import ADAPTER_CONFIG
     from nlp_adapt.prediction.demo_app import TITLES
+    from nlp_adapt.training.saving.run_folder import RunFolder
 
-    exported = folder / "model"
-    adapted = folder / "adapted" / "model"  # where the guard has exported the source-only model
-    places = {
-        "source_only": folder / "source_only" / "model",
-        "adapted": adapted if adapted.is_dir() else exported,
-    }
+    run = RunFolder(folder)
+    # It lies apart where the source-only model is the exported one.
+    adapted = run.adapted if run.adapted.is_dir() else run.model
+    places = {"source_only": run.source_only, "adapted": adapted}
     found = {TITLES[key]: path for key, path in places.items() if path.is_dir()}
     for path in found.values():
         if (path / ADAPTER_CONFIG).is_file():
@@ -103,23 +102,17 @@ def _write_space(folder: Path, results: dict[str, Any], out: Path) -> None:
     found, (source, target) = _models(folder), _domains(results)
     gradio = version("gradio") if importlib.util.find_spec("gradio") else GRADIO
     needed = [f"{name}=={version(name).partition('+')[0]}" for name in ("torch", "transformers")]
-    settings = yaml_text(
-        {
-            "title": f"{source} to {target}",
-            "sdk": "gradio",
-            "sdk_version": gradio,
-            "app_file": "app.py",
-        }
-    )
+    space = {"sdk": "gradio", "sdk_version": gradio, "app_file": "app.py"}
+    settings = yaml_text({"title": f"{source} to {target}", **space})
     names = {"source": source, "target": target, "method": str(results.get("method", ""))}
     readme = SPACE.format(settings=settings, **{name: escape(one) for name, one in names.items()})
 
-    def write(space: Path) -> None:
-        shutil.copy(demo_app.__file__, space / "app.py")
+    def write(staged: Path) -> None:
+        shutil.copy(demo_app.__file__, staged / "app.py")
         for key, title in demo_app.TITLES.items():
             if title in found:
-                shutil.copytree(found[title], space / key, ignore=shutil.ignore_patterns("*.md"))
-        (space / "README.md").write_text(readme, encoding="utf-8")
-        (space / "requirements.txt").write_text("\n".join(needed) + "\n", encoding="utf-8")
+                shutil.copytree(found[title], staged / key, ignore=shutil.ignore_patterns("*.md"))
+        (staged / "README.md").write_text(readme, encoding="utf-8")
+        (staged / "requirements.txt").write_text("\n".join(needed) + "\n", encoding="utf-8")
 
     write_folder(out, write)

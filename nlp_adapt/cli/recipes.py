@@ -12,7 +12,7 @@ from nlp_adapt.cli import console
 from nlp_adapt.cli.flags import refuse_existing
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.escaping import in_lines
-from nlp_adapt.recipe import recipe_files
+from nlp_adapt.recipe import recipe_files, shipped_recipes
 from nlp_adapt.usual_names import nearest
 
 HELP = "list, print or copy the recipes that come with it"
@@ -49,8 +49,8 @@ def run(args: argparse.Namespace) -> int:
     if args.copy is None:
         print(json.dumps({args.name: text}, ensure_ascii=False) if args.json else text.rstrip())
         return 0
-    for_launch = args.name.startswith("accelerate/")
-    return _copy(text, Path(args.copy or files[args.name].name), args.overwrite, for_launch)
+    copy = Path(args.copy or files[args.name].name)
+    return _copy(text, copy, args.overwrite, is_recipe=args.name in shipped_recipes())
 
 
 def purpose(path: Path) -> str:
@@ -64,7 +64,7 @@ def purpose(path: Path) -> str:
     return first.rstrip(".:") + "."
 
 
-def _copy(text: str, copy: Path, overwrite: bool, for_launch: bool) -> int:
+def _copy(text: str, copy: Path, overwrite: bool, *, is_recipe: bool) -> int:
     from nlp_adapt.files import said_of, write_text
     from nlp_adapt.prediction.files.writers import check_output
 
@@ -73,8 +73,10 @@ def _copy(text: str, copy: Path, overwrite: bool, for_launch: bool) -> int:
     with said_of(copy):
         write_text(copy, text)
     shown = in_lines(str(copy))
-    begun = f"accelerate launch --config_file {shown} -m nlp_adapt" if for_launch else "nlp-adapt"
-    print(f"Wrote {shown}. Run it with: {begun} train --config {'RECIPE' if for_launch else shown}")
+    launch = f"accelerate launch --config_file {shown} -m nlp_adapt train --config RECIPE"
+    print(
+        f"Wrote {shown}. Run it with: {f'nlp-adapt train --config {shown}' if is_recipe else launch}"
+    )
     return 0
 
 

@@ -114,8 +114,9 @@ class TeacherObjective(Objective):
     def __init__(self, config: TeacherConfig, setup: Setup) -> None:
         super().__init__(config, setup)
         fixed = config.teacher == "twin"
-        self.twin_teaches = fixed and setup.twin is not None
-        copied = setup.twin() if fixed and setup.twin is not None else setup.task_model
+        twin = setup.twin() if fixed and setup.twin is not None else None
+        self.twin_teaches = twin is not None
+        copied = setup.task_model if twin is None else twin
         self.teacher = EmaTeacher(copied, 1.0 if fixed else config.ema_decay)
         self.editor: EditedView | None = None
         if config.edit != "none":

@@ -110,13 +110,6 @@ def describe(
     units = np.bincount(labels, minlength=len(label_names))
     hits = np.bincount(labels[right], minlength=len(label_names))
     draws = estimate_draws(predictions, source_counts, target_counts) if len(labels) else np.ones(0)
-    rows = [
-        len(units if counts is None else counts)
-        for units, counts in (
-            (predictions.source_logits, source_counts),
-            (predictions.target_logits, target_counts),
-        )
-    ]
     return {
         "predicted": _shares(predictions.target_logits.argmax(-1), label_names),
         "source_classes": _shares(labels, label_names),
@@ -127,8 +120,8 @@ def describe(
         },
         "source_units": dict(zip(label_names, units.tolist(), strict=True)),
         "target_units": len(predictions.target_logits),
-        "source_rows": rows[0],
-        "target_rows": rows[1],
+        "source_rows": len(predictions.source_logits if source_counts is None else source_counts),
+        "target_rows": len(predictions.target_logits if target_counts is None else target_counts),
         "estimate_draws": draws.round(4).tolist(),
     }
 

@@ -7,13 +7,16 @@ import pytest
 from scipy.stats import norm
 
 from nlp_adapt.validators import Predictions
-from nlp_adapt.validators.candidates import (
-    accuracy_on_the_line,
-    ensemble_agreement,
-    share_agreement,
-    span_agreement,
-)
 from nlp_adapt.validators.studied import STUDIED, CalibratedConfidence, ImportanceWeightedAccuracy
+from tests.helpers.scripts import scripts_on_path
+
+with pytest.MonkeyPatch.context() as patch, scripts_on_path(patch):
+    from validators_candidates import (
+        accuracy_on_the_line,
+        ensemble_agreement,
+        share_agreement,
+        span_agreement,
+    )
 
 RANDOM = np.random.default_rng(0)
 

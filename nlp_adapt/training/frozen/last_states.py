@@ -182,13 +182,14 @@ def weights_key(task_model: Any) -> str:
 def same_encoder(one: Any, other: Any) -> bool:
     """Whether two task models have the same weights below their heads, a pooler left out."""
     depth = len(encoder_layers(other))
-    states = []
-    for model in (one, other):
-        parts = enumerate(modules_below(model, depth))
-        states.append(
-            {(n, name): value for n, part in parts for name, value in part.state_dict().items()}
-        )
-    mine, theirs = states
+    mine, theirs = (
+        {
+            (number, name): value
+            for number, part in enumerate(modules_below(model, depth))
+            for name, value in part.state_dict().items()
+        }
+        for model in (one, other)
+    )
     return mine.keys() == theirs.keys() and all(torch.equal(mine[key], theirs[key]) for key in mine)
 
 

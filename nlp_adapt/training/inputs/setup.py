@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -65,25 +64,19 @@ def saved_twin(context: RunContext) -> Any:
     may be of a class of the user's own: another object of that class takes the weights.
     """
     task, config, start = context.task, context.config, context.start
-    folder = context.folder.source_only
+    folder, names = context.folder.source_only, list(task.label_names)
+    usual = partial(
+        load_task_model, str(folder), task.auto_class, names, config.attn_implementation
+    )
     if start.loaded is None or has_adapters(start.loaded):
-        names = list(task.label_names)
-        twin = load_task_model(str(folder), task.auto_class, names, config.attn_implementation)
+        twin = usual()
     else:
         with torch.random.fork_rng():  # a new head is drawn, and then replaced
             twin = start.fresh(replace(config, lora=False), task)
             fit_to_tokenizer(twin, context.tokenizer, config.domain_features)
-        _take_weights(twin, folder, context)
+        if (whole := folder / "model.safetensors").is_file():
+            load_model(twin, whole)
+        else:  # adapters, or weights in several files, which a model of the usual class joins
+            twin.load_state_dict(usual().state_dict())
     prepare_training(twin, config, context.accelerator.device)
     return twin
-
-
-def _take_weights(model: Any, folder: Path, context: RunContext) -> None:
-    whole = folder / "model.safetensors"
-    if whole.is_file():
-        load_model(model, whole)
-        return
-    # Adapters, or weights in several files: merged or joined in a model of the usual class.
-    names = list(context.task.label_names)
-    saved = load_task_model(str(folder), context.task.auto_class, names)
-    model.load_state_dict(saved.state_dict())
