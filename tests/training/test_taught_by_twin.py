@@ -83,12 +83,9 @@ def test_the_twin_of_a_users_own_class_teaches_as_that_class(tmp_path, kind, opt
     trainer.train()
     teacher = trainer.objectives["self_training"].teacher.model
     assert type(teacher) is kind
-    folder = trainer.context.folder.source_only
-    if options:  # merged, as a plain model of the usual class opens it
-        twin = load_task_model(str(folder), *AS_SENTIMENT).state_dict()
-    else:
-        twin = saved(folder)
-    own = teacher.state_dict()
+    folder, own = trainer.context.folder.source_only, teacher.state_dict()
+    # Adapters come merged, as a plain model of the usual class.
+    twin = load_task_model(str(folder), *AS_SENTIMENT).state_dict() if options else saved(folder)
     assert all(torch.equal(own[name], value) for name, value in twin.items())
 
 
