@@ -14,7 +14,8 @@ same schedule; name it beside the method, and one run gives both. `target_traine
 `shares_told` is `source_only` that knows the target's class shares, as a user may. A method may carry options: `mcc:options.mcc.temperature=2`. Each finished model is a line in `<out>.runs.jsonl`
 with a hash of the code that made it; a benchmark that was interrupted goes on where it stopped, and
 lines of other code are kept apart. Several processes share the work with `--shard 1/2` and
-`--shard 2/2`. `--report` only writes the page.
+`--shard 2/2`. `--report` only writes the page. `--keep FOLDER` keeps what each model predicts, for
+`benchmark_validators.py` and `benchmark_review.py`.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark_runs import KEY, SMALL, Run, append, code_hash, key_of, made_alike, read_runs
+from kept_predictions import keep
 from methods_page import report
 from methods_table import SHARES_TOLD, SOURCE_ONLY, TARGET_TRAINED, TWIN
 from protocol import published
@@ -105,8 +107,8 @@ def main() -> None:
         missing = [key for key in keys if key not in done]
         if not missing:
             continue
-        for run in train_and_score(args, suite, missing, domains):
-            append(runs_file, [{**run, **made_by}])
+        for run in train_and_score(args, suite, missing, domains, made_by):
+            append(runs_file, [run])
             score = run["scores"][suite["measure"]]
             print(f"{key_of(run)} {score:.4f} ({run['seconds']:.0f} s)", file=sys.stderr)
         if part == 1:
@@ -130,6 +132,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="recipe keys")
     parser.add_argument("--shard", default="1/1", help="this process's share, such as 2/2")
     parser.add_argument("--report", action="store_true", help="train nothing, write the page anew")
+    parser.add_argument("--keep", type=Path, help="a folder for what each model predicts")
     return parser.parse_args()
 
 
@@ -189,7 +192,11 @@ def recipe_of(suite: dict[str, Any], method: str, settings: Mapping[str, Any]) -
 
 
 def train_and_score(
-    args: argparse.Namespace, suite: dict[str, Any], keys: list[Run], domains: dict[str, Domain]
+    args: argparse.Namespace,
+    suite: dict[str, Any],
+    keys: list[Run],
+    domains: dict[str, Domain],
+    made_by: Run,
 ) -> list[Run]:
     """Train one model, with its twin if that is asked for, and score it for each key."""
     first = keys[0]
@@ -226,7 +233,10 @@ def train_and_score(
             scores = results[model]["target"]
             if key["target"] != first["target"]:
                 scores = scores_on(trainer, targets[key["target"]])
-            found.append(line(key, model, scores, results, KEPT[suite["measure"]]))
+            run = {**line(key, model, scores, results, KEPT[suite["measure"]]), **made_by}
+            if args.keep is not None and not on_target:
+                keep(args.keep, run, trainer, targets[key["target"]], twin=model == "source_only")
+            found.append(run)
     return found
 
 

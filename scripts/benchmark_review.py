@@ -1,28 +1,21 @@
 """Measure `nlp-adapt review` by simulation: which model it names, and from how many labels.
 
-    python scripts/benchmark_review.py --data DATA              # train what is missing, then simulate
-    python scripts/benchmark_review.py                          # simulate from the stored answers
+    python scripts/benchmark_review.py
 
-DATA holds `sentiment/snippets`. What each model answers on every labelled row of its target is a line
-in `docs/benchmarks/review.runs.jsonl`: class numbers alone, no texts. A benchmark that was interrupted
-goes on where it stopped. No label of a target is read before its models are trained.
+The models are those whose predictions on labelled rows of their target `benchmark_validators.py` has
+stored (`docs/benchmarks/validators.npz`); nothing is trained.
 """
 
 from __future__ import annotations
 
 import argparse
-import base64
 import functools
-import sys
-import tempfile
-import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from benchmark_runs import Run, append, read_lines
+from benchmark_runs import Run
+from kept_predictions import ARCHIVE, Arrays, grouped, is_twin, stored, title_of, twin_of
 from review_page import BUDGETS, LABELS, LOOKS, MOST_LABELS, RIGHT, page
 
 from nlp_adapt.reviewing.intervals import (
@@ -33,138 +26,34 @@ from nlp_adapt.reviewing.intervals import (
     product_interval,
 )
 
-SOURCE_ONLY = "source_only"
-FOLDER = "sentiment/snippets"
-RECIPE = {"max_source_rows": 2000, "max_length": 64, "num_train_epochs": 2}
-PAIRS = ("movie>tweets", "tweets>movie", "nyt>tweets", "tweets>nyt", "movie>amazon", "nyt>amazon")
-METHODS = ("auto", "dann")
 OUT = Path("docs/benchmarks/review.md")
 ERROR = 0.05
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, help="folder that holds sentiment/; trains with it")
-    parser.add_argument("--pairs", nargs="+", default=PAIRS, help="such as 'movie>tweets'")
-    parser.add_argument("--methods", nargs="+", default=METHODS)
-    parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--draws", type=int, default=2000, help="simulated reviews of each run")
     parser.add_argument("--out", type=Path, default=OUT)
     return parser.parse_args()
 
 
-def runs_file(args: argparse.Namespace) -> Path:
-    return args.out.with_suffix(".runs.jsonl")
-
-
-def jobs(args: argparse.Namespace) -> Iterator[list[Run]]:
-    """What one model each answers: the source-only one of a source stands for all its targets."""
-    pairs = [tuple(pair.split(">")) for pair in args.pairs]
-    for source in dict.fromkeys(source for source, _ in pairs):
-        targets = [target for own, target in pairs if own == source]
-        yield [_key(SOURCE_ONLY, source, target, args.seed) for target in targets]
-        for method in args.methods:
-            yield from ([_key(method, source, target, args.seed)] for target in targets)
-
-
-def _key(method: str, source: str, target: str, seed: int) -> Run:
-    return {"method": method, "source": source, "target": target, "seed": seed}
-
-
-def train_missing(args: argparse.Namespace) -> None:
-    """Train each model whose answers are not stored, and store them."""
-    from nlp_adapt.cli.console import quiet_libraries
-
-    for keys in jobs(args):
-        done = [{name: run[name] for name in keys[0]} for run in read_lines(runs_file(args))]
-        missing = [key for key in keys if key not in done]
-        if missing:
-            with quiet_libraries(debug=False):
-                found = train(args.data, missing)
-            append(runs_file(args), found)
-            print(f"{missing} trained", file=sys.stderr)
-
-
-def train(data: Path, keys: Sequence[Run]) -> list[Run]:
-    """Train one model and let it answer every labelled row of each key's target."""
-    from datasets import concatenate_datasets
-
-    from nlp_adapt import AdaptationTrainer, Predictor, load_domain, load_recipe
-
-    def domain(name: str) -> Any:
-        return load_domain(str(data / FOLDER / name), name=name)
-
-    first = keys[0]
-    with tempfile.TemporaryDirectory() as folder:
-        recipe = load_recipe(
-            None,
-            {
-                **RECIPE,
-                "method": first["method"],
-                "seed": first["seed"],
-                "output_dir": folder,
-                "compare_source_only": False,
-                "disable_tqdm": True,
-            },
-        )
-        trainer = AdaptationTrainer(
-            recipe.model,
-            recipe.adaptation_config(),
-            replace(domain(first["source"]), test=None),
-            replace(domain(first["target"]), test=None),
-        )
-        results = trainer.train()
-        predictor = Predictor(
-            trainer.model,
-            trainer.processing_class,
-            trainer.task,
-            max_length=trainer.args.max_length,
-        )
-        found = []
-        for key in keys:
-            target = domain(key["target"]).with_labels(predictor.label_names)
-            rows = concatenate_datasets([target.train, target.test])
-            answers = predictor.predict(list(rows["text"]))
-            classes = [predictor.label_names.index(one["label"]) for one in answers]
-            found.append(
-                {
-                    **key,
-                    "rows": len(rows),
-                    "truth": packed(rows["label"][:]),
-                    "answers": packed(classes),
-                    "versions": results["versions"],
-                }
-            )
-    return found
-
-
-def packed(classes: Sequence[int]) -> str:
-    """Class numbers as short text."""
-    return base64.b64encode(zlib.compress(bytes(classes), 9)).decode()
-
-
-def unpacked(text: str) -> np.ndarray:
-    """The class numbers of `packed`."""
-    return np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype=np.uint8)
-
-
-def signs_of(runs: Sequence[Run]) -> dict[str, np.ndarray]:
+def signs_of(models: Iterable[tuple[Run, Arrays]]) -> dict[str, np.ndarray]:
     """For each adapted model: +1, 0, -1 for each row it gains, or loses, against its twin; 2 for neither.
 
     A row on which both give the same answer is 0, one on which they differ and both are wrong is 2.
     """
-    twins = {(run["source"], run["target"]): run for run in runs if run["method"] == SOURCE_ONLY}
-    found = {}
-    for run in runs:
-        twin = twins.get((run["source"], run["target"]))
-        if run["method"] == SOURCE_ONLY or twin is None:
-            continue
-        truth, ours, theirs = (
-            unpacked(text) for text in (run["truth"], run["answers"], twin["answers"])
-        )
-        signs = (ours == truth).astype(np.int8) - (theirs == truth)
-        signs[(signs == 0) & (ours != theirs)] = 2
-        found[f"{run['source']} to {run['target']}, {run['method']}"] = signs
+    found: dict[str, np.ndarray] = {}
+    texts = [(run, values) for run, values in models if "target_offsets" not in values]
+    for pair, own in grouped(texts).items():
+        answers = {run["method"]: values["target_logits"].argmax(-1) for run, values in own}
+        truth = own[0][1]["target_labels"]
+        for method, ours in answers.items():
+            twin = answers.get(twin_of(method, list(answers)))
+            if is_twin(method) or twin is None:
+                continue
+            signs = (ours == truth).astype(np.int8) - (twin == truth)
+            signs[(signs == 0) & (ours != twin)] = 2
+            found[f"{title_of(pair)}, {method}"] = signs
     return found
 
 
@@ -281,14 +170,11 @@ def _fixed(hits: int, look: int) -> tuple[float, float]:
 def main() -> None:
     args = parse_arguments()
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    if args.data is not None:
-        train_missing(args)
-    found = {
-        name: simulate(signs, args.draws)
-        for name, signs in signs_of(read_lines(runs_file(args))).items()
-    }
-    planned = len(args.pairs) * len(args.methods)
-    args.out.write_text(page(found, args.draws, planned, formula, price()), encoding="utf-8")
+    signs = signs_of(stored(args.out.with_name(ARCHIVE.name)))
+    found = {name: simulate(own, args.draws) for name, own in signs.items() if own.any()}
+    args.out.write_text(
+        page(found, args.draws, len(signs) - len(found), formula, price()), encoding="utf-8"
+    )
 
 
 if __name__ == "__main__":

@@ -1,245 +1,118 @@
 """Measure what can be said of a model without target labels, and how often that is right.
 
-    python scripts/benchmark_validators.py --data DATA --keep FOLDER   # train what is missing, score
-    python scripts/benchmark_validators.py                             # score the stored predictions
+    python scripts/benchmark_methods.py --data DATA --suite snippets --keep FOLDER --methods ...
+    python scripts/benchmark_validators.py --keep FOLDER   # take these models in, and score
+    python scripts/benchmark_validators.py                 # score what the tree holds
 
-DATA holds `sentiment/snippets`. Each checkpoint of each run is a line in
-`docs/benchmarks/validators.runs.jsonl`, and its predictions are in `docs/benchmarks/validators.npz`, so
-that a new validator is scored without training. FOLDER keeps the features as well, which are too large
-for the tree. A benchmark that was interrupted goes on where it stopped. No label of a target is read
-before its models are trained.
+What each model predicts is in `docs/benchmarks/validators.npz`, and its scores are a line in
+`docs/benchmarks/validators.runs.jsonl`, so that a new validator is scored without training. Scores that
+read features need FOLDER. No label of a target is read but to say how far a score is off.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
-import json
-import os
-import sys
-import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from benchmark_runs import SMALL, Run, code_hash, read_lines
+from benchmark_runs import Run
+from kept_predictions import ARCHIVE, SIDES, Arrays, kept, name_of, store, stored
 from validators_page import page, scored
 
+from nlp_adapt.metrics.classification import classification_metrics
+from nlp_adapt.metrics.span_counts import TagSet, count_spans, f1_with_variance
 from nlp_adapt.validators import Predictions
 
-SOURCE_ONLY = "source_only"
-FOLDER = "sentiment/snippets"
-DOMAINS = ("movie", "tweets", "nyt", "amazon")
-METHODS = ("auto", "dann:lambda_max=1.0", "mcc", "self_training", "daln", "dann:lambda_max=0.1")
-HEADS = 3  # source-only models with freshly drawn heads
-# Fewer steps than these teach a small encoder nothing, and all its models say one class alone.
-RECIPE = {"max_source_rows": 1500, "max_target_rows": 1500, "max_length": 64, "num_train_epochs": 2}
-MOST_ROWS = 600
 OUT = Path("docs/benchmarks/validators.md")
-PARTS = ("source_logits", "source_labels", "target_logits", "target_labels")
-FEATURES = ("source_features", "target_features")
+LINE = ("method", "seed", "source", "target", "suite", "encoder", "code", "set", "label_names")
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, help="folder that holds sentiment/; trains with it")
-    parser.add_argument("--keep", type=Path, help="folder for all predictions, with their features")
-    parser.add_argument("--domains", nargs="+", default=DOMAINS)
-    parser.add_argument("--methods", nargs="+", default=METHODS)
-    parser.add_argument("--encoder", default=SMALL)
-    parser.add_argument("--checkpoints", action="store_true", help="not only the last of each run")
+    parser.add_argument("--keep", type=Path, help="folder of what `benchmark_methods.py` has kept")
     parser.add_argument("--out", type=Path, default=OUT)
     return parser.parse_args()
 
 
-def jobs(args: argparse.Namespace) -> Iterator[list[Run]]:
-    """What one trained model each answers: the source-only one of a source stands for all targets."""
-    pairs = list(itertools.permutations(args.domains, 2))
-    pairs = sorted(pairs, key=lambda pair: pairs.index(pair) % (len(args.domains) - 1))
-    sources = [
-        [_key(SOURCE_ONLY, seed, *pair) for pair in pairs if pair[0] == source]
-        for seed, source in itertools.product(range(1, HEADS + 1), args.domains)
-    ]
-    yield from sources[: len(args.domains)]
-    for method, pair in itertools.product(args.methods, pairs):
-        yield [_key(method, 1, *pair)]
-    yield from sources[len(args.domains) :]
+def models(args: argparse.Namespace) -> Iterator[tuple[Run, Arrays]]:
+    """Each model once; what a folder holds of it is more than what the tree does."""
+    found = {name_of(run): (run, values) for run, values in stored(_archive(args))}
+    if args.keep is not None:
+        found |= {name_of(run): (run, values) for run, values in kept(args.keep)}
+    yield from found.values()
 
 
-def _key(method: str, seed: int, source: str, target: str) -> Run:
-    return {"method": method, "seed": seed, "source": source, "target": target}
+def _archive(args: argparse.Namespace) -> Path:
+    return args.out.with_name(ARCHIVE.name)
 
 
-def name_of(key: Run, checkpoint: int) -> str:
-    """What the predictions of a checkpoint are called."""
-    return ".".join(
-        [key["source"], key["target"], key["method"], str(key["seed"]), str(checkpoint)]
-    )
-
-
-def train_missing(args: argparse.Namespace) -> None:
-    """Train each model whose predictions are neither stored nor kept, and keep them."""
-    args.keep.mkdir(parents=True, exist_ok=True)
-    told = {
-        run["name"].rpartition(".")[0] for run in read_lines(args.out.with_suffix(".runs.jsonl"))
+def run_of(about: Run, values: Arrays) -> Run:
+    """What the page reads of a model: its scores without target labels, and what is true."""
+    sides = {side: values[f"{side}_logits"].astype(np.float32) for side in SIDES}
+    labels = {side: values[f"{side}_labels"].astype(np.int64) for side in SIDES}
+    offsets = {side: _offsets(values, side) for side in SIDES}
+    words, names = offsets["target"] is not None, about["label_names"]
+    features = {
+        f"{side}_features": values[f"{side}_features"].astype(np.float32)
+        for side in SIDES
+        if f"{side}_features" in values
     }
-    for keys in jobs(args):
-        missing = [
-            key
-            for key in keys
-            if not (args.keep / f"{name_of(key, 0)}.done").exists()
-            and name_of(key, 0).rpartition(".")[0] not in told
-        ]
-        if missing:
-            train(args, missing)
-            for key in missing:
-                (args.keep / f"{name_of(key, 0)}.done").touch()
-            print(f"{missing} trained", file=sys.stderr, flush=True)
-
-
-def train(args: argparse.Namespace, keys: Sequence[Run]) -> None:
-    """Train one model, and let it answer the rows of each key's target at each checkpoint."""
-    from nlp_adapt import AdaptationTrainer, load_domain, load_recipe
-    from nlp_adapt.training.scoring import Scorer
-
-    def domain(name: str) -> Any:
-        return load_domain(str(args.data / FOLDER / name), name=name)
-
-    first = keys[0]
-    method, *options = first["method"].split(":")
-    told = dict(option.split("=", 1) for option in options)
-    with tempfile.TemporaryDirectory() as folder:
-        fixed = {"compare_source_only": False, "disable_tqdm": True, "data_doctor": "off"}
-        fixed["eval_strategy"] = "epoch" if args.checkpoints else "no"
-        own = {"model": args.encoder, "method": method, "seed": first["seed"], "output_dir": folder}
-        recipe = load_recipe(None, {**RECIPE, **fixed, **told, **own})
-        trainer = AdaptationTrainer(
-            recipe.model,
-            recipe.adaptation_config(),
-            replace(domain(first["source"]), test=None),
-            replace(domain(first["target"]), test=None),
-        )
-        rows = {key["target"]: _rows(trainer, domain(key["target"])) for key in keys}
-        checkpoints = []
-        validation = Scorer.validation
-
-        def recorded(scorer: Scorer, model: Any, precision: str) -> dict[str, float]:
-            checkpoints.append(
-                {name: predictions(scorer, model, one) for name, one in rows.items()}
-            )
-            return validation(scorer, model, precision)
-
-        Scorer.validation = recorded  # type: ignore[method-assign]
-        try:
-            results = trainer.train()
-        finally:
-            Scorer.validation = validation  # type: ignore[method-assign]
-        last = {n: predictions(trainer.scorer, trainer.model, one) for n, one in rows.items()}
-        name, read = first["target"], "target_logits"
-        if not checkpoints or not np.allclose(last[name][read], checkpoints[-1][name][read]):
-            checkpoints.append(last)
-    for key in keys:
-        for number, found in enumerate(checkpoints, 1):
-            about = {"code": code_hash(), "encoder": args.encoder, "set": RECIPE}
-            about |= {"versions": results["versions"], "last": number == len(checkpoints)}
-            keep(args.keep / f"{name_of(key, number)}.npz", found[key["target"]], {**key, **about})
-
-
-def _rows(trainer: Any, domain: Any) -> Any:
-    """Labelled rows of a target, encoded; none of them is trained with its label."""
-    from datasets import concatenate_datasets
-
-    known = domain.with_labels(trainer.task.label_names)
-    rows = concatenate_datasets([known.train, known.test]).shuffle(seed=0)
-    rows = rows.select(range(min(len(rows), MOST_ROWS)))
-    return trainer.task.encode(rows, trainer.processing_class, trainer.data.max_length)
-
-
-def predictions(scorer: Any, model: Any, target: Any) -> dict[str, np.ndarray]:
-    """Logits, features and labels of the source's validation rows and of a target's rows."""
-    (held,) = scorer.data.evaluation["source_validation"].values()
-    found = {"source_labels": held.encoded.labels, "target_labels": target.labels}
-    for side, rows in (("source", held.encoded), ("target", target)):
-        logits, features = scorer.read(model, rows.without_labels(), features=True)
-        found[f"{side}_logits"] = logits.astype(np.float16)
-        found[f"{side}_features"] = features.astype(np.float16)
-    return found
-
-
-def keep(path: Path, arrays: dict[str, np.ndarray], about: Run) -> None:
-    """Write predictions with what they are of, whole or not at all."""
-    part = path.with_suffix(".part")
-    with part.open("wb") as file:
-        np.savez_compressed(file, about=np.array(json.dumps(about)), **arrays)
-    os.replace(part, path)
-
-
-def stored(args: argparse.Namespace) -> list[Run]:
-    """All predictions, those of the tree and those that are kept, as runs with their scores."""
-    lines = {run["name"]: run for run in read_lines(args.out.with_suffix(".runs.jsonl"))}
-    found: dict[str, tuple[Run, dict[str, np.ndarray]]] = {}
-    archive = args.out.with_suffix(".npz")
-    if archive.is_file():
-        with np.load(archive) as arrays:
-            for name, line in lines.items():
-                found[name] = line, {part: arrays[f"{name}/{part}"] for part in PARTS}
-    for path in sorted(args.keep.glob("*.npz")) if args.keep else []:
-        with np.load(path) as arrays:
-            about = json.loads(str(arrays["about"]))
-            found[path.stem] = about, {part: arrays[part] for part in (*PARTS, *FEATURES)}
-    return [_run(name, about, arrays) for name, (about, arrays) in found.items()]
-
-
-def _run(name: str, about: Run, arrays: dict[str, np.ndarray]) -> Run:
-    truth, logits = arrays["target_labels"], arrays["target_logits"].astype(np.float32)
-    features = {part: arrays[part].astype(np.float32) for part in FEATURES if part in arrays}
+    quality = _spans(sides["source"], labels["source"], offsets["source"], names) if words else None
     # No label of the target is in what is scored.
-    source = arrays["source_logits"].astype(np.float32), arrays["source_labels"].astype(np.int64)
-    predictions = Predictions(*source, logits, **features)
-    accuracy = float((logits.argmax(-1) == truth).mean())
+    predictions = Predictions(
+        sides["source"],
+        labels["source"],
+        sides["target"],
+        source_quality=None if quality is None else quality[0],
+        **features,
+    )
+    said, truth = sides["target"].argmax(-1), labels["target"]
+    known = truth >= 0
+    measure = (
+        _spans(sides["target"], truth, offsets["target"], names)[0]
+        if words
+        else classification_metrics(truth.tolist(), said.tolist(), names)["macro_f1"]
+    )
     return {
-        **about,
-        "name": name,
-        "rows": len(truth),
-        "accuracy": round(accuracy, 6),
-        "truth_error": round((accuracy * (1 - accuracy) / len(truth)) ** 0.5, 6),
-        "scores": {**about.get("scores", {}), **scored(predictions)},
+        **{name: about[name] for name in LINE},
+        "rows": len(truth) if not words else len(values["target_offsets"]) - 1,
+        "accuracy": round(float((said == truth)[known].mean()), 6),
+        "measure": round(float(measure), 6),
+        "scores": {**about.get("validators", {}), **scored(predictions)},
+        "source_variance": None if quality is None else quality[1],
+        "counts": {side: None if own is None else np.diff(own) for side, own in offsets.items()},
         "predictions": predictions,
-        "target_labels": truth,
     }
 
 
-def store(args: argparse.Namespace, runs: Sequence[Run]) -> None:
-    """Write a line and the compact predictions of each run."""
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    lines, arrays = [], {}
-    for run in runs:
-        own = run["predictions"]
-        values = (own.source_logits, own.source_labels, own.target_logits, run["target_labels"])
-        for part, value in zip(PARTS, values, strict=True):
-            kind = np.float16 if part.endswith("logits") else np.int8
-            arrays[f"{run['name']}/{part}"] = value.astype(kind)
-        kept = {k: v for k, v in run.items() if k not in ("predictions", "target_labels")}
-        lines.append(json.dumps(kept) + "\n")
-    args.out.with_suffix(".runs.jsonl").write_text("".join(lines), encoding="utf-8")
-    np.savez_compressed(args.out.with_suffix(".npz"), **arrays)
+def _offsets(values: Arrays, side: str) -> np.ndarray | None:
+    """Where each row's words begin; None of texts."""
+    own = values.get(f"{side}_offsets")
+    return None if own is None or len(own) - 1 == len(values[f"{side}_labels"]) else own
+
+
+def _spans(
+    logits: np.ndarray, labels: np.ndarray, offsets: np.ndarray | None, names: Sequence[str]
+) -> tuple[float, float]:
+    """Span F1 and its variance; unlabelled words count not."""
+    assert offsets is not None
+    outside, known = names.index("O"), labels >= 0
+    truth, said = (np.where(known, one, outside) for one in (labels, logits.argmax(-1)))
+    return f1_with_variance(count_spans(truth, said, offsets, TagSet.of(names)))
 
 
 def main() -> None:
     args = parse_arguments()
-    if args.data is not None:
-        from nlp_adapt.cli.console import quiet_libraries
-
-        with quiet_libraries(debug=False):
-            train_missing(args)
-    runs = stored(args)
-    if not runs:
-        sys.exit("benchmark_validators: nothing is stored; give --data and --keep to train.")
-    store(args, runs)
-    command = "python scripts/benchmark_validators.py --data DATA --keep FOLDER"
-    args.out.write_text(page(runs, command), encoding="utf-8")
+    found = [(about, values, run_of(about, values)) for about, values in models(args)]
+    if not found:
+        raise SystemExit("benchmark_validators: nothing is stored; give --keep.")
+    lines = [
+        ({**{name: about[name] for name in LINE}, "validators": run["scores"]}, values)
+        for about, values, run in found
+    ]
+    store(lines, _archive(args))
+    args.out.write_text(page([run for *_, run in found]), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -91,6 +91,8 @@ def score_rows(table: Table, suite: dict[str, Any]) -> list[list[str]]:
     rows = [["method", "runs", "mean", "median", *keys]]
     for method in table.methods:
         cells = table.cells(method)
+        if not cells:  # it has no seed in common with the others yet
+            continue
         values = by_pair(cells)
         more = [table.cells(method, *path) for path in keys.values()]
         shown = [_of_all(own, len(cells)) for own in more]

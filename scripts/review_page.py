@@ -16,12 +16,11 @@ TITLE = """\
 # Forty answers
 
 Which of two models is better, by [`nlp-adapt review`](../how-to/review.md): rows drawn from those on which \
-they differ, against as many rows drawn from all. Simulated on runs whose target labels are known, from what both \
-models answer on every labelled row of the target.
+they differ, against as many rows drawn from all. Simulated on models whose target labels are known, each against \
+its source-only twin, from what both answer on the target's test rows.
 
-Made by `python scripts/benchmark_review.py --data DATA`; `python scripts/benchmark_review.py` simulates again \
-from the stored answers (`review.runs.jsonl`), without training. Models are `builtin:minilm-l6`, 2,000 source rows, \
-length 64, 2 epochs, seed 1."""
+Made by `python scripts/benchmark_review.py` from the predictions that [the study of validators](validators.md) \
+has stored; nothing is trained."""
 NAMED = """\
 ## Who leads
 
@@ -54,7 +53,7 @@ Run = dict[str, Any]
 def page(
     found: dict[str, Run],
     draws: int,
-    planned: int,
+    alike: int,
     formula: Callable[[float, float], tuple[float, int]],
     price: Sequence[Sequence[str]],
 ) -> str:
@@ -62,15 +61,15 @@ def page(
 
     Args:
         found: What was simulated of each run, by its name.
-        planned: How many runs there are to be.
+        alike: How many models more answer every row as their twin does.
         formula: By the share of disagreement and the gain, the share of reviews in which the better
             model leads, and the labels for 95 %.
         price: The rows of the last table.
     """
     worst_first = dict(sorted(found.items(), key=lambda one: one[1][f"review_{LABELS}"]))
     parts = [TITLE]
-    if len(found) < planned:
-        parts.append(f"{len(found)} of {planned} runs are measured so far; read the rest as open.")
+    if alike:
+        parts.append(f"{alike} models more answer every row as their twin does, and are left out.")
     if found:
         parts += [summary(worst_first, draws), NAMED, table(named_rows(worst_first))]
         parts += [NEEDED, table(needed_rows(worst_first))]

@@ -54,7 +54,7 @@ def test_pages_run_in_order_and_one_that_fails_stops_no_other(tmp_path, stand_in
     assert done.stdout.splitlines() == [
         "scripts/benchmark_checkpoints.py --out docs/benchmarks/checkpoints.md",
         "scripts/gpu_checks.py",
-        f"scripts/benchmark_review.py --data {tmp_path}",
+        "scripts/benchmark_review.py",
     ]
     assert done.returncode == 1
     assert "failed: checkpoints\n" in done.stderr

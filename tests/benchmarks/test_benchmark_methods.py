@@ -53,6 +53,23 @@ def test_a_method_trains_as_its_recipe_says():
     assert (recipe.max_length, recipe.seed) == (SUITES["wnut"]["recipe"]["max_length"], 3)
 
 
+def check_what_is_kept(folder, lines):
+    """Predictions are those that the table scores, of each model and of its twin."""
+    from benchmark_validators import run_of
+    from kept_predictions import kept, name_of
+
+    models = {name_of(run): (run, values) for run, values in kept(folder)}
+    assert models.keys() == {name_of(line) for line in lines}
+    for line in lines:
+        about, values = models[name_of(line)]
+        run = run_of(about, values)
+        # Told shares put the decision between two rows that are alike but for float16's rounding.
+        if line["method"] != "shares_told":
+            assert run["measure"] == pytest.approx(line["scores"]["macro_f1"], abs=1e-5)
+        assert run["scores"]["source_risk"] == pytest.approx(line["label_free"]["source_risk"])
+        assert len(values["target_features"]) == len(values["target_logits"]) == run["rows"]
+
+
 def test_toy_domains_go_through(tmp_path, monkeypatch):
     import benchmark_methods
 
@@ -67,6 +84,7 @@ def test_toy_domains_go_through(tmp_path, monkeypatch):
     methods = ["source_only", "auto", "twin_of_auto", "shares_told"]
     words += ["--methods", *methods, "--pairs", "a>b", "a>c"]
     words += ["--seeds", "1", "--out", str(out), "--set", "max_steps=2", "precision=fp32"]
+    words += ["--keep", str(tmp_path / "kept")]
     monkeypatch.setattr(sys, "argv", words)
     benchmark_methods.main()
     lines = [json.loads(line) for line in (tmp_path / "page.runs.jsonl").read_text().splitlines()]
@@ -84,6 +102,7 @@ def test_toy_domains_go_through(tmp_path, monkeypatch):
     page = out.read_text()
     assert "twin_of_auto, best threshold" in page
     assert "shares_told" in page.split("## Gains")[1].split("## By pair")[0]
+    check_what_is_kept(tmp_path / "kept", lines)
     # Nothing is trained twice, and other code is not taken for this.
     monkeypatch.setattr(benchmark_methods, "train_and_score", None)
     benchmark_methods.main()

@@ -20,14 +20,29 @@ def script():
     return benchmark_review
 
 
-def test_rows_are_won_lost_or_neither(script):
-    def run(method, answers):
-        truth, answers = script.packed([0, 1, 2, 0]), script.packed(answers)
-        return {"method": method, "source": "a", "target": "b", "truth": truth, "answers": answers}
+def model(method, answers, seed=1):
+    key = {"source": "a", "target": "b", "seed": seed, "suite": "s", "encoder": "builtin:x"}
+    truth = np.array([0, 1, 2, 0])
+    return {**key, "method": method}, {"target_logits": np.eye(3)[answers], "target_labels": truth}
 
-    runs = [run("source_only", [0, 0, 0, 1]), run("dann", [0, 1, 1, 0])]
-    (signs,) = script.signs_of(runs).values()
+
+def test_rows_are_won_lost_or_neither(script):
+    models = [model("source_only", [0, 0, 0, 1]), model("dann", [0, 1, 1, 0])]
+    (signs,) = script.signs_of(models).values()
     assert signs.tolist() == [0, 1, 2, 1]
+
+
+def test_a_model_is_held_against_the_twin_of_its_own_run_and_seed(script):
+    models = [
+        model("source_only", [0, 1, 2, 0]), model("twin_of_auto", [1, 1, 2, 0]),
+        model("auto", [0, 1, 2, 0]), model("dann", [0, 1, 2, 0]),
+        model("auto", [0, 1, 2, 0], seed=2),
+    ]  # fmt: skip
+    found = script.signs_of(models)
+    assert {name: int(signs.sum()) for name, signs in found.items()} == {
+        "a to b, s, x, seed 1, auto": 1,
+        "a to b, s, x, seed 1, dann": 0,
+    }
 
 
 def test_differing_rows_tell_sooner(script):

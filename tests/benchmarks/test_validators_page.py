@@ -1,4 +1,4 @@
-"""The figures of the validators' benchmark, on runs whose truth is known."""
+"""The figures of the validators' benchmark, on models whose truth is known."""
 
 from __future__ import annotations
 
@@ -9,23 +9,31 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nlp_adapt.validators import Predictions
-
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 ROWS = 300
+TAGS = ["O", "B-LOC", "I-LOC"]
 
 
 @pytest.fixture(scope="module")
 def scripts():
     sys.path.insert(0, str(SCRIPTS))
     import benchmark_validators
+    import validators_figures
     import validators_page
 
     sys.path.remove(str(SCRIPTS))
-    return benchmark_validators, validators_page
+    return Namespace(
+        benchmark=benchmark_validators, figures=validators_figures, page=validators_page
+    )
 
 
-def run(scripts, method, target, accuracy, seed=1):
+def about(method, target, seed=1, names=("negative", "positive")):
+    key = {"method": method, "seed": seed, "source": "a", "target": target}
+    made = {"suite": "s", "encoder": "builtin:x", "code": "abc", "set": {}}
+    return {**key, **made, "label_names": list(names)}
+
+
+def model(method, target, accuracy, seed=1):
     """A model that is right so often on the target and on 85 % of the source."""
     random = np.random.default_rng([len(method), len(target), seed])
     labels = np.arange(ROWS) % 2
@@ -35,57 +43,128 @@ def run(scripts, method, target, accuracy, seed=1):
         said = np.where(right, labels, 1 - labels)
         return np.eye(2)[said] * np.where(right, 4, 1)[:, None] * random.uniform(0.5, 1, (ROWS, 1))
 
-    own = Predictions(logits(0.85).astype(np.float32), labels, logits(accuracy).astype(np.float32))
-    key = {"method": method, "seed": seed, "source": "a", "target": target}
-    return {
-        **key, "name": f"a.{target}.{method}.{seed}.1", "last": True, "code": "abc", "set": {},
-        "accuracy": float((own.target_logits.argmax(-1) == labels).mean()), "truth_error": 0.02,
-        "scores": scripts[1].scored(own), "predictions": own, "target_labels": labels,
+    values = {
+        "source_logits": logits(0.85).astype(np.float16), "source_labels": labels.astype(np.int8),
+        "target_logits": logits(accuracy).astype(np.float16),
+        "target_labels": labels.astype(np.int8), "target_offsets": np.arange(ROWS + 1),
+        "source_offsets": np.arange(ROWS + 1),
     }  # fmt: skip
+    return about(method, target, seed), values
+
+
+def tagger(method, right):
+    """A model that finds so many of ten names in ten sentences of three words."""
+    labels = np.tile([0, 1, 2], 10)
+    said = np.where(np.repeat(np.arange(10) < right, 3), labels, 0)
+    offsets = np.arange(11) * 3
+    side = {"logits": np.eye(3)[said] * 4, "labels": labels, "offsets": offsets}
+    values = {f"{name}_{part}": own for name in ("source", "target") for part, own in side.items()}
+    return about(method, "c", names=TAGS), values
+
+
+MODELS = [
+    model(method, target, accuracy)
+    for target, best in (("b", 0.9), ("cc", 0.8))
+    for method, accuracy in (("source_only", 0.75), ("dann", 0.5), ("auto", best))
+]
 
 
 @pytest.fixture(scope="module")
 def runs(scripts):
-    return [
-        run(scripts, method, target, accuracy)
-        for target, best in (("b", 0.9), ("cc", 0.8))
-        for method, accuracy in (("source_only", 0.75), ("dann", 0.5), ("auto", best))
-    ]
+    return [scripts.benchmark.run_of(*one) for one in MODELS]
 
 
 def test_gains_come_worst_first(scripts, runs):
-    found = scripts[1].verdicts(runs)
+    found = scripts.figures.verdicts(runs)
     assert [one["method"] for one in found] == ["dann", "dann", "auto", "auto"]
     assert found[0]["gain"] == pytest.approx(-0.25, abs=0.02)
-    assert found[-1]["pair"] == "a to b"
+    assert found[-1]["pair"][2:4] == ("a", "b")
+
+
+def test_a_method_is_held_against_its_own_twin(scripts, runs):
+    twin = scripts.benchmark.run_of(*model("twin_of_auto", "b", 0.85))
+    gains = {
+        (one["pair"][3], one["method"]): one["gain"]
+        for one in scripts.figures.verdicts([*runs, twin])
+    }
+    assert gains["b", "auto"] == pytest.approx(0.05, abs=0.03)
+    assert gains["cc", "auto"] == pytest.approx(0.05, abs=0.03)
+    assert gains["b", "dann"] == pytest.approx(-0.25, abs=0.02)
 
 
 def test_regret_is_what_the_choice_lacks(scripts, runs):
-    ranked = scripts[1].rankings(runs)
-    assert ranked["estimated_accuracy"]["a to b"] == {"regret": 0.0, "rank": pytest.approx(1.0)}
-    regret = {pair: one["regret"] for pair, one in ranked["share_agreement"].items()}
-    assert all(0 <= one <= 0.45 for one in regret.values())
-    picked = scripts[1].left_out(ranked)
+    ranked = scripts.figures.rankings(runs)
+    pair = ("s", "builtin:x", "a", "b", 1)
+    assert ranked["estimated_accuracy"][pair] == {"regret": 0.0, "rank": pytest.approx(1.0)}
+    assert ranked["always dann"][pair]["regret"] == pytest.approx(0.4, abs=0.02)
+    assert ranked["always auto"][pair]["regret"] == 0.0
+    assert all(0 <= one["regret"] <= 0.45 for one in ranked["share_agreement"].values())
+    picked = scripts.figures.left_out(ranked)
     assert {one["regret"] for one in picked.values()} == {0.0}
 
 
 def test_heads_need_more_than_one(scripts, runs):
-    assert "accuracy_on_the_line" not in scripts[1].estimates(runs)
-    more = [*runs, run(scripts, "source_only", "b", 0.75, seed=2)]
-    assert len(scripts[1].estimates(more)["accuracy_on_the_line"]) == 2
+    assert "accuracy_on_the_line" not in scripts.figures.estimates(runs)
+    more = [*runs, scripts.benchmark.run_of(*model("source_only", "b", 0.75, seed=2))]
+    assert len(scripts.figures.estimates(more)["accuracy_on_the_line"]) == 2
 
 
-def test_the_page_says_how_many_runs_it_has(scripts, runs):
-    page = scripts[1].page(runs, "python x")
-    assert "**6 stored checkpoints**: 4 adapted models on 2 of 12 pairs" in page
-    assert page.index("| a to b | dann |") < page.index("| a to b | auto |")
+def test_an_interval_is_fitted_to_other_targets(scripts):
+    found = [
+        {"said": 0.5 + off, "true": 0.5, "target": target}
+        for target, offs in (("b", np.linspace(0, 0.1, 50)), ("c", np.linspace(0, 0.2, 50)))
+        for off in offs
+    ]
+    fitted, held, width = scripts.figures.coverage(found)
+    assert fitted
+    assert all(held[:50])
+    assert np.mean(held[50:]) == pytest.approx(0.48, abs=0.04)
+    assert 0.15 < width < 0.2
+    assert scripts.figures.coverage(found[:50])[0] is False
 
 
-def test_what_is_stored_is_scored_again_alike(scripts, runs, tmp_path):
-    args = Namespace(out=tmp_path / "validators.md", keep=None)
-    scripts[0].store(args, runs)
-    again = {one["name"]: one for one in scripts[0].stored(args)}
-    for one in runs:
-        assert again[one["name"]]["accuracy"] == pytest.approx(one["accuracy"])
-        assert again[one["name"]]["scores"] == pytest.approx(one["scores"], abs=0.01)
-        assert not hasattr(again[one["name"]]["predictions"], "target_labels")
+def test_rules_of_export_are_measured(scripts, runs):
+    found = {
+        (method, rule): gains
+        for method, rule, gains in scripts.figures.exports(scripts.figures.verdicts(runs))
+    }
+    assert found["dann", "always the adapted model"].max() < -0.2
+    assert found["auto", "that of the higher estimate"].min() > 0
+
+
+def test_taggers_are_measured_by_spans(scripts):
+    runs = [scripts.benchmark.run_of(*tagger(m, n)) for m, n in (("source_only", 5), ("dann", 10))]
+    assert [one["measure"] for one in runs] == [pytest.approx(2 / 3), 1.0]
+    assert [one["accuracy"] for one in runs] == [pytest.approx(2 / 3), 1.0]
+    assert runs[0]["rows"] == 10
+    (found,) = scripts.figures.verdicts(runs)
+    assert found["gain"] == pytest.approx(1 / 3)
+    assert found["verdict"] in ("undecided", "source-only")
+
+
+def test_the_page_says_how_many_models_it_has(scripts, runs):
+    page = scripts.page.page(runs)
+    assert "4 adapted models (auto, dann) of 2 pairs and seeds" in page
+    worst = "| a to b, s, x, seed 1 | dann |"
+    assert page.index(worst) < page.index(worst.replace("dann", "auto"))
+
+
+def test_what_is_stored_is_scored_again_alike(scripts, runs, tmp_path, monkeypatch):
+    out = tmp_path / "validators.md"
+    monkeypatch.setattr(sys, "argv", ["benchmark_validators", "--out", str(out)])
+    with pytest.raises(SystemExit, match="give --keep"):
+        scripts.benchmark.main()
+    words = tagger("dann", 7)
+    scripts.benchmark.store([*MODELS, words], out.with_suffix(".npz"))
+    scripts.benchmark.main()
+    first = out.read_text()
+    scripts.benchmark.main()
+    assert out.read_text() == first
+    args = Namespace(out=out, keep=None)
+    again = [scripts.benchmark.run_of(*one) for one in scripts.benchmark.models(args)]
+    assert len(again) == len(MODELS) + 1
+    for one, other in zip(runs, again, strict=False):
+        assert other["measure"] == one["measure"]
+        assert other["scores"] == pytest.approx(one["scores"])
+        assert not hasattr(other["predictions"], "target_labels")
+    assert again[-1]["measure"] == pytest.approx(2 * 0.7 / 1.7)
