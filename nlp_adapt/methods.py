@@ -1,7 +1,7 @@
 """Methods: named presets of stages, and the reading of a recipe's own stages."""
 
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -218,6 +218,11 @@ def stages_for(config: AdaptationConfig) -> list[Stage]:
                 f"(it has {', '.join(sorted(used))})"
             )
     return [_with_options(stage, config.options) for stage in stages]
+
+
+def learns_from_twin(stages: Sequence[Stage]) -> bool:
+    """Whether a stage's teacher is the source-only twin, so that without one the method is another."""
+    return any(own.get("teacher") == "twin" for one in stages for own in one.objectives.values())
 
 
 def _with_auxiliary(stages: list[Stage], config: AdaptationConfig) -> list[Stage]:

@@ -62,11 +62,13 @@ def option(
     *,
     bounds: Bounds | None = None,
     recipe: str | None = None,
+    where: tuple[str, Sequence[str]] | None = None,
 ) -> Any:
     """A dataclass field with all that is to be known of an option.
 
     Args:
         help: What the command line says of it.
+        where: Another option, and the values of it with which this one is read; None: with any.
         recipe: For an objective's option that is None by default: the recipe's option that it then
             follows.
     """
@@ -76,6 +78,7 @@ def option(
         "short": short,
         "bounds": bounds,
         "recipe": recipe,
+        "where": where,
     }
     if isinstance(default, (dict, list)):
         return dataclasses.field(default_factory=lambda: default.copy(), metadata=metadata)

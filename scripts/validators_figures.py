@@ -16,7 +16,7 @@ from validators_candidates import (
 )
 
 from nlp_adapt.validators import Predictions, score_all
-from nlp_adapt.validators.guard import Evidence, _estimate, describe, judge
+from nlp_adapt.validators.guard import Evidence, describe, estimated_gain, judge
 from nlp_adapt.validators.studied import STUDIED
 
 Run = dict[str, Any]
@@ -177,7 +177,7 @@ def verdicts(runs: Sequence[Run]) -> list[Run]:
                 continue
             before, after = known[twin["method"]], known[run["method"]]
             verdict = judge(before, after)
-            estimate, noise = _estimate(before, after)
+            estimate, noise = estimated_gain(before, after)
             found.append(
                 {
                     "pair": pair,

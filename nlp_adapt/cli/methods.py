@@ -3,7 +3,7 @@
 import argparse
 import dataclasses
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from nlp_adapt.cli import console
@@ -48,12 +48,17 @@ def describe_methods() -> dict[str, dict[str, Any]]:
     described = {}
     for name, method in METHODS.items():
         summary, paper = about(name)
-        objectives = [str(one) for stage in method.stages(config) for one in stage.objectives]
+        set_here: dict[str, dict[str, Any]] = {}
+        for stage in method.stages(config):
+            for objective, own in stage.objectives.items():
+                set_here.setdefault(objective, {}).update(own)
         described[name] = {
             "summary": summary,
             "paper": paper,
             "tasks": list(method.tasks),
-            "options": {objective: _options_of(objective) for objective in objectives},
+            "options": {
+                objective: _options_of(objective, own) for objective, own in set_here.items()
+            },
         }
     return described
 
@@ -73,7 +78,8 @@ def describe_stages(name: str) -> list[dict[str, Any]]:
     return stages
 
 
-def _options_of(objective: str) -> list[dict[str, Any]]:
+def _options_of(objective: str, own: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Every option of an objective, and what a method sets of it (`own`), as `here`."""
     from nlp_adapt.objectives import OBJECTIVES
 
     defaults = vars(OBJECTIVES[objective].config_class())
@@ -84,6 +90,7 @@ def _options_of(objective: str) -> list[dict[str, Any]]:
             "default": defaults[field.name],
             "choices": list(field.metadata.get("choices", ())),
             "follows": field.metadata.get("recipe"),
+            **({"here": own[field.name]} if field.name in own else {}),
         }
         for field in dataclasses.fields(OBJECTIVES[objective].config_class)
     ]
@@ -119,7 +126,7 @@ def _details(name: str, method: dict[str, Any]) -> Iterator[str]:
     if not any(method["options"].values()):
         yield "    none of its own"
     yield "\nAuxiliary tasks train beside any method with a task term; see --auxiliary:"
-    yield from (_option_line("auxiliary", option) for option in _options_of("auxiliary"))
+    yield from (_option_line("auxiliary", option) for option in _options_of("auxiliary", {}))
     yield f"\nUse it with `nlp-adapt train --method {name}`."
 
 
@@ -140,7 +147,9 @@ def _option_line(objective: str, option: dict[str, Any]) -> str:
     text = f"--options.{objective}.{option['name']}  {option['help']}"
     if option["choices"]:
         text += f": {', '.join(map(str, option['choices']))}"
-    if option["default"] is not None:
+    if "here" in option:
+        text += f" (here: {option['here']})"
+    elif option["default"] is not None:
         text += f" (default: {option['default']})"
     elif option["follows"]:
         text += f" (default: that of --{option['follows']})"

@@ -9,7 +9,7 @@ from typing import Any
 from nlp_adapt.errors import ConfigError, RunError, RunStopped
 from nlp_adapt.escaping import one_line
 from nlp_adapt.launch import process_count
-from nlp_adapt.methods import get_method, stages_for
+from nlp_adapt.methods import get_method, learns_from_twin, stages_for
 from nlp_adapt.recipe import Recipe
 from nlp_adapt.reporting.results import Results, read_results
 from nlp_adapt.reporting.runs import FREE, resolved_recipe
@@ -38,7 +38,8 @@ def plan(recipe: Recipe, methods: Sequence[str], seeds: int, out: str) -> list[R
     """A recipe for each method and seed, all methods of a seed before the next seed.
 
     They differ in method, seed and folder alone, and in `options` of objectives that a method does not
-    have. None trains a twin: the runs of source_only are what others are held against.
+    have. A twin is trained only where a method learns from it: the runs of source_only are what others
+    are held against.
 
     Raises:
         ConfigError: A method is unknown or named twice, or the recipe is none that methods can fill.
@@ -60,16 +61,21 @@ def plan(recipe: Recipe, methods: Sequence[str], seeds: int, out: str) -> list[R
                 f"options.{name}: no method of the comparison has the objective '{name}'"
                 f"{nearest(name, sorted(known))} (they have {', '.join(sorted(known))})"
             )
+    options = {
+        name: {key: value for key, value in recipe.options.items() if key in own[name]}
+        for name in methods
+    }
+    stages = {name: stages_for(replace(plain, method=name, options=options[name])) for name in own}
     return [
         replace(
             recipe,
             method=name,
             seed=recipe.seed + offset,
             output_dir=str(Path(out, name, f"seed{recipe.seed + offset}")),
-            compare_source_only=False,
+            compare_source_only=learns_from_twin(stages[name]),
             overwrite=False,
             resume=False,
-            options={key: value for key, value in recipe.options.items() if key in own[name]},
+            options=options[name],
         )
         for offset in range(seeds)
         for name in methods

@@ -29,16 +29,22 @@ class SelfTrainingConfig(TeacherConfig):
     """Options of self-training."""
 
     labels: str = option("soft", "the teacher's probabilities, or its best class", ("soft", "hard"))
-    temperature: float = option(0.5, "below 1 sharpens soft labels", bounds=POSITIVE)
+    temperature: float = option(
+        0.5, "below 1 sharpens soft labels", bounds=POSITIVE, where=("labels", ["soft"])
+    )
     weighting: str = option(
         "soft",
         "how confidence counts: less and less below the class's running mean (SoftMatch), not at "
         "all below it, not at all below the option confidence; none: every label counts the same",
         ("soft", "adaptive", "fixed", "none"),
     )
-    confidence: float = option(0.9, "threshold of the weighting fixed")
+    confidence: float = option(
+        0.9, "threshold of the weighting fixed", where=("weighting", ["fixed"])
+    )
     strictness: float = option(
-        1.0, "standard deviations above the class's mean asked at the start, falling to 0"
+        1.0,
+        "standard deviations above the class's mean asked at the start, falling to 0",
+        where=("weighting", ["soft", "adaptive"]),
     )
     balance: float | None = option(
         None,

@@ -24,17 +24,20 @@ RAMP_SHARPNESS = -5.0
 class EmaTeacher(nn.Module):
     """A copy of the task model whose weights follow it as an exponential moving average.
 
-    It takes no gradients, stays in evaluation mode, and is saved, so that a run resumes exactly.
+    It takes no gradients, stays in evaluation mode, and is saved, so that a run resumes exactly. A model
+    that nobody else holds need not be `copied`.
     """
 
-    def __init__(self, task_model: nn.Module, decay: float) -> None:
+    def __init__(self, task_model: nn.Module, decay: float, *, copied: bool = True) -> None:
         super().__init__()
-        self.decay = decay
-        # Hooks that record the student's features stay with the student.
-        hooks: dict[int, Any] = {
-            id(module._forward_pre_hooks): OrderedDict() for module in task_model.modules()
-        }
-        self.model = copy.deepcopy(task_model, hooks).requires_grad_(False).eval()
+        self.decay, self.model = decay, task_model
+        if copied:
+            # Hooks that record the student's features stay with the student.
+            hooks: dict[int, Any] = {
+                id(module._forward_pre_hooks): OrderedDict() for module in task_model.modules()
+            }
+            self.model = copy.deepcopy(task_model, hooks)
+        self.model.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> "EmaTeacher":
         """Stay in evaluation mode."""
@@ -81,6 +84,7 @@ class TeacherConfig(ObjectiveConfig):
         0.99,
         "share of the teacher kept in each step; 1 keeps it as the stage before has left it",
         bounds=Bounds(at_least=0, at_most=1),
+        where=("teacher", ["student"]),
     )
     ramp: float = option(
         0.3,
@@ -92,6 +96,7 @@ class TeacherConfig(ObjectiveConfig):
         0.15,
         "share of words that are edited; with domain_terms, of the target's terms",
         bounds=SHARE,
+        where=("edit", EDITS),
     )
     edit_model: str | None = option(
         None, "masked language model of the edit infill; default: the encoder as pretrained"
@@ -116,8 +121,9 @@ class TeacherObjective(Objective):
         fixed = config.teacher == "twin"
         twin = setup.twin() if fixed and setup.twin is not None else None
         self.twin_teaches = twin is not None
-        copied = setup.task_model if twin is None else twin
-        self.teacher = EmaTeacher(copied, 1.0 if fixed else config.ema_decay)
+        teacher = setup.task_model if twin is None else twin
+        decay = 1.0 if fixed else config.ema_decay
+        self.teacher = EmaTeacher(teacher, decay, copied=twin is None)
         self.editor: EditedView | None = None
         if config.edit != "none":
             self.editor = EditedView(

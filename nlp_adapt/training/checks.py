@@ -4,7 +4,7 @@ import dataclasses
 import logging
 import math
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from inspect import signature
 from typing import Any
 
@@ -16,7 +16,7 @@ from nlp_adapt.data.doctor import NOTE, examine, refuse_serious
 from nlp_adapt.data.label_spaces import what_was_read
 from nlp_adapt.errors import ConfigError, RunError
 from nlp_adapt.escaping import one_line
-from nlp_adapt.methods import Stage
+from nlp_adapt.methods import Stage, learns_from_twin
 from nlp_adapt.names import TOKEN_CLASSIFICATION, counted
 from nlp_adapt.objectives import OBJECTIVES, objective_class
 from nlp_adapt.training.inputs.domains import Inputs
@@ -167,6 +167,18 @@ def _followed(objective: str, own: Collection[str] = ()) -> list[str]:
     return [name for name in names if name is not None]
 
 
+def void_options(config: AdaptationConfig, stages: Sequence[Stage]) -> Iterator[str]:
+    """Sentences on options of objectives that do nothing, or something else, beside another option."""
+    for name, own in (item for stage in stages for item in stage.objectives.items()):
+        items = {item.name: item for item in dataclasses.fields(objective_class(name).config_class)}
+        for key in own:
+            other, values = items[key].metadata.get("where") or (key, [own[key]])
+            if own.get(other, items[other].default) not in values:
+                yield f"{name}.{key} changes nothing: it is read where {other} is {' or '.join(values)}."
+    if learns_from_twin(stages) and not config.compare_source_only:
+        yield "compare_source_only is off: in place of a twin, the model as it was so far teaches."
+
+
 def warn_of_unread(config: AdaptationConfig, stages: Sequence[Stage], longest: int) -> None:
     """Say which options do nothing; no error, since several methods may share a recipe.
 
@@ -179,6 +191,8 @@ def warn_of_unread(config: AdaptationConfig, stages: Sequence[Stage], longest: i
             config.max_length,
             longest,
         )
+    for said in void_options(config, stages):
+        LOGGER.warning("%s", said)
     unread = unread_options(config, stages)
     if unread:
         objectives = sorted({name for stage in stages for name in stage.objectives})

@@ -147,7 +147,7 @@ def judge(before: Evidence, after: Evidence) -> Verdict:
     """
     strong = [*_source(before, after), *_classes(before, after)]
     weak = _information(before, after)
-    difference, noise = _estimate(before, after)
+    difference, noise = estimated_gain(before, after)
     estimate = (
         f"Estimated accuracy on the target goes from {_percent(before, 'estimated_accuracy')} to "
         f"{_percent(after, 'estimated_accuracy')} % (95 % interval of the difference "
@@ -213,7 +213,7 @@ def _information(before: Evidence, after: Evidence) -> list[str]:
     ]
 
 
-def _estimate(before: Evidence, after: Evidence) -> tuple[float, float]:
+def estimated_gain(before: Evidence, after: Evidence) -> tuple[float, float]:
     """The difference of estimated accuracies, and half its 95 % interval, by a paired bootstrap."""
     one, two = before.scores["estimated_accuracy"], after.scores["estimated_accuracy"]
     if not len(before.estimate_draws) or len(before.estimate_draws) != len(after.estimate_draws):

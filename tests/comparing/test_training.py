@@ -38,6 +38,15 @@ def test_a_plan_changes_method_seed_and_folder_alone(recipe):
     assert {one.max_steps for one in found} == {2}
 
 
+def test_a_method_that_learns_from_its_twin_trains_one(recipe):
+    recipe.options = {}
+    found = plan(recipe, ["source_only", "auto", "self_training"], 1, "runs/x")
+    assert [one.compare_source_only for one in found] == [False, True, False]
+    recipe.options = {"self_training": {"teacher": "twin"}}
+    found = plan(recipe, ["source_only", "self_training"], 1, "runs/x")
+    assert [one.compare_source_only for one in found] == [False, True]
+
+
 @pytest.mark.parametrize(
     ("methods", "changes", "said"),
     [

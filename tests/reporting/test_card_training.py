@@ -80,7 +80,7 @@ def test_a_card_has_it_all():
     assert adapters.data.base_model_relation == "adapter"
     local = {**classifier_results(), "model": "/models/mine"}
     assert "base_model" not in build_card(local, recipe).partition("\n---\n")[0]
-    assert project_url() == "" or project_url().startswith("https://")
+    assert f"Made with [nlp_adapt]({project_url()}): " in card
 
 
 @pytest.mark.parametrize("kind", ["Homepage", "Repository"])

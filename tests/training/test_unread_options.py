@@ -78,3 +78,37 @@ def test_a_length_beyond_the_model_is_told(caplog, wanted, told):
     config = AdaptationConfig(method="dann", max_length=wanted)
     warn_of_unread(config, stages_for(config), 512)
     assert ("reads 512 tokens at most" in caplog.text) == told
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"ema_decay": 0.9}, []),
+        ({"ema_decay": 0.9, "teacher": "twin"}, ["ema_decay", "teacher is student"]),
+        ({"edit_rate": 0.3}, ["edit_rate", "edit is delete or mask"]),
+        ({"edit_rate": 0.3, "edit": "mask"}, []),
+        ({"labels": "hard", "temperature": 0.5}, ["temperature", "labels is soft"]),
+        ({"weighting": "none", "strictness": 2.0}, ["strictness", "weighting is soft or adaptive"]),
+        ({"confidence": 0.8}, ["confidence", "weighting is fixed"]),
+        ({"confidence": 0.8, "weighting": "fixed"}, []),
+    ],
+)
+def test_what_another_option_makes_void_is_named(options, expected, caplog) -> None:
+    config = AdaptationConfig(method="self_training", options={"self_training": options})
+    with caplog.at_level(logging.WARNING):
+        warn_of_unread(config, stages_for(config), longest=512)
+    said = [one for one in caplog.messages if "changes nothing" in one]
+    assert len(said) == bool(expected)
+    for word in expected:
+        assert word in said[0]
+    if expected:
+        assert said[0].startswith(f"self_training.{expected[0]} changes nothing: it is read where ")
+
+
+@pytest.mark.parametrize("twin", [True, False])
+def test_a_method_without_the_twin_that_teaches_it_is_another(twin, caplog) -> None:
+    config = AdaptationConfig(method="auto", compare_source_only=twin)
+    with caplog.at_level(logging.WARNING):
+        warn_of_unread(config, stages_for(config), longest=512)
+    said = [one for one in caplog.messages if "in place of a twin" in one]
+    assert len(said) == (not twin)
