@@ -22,7 +22,7 @@ EXAMPLES = [
 
 
 def main() -> None:
-    """Read the recipe, train both models, compare them, and try the adapted one."""
+    """Read the recipe, train both models, compare them, and try the one that is exported."""
     recipe = read_recipe()
 
     # The source has labels. The target may have some too: they are scored against, and that is all.

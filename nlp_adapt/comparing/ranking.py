@@ -128,8 +128,8 @@ def ranking_sentences(ranking: Mapping[str, Any]) -> list[str]:
             f"{first['method']}, which the labels did not choose."
         )
     elif ranked:
-        said.append("No target label was given, so that the ranking may be wrong: let "
-                    "`nlp-adapt review` settle it.")  # fmt: skip
+        said.append("No target label was given, so that the ranking may be wrong: train the one that you "
+                    "choose with `nlp-adapt train`, and `nlp-adapt review` that run.")  # fmt: skip
     for one in ranking["methods"]:
         for seed, error in one["failed"].items():
             said.append(f"{one['method']} with seed {seed} failed: {error}")

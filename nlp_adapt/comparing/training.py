@@ -38,8 +38,8 @@ def plan(recipe: Recipe, methods: Sequence[str], seeds: int, out: str) -> list[R
     """A recipe for each method and seed, all methods of a seed before the next seed.
 
     They differ in method, seed and folder alone, and in `options` of objectives that a method does not
-    have. A twin is trained only where a method learns from it: the runs of source_only are what others
-    are held against.
+    have. A twin is trained only where a method learns from it or keeps its class shares: the runs of
+    source_only are what others are held against.
 
     Raises:
         ConfigError: A method is unknown or named twice, or the recipe is none that methods can fill.
@@ -72,7 +72,8 @@ def plan(recipe: Recipe, methods: Sequence[str], seeds: int, out: str) -> list[R
             method=name,
             seed=recipe.seed + offset,
             output_dir=str(Path(out, name, f"seed{recipe.seed + offset}")),
-            compare_source_only=learns_from_twin(stages[name]),
+            compare_source_only=learns_from_twin(stages[name]) or bool(recipe.keep_class_shares),
+            fall_back=False,  # a run's export is what its method has trained
             overwrite=False,
             resume=False,
             options=options[name],

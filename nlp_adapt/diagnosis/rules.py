@@ -190,7 +190,7 @@ RULES = (
         "review",
         "always",
         lambda f: True,
-        "After training, let `nlp-adapt review` settle whether adaptation helped: {labels} answers.",
+        "After training, let `nlp-adapt review` show whether adaptation helped: {labels} answers to begin with.",
         basis="benchmarks/review.md",
         labels=REVIEW_LABELS,
     ),

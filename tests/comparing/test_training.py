@@ -6,6 +6,7 @@ import pytest
 
 from nlp_adapt.comparing import training
 from nlp_adapt.comparing.training import finished_run, plan, train_all
+from nlp_adapt.config_checks import check_config
 from nlp_adapt.errors import ConfigError, RunStopped
 from nlp_adapt.recipe import Recipe
 
@@ -45,6 +46,14 @@ def test_a_method_that_learns_from_its_twin_trains_one(recipe):
     recipe.options = {"self_training": {"teacher": "twin"}}
     found = plan(recipe, ["source_only", "self_training"], 1, "runs/x")
     assert [one.compare_source_only for one in found] == [False, True]
+
+
+def test_what_needs_a_twin_gets_one(recipe):
+    recipe.keep_class_shares, recipe.fall_back = True, True
+    found = plan(recipe, ["source_only", "dann"], 1, "runs/x")
+    assert all(one.compare_source_only and one.fall_back is False for one in found)
+    for one in found:
+        check_config(one.adaptation_config())
 
 
 @pytest.mark.parametrize(
