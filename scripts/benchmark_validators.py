@@ -20,12 +20,12 @@ from benchmark_runs import Run
 from kept_predictions import ARCHIVE, SIDES, Arrays, kept, name_of, store, stored
 from validators_page import page, scored
 
-from nlp_adapt.metrics.classification import classification_metrics
 from nlp_adapt.metrics.span_counts import TagSet, count_spans, f1_with_variance
 from nlp_adapt.validators import Predictions
 
 OUT = Path("docs/benchmarks/validators.md")
 LINE = ("method", "seed", "source", "target", "suite", "encoder", "code", "set", "label_names")
+MOST_SENTENCES = 200  # of taggers, on each side: each of their words has logits
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -38,9 +38,25 @@ def parse_arguments() -> argparse.Namespace:
 def models(args: argparse.Namespace) -> Iterator[tuple[Run, Arrays]]:
     """Each model once; what a folder holds of it is more than what the tree does."""
     found = {name_of(run): (run, values) for run, values in stored(_archive(args))}
-    if args.keep is not None:
-        found |= {name_of(run): (run, values) for run, values in kept(args.keep)}
+    for run, values in kept(args.keep) if args.keep is not None else ():
+        whole = run["scores"]
+        truth = whole["macro_f1"] if "macro_f1" in whole else whole["f1"]
+        line = {name: run[name] for name in LINE} | {"measure": round(truth, 6)}
+        found[name_of(run)] = line, first_sentences(values)
     yield from found.values()
+
+
+def first_sentences(values: Arrays) -> Arrays:
+    """Of taggers, what the first sentences of each side hold; of texts, everything."""
+    found = dict(values)
+    for side in SIDES:
+        if (offsets := _offsets(values, side)) is not None:
+            found[f"{side}_offsets"] = offsets[: MOST_SENTENCES + 1]
+            words = int(found[f"{side}_offsets"][-1])
+            for part in ("logits", "labels", "features"):
+                if (name := f"{side}_{part}") in values:
+                    found[name] = values[name][:words]
+    return found
 
 
 def _archive(args: argparse.Namespace) -> Path:
@@ -69,16 +85,12 @@ def run_of(about: Run, values: Arrays) -> Run:
     )
     said, truth = sides["target"].argmax(-1), labels["target"]
     known = truth >= 0
-    measure = (
-        _spans(sides["target"], truth, offsets["target"], names)[0]
-        if words
-        else classification_metrics(truth.tolist(), said.tolist(), names)["macro_f1"]
-    )
     return {
         **{name: about[name] for name in LINE},
+        "words": words,
         "rows": len(truth) if not words else len(values["target_offsets"]) - 1,
         "accuracy": round(float((said == truth)[known].mean()), 6),
-        "measure": round(float(measure), 6),
+        "measure": about["measure"],
         "scores": {**about.get("validators", {}), **scored(predictions)},
         "source_variance": None if quality is None else quality[1],
         "counts": {side: None if own is None else np.diff(own) for side, own in offsets.items()},
@@ -108,7 +120,7 @@ def main() -> None:
     if not found:
         raise SystemExit("benchmark_validators: nothing is stored; give --keep.")
     lines = [
-        ({**{name: about[name] for name in LINE}, "validators": run["scores"]}, values)
+        ({**about, "validators": run["scores"], "accuracy": run["accuracy"]}, values)
         for about, values, run in found
     ]
     store(lines, _archive(args))

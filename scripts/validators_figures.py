@@ -46,6 +46,13 @@ def groups(runs: Sequence[Run]) -> dict[Pair, list[Run]]:
     return {pair: [run for run, _ in own] for pair, own in grouped((r, {}) for r in runs).items()}
 
 
+def by_kind(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    """Those of text classifiers, and those of taggers."""
+    kinds = {"texts": False, "words": True}
+    found = {kind: [run for run in runs if run["words"] == words] for kind, words in kinds.items()}
+    return {kind: own for kind, own in found.items() if own}
+
+
 def rankings(runs: Sequence[Run]) -> dict[str, dict[Pair, dict[str, float]]]:
     """Of each way to choose and each pair: `regret`, and `rank`, Spearman's correlation."""
     from scipy.stats import rankdata
@@ -181,6 +188,7 @@ def verdicts(runs: Sequence[Run]) -> list[Run]:
             found.append(
                 {
                     "pair": pair,
+                    "words": run["words"],
                     "method": run["method"],
                     "verdict": verdict.verdict,
                     "signs": sum("stimated" not in reason for reason in verdict.reasons),

@@ -12,6 +12,7 @@ from validators_figures import (
     CLEAR,
     LEVEL,
     Run,
+    by_kind,
     coverage,
     estimates,
     exports,
@@ -101,49 +102,38 @@ def _hits(named: Sequence[Run], true: Sequence[Run]) -> list[str]:
 
 def _exports(judged: Sequence[Run]) -> list[str]:
     rows = [
-        [
-            method,
-            rule,
-            str(len(gains)),
-            *(f"{100 * one:+.1f}" for one in (min(gains), gains.mean())),
-        ]
-        for method, rule, gains in exports(judged)
+        [kind, method, rule, str(len(gains))]
+        + [f"{100 * one:+.1f}" for one in (min(gains), np.median(gains), gains.mean())]
+        for kind, own in by_kind(judged).items()
+        for method, rule, gains in exports(own)
     ]
     return [
         "## What to export",
-        "Points over always taking the twin, by what decides: worst case and mean.",
-        _table(["method", "exports", "models", "worst", "mean"], rows),
+        "Points over always taking the twin, by what decides: worst case, median and mean.",
+        _table(["", "method", "exports", "models", "worst", "median", "mean"], rows),
     ]
 
 
 def _estimates(runs: Sequence[Run]) -> list[str]:
-    rows = []
-    for name, found in estimates(runs).items():
-        off = np.array([one["said"] - one["true"] for one in found])
-        fitted, held, width = coverage(found)
-        own = [name, str(len(off))]
-        own += [f"{100 * one:.1f}" for one in (np.abs(off).max(), np.abs(off).mean(), off.mean())]
-        own += [f"+/- {100 * width:.0f}", f"{100 * np.mean(held):.0f} %" if fitted else "-"]
-        rows.append((np.abs(off).mean(), own))
     level = f"{100 * LEVEL:.0f} %"
-    return [
+    found = [
         "## Estimated accuracy",
         f"Points of accuracy. The interval holds the errors of {level} of the models of the other "
         "targets; `held` is how often it then holds what is true. `source_accuracy` takes the held-out "
         "source's accuracy for the target's.",
-        _table(
-            [
-                "estimator",
-                "models",
-                "worst",
-                "mean error",
-                "too high by",
-                f"{level} interval",
-                "held",
-            ],
-            [row for _, row in sorted(rows, key=lambda one: -one[0])],
-        ),
     ]
+    for kind, own in by_kind(runs).items():
+        rows = []
+        for name, said in estimates(own).items():
+            off = np.array([one["said"] - one["true"] for one in said])
+            fitted, held, width = coverage(said)
+            cells = [np.abs(off).max(), np.abs(off).mean(), off.mean()]
+            row = [name, str(len(off)), *(f"{100 * one:.1f}" for one in cells)]
+            row += [f"+/- {100 * width:.0f}", f"{100 * np.mean(held):.0f} %" if fitted else "-"]
+            rows.append((np.abs(off).mean(), row))
+        head = [kind, "models", "worst", "mean error", "too high by", f"{level} interval", "held"]
+        found.append(_table(head, [row for _, row in sorted(rows, key=lambda one: -one[0])]))
+    return found
 
 
 def _selection(runs: Sequence[Run]) -> list[str]:

@@ -146,7 +146,11 @@ def _train(recipe: Recipe) -> dict[str, Any]:
     goes_on = RunFolder(recipe.output_dir).holds_run()
     try:
         trainer = AdaptationTrainer.from_recipe(replace(recipe, resume=goes_on))
-        return trainer.train()
+        results = trainer.train()
+        if trainer.stopped is not None:  # it came while the run was scored, and ends the others
+            said = f"stopped after {recipe.output_dir}, which is whole: the same command goes on."
+            raise RunStopped(said, trainer.stopped.exit_code - 128)
+        return results
     finally:
         gc.collect()  # the model of one run, and what refers back to it, before the next is loaded
 

@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from nlp_adapt.errors import RunStopped
 from nlp_adapt.files import flattened, write_json, write_tensors
 from nlp_adapt.modeling.freezing import freeze
 from nlp_adapt.modeling.pretrained import load_task_model
@@ -64,21 +65,19 @@ class Run:
         self.folder, self.main = context.folder, context.main
         self.plots: dict[str, Any] = {}
         self.start: SharedStart | None = None
+        self.stopped: RunStopped | None = (
+            None  # by a signal that came when nothing was left to stop
+        )
         self.checkpoints = CheckpointFolder(self.folder.checkpoints, self.config.save_total_limit)
 
     def execute(self, resume: bool) -> RunResult:
         """Go through the run, from its last checkpoint if asked."""
+        inputs, longest = self.context.inputs, self.context.max_length
         if self.main and not self.config.disable_tqdm:
-            print(describe_domains(self.context.inputs), file=sys.stderr)
-        findings = check_domains(
-            self.config,
-            self.context.inputs,
-            self.context.tokenizer,
-            self.context.max_length,
-            self.main,
-        )
+            print(describe_domains(inputs), file=sys.stderr)
+        findings = check_domains(self.config, inputs, self.context.tokenizer, longest, self.main)
         if self.main:
-            warn_of_unread(self.config, self.context.stages, self.context.max_length)
+            warn_of_unread(self.config, self.context.stages, longest)
             self.folder.claim(overwrite=self.config.overwrite, resume=resume)
         self.accelerator.wait_for_everyone()
         end = RunResult({**describe_run(self.context), "findings": findings})
@@ -171,9 +170,9 @@ class Run:
         with training.stop:
             training.run(checkpoint, self.start)
             self.accelerator.wait_for_everyone()
-            seconds = training.seconds
-            scores = self._score(training, shares_to_keep(self.context, twin, training.task_model))
-            scores["seconds"] = round(seconds, 2)
+            seconds = round(training.seconds, 2)
+            kept = shares_to_keep(self.context, twin, training.task_model)
+            scores = {**self._score(training, kept), "seconds": seconds}
             if self.config.report_to:
                 log_scores(self.accelerator, scores, training.steps)
             if self.main:
@@ -183,8 +182,10 @@ class Run:
                 self.folder.manifest.seal(*self.folder.finished_files(training.name))
         # A signal after the last step has stopped nothing yet; the other model would not hear of it.
         (stop,) = any_process(self.accelerator, training.stop.received is not None)
-        if stop and training.name != ADAPTED:
-            raise training.stop.stopped(training.log.total_steps)
+        wish = training.stop.stopped(training.log.total_steps) if stop else None
+        if wish is not None and training.name != ADAPTED:
+            raise wish
+        self.stopped = wish
         return scores
 
     def _score(self, training: StagedTraining, kept: dict[str, float] | None) -> dict[str, Any]:
@@ -207,7 +208,6 @@ class Run:
                 training.objectives.get("auxiliary"), model, self.config.domain_features
             ),
             "steps": training.steps,
-            "seconds": 0.0,
             "ledger": training.ledger.value,
             "adversary": {},
             **({"inexact": training.inexact} if training.inexact else {}),

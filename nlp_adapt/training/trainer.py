@@ -7,7 +7,7 @@ from typing import Any
 
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.data.domain import Domain
-from nlp_adapt.errors import RunError
+from nlp_adapt.errors import RunError, RunStopped
 from nlp_adapt.hub.push import check_push, push_run
 from nlp_adapt.launch import held_by_main, naming_lost_processes
 from nlp_adapt.objectives import checked_stages
@@ -110,6 +110,7 @@ class AdaptationTrainer(TrainerView):
         self.callbacks = Callbacks(callbacks, args, self.processing_class)
         self.model: Any = None
         self.objectives: dict[str, Any] = {}
+        self.stopped: RunStopped | None = None  # by a signal after the last step; the run is whole
         self.results = RunResults({}, args.output_dir)
         self.show_results = True
 
@@ -201,7 +202,8 @@ class AdaptationTrainer(TrainerView):
         context = dataclasses.replace(self.context, accelerator=accelerator)
         quiet, held = quiet_libraries(), held_by_main(self.folder.lock)
         with naming_lost_processes("run again with --resume"), held, quiet:
-            end = Run(context, self.callbacks).execute(resume)
+            run = Run(context, self.callbacks)
+            end, self.stopped = run.execute(resume), run.stopped
             self.model, self.objectives = end.model, end.objectives
             self.results = RunResults(end.results, self.folder.path)
             self.context = dataclasses.replace(self.context, prepared=context.data)

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nlp_adapt.reporting.comparison import ESTIMATE_OFF
+
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 ROWS = 300
 TAGS = ["O", "B-LOC", "I-LOC"]
@@ -20,15 +22,19 @@ def scripts():
     import benchmark_validators
     import validators_figures
     import validators_page
+    from benchmark_runs import read_lines
 
     sys.path.remove(str(SCRIPTS))
     return Namespace(
-        benchmark=benchmark_validators, figures=validators_figures, page=validators_page
+        benchmark=benchmark_validators,
+        figures=validators_figures,
+        page=validators_page,
+        lines=read_lines(SCRIPTS.parent / "docs/benchmarks/validators.runs.jsonl"),
     )
 
 
-def about(method, target, seed=1, names=("negative", "positive")):
-    key = {"method": method, "seed": seed, "source": "a", "target": target}
+def about(method, target, measure, seed=1, names=("negative", "positive")):
+    key = {"method": method, "seed": seed, "source": "a", "target": target, "measure": measure}
     made = {"suite": "s", "encoder": "builtin:x", "code": "abc", "set": {}}
     return {**key, **made, "label_names": list(names)}
 
@@ -49,7 +55,7 @@ def model(method, target, accuracy, seed=1):
         "target_labels": labels.astype(np.int8), "target_offsets": np.arange(ROWS + 1),
         "source_offsets": np.arange(ROWS + 1),
     }  # fmt: skip
-    return about(method, target, seed), values
+    return about(method, target, accuracy, seed), values
 
 
 def tagger(method, right):
@@ -59,7 +65,7 @@ def tagger(method, right):
     offsets = np.arange(11) * 3
     side = {"logits": np.eye(3)[said] * 4, "labels": labels, "offsets": offsets}
     values = {f"{name}_{part}": own for name in ("source", "target") for part, own in side.items()}
-    return about(method, "c", names=TAGS), values
+    return about(method, "c", 2 * right / (right + 10), names=TAGS), values
 
 
 MODELS = [
@@ -123,6 +129,17 @@ def test_an_interval_is_fitted_to_other_targets(scripts):
     assert scripts.figures.coverage(found[:50])[0] is False
 
 
+@pytest.mark.parametrize("suites", [("snippets", "amazon"), ("wnut",)])
+def test_reports_show_the_interval_that_was_measured(scripts, suites):
+    found = [
+        {"said": one["validators"]["estimated_accuracy"], "true": one["accuracy"], **one}
+        for one in scripts.lines
+        if one["suite"] in suites
+    ]
+    task = "token-classification" if suites == ("wnut",) else "sequence-classification"
+    assert ESTIMATE_OFF[task] == pytest.approx(scripts.figures.coverage(found)[2], abs=0.005)
+
+
 def test_rules_of_export_are_measured(scripts, runs):
     found = {
         (method, rule): gains
@@ -132,14 +149,26 @@ def test_rules_of_export_are_measured(scripts, runs):
     assert found["auto", "that of the higher estimate"].min() > 0
 
 
-def test_taggers_are_measured_by_spans(scripts):
+def test_taggers_are_scored_by_spans(scripts):
     runs = [scripts.benchmark.run_of(*tagger(m, n)) for m, n in (("source_only", 5), ("dann", 10))]
-    assert [one["measure"] for one in runs] == [pytest.approx(2 / 3), 1.0]
+    assert [one["scores"]["source_risk"] for one in runs] == [pytest.approx(2 / 3), 1.0]
     assert [one["accuracy"] for one in runs] == [pytest.approx(2 / 3), 1.0]
     assert runs[0]["rows"] == 10
     (found,) = scripts.figures.verdicts(runs)
     assert found["gain"] == pytest.approx(1 / 3)
     assert found["verdict"] in ("undecided", "source-only")
+
+
+def test_of_taggers_the_first_sentences_are_stored(scripts, monkeypatch):
+    monkeypatch.setattr(scripts.benchmark, "MOST_SENTENCES", 4)
+    _, values = tagger("dann", 10)
+    found = scripts.benchmark.first_sentences({**values, "target_features": np.ones((30, 2))})
+    assert {name: len(one) for name, one in found.items()} == {
+        "source_logits": 12, "source_labels": 12, "source_offsets": 5, "target_logits": 12,
+        "target_labels": 12, "target_offsets": 5, "target_features": 12,
+    }  # fmt: skip
+    _, texts = MODELS[0]
+    assert scripts.benchmark.first_sentences(texts)["target_labels"] is texts["target_labels"]
 
 
 def test_the_page_says_how_many_models_it_has(scripts, runs):
@@ -167,4 +196,4 @@ def test_what_is_stored_is_scored_again_alike(scripts, runs, tmp_path, monkeypat
         assert other["measure"] == one["measure"]
         assert other["scores"] == pytest.approx(one["scores"])
         assert not hasattr(other["predictions"], "target_labels")
-    assert again[-1]["measure"] == pytest.approx(2 * 0.7 / 1.7)
+    assert again[-1]["measure"] == pytest.approx(2 * 7 / 17)

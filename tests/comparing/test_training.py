@@ -1,6 +1,7 @@
 """Methods trained on one recipe: equal seeds, resumable, and no failure loses the others."""
 
 import json
+import signal
 
 import pytest
 
@@ -96,6 +97,28 @@ def test_finished_runs_stay_and_interrupted_ones_go_on(recipe, tmp_path, monkeyp
     again = train_all(recipes, said.append)[1].runs[42]
     assert again["resumed"]["exact"]
     assert again["adapted"]["target"] == first[1].runs[42]["adapted"]["target"]
+
+
+def test_a_signal_while_a_run_is_scored_ends_the_comparison(recipe, tmp_path, monkeypatch):
+    from nlp_adapt.training import run
+
+    recipes = plan(recipe, ["dann", "source_only"], 1, str(tmp_path))
+    score = run.score_trained
+
+    def with_signal(*args, **named):
+        signal.raise_signal(signal.SIGTERM)
+        return score(*args, **named)
+
+    monkeypatch.setattr(run, "score_trained", with_signal)
+    with pytest.raises(RunStopped, match="which is whole: the same command goes on") as stopped:
+        train_all(recipes, print)
+    assert stopped.value.exit_code == 128 + signal.SIGTERM
+    assert finished_run(recipes[0])
+    assert not (tmp_path / "source_only").exists()
+    monkeypatch.setattr(run, "score_trained", score)
+    said = []
+    assert len(train_all(recipes, said.append)) == 2
+    assert said[0].endswith("dann, seed 42, is finished.")
 
 
 def test_a_folder_with_another_recipe_is_refused_before_anything_trains(recipe, tmp_path):

@@ -222,10 +222,10 @@ def test_many_reasons_are_folded_and_options_set_apart():
     assert "reason 8" not in page.partition("More, and why")[0]
 
 
-def test_the_interval_of_an_estimate_says_what_it_does_not_hold():
+def test_the_interval_of_an_estimate_says_what_it_holds():
     page = build_report(full_material())
-    assert "by the rows alone" in page
-    assert "can mislead by far more than the intervals" in page
+    assert "± 14 for 9 of 10 models" in page
+    assert "as wide as it was off for nine of ten models whose truth was known" in page
 
 
 def test_a_line_of_one_value_is_drawn():

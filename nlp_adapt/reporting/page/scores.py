@@ -41,7 +41,7 @@ from nlp_adapt.tasks import TASKS
 MOST_REASONS = 4  # that are not folded
 MOST_KINDS = 16  # classes or types in a picture
 MOST_DOMAINS = 12
-ESTIMATE_NOTE = "%, from the models’ own confidence, which can mislead by far more than the intervals: they hold the chance of the rows alone"
+ESTIMATE_NOTE = "%, from the models’ own confidence; the intervals are as wide as it was off for nine of ten models whose truth was known"
 TONES = {
     "better": "good",
     "worse": "bad",
@@ -88,7 +88,7 @@ def _chips(material: Material) -> Iterator[tuple[str, str, str]]:
     estimate = part(last.scores, "label_free").get("estimated_accuracy")
     if estimate is not None:
         half = estimate_half_width(last.scores)
-        around = f" <em>± {100 * half:.1f} by the rows alone</em>" if half else ""
+        around = f" <em>± {100 * half:.0f} for 9 of 10 models</em>" if half else ""
         name = f"estimated without labels, {shown(last.title, 24)}"
         yield "plain", name, percent(estimate) + around
     if guard := results.get("guard"):
