@@ -67,19 +67,43 @@ def share_agreement(candidates: Candidates, reference: str) -> dict[str, float]:
     }
 
 
-def span_agreement(
+def entity_agreement(
     candidates: Candidates, reference: str, label_names: tuple[str, ...], offsets: np.ndarray
-) -> dict[str, float]:
-    """Span F1 of each tagger's target entities against those of the reference.
+) -> dict[str, dict[str, float]]:
+    """How far each tagger's target entities are those of the reference, by what is held together.
+
+    `span_agreement` is span F1; `span_precision` the share of a tagger's entities that the reference
+    has, `span_recall` that of the reference's that it has, `type_shares` one minus the total variation
+    between the types of both.
 
     Args:
         offsets: `[sentences + 1]` where each target sentence's words begin.
     """
     tags, truth = TagSet.of(label_names), _target(candidates[reference]).argmax(-1)
-    return {
-        name: float(f1_with_variance(count_spans(truth, _target(one).argmax(-1), offsets, tags))[0])
-        for name, one in candidates.items()
-    }
+    of_type = _types(truth, offsets, tags)
+    found: dict[str, dict[str, float]] = {}
+    for name, one in candidates.items():
+        said = _target(one).argmax(-1)
+        counts = count_spans(truth, said, offsets, tags)
+        both, true, guessed = counts.sum(0)
+        scores = {
+            "span_agreement": f1_with_variance(counts)[0],
+            "span_precision": both / max(guessed, 1),
+            "span_recall": both / max(true, 1),
+            "type_shares": 1 - 0.5 * np.abs(_types(said, offsets, tags) - of_type).sum(),
+        }
+        for score, value in scores.items():
+            found.setdefault(score, {})[name] = float(value)
+    return found
+
+
+def _types(words: np.ndarray, offsets: np.ndarray, tags: TagSet) -> np.ndarray:
+    """Share of each entity type among the spans of tags `[words]`."""
+    counts = []
+    for kind in range(tags.types.max() + 1):
+        own = TagSet(np.where(tags.types == kind, kind, -1), tags.inside & (tags.types == kind))
+        counts.append(count_spans(words, words, offsets, own)[:, 1].sum())
+    return np.array(counts) / max(sum(counts), 1)
 
 
 def _target(predictions: Predictions) -> np.ndarray:

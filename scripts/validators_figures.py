@@ -11,8 +11,8 @@ from methods_table import SOURCE_ONLY
 from validators_candidates import (
     accuracy_on_the_line,
     ensemble_agreement,
+    entity_agreement,
     share_agreement,
-    span_agreement,
 )
 
 from nlp_adapt.validators import Predictions, score_all
@@ -92,7 +92,7 @@ def _with_candidates(own: Sequence[Run]) -> dict[str, dict[str, float]]:
     if (counts := own[0]["counts"]["target"]) is not None:
         names = tuple(own[0]["label_names"])
         offsets = np.concatenate([[0], np.cumsum(counts)])
-        beside["span_agreement"] = span_agreement(models, reference, names, offsets)
+        beside |= entity_agreement(models, reference, names, offsets)
     for name, values in beside.items():
         for method, value in values.items():
             scores[method][name] = value

@@ -14,8 +14,8 @@ with pytest.MonkeyPatch.context() as patch, scripts_on_path(patch):
     from validators_candidates import (
         accuracy_on_the_line,
         ensemble_agreement,
+        entity_agreement,
         share_agreement,
-        span_agreement,
     )
 
 RANDOM = np.random.default_rng(0)
@@ -138,5 +138,17 @@ def test_spans_are_held_against_the_reference() -> None:
     names, offsets = ("O", "B-PER", "I-PER"), np.array([0, 3, 5])
     tags = {"twin": [1, 2, 0, 1, 0], "half": [1, 2, 0, 0, 0], "short": [1, 0, 0, 1, 0]}
     models = {k: Predictions(target_logits=sure(np.array(v), 3)) for k, v in tags.items()}
-    found = span_agreement(models, "twin", names, offsets)
-    assert found == pytest.approx({"twin": 1.0, "half": 2 / 3, "short": 0.5})
+    found = entity_agreement(models, "twin", names, offsets)
+    assert found["span_agreement"] == pytest.approx({"twin": 1.0, "half": 2 / 3, "short": 0.5})
+    assert found["span_precision"] == pytest.approx({"twin": 1.0, "half": 1.0, "short": 0.5})
+    assert found["span_recall"] == pytest.approx({"twin": 1.0, "half": 0.5, "short": 0.5})
+    assert found["type_shares"] == {"twin": 1.0, "half": 1.0, "short": 1.0}
+
+
+def test_types_that_leave_their_shares_are_seen() -> None:
+    names, offsets = ("O", "B-LOC", "B-PER", "I-PER"), np.array([0, 2, 4])
+    tags = {"twin": [1, 0, 2, 3], "other": [2, 3, 2, 0]}
+    models = {k: Predictions(target_logits=sure(np.array(v), 4)) for k, v in tags.items()}
+    found = entity_agreement(models, "twin", names, offsets)
+    assert found["type_shares"] == pytest.approx({"twin": 1.0, "other": 0.5})
+    assert found["span_agreement"]["other"] == 0.0
