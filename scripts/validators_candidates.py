@@ -22,6 +22,15 @@ def ensemble_agreement(candidates: Candidates) -> dict[str, float]:
     return {name: float((one.argmax(-1) == ensemble).mean()) for name, one in predicted.items()}
 
 
+def agreement(candidates: Candidates) -> dict[str, float]:
+    """Mean share of target units on which a model says what another one says: as `compare` ranks."""
+    said = {name: _target(one).argmax(-1) for name, one in candidates.items()}
+    return {
+        name: float(np.mean([(own == said[other]).mean() for other in said if other != name]))
+        for name, own in said.items()
+    }
+
+
 def accuracy_on_the_line(candidates: Candidates) -> dict[str, float]:
     """Each model's accuracy on the target, read off the line on which pairs of models agree.
 

@@ -7,17 +7,18 @@ from typing import Any
 
 import numpy as np
 from kept_predictions import grouped, is_twin, pair_of, twin_of
-from methods_table import SOURCE_ONLY
+from methods_table import SOURCE_ONLY, TWIN
 from validators_candidates import (
     accuracy_on_the_line,
+    agreement,
     ensemble_agreement,
     entity_agreement,
     share_agreement,
 )
+from validators_studied import STUDIED
 
 from nlp_adapt.validators import Predictions, score_all
 from nlp_adapt.validators.guard import Evidence, describe, estimated_gain, judge
-from nlp_adapt.validators.studied import STUDIED
 
 Run = dict[str, Any]
 Pair = tuple[Any, ...]
@@ -58,11 +59,13 @@ def rankings(runs: Sequence[Run]) -> dict[str, dict[Pair, dict[str, float]]]:
     from scipy.stats import rankdata
 
     found: dict[str, dict[Pair, dict[str, float]]] = {}
-    for pair, own in groups(runs).items():
+    for pair, every in groups(runs).items():
+        # `compare` trains no twins beside source_only: two models that are nearly one would agree.
+        own = [run for run in every if not run["method"].startswith(TWIN)]
+        if len(own) < 3 or SOURCE_ONLY not in {run["method"] for run in own}:
+            continue
         scores = _with_candidates(own)
         truth = {run["method"]: run["measure"] for run in own}
-        if len(truth) < 3:
-            continue
         best = max(truth.values())
         for method, value in truth.items():
             found.setdefault(f"always {method}", {})[pair] = {
@@ -84,8 +87,9 @@ def _with_candidates(own: Sequence[Run]) -> dict[str, dict[str, float]]:
     """Scores of a pair's models by method, those that hold them against each other included."""
     scores = {run["method"]: dict(run["scores"]) for run in own}
     models = {run["method"]: run["predictions"] for run in own}
-    reference = next(method for method in models if is_twin(method))
+    reference = SOURCE_ONLY
     beside = {
+        "agreement": agreement(models),
         "ensemble_agreement": ensemble_agreement(models),
         "share_agreement": share_agreement(models, reference),
     }

@@ -109,11 +109,12 @@ def _trained(args: argparse.Namespace, out: str) -> int:
         from nlp_adapt.cli.train import import_training
 
         import_training()
-        from nlp_adapt.comparing.ranking import rank
+        from nlp_adapt.comparing.ranking import LABEL_FREE, rank
         from nlp_adapt.comparing.training import plan, train_all
 
         trained = train_all(plan(recipe, methods, args.seeds or 1, out), console.note)
-        found = rank(trained, recipe.metric_for_best_model)
+        selector = recipe.metric_for_best_model
+        found = rank(trained, None if selector == LABEL_FREE else selector)
     folders = [folder for one in trained for folder in one.folders.values()]
     if folders:
         _write_page(args, folders)

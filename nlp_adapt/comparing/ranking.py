@@ -4,18 +4,19 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from nlp_adapt.comparing.agreement import AGREEMENT, agreements
 from nlp_adapt.comparing.training import Trained
 from nlp_adapt.metrics.classification import comparable
 from nlp_adapt.reporting.results import MISSING, main_measure, part, percent
 from nlp_adapt.reporting.runs import require_comparable
 from nlp_adapt.reporting.table import Row
 
-SOURCE_ONLY = "source_only"
+SOURCE_ONLY, LABEL_FREE = "source_only", "label_free"
 CONFIDENCE = 0.95
 Interval = dict[str, float | None]
 
 
-def rank(trained: Sequence[Trained], selector: str) -> dict[str, Any]:
+def rank(trained: Sequence[Trained], selector: str | None = None) -> dict[str, Any]:
     """Methods from best to worst by the mean of a label-free score over equal seeds.
 
     What a method gains is counted from source_only, or from the first method where that is missing: the
@@ -23,7 +24,9 @@ def rank(trained: Sequence[Trained], selector: str) -> dict[str, Any]:
     whose runs failed has no rank.
 
     Args:
-        selector: A score of `results.json` under `label_free`.
+        selector: A score of `results.json` under `label_free`. Default: agreement with the other
+            methods, which errs least of what was measured (docs/benchmarks/validators.md); of fewer than
+            three methods `label_free`.
 
     Returns:
         Plain values: `selector`, `measure`, `seeds`, `baseline`, and `methods`, each with `rank`,
@@ -34,12 +37,18 @@ def rank(trained: Sequence[Trained], selector: str) -> dict[str, Any]:
         ConfigError: Two runs have another task, label set or target, as where data has changed.
     """
     results = {one.folders[seed]: found for one in trained for seed, found in one.runs.items()}
+    agreed = agreements(trained) if selector is None else {}
+    if selector is None:
+        whole = all(one.runs.keys() == agreed[one.method].keys() for one in trained)
+        selector = AGREEMENT if whole else LABEL_FREE
     if not results:
         return {"selector": selector, "measure": None, "seeds": [], "baseline": None,
                 "methods": [_entry(one, {}, {}) for one in trained]}  # fmt: skip
     require_comparable(results)
     measure = main_measure(next(iter(results.values())))
     values = {one.method: _values(one, selector, measure.key) for one in trained}
+    if selector == AGREEMENT:
+        values = {name: {**own, "selector": agreed[name]} for name, own in values.items()}
     names = [one.method for one in trained if one.runs]
     baseline = SOURCE_ONLY if SOURCE_ONLY in names else names[0]
     entries = [_entry(one, values[one.method], values[baseline]) for one in trained]
@@ -116,7 +125,12 @@ def ranking_sentences(ranking: Mapping[str, Any]) -> list[str]:
             if count > 1
             else "One seed shows no spread: give --seeds 3 for intervals."
         )
-        said.append(f"Ranked by {ranking['selector']}, which reads no target label. {intervals}")
+        means = ": how often it says of the target what another method says" * (
+            ranking["selector"] == AGREEMENT
+        )
+        said.append(
+            f"Ranked by {ranking['selector']}{means}, which reads no target label. {intervals}"
+        )
     known = [one for one in ranked if one["target"] is not None]
     if known:
         first, best = ranked[0], max(known, key=lambda one: one["target"])

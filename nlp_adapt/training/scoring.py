@@ -250,6 +250,8 @@ def examine(
     quality, variance = scorer.source_quality(source, rows) or (None, None)
     if rows is not None and source is not None:
         scorer.seen["source_validation"] = [(source, rows.labels)]
+    if target is not None:
+        scorer.seen["target_sample"] = [(target, others.labels)]
     predictions = Predictions(
         source,
         None if rows is None else rows.labels,

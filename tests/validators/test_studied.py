@@ -7,16 +7,17 @@ import pytest
 from scipy.stats import norm
 
 from nlp_adapt.validators import Predictions
-from nlp_adapt.validators.studied import STUDIED, CalibratedConfidence, ImportanceWeightedAccuracy
 from tests.helpers.scripts import scripts_on_path
 
 with pytest.MonkeyPatch.context() as patch, scripts_on_path(patch):
     from validators_candidates import (
         accuracy_on_the_line,
+        agreement,
         ensemble_agreement,
         entity_agreement,
         share_agreement,
     )
+    from validators_studied import STUDIED, CalibratedConfidence, ImportanceWeightedAccuracy
 
 RANDOM = np.random.default_rng(0)
 
@@ -152,3 +153,9 @@ def test_types_that_leave_their_shares_are_seen() -> None:
     found = entity_agreement(models, "twin", names, offsets)
     assert found["type_shares"] == pytest.approx({"twin": 1.0, "other": 0.5})
     assert found["span_agreement"]["other"] == 0.0
+
+
+def test_agreement_is_the_mean_over_the_other_models() -> None:
+    said = {"a": [0, 0, 1, 1], "b": [0, 0, 1, 0], "c": [1, 1, 1, 0]}
+    models = {k: Predictions(target_logits=sure(np.array(v))) for k, v in said.items()}
+    assert agreement(models) == pytest.approx({"a": 0.5, "b": 0.625, "c": 0.375})

@@ -25,11 +25,12 @@ MOST_POINTS = 150  # of a domain: more hide each other
 MOST_ROWS = 150
 MOST_TEXTS = 2000  # of a domain, whose words are counted
 MOST_WORDS = 12
+MOST_ANSWERS = 2000
 OTHERS = 1 / 3  # of a tagger's points: words outside of entities
 
 
 def plot_data(context: RunContext, scorer: Scorer, model: Any) -> dict[str, Any]:
-    """`points` and `calibration` of a trained model, and the `words` of both domains.
+    """`points`, `calibration` and `answers` of a trained model, and the `words` of both domains.
 
     Args:
         scorer: It has scored the model, and noted in `seen` what the model said.
@@ -38,7 +39,14 @@ def plot_data(context: RunContext, scorer: Scorer, model: Any) -> dict[str, Any]
         "points": points(scorer, model, context.config.seed),
         "calibration": calibration(scorer.seen),
         "words": domain_words(context.inputs, context.config.seed),
+        "answers": answers(scorer.seen),
     }
+
+
+def answers(seen: Mapping[str, Any]) -> list[int] | None:
+    """The class of each of the first 2,000 units of the target's sample, which all models of a seed share."""
+    parts = seen.get("target_sample")
+    return None if not parts else parts[0][0][:MOST_ANSWERS].argmax(-1).tolist()
 
 
 def points(scorer: Scorer, model: Any, seed: int) -> dict[str, Any] | None:

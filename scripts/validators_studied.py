@@ -1,7 +1,6 @@
 """Scores of one model that are measured beside the default ones: of logits, features, source labels.
 
-`scripts/benchmark_validators.py` says how each ranks models. A run does not compute them, since most
-read features of every unit; put one into `VALIDATORS` to select by it.
+`benchmark_validators.py` says how each ranks models; none does well enough to be in the package.
 """
 
 from typing import ClassVar
