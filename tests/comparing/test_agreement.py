@@ -9,7 +9,7 @@ from nlp_adapt.comparing.ranking import rank, ranking_sentences
 from nlp_adapt.comparing.training import Trained, plan, train_all
 from nlp_adapt.recipe import Recipe
 from nlp_adapt.training.saving.run_folder import RunFolder
-from tests.comparing.test_ranking import results
+from tests.helpers.ranked import results
 
 ANSWERS = {"source_only": [0, 0, 1, 1], "auto": [0, 0, 1, 0], "dann": [1, 1, 1, 0]}
 

@@ -5,24 +5,7 @@ import pytest
 from nlp_adapt.comparing.ranking import paired, rank, ranking_rows, ranking_sentences
 from nlp_adapt.comparing.training import Trained
 from nlp_adapt.errors import ConfigError
-
-
-def results(score, target, **other):
-    scores = {"macro_f1": target, "accuracy": target}
-    return {
-        "task": "sequence-classification",
-        "method": "x",
-        "labels": ["negative", "positive"],
-        "fingerprints": {"source": "a", "target": "b"},
-        "adapted": {
-            "label_free": {"label_free": score},
-            "target": None if target is None else scores,
-            "source": {"macro_f1": 0.9},
-            "steps": 10,
-            "seconds": 2.0,
-        },
-        **other,
-    }
+from tests.helpers.ranked import results
 
 
 def trained(method, scores, targets, failed=()):
