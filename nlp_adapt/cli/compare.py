@@ -10,9 +10,9 @@ was trained.
 
 With --methods, each method trains on the recipe with the same seeds, into a folder of its own under
 --output_dir. A run that is finished is not trained again, and one that was interrupted goes on: give the
-same command. Methods are ranked by the label-free score that the recipe chooses by
-(metric_for_best_model), with true scores beside it where the target has test rows. The exit code is 2
-where a run failed.
+same command. Three methods or more are ranked by how far each says of the target what the others say,
+two by label_free, unless metric_for_best_model names another score; true scores stand beside it where
+the target has test rows. The exit code is 2 where a run failed.
 """
 
 import argparse
