@@ -224,7 +224,7 @@ def test_many_reasons_are_folded_and_options_set_apart():
 
 def test_the_interval_of_an_estimate_says_what_it_holds():
     page = build_report(full_material())
-    assert "± 14 for 9 of 10 models" in page
+    assert "± 24 for 9 of 10 models" in page
     assert "as wide as it was off for nine of ten models whose truth was known" in page
 
 
