@@ -24,20 +24,17 @@ RAMP_SHARPNESS = -5.0
 class EmaTeacher(nn.Module):
     """A copy of the task model whose weights follow it as an exponential moving average.
 
-    It takes no gradients, stays in evaluation mode, and is saved, so that a run resumes exactly. A model
-    that nobody else holds need not be `copied`.
+    It takes no gradients, stays in evaluation mode, and is saved, so that a run resumes exactly.
     """
 
-    def __init__(self, task_model: nn.Module, decay: float, *, copied: bool = True) -> None:
+    def __init__(self, task_model: nn.Module, decay: float) -> None:
         super().__init__()
-        self.decay, self.model = decay, task_model
-        if copied:
-            # Hooks that record the student's features stay with the student.
-            hooks: dict[int, Any] = {
-                id(module._forward_pre_hooks): OrderedDict() for module in task_model.modules()
-            }
-            self.model = copy.deepcopy(task_model, hooks)
-        self.model.requires_grad_(False).eval()
+        self.decay = decay
+        # Hooks that record the student's features stay with the student.
+        hooks: dict[int, Any] = {
+            id(module._forward_pre_hooks): OrderedDict() for module in task_model.modules()
+        }
+        self.model = copy.deepcopy(task_model, hooks).requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> "EmaTeacher":
         """Stay in evaluation mode."""
@@ -121,9 +118,8 @@ class TeacherObjective(Objective):
         fixed = config.teacher == "twin"
         twin = setup.twin() if fixed and setup.twin is not None else None
         self.twin_teaches = twin is not None
-        teacher = setup.task_model if twin is None else twin
-        decay = 1.0 if fixed else config.ema_decay
-        self.teacher = EmaTeacher(teacher, decay, copied=twin is None)
+        copied = setup.task_model if twin is None else twin
+        self.teacher = EmaTeacher(copied, 1.0 if fixed else config.ema_decay)
         self.editor: EditedView | None = None
         if config.edit != "none":
             self.editor = EditedView(
