@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from nlp_adapt.comparing.agreement import shares_agreed
 from nlp_adapt.metrics.class_shares import predicted_shares
 from nlp_adapt.metrics.span_counts import TagSet, count_spans, f1_with_variance
 from nlp_adapt.validators.scores import Predictions, probabilities
@@ -24,11 +25,7 @@ def ensemble_agreement(candidates: Candidates) -> dict[str, float]:
 
 def agreement(candidates: Candidates) -> dict[str, float]:
     """Mean share of target units on which a model says what another one says: as `compare` ranks."""
-    said = {name: _target(one).argmax(-1) for name, one in candidates.items()}
-    return {
-        name: float(np.mean([(own == said[other]).mean() for other in said if other != name]))
-        for name, own in said.items()
-    }
+    return shares_agreed({name: _target(one).argmax(-1) for name, one in candidates.items()})
 
 
 def accuracy_on_the_line(candidates: Candidates) -> dict[str, float]:

@@ -29,16 +29,19 @@ def agreements(trained: Sequence[Trained]) -> dict[str, dict[int, float]]:
         known = {name: own for name, own in said.items() if own is not None}
         if len(known) < FEWEST or len({len(own) for own in known.values()}) > 1:
             continue
-        for name in known:
-            found[name][seed] = _with_others(name, known)
+        for name, share in shares_agreed(known).items():
+            found[name][seed] = share
     return found
 
 
-def _with_others(name: str, known: Mapping[str, np.ndarray]) -> float:
-    own = known[name]
-    return statistics.mean(
-        float((own == one).mean()) for other, one in known.items() if other != name
-    )
+def shares_agreed(answers: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """By method, the mean share of units `[units]` of which it says what another one says."""
+    return {
+        name: statistics.mean(
+            float((own == one).mean()) for other, one in answers.items() if other != name
+        )
+        for name, own in answers.items()
+    }
 
 
 def _answers(folder: str) -> np.ndarray | None:

@@ -25,7 +25,7 @@ def rank(trained: Sequence[Trained], selector: str | None = None) -> dict[str, A
 
     Args:
         selector: A score of `results.json` under `label_free`. Default: agreement with the other
-            methods, which errs least of what was measured (docs/benchmarks/validators.md); of fewer than
+            methods, which tells most of their order (docs/benchmarks/validators.md); of fewer than
             three methods `label_free`.
 
     Returns:
