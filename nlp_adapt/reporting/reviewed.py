@@ -44,6 +44,11 @@ def verdict_lines(review: Mapping[str, Any]) -> list[str]:
     if shares := review["class_shares"]:
         listed = ", ".join(f"{label} {100 * share:.0f} %" for label, share in shares.items())
         lines.append(f"Estimated class shares on {name}: {listed}.")
+    elif review.get("no_class"):
+        lines.append(
+            f"No class shares: {counted(review['no_class'], 'answer')} of both wrong without the class "
+            "would bend them; write the class instead and read the answers again."
+        )
     return lines
 
 

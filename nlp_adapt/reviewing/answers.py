@@ -9,9 +9,9 @@ from nlp_adapt.data.reading.rows import listed
 from nlp_adapt.errors import DataError
 from nlp_adapt.names import SEQUENCE_CLASSIFICATION, label_key
 from nlp_adapt.reviewing.items import Item
-from nlp_adapt.reviewing.state import Review
+from nlp_adapt.reviewing.state import UNSURE, Review
 
-A, B, BOTH, NEITHER, UNSURE = "A", "B", "both", "neither", "unsure"
+A, B, BOTH, NEITHER = "A", "B", "both", "neither"
 CODES = (A, B, BOTH, NEITHER, UNSURE)
 MEANINGS = {BOTH: "both right", NEITHER: "both wrong", UNSURE: "unsure"}
 ID = "review_id"  # tools have an `id` of their own

@@ -15,6 +15,8 @@ The two share the probability of an error, and what both leave is the interval.
 """
 
 import math
+from collections import Counter
+from collections.abc import Hashable, Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -54,6 +56,23 @@ class Counts(NamedTuple):
     def mean(self) -> float:
         """The mean of +1, 0 and -1; 0 of nothing."""
         return (self.wins - self.losses) / (sum(self) or 1)
+
+    def scaled(self, factor: float) -> "Counts":
+        """In the same shares, so many times as many."""
+        return Counts(*(factor * count for count in self))
+
+
+def independent(groups: Iterable[Hashable]) -> float:
+    """How many independent ones the members of groups are worth at least.
+
+    `(sum of sizes)^2 / (sum of squares)`, as if all of a group were alike: the members' number where
+    each is alone (Kish 1965, Survey Sampling, 5.4).
+
+    Args:
+        groups: The group of each member.
+    """
+    sizes = Counter(groups).values()
+    return sum(sizes) ** 2 / (sum(size**2 for size in sizes) or 1)
 
 
 def mean_interval(first: Counts, now: Counts, level: float) -> Interval:

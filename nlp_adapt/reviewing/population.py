@@ -16,6 +16,7 @@ from nlp_adapt.prediction.opening import load_predictor
 from nlp_adapt.prediction.predictor import Predictor
 from nlp_adapt.prediction.tagged_text import tag_words
 from nlp_adapt.recipe import Recipe, load_recipe
+from nlp_adapt.reviewing.intervals import independent
 from nlp_adapt.reviewing.items import Unit, span_units, text_units
 from nlp_adapt.training.inputs.domains import Inputs
 from nlp_adapt.training.inputs.few_shot import text_key
@@ -51,13 +52,18 @@ class Population:
         return sum(unit.differ for unit in self.units)
 
     def to_dict(self) -> dict[str, Any]:
-        """What of it is kept; `predicted` counts the adapted model's labels of texts."""
+        """What of it is kept.
+
+        `independent` is how many units count, where those of one text hang together; `predicted`
+        counts the adapted model's labels of texts.
+        """
         predicted = Counter(unit.adapted for unit in self.units if not self.is_tagged)
         return {
             "name": self.name,
             "texts": self.texts,
             "units": len(self.units),
             "differing": self.differing,
+            "independent": independent(unit.place for unit in self.units),
             "predicted": dict(predicted),
         }
 

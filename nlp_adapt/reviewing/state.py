@@ -13,7 +13,8 @@ from nlp_adapt.reviewing.items import Item
 from nlp_adapt.reviewing.population import adapted_model
 from nlp_adapt.training.saving.run_folder import RunFolder
 
-FORMAT = 1
+FORMAT = 2
+UNSURE = "unsure"
 
 
 @dataclass
@@ -25,7 +26,7 @@ class Review:
         population: What `Population.to_dict` says of the texts that items are drawn from.
         items: All that was asked, by id, in the order of the draw.
         answers: What a person said, by id.
-        first_look: The ids of the answers that were there when a verdict was first asked for.
+        first_look: The ids of the sure answers that were there when a verdict was first asked for.
     """
 
     models: str
@@ -48,9 +49,10 @@ class Review:
         return [item for name, item in self.items.items() if name not in self.answers]
 
     def take(self, answers: Mapping[str, str]) -> None:
-        """Add answers; those of the first time are the first look."""
+        """Add answers; the sure ones of the first time are the first look."""
         self.answers.update(answers)
-        self.first_look = self.first_look or tuple(self.answers)
+        sure = (name for name, answer in self.answers.items() if answer != UNSURE)
+        self.first_look = self.first_look or tuple(sure)
 
     def save(self, folder: RunFolder) -> None:
         """Write it into the run's folder, and its checksum into the manifest."""

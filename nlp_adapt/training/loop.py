@@ -160,12 +160,15 @@ class StageLoop:
         return self.optimizer.optimizer
 
     def fast_forward_schedule(self, steps: int) -> None:
-        """Bring the learning rates to where they stand after `steps` applied steps."""
-        self.scheduler.last_epoch = steps - 1
+        """Bring the learning rates to where they stand after `steps` applied steps.
+
+        Each step is taken again: many schedules of torch derive a rate from the one before.
+        """
         with warnings.catch_warnings():
             # The optimizer's steps were taken before the interruption, which torch cannot know.
             warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
-            self.scheduler.step()
+            for _ in range(steps):
+                self.scheduler.step()
 
     def release(self) -> None:
         """Let Accelerate forget this stage's model and optimizer, so that the next can follow."""

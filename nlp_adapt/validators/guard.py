@@ -176,12 +176,18 @@ def _source(before: Evidence, after: Evidence) -> list[str]:
 
 def _classes(before: Evidence, after: Evidence) -> list[str]:
     found = []
+    # Each share has the noise of the domain that it was counted in.
+    units = (
+        after.target_units or after.target_rows,
+        sum(after.source_units.values()) or after.source_rows,
+    )
     for name, share in after.predicted.items():
         usual = (before.predicted[name], after.source_classes.get(name, 0.0))
         vanished = min(usual) >= CLASS_SHARE and share < min(usual) / CLASS_FACTOR
         overruns = share >= CLASS_SHARE and share > max(usual) * CLASS_FACTOR
-        nearest = min(usual) if vanished else max(usual)
-        if (vanished or overruns) and abs(share - nearest) > _share_noise(after, share, nearest):
+        nearest, count = (min if vanished else max)(zip(usual, units, strict=True))
+        noise = Z95 * math.sqrt(share_variance(share, units[0]) + share_variance(nearest, count))
+        if (vanished or overruns) and abs(share - nearest) > noise:
             found.append(
                 f"{name} is predicted for {100 * share:.1f} % of the target, where the source-only "
                 f"model predicts it for {100 * usual[0]:.1f} % and {100 * usual[1]:.1f} % of the "
@@ -249,12 +255,6 @@ def _source_variance(evidence: Evidence) -> float:
     counts = {name: min(evidence.source_units[name], evidence.source_rows) for name in known}
     recalls = evidence.source_recall
     return sum(share_variance(recalls[name], counts[name]) for name in known) / len(known) ** 2
-
-
-def _share_noise(evidence: Evidence, *shares: float) -> float:
-    """Half the 95 % interval of the difference of two shares of the target's predictions."""
-    units = evidence.target_units or evidence.target_rows
-    return Z95 * math.sqrt(sum(share_variance(share, units) for share in shares))
 
 
 def _percent(evidence: Evidence, score: str) -> str:

@@ -43,6 +43,7 @@ def review_of(
         items[name] = Item(name, unit, "positive", "negative")
         answers[name] = answer
     population = {"name": "tweets", "texts": texts, "units": texts, "differing": differing}
+    population["independent"] = texts
     population["predicted"] = {"positive": texts // 2, "negative": texts - texts // 2}
     state = Review("m", "sequence-classification", labels, 1, population, items)
     state.take(answers)

@@ -9,6 +9,7 @@ import pytest
 
 from nlp_adapt.reporting.reviewed import review_sentences, verdict_lines
 from nlp_adapt.reviewing.items import Unit, draw
+from nlp_adapt.reviewing.population import Population
 from nlp_adapt.reviewing.state import Review
 from nlp_adapt.reviewing.verdict import conclude, labelled_rows
 from tests.helpers.reviewed import review_of
@@ -95,7 +96,7 @@ def answered(truth, ours, theirs, seed, differing=30, agreeing=15):
     )
     population = {
         "name": "t", "texts": len(units), "units": len(units),
-        "differing": sum(unit.differ for unit in units),
+        "differing": sum(unit.differ for unit in units), "independent": len(units),
         "predicted": dict(Counter(unit.adapted for unit in units)),
     }  # fmt: skip
     state = Review("m", "sequence-classification", LABELS, seed, population)
@@ -123,6 +124,63 @@ def test_estimates_are_unbiased_and_intervals_cover():
     expected = np.bincount(truth) / len(truth)
     spread = shares.std(0) / np.sqrt(len(found))
     assert (abs(shares.mean(0) - expected) < 4 * spread + 0.002).all()
+
+
+def test_no_class_shares_while_an_answer_leaves_the_class_open():
+    state = review_of(20, 2, 10, labels=("positive", "negative", "neutral"))
+    found = conclude(state)
+    assert found["class_shares"] is None
+    assert any("2 answers of both wrong" in line for line in verdict_lines(found))
+    state.answers = {k: "=neutral" if v == "neither" else v for k, v in state.answers.items()}
+    found = conclude(state)
+    assert found["class_shares"]["neutral"] == pytest.approx(0.2 * 2 / 32, abs=1e-3)
+    assert conclude(review_of(20, 2, 10))["class_shares"] is not None  # of two, none is left open
+
+
+def test_rows_that_were_unsure_at_the_first_look_are_none_of_it():
+    state = review_of(10)
+    state.answers, state.first_look = {}, ()
+    names = list(state.items)
+    state.take(dict.fromkeys(names[:6], "=positive") | dict.fromkeys(names[6:], "unsure"))
+    state.take(dict.fromkeys(names[6:], "=positive"))
+    assert state.first_look == tuple(names[:6])
+
+
+def stretches(texts, a_text, alike, seed, asked=40):
+    """A tagger's review: stretches of one text are won together, but for a share drawn alone."""
+    random = np.random.default_rng(seed)
+    units = [
+        Unit(f"text {text}", f"t:{text}", "PER: x", "no entity", number, number + 1)
+        for text in range(texts)
+        for number in range(a_text)
+    ]
+    together, alone = random.integers(2, size=texts), random.integers(2, size=len(units))
+    kept = random.random(len(units)) < alike
+    items = draw(units, (), differing=asked, agreeing=0, labels=(), seed=seed, salt="")
+    population = Population("t", "token-classification", ("PER",), 10 * texts, units).to_dict()
+    state = Review("m", "token-classification", ("PER",), seed, population)
+    state.items = {item.id: item for item in items}
+    index = {(unit.place, unit.start): number for number, unit in enumerate(units)}
+    answers = {}
+    for item in items:
+        number = index[item.unit.place, item.unit.start]
+        won = together[number // a_text] if kept[number] else alone[number]
+        answers[item.id] = "=PER: x" if won else "=no entity"
+    state.take(answers)
+    return state
+
+
+@pytest.mark.parametrize(("texts", "a_text", "alike"), [(20, 4, 1.0), (15, 8, 0.8), (80, 1, 1.0)])
+def test_stretches_of_one_text_are_no_independent_answers(texts, a_text, alike):
+    """Where neither model is better in the domain, at most one review in twenty names one."""
+    found = [conclude(stretches(texts, a_text, alike, seed)) for seed in range(400)]
+    assert np.mean([one["verdict"] != "undecided" for one in found]) <= 0.05
+
+
+def test_the_share_of_disagreement_counts_texts_that_hold_a_stretch():
+    found = conclude(stretches(20, 4, 1.0, 1))
+    alone = conclude(stretches(80, 1, 1.0, 1))
+    assert found["disagreement"]["low"] < alone["disagreement"]["low"] < 1
 
 
 def test_labels_that_answers_tell_can_be_trained_on():

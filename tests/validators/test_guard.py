@@ -129,6 +129,18 @@ def test_a_share_that_the_source_or_the_twin_would_have_is_no_collapse() -> None
     assert judge(changed(predicted=COLLAPSED), back).verdict == "undecided"
 
 
+def test_a_share_of_few_source_rows_is_no_collapse() -> None:
+    """Two of forty rows make 5 %: what a model says of two thousand others may lie far below."""
+    shares = {"negative": 0.95, "positive": 0.05}
+    twin = changed(predicted={"negative": 0.8, "positive": 0.2}, target_rows=2000)
+    lost = changed(predicted={"negative": 0.995, "positive": 0.005}, source_classes=shares)
+    lost = dataclasses.replace(lost, target_rows=2000)
+    few = {"source_units": {"negative": 38, "positive": 2}, "source_rows": 40}
+    assert judge(twin, dataclasses.replace(lost, **few)).verdict == "undecided"
+    many = {"source_units": {"negative": 3800, "positive": 200}, "source_rows": 4000}
+    assert judge(twin, dataclasses.replace(lost, **many)).verdict == "source-only"
+
+
 def test_a_twin_that_has_collapsed_makes_estimates_worthless() -> None:
     twin = changed(predicted=COLLAPSED, estimated_accuracy=0.9, information_maximisation=0.002)
     better = changed(estimated_accuracy=0.97)

@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from torch.optim import lr_scheduler
 
 from nlp_adapt.data.batches.pairing import PairedBatches
 from nlp_adapt.errors import RunError
@@ -45,6 +46,35 @@ def test_stages_resume_where_they_stopped(tmp_path, monkeypatch):
         with pytest.raises(InterruptedRunError):
             trainer_for(broken, **options).train()
     trainer_for(broken, **options, resume=True).train()
+    for name, value in weights(whole).items():
+        assert torch.equal(value, weights(broken)[name]), name
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        lambda optimizer, steps: lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps),
+        lambda optimizer, steps: lr_scheduler.OneCycleLR(optimizer, 1e-2, total_steps=steps + 1),
+        lambda optimizer, steps: lr_scheduler.SequentialLR(
+            optimizer,
+            [
+                lr_scheduler.LinearLR(optimizer, 0.1, total_iters=2),
+                lr_scheduler.ExponentialLR(optimizer, 0.5),
+            ],
+            milestones=[2],
+        ),
+    ],
+)
+def test_a_schedule_of_the_users_own_goes_on_where_it_stood(tmp_path, monkeypatch, schedule):
+    options = {**OPTIONS, "max_steps": 6, "compare_source_only": False}
+    options["optimizers"] = (None, schedule)
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    trainer_for(whole, **options).train()
+    with monkeypatch.context() as patch:
+        crash_after(patch, 5)
+        with pytest.raises(InterruptedRunError):
+            trainer_for(broken, **options).train()
+    assert trainer_for(broken, **options, resume=True).train()["resumed"]["exact"]
     for name, value in weights(whole).items():
         assert torch.equal(value, weights(broken)[name]), name
 
