@@ -55,6 +55,7 @@ def stage_state(training: Any, loop: Any) -> tuple[dict[str, Any], dict[str, dic
         "stream": None,
         "model_steps": training.steps,
         "callbacks": training.callbacks.saved(),
+        "parameter_groups": _group_numbers(loop.plain_optimizer),
     }
     if isinstance(loop.batches, StreamedBatches):
         # The batch that the next step tries: the stream has read ahead of it.
@@ -82,6 +83,9 @@ def restore_stage(training: Any, loop: Any, checkpoint: Checkpoint) -> None:
     loop.step, loop.skipped = position["step"], position["skipped"]
     loop.skipped_in_a_row = position["skipped_in_a_row"]
     loop.fast_forward_schedule(position["step"])
+    kept = position.get("parameter_groups", [])  # none in the first release
+    for group, numbers in zip(loop.plain_optimizer.param_groups, kept, strict=False):
+        group.update(numbers)
     if isinstance(loop.batches, StreamedBatches) and position["stream"]:
         loop.batches.seek(position["stream"])
     training.ledger.value = position["ledger"]
@@ -127,6 +131,14 @@ def _load(loop: Any, groups: Mapping[str, Mapping[str, Tensor]]) -> None:
         loop.average.load(shards("average", loop.average.tensors()))
     if "optimizer" in groups:
         _load_optimizer(loop.plain_optimizer, groups["optimizer"])
+
+
+def _group_numbers(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
+    """The plain numbers of each parameter group: rates, and what optimizers such as Prodigy keep there."""
+    return [
+        {name: value for name, value in group.items() if isinstance(value, (int, float))}
+        for group in optimizer.param_groups
+    ]
 
 
 def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

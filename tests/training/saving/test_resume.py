@@ -79,6 +79,32 @@ def test_a_schedule_of_the_users_own_goes_on_where_it_stood(tmp_path, monkeypatc
         assert torch.equal(value, weights(broken)[name]), name
 
 
+class Distance(torch.optim.SGD):
+    """Keeps a number in its groups from which the next step follows, as Prodigy does."""
+
+    def step(self, closure=None):
+        for group in self.param_groups:
+            group["distance"] = group.get("distance", 0.1) * 0.7
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    parameter.grad.mul_(group["distance"])
+        return super().step(closure)
+
+
+def test_what_an_optimizer_keeps_in_its_groups_is_kept(tmp_path, monkeypatch):
+    options = {**OPTIONS, "max_steps": 7, "compare_source_only": False, "learning_rate": 1e-2}
+    options["optimizers"] = (Distance, None)
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    trainer_for(whole, **options).train()
+    with monkeypatch.context() as patch:
+        crash_after(patch, 5)
+        with pytest.raises(InterruptedRunError):
+            trainer_for(broken, **options).train()
+    trainer_for(broken, **options, resume=True).train()
+    for name, value in weights(whole).items():
+        assert torch.equal(value, weights(broken)[name]), name
+
+
 def test_resume_of_a_finished_run_changes_nothing(tmp_path):
     results = trainer_for(tmp_path, **OPTIONS).train()
     again = trainer_for(tmp_path, **OPTIONS, resume=True).train()
