@@ -1,7 +1,7 @@
 """The contract of a validator, the scores that choose models, and the distance of two domains."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -35,7 +35,10 @@ class Predictions:
 
     def labelled_source(self) -> tuple[np.ndarray, np.ndarray]:
         """Logits and labels of the source units whose label is known."""
-        return _labelled(self.source_logits, self.source_labels)
+        assert self.source_logits is not None
+        assert self.source_labels is not None
+        known = self.source_labels >= 0
+        return self.source_logits[known], self.source_labels[known]
 
     def expected_shares(self, classes: int) -> np.ndarray:
         """Shares `[classes]` that target predictions are held against.
@@ -52,33 +55,15 @@ class Predictions:
         return counts / counts.sum()
 
 
-@dataclass(frozen=True)
-class LabelledPredictions(Predictions):
-    """Predictions with the target's labels: a type of its own, which no choosing score is given."""
-
-    target_labels: np.ndarray | None = None
-
-    def labelled_target(self) -> tuple[np.ndarray, np.ndarray]:
-        """Logits and labels of the target units whose label is known."""
-        return _labelled(self.target_logits, self.target_labels)
-
-    def unlabelled(self) -> Predictions:
-        """The same without the target's labels, which cannot be reached from it."""
-        names = [item.name for item in fields(Predictions)]
-        return Predictions(**{name: getattr(self, name) for name in names})
-
-
 class Validator(ABC):
     """A score of a model, higher for better ones.
 
     Attributes:
-        uses_target_labels: Whether it needs them; then it may be reported but never selects.
         reads_source: Whether it needs labelled source predictions.
         reads_target: Whether it needs target predictions.
         reads_features: Whether it needs the features of the sides that it reads.
     """
 
-    uses_target_labels: ClassVar[bool] = False
     reads_source: ClassVar[bool] = True
     reads_target: ClassVar[bool] = True
     reads_features: ClassVar[bool] = False
@@ -88,7 +73,6 @@ class Validator(ABC):
         p = predictions
         needed = [p.source_logits, p.source_labels] if self.reads_source else []
         needed += [p.target_logits] if self.reads_target else []
-        needed += [getattr(p, "target_labels", None)] if self.uses_target_labels else []
         if self.reads_features:
             needed += [p.source_features] if self.reads_source else []
             needed += [p.target_features] if self.reads_target else []
@@ -175,19 +159,6 @@ class EstimatedAccuracy(Validator):
         return float((confidence(predictions.target_logits) >= threshold).mean())
 
 
-class TargetAccuracy(Validator):
-    """Share of target units whose label is predicted: to study other scores, never to choose."""
-
-    uses_target_labels: ClassVar[bool] = True
-    reads_source: ClassVar[bool] = False
-
-    def score(self, predictions: Predictions) -> float:
-        """The score, from 0 to 1."""
-        assert isinstance(predictions, LabelledPredictions)
-        logits, labels = predictions.labelled_target()
-        return float((logits.argmax(-1) == labels).mean())
-
-
 def estimated_shares(predictions: Predictions) -> dict[str, np.ndarray]:
     """Shares `[classes]` of the target's classes as two estimators that read no label of it see them.
 
@@ -261,11 +232,3 @@ def entropy(distribution: np.ndarray) -> np.ndarray:
 def confidence(logits: np.ndarray) -> np.ndarray:
     """Negative entropy `[units]` in nats of what the logits say."""
     return -entropy(probabilities(logits))
-
-
-def _labelled(
-    logits: np.ndarray | None, labels: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray]:
-    assert logits is not None
-    assert labels is not None
-    return logits[labels >= 0], labels[labels >= 0]

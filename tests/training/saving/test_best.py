@@ -33,7 +33,7 @@ def test_the_highest_score_is_kept(tmp_path):
 
 
 def test_a_score_that_reads_target_labels_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match="reads target labels"):
+    with pytest.raises(ConfigError, match="unknown validator 'target_accuracy'"):
         BestModel(tmp_path, "target_accuracy")
 
 
