@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nlp_adapt.errors import ConfigError
 from nlp_adapt.metrics.classification import classification_metrics
-from nlp_adapt.metrics.spans import entity_novelty, entity_surfaces, span_errors, span_metrics
+from nlp_adapt.metrics.spans import entity_surfaces, span_metrics
 
 if TYPE_CHECKING:
     from nlp_adapt.metrics.modules import (
@@ -32,9 +32,7 @@ __all__ = [
     "Matthews",
     "SpanF1",
     "classification_metrics",
-    "entity_novelty",
     "entity_surfaces",
-    "span_errors",
     "span_metrics",
 ]
 

@@ -8,6 +8,7 @@ on well-formed tags, so the gap between them is what ill-formed predictions cost
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,6 @@ import numpy as np
 from nlp_adapt.errors import ConfigError, DataError
 from nlp_adapt.metrics.rows import Span, Tags, check_same_lengths, paired_tags, spans_of, tag_rows
 from nlp_adapt.metrics.span_counts import f1_with_variance
-from nlp_adapt.metrics.span_errors import error_counts, errors_by_type
 from nlp_adapt.names import OUTSIDE
 
 
@@ -42,12 +42,15 @@ def span_metrics(
     Returns:
         Plain Python values, JSON-ready. Strict: `f1`, `precision`, `recall` (micro), `macro_f1`,
         `macro_precision`, `macro_recall`, `support`, `per_type` (type to `precision`, `recall`,
-        `f1`, `support`), `f1_variance` (of sampling other sentences). `lenient`: the same keys in the lenient reading. `errors`: see
-        `span_errors`; `errors_by_type` has the same for each type, where a span of a wrong type
-        counts under the true one. `covered_types` and `uncovered_types` split the reference types by whether
-        the model has them, and `model_only_types` are its types without a reference; all three
-        are None without `model_types`. `novelty`, where asked for: see `entity_novelty`.
-        Undefined ratios are 0.
+        `f1`, `support`), `f1_variance` (of sampling other sentences). `lenient`: the same keys in
+        the lenient reading. `errors`: how many spans are `correct`, `wrong_type`,
+        `wrong_boundary`, `missed` and `spurious`, each in one of them; `errors_by_type` has the
+        same for each type, where a span of a wrong type counts under the true one.
+        `covered_types` and `uncovered_types` split the reference types by whether the model has
+        them, and `model_only_types` are its types without a reference; all three are None without
+        `model_types`. `novelty`, where asked for: `seen` and `unseen`, by whether training has
+        shown an entity's words with its type, each with `precision`, `recall`, `f1`, `support`
+        (true spans) and `predicted` (predicted spans). Undefined ratios are 0.
 
     Raises:
         DataError: There are no rows, lengths differ, a tag is not BIO, or a prediction has a type
@@ -61,8 +64,8 @@ def span_metrics(
         **_scores(true_spans, predicted_spans),
         "f1_variance": f1_with_variance(_counts_by_sentence(true_spans, predicted_spans))[1],
         "lenient": _scores(*lenient),
-        "errors": error_counts(true_spans, predicted_spans),
-        "errors_by_type": errors_by_type(true_spans, predicted_spans),
+        "errors": _error_counts(true_spans, predicted_spans),
+        "errors_by_type": _errors_by_type(true_spans, predicted_spans),
         **_coverage(truth, guesses, model_types),
     }
     if seen_entities is not None:
@@ -71,30 +74,6 @@ def span_metrics(
         check_same_lengths(tokens, truth, "tokens", "references")
         result["novelty"] = _novelty_scores(seen_entities, true_spans, predicted_spans, tokens)
     return result
-
-
-def span_errors(
-    references: Sequence[Sequence[str]], predictions: Sequence[Sequence[str]]
-) -> dict[str, int]:
-    """Sort every true and every predicted span into exactly one class.
-
-    Spans are matched one to one within a sentence, in this order:
-
-    1. `correct`: same boundaries, same type.
-    2. `wrong_type`: same boundaries, another type.
-    3. `wrong_boundary`: the spans overlap and have the same type. The pair that shares most words
-       is matched first, on a tie the leftmost; each span is matched once.
-    4. What is left: a true span is `missed`, a predicted span is `spurious`. A pair that overlaps
-       with both another type and other boundaries is one of each.
-
-    So correct + wrong_type + wrong_boundary + missed is the number of true spans, and with
-    spurious in place of missed the number of predicted ones.
-
-    Raises:
-        DataError: There are no rows, lengths differ, or a tag is not BIO.
-    """
-    truth, guesses = paired_tags(references, predictions)
-    return error_counts(spans_of(truth), spans_of(guesses))
 
 
 def entity_surfaces(
@@ -112,33 +91,6 @@ def entity_surfaces(
     check_same_lengths(tokens, rows, "tokens", "references")
     sentences = zip(tokens, spans_of(rows), strict=True)
     return {_entity(words, span) for words, spans in sentences for span in spans}
-
-
-def entity_novelty(
-    train_entities: Iterable[tuple[str, str]],
-    references: Sequence[Sequence[str]],
-    predictions: Sequence[Sequence[str]],
-    tokens: Sequence[Sequence[str]],
-) -> dict[str, dict[str, Any]]:
-    """Score entities that training has shown apart from those it has not.
-
-    An entity is seen where training holds its surface form, letter case aside, with the same
-    type. Recall looks at true spans and precision at predicted ones, each split by its own words
-    and type; a correct prediction shares both with its reference, so it falls on the same side.
-
-    `train_entities` are pairs as from `entity_surfaces`; the rest is as for `span_metrics`.
-
-    Returns:
-        `seen` and `unseen`, each with `precision`, `recall`, `f1` (0 where undefined), `support`
-        (true spans) and `predicted` (predicted spans).
-
-    Raises:
-        DataError: There are no rows, lengths differ, or a tag is not BIO.
-    """
-    truth, guesses = paired_tags(references, predictions)
-    check_same_lengths(tokens, truth, "tokens", "references")
-    true_spans, predicted_spans = (spans_of(rows) for rows in (truth, guesses))
-    return _novelty_scores(train_entities, true_spans, predicted_spans, tokens)
 
 
 def _counts_by_sentence(truth: list[list[Span]], guesses: list[list[Span]]) -> np.ndarray:
@@ -189,6 +141,77 @@ def _of_counts(counts: Counter[str]) -> dict[str, Any]:
     return {"precision": precision, "recall": recall, "f1": f1, "support": counts["support"]}
 
 
+def _error_counts(truth: list[list[Span]], guesses: list[list[Span]]) -> dict[str, int]:
+    """Sort every true and every predicted span into exactly one class; one list of spans a sentence.
+
+    Spans are matched one to one within a sentence, in this order:
+
+    1. `correct`: same boundaries, same type.
+    2. `wrong_type`: same boundaries, another type.
+    3. `wrong_boundary`: the spans overlap and have the same type. The pair that shares most words
+       is matched first, on a tie the leftmost; each span is matched once.
+    4. What is left: a true span is `missed`, a predicted span is `spurious`. A pair that overlaps
+       with both another type and other boundaries is one of each.
+
+    So correct + wrong_type + wrong_boundary + missed is the number of true spans, and with
+    spurious in place of missed the number of predicted ones.
+    """
+    counts = dict.fromkeys(("correct", "wrong_type", "wrong_boundary", "missed", "spurious"), 0)
+    for true_spans, predicted_spans in zip(truth, guesses, strict=True):
+        # Spans of one side never overlap, so boundaries identify a span within its sentence.
+        true_types = {(span.start, span.end): span.type for span in true_spans}
+        predicted_types = {(span.start, span.end): span.type for span in predicted_spans}
+        same_boundaries = true_types.keys() & predicted_types.keys()
+        for boundaries in same_boundaries:
+            same_type = true_types[boundaries] == predicted_types[boundaries]
+            counts["correct" if same_type else "wrong_type"] += 1
+        true_rest = [span for span in true_spans if span[:2] not in same_boundaries]
+        predicted_rest = [span for span in predicted_spans if span[:2] not in same_boundaries]
+        overlapping = _overlapping_pairs(true_rest, predicted_rest)
+        counts["wrong_boundary"] += overlapping
+        counts["missed"] += len(true_rest) - overlapping
+        counts["spurious"] += len(predicted_rest) - overlapping
+    return counts
+
+
+def _errors_by_type(
+    truth: list[list[Span]], guesses: list[list[Span]]
+) -> dict[str, dict[str, int]]:
+    """The counts of `_error_counts` by true type; spurious spans by the type they were given."""
+    types = sorted({span.type for rows in (truth, guesses) for row in rows for span in row})
+    found = {}
+    for kind in types:
+        own = [[span for span in row if span.type == kind] for row in truth]
+        # What shares its boundaries with another true type is the wrong type of that one.
+        taken = [{span[:2] for span in row if span.type != kind} for row in truth]
+        given = [
+            [
+                span
+                for span in row
+                if span[:2] not in others
+                and (span.type == kind or span[:2] in {true[:2] for true in trues})
+            ]
+            for row, others, trues in zip(guesses, taken, own, strict=True)
+        ]
+        found[kind] = _error_counts(own, given)
+    return found
+
+
+def _overlapping_pairs(truth: list[Span], guesses: list[Span]) -> int:
+    """Match overlapping spans of one type, largest overlap first, and count the pairs."""
+    shared = {
+        (i, j): min(true.end, guess.end) - max(true.start, guess.start)
+        for (i, true), (j, guess) in product(enumerate(truth), enumerate(guesses))
+        if true.type == guess.type
+    }
+    matched_truth, matched_guesses = set[int](), set[int]()
+    for i, j in sorted(shared, key=lambda pair: (-shared[pair], pair)):
+        if shared[i, j] > 0 and i not in matched_truth and j not in matched_guesses:
+            matched_truth.add(i)
+            matched_guesses.add(j)
+    return len(matched_truth)
+
+
 def _coverage(
     truth: Tags, guesses: Tags, model_types: Collection[str] | None
 ) -> dict[str, list[str] | None]:
@@ -217,7 +240,12 @@ def _novelty_scores(
     guesses: list[list[Span]],
     tokens: Sequence[Sequence[str]],
 ) -> dict[str, dict[str, Any]]:
-    """Score as `entity_novelty` does, from spans (one list a sentence) instead of tags."""
+    """Score entities that training has shown apart from those it has not; one list a sentence.
+
+    An entity is seen where training holds its surface form, letter case aside, with the same
+    type. Recall looks at true spans and precision at predicted ones, each split by its own words
+    and type; a correct prediction shares both with its reference, so it falls on the same side.
+    """
     train = {(surface.casefold(), entity_type) for surface, entity_type in train_entities}
 
     def side(row: int, span: Span) -> str:

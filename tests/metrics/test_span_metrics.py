@@ -14,7 +14,7 @@ from seqeval.metrics.v1 import precision_recall_fscore_support as sequence_label
 from seqeval.scheme import IOB2
 
 from nlp_adapt.errors import AdaptationError
-from nlp_adapt.metrics import entity_novelty, entity_surfaces, span_errors, span_metrics
+from nlp_adapt.metrics import entity_surfaces, span_metrics
 
 TAGS = ["O", "B-PER", "I-PER", "B-creative-work", "I-creative-work"]
 sentence = st.integers(0, 8).flatmap(
@@ -122,7 +122,7 @@ def test_the_variance_of_f1_agrees_with_resampling_sentences():
 def test_every_span_has_exactly_one_error_class(rows):
     truth, guesses = [r[0] for r in rows], [r[1] for r in rows]
     true, predicted = spans(truth), spans(guesses)
-    errors = span_errors(truth, guesses)
+    errors = span_metrics(truth, guesses)["errors"]
     shared = errors["correct"] + errors["wrong_type"] + errors["wrong_boundary"]
     assert shared + errors["missed"] == len(true)
     assert shared + errors["spurious"] == len(predicted)
@@ -139,7 +139,6 @@ def test_every_span_has_exactly_one_error_class(rows):
     }
     assert errors["wrong_boundary"] <= len(overlapped)
     assert bool(errors["wrong_boundary"]) == bool(overlapped)
-    assert errors == span_metrics(truth, guesses)["errors"]
 
 
 @pytest.mark.parametrize(
@@ -166,7 +165,7 @@ def test_every_span_has_exactly_one_error_class(rows):
     ],
 )
 def test_error_classes(reference, prediction, expected):
-    counts = span_errors([reference.split()], [prediction.split()])
+    counts = span_metrics([reference.split()], [prediction.split()])["errors"]
     assert {name: n for name, n in counts.items() if n} == expected
 
 
@@ -174,7 +173,7 @@ def test_error_classes(reference, prediction, expected):
 @given(corpus, st.sets(st.sampled_from([("ann", "PER"), ("Ann Bo", "PER"), ("BO", "LOC")])))
 def test_novelty_splits_the_scores_in_two(rows, train):
     truth, guesses, tokens = ([r[i] for r in rows] for i in range(3))
-    result = entity_novelty(train, truth, guesses, tokens)
+    result = span_metrics(truth, guesses, tokens=tokens, seen_entities=train)["novelty"]
 
     def seen(span):
         row, start, end, kind = span
