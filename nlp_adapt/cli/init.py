@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nlp_adapt.cli import console
 from nlp_adapt.cli.flags import add_reading_arguments, given_label_map, refuse_existing
-from nlp_adapt.errors import DataError, ModelError, RunError
+from nlp_adapt.errors import DataError, ModelError
 from nlp_adapt.escaping import in_lines
 from nlp_adapt.names import TASKS, TOKEN_CLASSIFICATION
 from nlp_adapt.recipe import READING, READING_BY_SIDE, by_side
@@ -58,12 +58,9 @@ def run(args: argparse.Namespace) -> int:
     refuse_existing(out, args.overwrite)
     with console.stdout_for_results(args.json):
         lines = _propose(args)
-    try:
-        with replacing(out) as staged:
-            staged.write_text(as_recipe(lines), encoding="utf-8")
-            load_recipe(staged)
-    except OSError as error:
-        raise RunError(f"--out {out}: cannot be written ({error.strerror or error}).") from error
+    with replacing(out) as staged:
+        staged.write_text(as_recipe(lines), encoding="utf-8")
+        load_recipe(staged)
     shown = in_lines(str(out))
     console.show(
         args,

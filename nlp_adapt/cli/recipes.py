@@ -65,13 +65,12 @@ def purpose(path: Path) -> str:
 
 
 def _copy(text: str, copy: Path, overwrite: bool, *, is_recipe: bool) -> int:
-    from nlp_adapt.files import said_of, write_text
+    from nlp_adapt.files import write_text
     from nlp_adapt.prediction.files.writers import check_output
 
     check_output(copy, None, "--copy")
     refuse_existing(copy, overwrite, "--copy")
-    with said_of(copy):
-        write_text(copy, text)
+    write_text(copy, text)
     shown = in_lines(str(copy))
     launch = f"accelerate launch --config_file {shown} -m nlp_adapt train --config RECIPE"
     print(

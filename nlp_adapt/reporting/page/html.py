@@ -78,33 +78,26 @@ def legend(entries: Iterable[tuple[str, str, str]]) -> str:
     )
 
 
-def table(rows: Sequence[Sequence[Cell]], *, points: bool = False) -> str:
+def table(rows: Sequence[Sequence[Cell]]) -> str:
     """A table whose first row is its header; numbers are shares, shown in per cent.
 
     The exact number stands in the `value` of its cell.
-
-    Args:
-        points: Whether the last column is a difference.
     """
     head, *body = rows
     cells = "".join(f'<th scope="col">{shown(one)}</th>' for one in head)
     lines = [f"<thead><tr>{cells}</tr></thead><tbody>"]
     for name, *values in body:
-        inner = "".join(
-            f"<td>{_cell(value, points and place == len(values) - 1)}</td>"
-            for place, value in enumerate(values)
-        )
+        inner = "".join(f"<td>{_cell(value)}</td>" for value in values)
         lines.append(f'<tr><th scope="row">{shown(name)}</th>{inner}</tr>')
     return f'<div class="scroll"><table>{"".join(lines)}</tbody></table></div>'
 
 
-def _cell(value: Cell, signed: bool) -> str:
+def _cell(value: Cell) -> str:
     if value is None:
         return "–"
     if isinstance(value, str):
         return shown(value)
-    text = f"{100 * value:+.1f}".replace("-", "−") if signed else f"{100 * value:.1f}"
-    return f'<data value="{value!r}">{text}</data>'
+    return f'<data value="{value!r}">{100 * value:.1f}</data>'
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> str:

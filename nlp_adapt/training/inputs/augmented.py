@@ -18,7 +18,6 @@ from datasets import Dataset, Features
 from nlp_adapt.augmentation.rows import RowEditor
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.data.batches.encoded import EncodedRows
-from nlp_adapt.errors import RunError
 from nlp_adapt.files import text_hash, write_text
 from nlp_adapt.modeling.architectures import plain_model
 from nlp_adapt.modeling.masked_lm import language_model_of
@@ -143,10 +142,7 @@ def write_rows(
     """Write JSON lines: a header that vouches for the rows, then one row a line."""
     body = "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
     header = {"format": FORMAT, "key": key, "sha256": text_hash(body), "report": report}
-    try:
-        write_text(path, f"{json.dumps(header)}\n{body}")
-    except OSError as error:
-        raise RunError(f"{path}: cannot be written ({error.strerror or error}).") from error
+    write_text(path, f"{json.dumps(header)}\n{body}")
 
 
 def read_rows(path: Path, key: str) -> tuple[list[dict[str, Any]], dict[str, Any]] | None:
