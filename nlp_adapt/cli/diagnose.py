@@ -43,17 +43,13 @@ def run(args: argparse.Namespace) -> int:
     if not recipe.target:
         raise ConfigError("name the domain to adapt to: --target FILE, or `target: FILE`.")
     with console.stdout_for_results(args.json):
+        from nlp_adapt.data.labels import LabelMap
         from nlp_adapt.diagnosis.report import MOST_ROWS, diagnose
-        from nlp_adapt.training.inputs.recipe import (
-            refuse_unmet_names,
-            sources_of,
-            targets_of,
-            with_own_map,
-        )
+        from nlp_adapt.training.inputs.recipe import sources_of, targets_of, with_own_map
 
         recipe = with_own_map(recipe)
         (source,), (target,) = sources_of(recipe), targets_of(recipe)
-        refuse_unmet_names(recipe)
+        LabelMap.of(recipe.label_map).refuse_unmet("any domain")
         limits = (recipe.max_source_rows, recipe.max_target_rows)
         found = diagnose(
             source,

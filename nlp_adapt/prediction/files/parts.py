@@ -11,13 +11,13 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import nlp_adapt
-from nlp_adapt.errors import RunError
-from nlp_adapt.files import replacing
+from nlp_adapt.files import replacing, said_of
 
 KEY = "key.json"
 # Weights, and what else decides labels: names of classes, the tokenizer, members of an ensemble.
@@ -39,7 +39,7 @@ class Parts:
     def open(self, key: Mapping[str, Any]) -> int:
         """Count the parts that are done already; those of another `key` are thrown away."""
         wanted = json.dumps(key, sort_keys=True, indent=1)
-        with self._plain_errors():
+        with self._said_of():
             path = self.folder / KEY
             if not path.is_file() or path.read_text(encoding="utf-8") != wanted:
                 shutil.rmtree(self.folder, ignore_errors=True)
@@ -56,7 +56,7 @@ class Parts:
         self, number: int, data: bytes, rejected: list[dict[str, Any]], summary: Mapping[str, Any]
     ) -> None:
         """Write part `number`; it counts once its summary is in place."""
-        with self._plain_errors():
+        with self._said_of():
             self._write(self._file(number, "data"), data)
             if rejected:
                 self._write(self._file(number, "rejected"), rejected_lines(rejected))
@@ -86,7 +86,7 @@ class Parts:
         """Make the output from all parts with `merge(parts, staged output)`, then remove them."""
         staged = self.folder / "joined"
         try:
-            with self._plain_errors():
+            with self._said_of():
                 merge(sorted(self.folder.glob("*.data")), staged)
                 self._join_rejected()
                 os.replace(staged, self.out)
@@ -117,16 +117,8 @@ class Parts:
             file.flush()
             os.fsync(file.fileno())
 
-    @contextlib.contextmanager
-    def _plain_errors(self) -> Iterator[None]:
-        """Say in one sentence why the output cannot be written."""
-        try:
-            yield
-        except OSError as error:
-            raise RunError(
-                f"--out {self.out}: cannot be written ({error.strerror or error}); what is done is "
-                "kept: run the same command again to go on."
-            ) from error
+    def _said_of(self) -> AbstractContextManager[None]:
+        return said_of(f"--out {self.out}", "run the same command again: what is done is kept")
 
 
 def rejected_lines(rows: list[dict[str, Any]]) -> bytes:

@@ -6,19 +6,14 @@ from typing import Any
 from nlp_adapt.data.doctor import NOTE, SERIOUS, Finding, examine
 from nlp_adapt.data.domain import Domain
 from nlp_adapt.data.label_spaces import label_counts, what_was_read
+from nlp_adapt.data.labels import LabelMap
 from nlp_adapt.errors import DataError, ModelError
 from nlp_adapt.modeling.backbone import model_config
 from nlp_adapt.modeling.tokenizers import load_tokenizer, training_limit
 from nlp_adapt.names import TOKEN_CLASSIFICATION
 from nlp_adapt.recipe import Recipe
 from nlp_adapt.training.inputs.domains import gather_inputs
-from nlp_adapt.training.inputs.recipe import (
-    few_shot_of,
-    refuse_unmet_names,
-    sources_of,
-    targets_of,
-    with_own_map,
-)
+from nlp_adapt.training.inputs.recipe import few_shot_of, sources_of, targets_of, with_own_map
 
 NO_LIMIT = 10**9
 
@@ -41,7 +36,7 @@ def diagnose(recipe: Recipe) -> dict[str, Any]:
         few_shot = _few_shot(recipe, sources, targets, refusals)
         try:
             if not refusals:
-                refuse_unmet_names(recipe)
+                LabelMap.of(recipe.label_map).refuse_unmet("any domain")
         except DataError as error:
             refusals.append(Finding("label-map", SERIOUS, "both", str(error)))
         limit = recipe.max_length

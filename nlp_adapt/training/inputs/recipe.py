@@ -23,7 +23,7 @@ def read_inputs(recipe: Recipe) -> Inputs:
     stream = open_stream(recipe.target, recipe) if recipe.streaming and recipe.target else None
     targets = targets_of(recipe, stream)
     few_shot = few_shot_of(recipe)
-    refuse_unmet_names(recipe)
+    LabelMap.of(recipe.label_map).refuse_unmet("any domain")
     _refuse_target_labels(recipe)
     several: Any = recipe.sources or [recipe.source]
     inputs = gather_inputs(
@@ -45,15 +45,6 @@ def with_own_map(recipe: Recipe, **changes: Any) -> Recipe:
     for key, value in {"label_map": LabelMap.of(recipe.label_map), **changes}.items():
         setattr(own, key, value)
     return own
-
-
-def refuse_unmet_names(recipe: Recipe) -> None:
-    """Refuse a key of the label map that names nothing in any domain that was read.
-
-    Raises:
-        DataError: If there is one.
-    """
-    LabelMap.of(recipe.label_map).refuse_unmet("any domain")
 
 
 def sources_of(recipe: Recipe) -> tuple[Domain, ...]:
