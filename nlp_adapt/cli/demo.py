@@ -66,9 +66,7 @@ def _models(folder: Path) -> dict[str, Path]:
     from nlp_adapt.training.saving.run_folder import RunFolder
 
     run = RunFolder(folder)
-    # It lies apart where the source-only model is the exported one.
-    adapted = run.adapted if run.adapted.is_dir() else run.model
-    places = {"source_only": run.source_only, "adapted": adapted}
+    places = {"source_only": run.source_only, "adapted": run.adapted_model}
     found = {TITLES[key]: path for key, path in places.items() if path.is_dir()}
     for path in found.values():
         if (path / ADAPTER_CONFIG).is_file():

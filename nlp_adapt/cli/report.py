@@ -65,6 +65,7 @@ def _examples(folder: Path, beside: Path, most: int) -> str:
     from nlp_adapt.reporting.page.examples import sentence_examples
     from nlp_adapt.reporting.page.material import read_material
     from nlp_adapt.training.inputs.recipe import read_inputs
+    from nlp_adapt.training.saving.run_folder import RunFolder
 
     material = read_material(folder)
     recipe = load_recipe(folder / "recipe.yaml")
@@ -72,9 +73,8 @@ def _examples(folder: Path, beside: Path, most: int) -> str:
     domain = (inputs.targets or inputs.sources)[0].with_labels(material.results["labels"])
     rows = domain.test if domain.test is not None else domain.without_labels()
     rows = shuffled_head(rows, MOST_ROWS, recipe.seed)
-    places = {"source_only": folder / "source_only" / "model", "adapted": folder / "model"}
-    if (folder / "adapted" / "model").is_dir():  # the guard has exported the source-only model
-        places["adapted"] = folder / "adapted" / "model"
+    run = RunFolder(folder)
+    places = {"source_only": run.source_only, "adapted": run.adapted_model}
     predictors = {
         model.title: load_predictor(places[model.key])
         for model in material.models

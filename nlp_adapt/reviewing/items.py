@@ -60,13 +60,6 @@ class Item:
         return cls(values["id"], Unit(**rest), values["a"], values["b"])
 
 
-def text_units(
-    texts: Sequence[str], places: Sequence[str], adapted: Sequence[str], source_only: Sequence[str]
-) -> list[Unit]:
-    """A unit for each text, from the labels that both models give it."""
-    return [Unit(*one) for one in zip(texts, places, adapted, source_only, strict=True)]
-
-
 def span_units(
     places: Sequence[str], adapted: Sequence[TaggedText], source_only: Sequence[TaggedText]
 ) -> list[Unit]:

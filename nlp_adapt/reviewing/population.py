@@ -17,7 +17,7 @@ from nlp_adapt.prediction.predictor import Predictor
 from nlp_adapt.prediction.tagged_text import tag_words
 from nlp_adapt.recipe import Recipe, load_recipe
 from nlp_adapt.reviewing.intervals import independent
-from nlp_adapt.reviewing.items import Unit, span_units, text_units
+from nlp_adapt.reviewing.items import Unit, span_units
 from nlp_adapt.training.inputs.domains import Inputs
 from nlp_adapt.training.inputs.few_shot import text_key
 from nlp_adapt.training.inputs.recipe import read_inputs
@@ -68,11 +68,6 @@ class Population:
         }
 
 
-def run_recipe(folder: RunFolder) -> Recipe:
-    """The recipe of a finished run."""
-    return load_recipe(folder.recipe)
-
-
 def survey(
     folder: RunFolder, data: str | None, *, test_rows: bool, most: int, seed: int, **options: Any
 ) -> Population:
@@ -88,8 +83,8 @@ def survey(
         RunError: If the run lacks a model.
         DataError: If no text is left.
     """
-    recipe = run_recipe(folder)
-    models = adapted_model(folder), folder.source_only
+    recipe = load_recipe(folder.recipe)
+    models = folder.adapted_model, folder.source_only
     for path in models:
         if not (path / "config.json").is_file():
             raise RunError(
@@ -108,18 +103,13 @@ def survey(
     return Population(name, first.task.name, tuple(labels), len(texts), units)
 
 
-def adapted_model(folder: RunFolder) -> Any:
-    """Where the adapted model lies, whichever of the two is exported."""
-    return folder.adapted if folder.adapted.exists() else folder.model
-
-
 def _read(
     first: Predictor, second: Predictor, texts: Sequence[Any], places: Sequence[str]
 ) -> list[Unit]:
     if first.task.units_are_words:
         return span_units(places, tag_words(first, texts), tag_words(second, texts))
     labels = ([one["label"] for one in model.predict(list(texts))] for model in (first, second))
-    return text_units(texts, places, *labels)
+    return [Unit(*one) for one in zip(texts, places, *labels, strict=True)]
 
 
 def _texts(

@@ -10,13 +10,14 @@ from nlp_adapt.names import SEQUENCE_CLASSIFICATION
 from nlp_adapt.prediction.files.writing import json_line
 from nlp_adapt.prediction.likeness import STATISTICS, domain_samples, measure_domains
 from nlp_adapt.prediction.opening import load_predictor
+from nlp_adapt.recipe import load_recipe
 from nlp_adapt.reporting.card import write_card
 from nlp_adapt.reporting.page.build import report_run
 from nlp_adapt.reporting.results import as_written, is_source_only, read_results
 from nlp_adapt.reviewing.answers import ANSWER, read_answers
 from nlp_adapt.reviewing.items import draw
 from nlp_adapt.reviewing.page import write_page
-from nlp_adapt.reviewing.population import run_recipe, survey
+from nlp_adapt.reviewing.population import survey
 from nlp_adapt.reviewing.state import Review, load, models_hash
 from nlp_adapt.reviewing.verdict import ADAPTED, LEVEL, UNDECIDED, conclude, labelled_rows
 from nlp_adapt.reviewing.writing import TOOLS, write_csv, write_tool
@@ -251,7 +252,7 @@ def _measure_domains(folder: RunFolder) -> None:
     """Write anew where the texts of both domains lie, in the features of the exported model."""
     from nlp_adapt.training.trainer import AdaptationTrainer
 
-    path, recipe = folder.adaptation / STATISTICS, run_recipe(folder)
+    path, recipe = folder.adaptation / STATISTICS, load_recipe(folder.recipe)
     if not path.exists():
         return
     path.unlink()

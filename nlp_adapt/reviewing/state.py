@@ -10,7 +10,6 @@ from nlp_adapt.files import checksums, text_hash, write_json
 from nlp_adapt.names import TOKEN_CLASSIFICATION
 from nlp_adapt.reporting.results import as_written
 from nlp_adapt.reviewing.items import Item
-from nlp_adapt.reviewing.population import adapted_model
 from nlp_adapt.training.saving.run_folder import RunFolder
 
 FORMAT = 2
@@ -90,6 +89,6 @@ def models_hash(folder: RunFolder) -> str:
     """A hash of the weights of both models."""
     sums = [
         checksums(sorted(path.glob("*.safetensors")), path)
-        for path in (adapted_model(folder), folder.source_only)
+        for path in (folder.adapted_model, folder.source_only)
     ]
     return text_hash(json.dumps(sums))

@@ -39,6 +39,11 @@ class RunFolder:
         self.augmented = self.path / "augmented.jsonl"
         self.manifest = Manifest(self.path)
 
+    @property
+    def adapted_model(self) -> Path:
+        """Where the adapted model lies, whichever of the two is exported."""
+        return self.adapted if self.adapted.is_dir() else self.model
+
     def _contents(self) -> list[Path]:
         folders = (self.model, self.source_only.parent, self.adapted.parent, self.adaptation)
         files = (self.augmented, self.recipe, self.results, self.log, self.report, self.examples)
@@ -84,8 +89,8 @@ class RunFolder:
         """What is saved of a finished model: its folder, its scores, its objectives."""
         if name == "source_only":
             return [self.source_only, self.scores(name)]
-        own = self.adapted if self.adapted.exists() else self.model
-        return [own, self.scores(name), self.adaptation / OBJECTIVES, self.adaptation / STATISTICS]
+        state = self.adaptation / OBJECTIVES, self.adaptation / STATISTICS
+        return [self.adapted_model, self.scores(name), *state]
 
     def known(self) -> dict[str, Any]:
         """What a run that was complete already knew, and its resume does not tell anew."""
