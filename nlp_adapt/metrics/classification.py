@@ -142,12 +142,17 @@ def comparable(metrics: Mapping[str, Any], key: str) -> float:
     matrix = metrics.get("confusion_matrix")
     if key != "macro_f1" or not matrix:
         return metrics[key]
-    labelled = [sum(row) for row in matrix]
-    predicted = [sum(column) for column in zip(*matrix, strict=True)]
-    if not any(guesses and not rows for rows, guesses in zip(labelled, predicted, strict=True)):
+    counts = np.array(matrix)
+    support, predicted = counts.sum(1), counts.sum(0)
+    if not predicted[support == 0].any():
         return metrics[key]
-    scores = [2 * matrix[k][k] / (rows + predicted[k]) for k, rows in enumerate(labelled) if rows]
-    return sum(scores) / len(scores)
+    return float(labelled_f1(counts.diagonal(), support, predicted))
+
+
+def labelled_f1(hits: np.ndarray, support: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """Mean F1 of the classes that have rows, from counts `[..., classes]` and support `[classes]`."""
+    there = support > 0
+    return (2 * hits[..., there] / (support + predicted)[..., there]).mean(-1)
 
 
 def _distinct_names(label_names: Sequence[str]) -> list[str]:

@@ -32,36 +32,31 @@ class WordEffects:
     domain: np.ndarray
 
 
-class DomainProbe:
+def domain_probe(source: np.ndarray, target: np.ndarray) -> Any:
     """A linear classifier that tells the domains apart by what the model's classifier reads.
 
     Args:
         source: Features `[texts, width]` of the source.
         target: Those of the target.
     """
-
-    def __init__(self, source: np.ndarray, target: np.ndarray) -> None:
-        sides = np.repeat([0, 1], [len(source), len(target)])
-        features = np.concatenate([source, target]).astype(np.float64)
-        self._model = linear_probe(class_weight="balanced").fit(features, sides)
-
-    def towards_target(self, features: np.ndarray) -> np.ndarray:
-        """Log-odds `[texts]` that a text is of the target."""
-        return self._model.decision_function(features.astype(np.float64))
+    sides = np.repeat([0, 1], [len(source), len(target)])
+    features = np.concatenate([source, target]).astype(np.float64)
+    return linear_probe(class_weight="balanced").fit(features, sides)
 
 
-def word_effects(predictor: Any, texts: Sequence[str], probe: DomainProbe) -> list[WordEffects]:
+def word_effects(predictor: Any, texts: Sequence[str], probe: Any) -> list[WordEffects]:
     """What the first 60 words of each text did to its label and its domain.
 
     Args:
         predictor: A `Predictor` for sentences.
+        probe: A `domain_probe`, which says how likely a text is of the target, in log-odds.
     """
     split = [split_text(text).spans[:MOST_WORDS] for text in texts]
     variants: list[str] = []
     for text, spans in zip(texts, split, strict=True):
         variants += [text, *(text[:start] + text[end:] for start, end in spans)]
     answers, features = predictor.predict_with_features(variants)
-    moved = probe.towards_target(features)
+    moved = probe.decision_function(features.astype(np.float64))
     found, first = [], 0
     for text, spans in zip(texts, split, strict=True):
         label = answers[first]["label"]

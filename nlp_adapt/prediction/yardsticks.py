@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from nlp_adapt.data.batches.encoded import EncodedRows
+from nlp_adapt.metrics.classification import labelled_f1
 from nlp_adapt.metrics.span_counts import TagSet, count_spans, f1_with_variance
 from nlp_adapt.names import IGNORED_LABEL
 from nlp_adapt.tasks import Task
@@ -112,8 +113,7 @@ def _best_bias(labels: np.ndarray, scores: np.ndarray, k: int) -> tuple[float, f
     predicted[:, k] = np.arange(len(labels) + 1)
     hits[:, k] = _running((truth == k)[:, None])[:, 0]
     support = np.bincount(labels, minlength=classes)
-    there = support > 0
-    f1 = (2 * hits[:, there] / (support + predicted)[:, there]).mean(1)
+    f1 = labelled_f1(hits, support, predicted)
     # Rows that need the same turn together.
     steps = np.flatnonzero(np.append(np.append(True, np.diff(needed) > 0), True))
     best = int(steps[f1[steps].argmax()])
@@ -130,5 +130,4 @@ def _macro_f1(labels: np.ndarray, guesses: np.ndarray, classes: int) -> float:
     """Mean F1 of the classes that have rows, as in `comparable`."""
     support, predicted = (np.bincount(one, minlength=classes) for one in (labels, guesses))
     hits = np.bincount(labels[labels == guesses], minlength=classes)
-    there = support > 0
-    return float((2 * hits[there] / (support + predicted)[there]).mean())
+    return float(labelled_f1(hits, support, predicted))

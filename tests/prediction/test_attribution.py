@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nlp_adapt.prediction.attribution import MOST_WORDS, DomainProbe, word_effects
+from nlp_adapt.prediction.attribution import MOST_WORDS, domain_probe, word_effects
 
 
 class Planted:
@@ -25,7 +25,7 @@ def probe():
     rng = np.random.default_rng(0)
     source, target = np.zeros((40, 2)), np.ones((40, 2))
     source[:, 1], target[:, 1] = rng.uniform(size=(2, 40))
-    return DomainProbe(source, target)
+    return domain_probe(source, target)
 
 
 def test_the_planted_words_have_the_effects(probe):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nlp_adapt.data.batches.encoded import pack_rows
-from nlp_adapt.reporting.adversary import AdversaryHealth, judge_adversary, length_probe
+from nlp_adapt.reporting.adversary import adversary_health, judge_adversary, length_probe
 from nlp_adapt.reporting.results import read_log
 from tests.helpers.trainers import trainer_for
 
@@ -32,11 +32,12 @@ def test_the_length_probe_is_the_best_threshold():
 
 
 def health_of(points, **options):
-    health = AdversaryHealth(**options)
-    for step, (accuracy, entropy) in enumerate(points):
-        health.add({"step": step, "dann/accuracy": accuracy, "dann/entropy": entropy,
-                    "dann/lambda": 0.5, "task/accuracy": 0.9})  # fmt: skip
-    return health.report()["dann"]
+    lines = [
+        {"step": step, "dann/accuracy": accuracy, "dann/entropy": entropy, "dann/lambda": 0.5,
+         "task/accuracy": 0.9}
+        for step, (accuracy, entropy) in enumerate(points)
+    ]  # fmt: skip
+    return adversary_health(lines, **options)["dann"]
 
 
 @pytest.mark.parametrize(
@@ -68,10 +69,8 @@ def test_a_living_adversary_is_left_alone(points):
 
 
 def test_adversaries_that_do_not_tell_domains_apart_are_not_judged():
-    health = AdversaryHealth()
-    for step in range(5):
-        health.add({"step": step, "mdd/lambda": 1.0, "mdd": 0.3})
-    assert health.report() == {}
+    lines = [{"step": step, "mdd/lambda": 1.0, "mdd": 0.3} for step in range(5)]
+    assert adversary_health(lines) == {}
 
 
 def test_a_short_log_is_not_judged():

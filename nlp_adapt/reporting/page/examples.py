@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from nlp_adapt.prediction.attribution import DomainProbe, WordEffects, word_effects
+from nlp_adapt.prediction.attribution import WordEffects, domain_probe, word_effects
 from nlp_adapt.prediction.likeness import Likeness
 from nlp_adapt.prediction.tagged_text import TaggedText
 from nlp_adapt.reporting.page.domains import class_kinds
@@ -61,7 +61,7 @@ def sentence_examples(
         for i, (text, truth) in enumerate(zip(texts, truths, strict=True))
     ]
     _, known = predictor.predict_with_features(list(source))
-    probe = DomainProbe(known, features)
+    probe = domain_probe(known, features)
 
     def listed(chosen: Iterable[int]) -> str:
         found = list(chosen)

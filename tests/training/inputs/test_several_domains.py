@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.data.domain import Domain, make_dataset
 from nlp_adapt.errors import ConfigError, DataError, RunError
-from nlp_adapt.reporting.adversary import AdversaryHealth
+from nlp_adapt.reporting.adversary import adversary_health
 from nlp_adapt.training.inputs.data import prepare_data
 from nlp_adapt.training.inputs.domains import gather_inputs
 from nlp_adapt.training.saving.verify import verify_run
@@ -221,11 +221,9 @@ def test_a_guess_among_three_domains_is_judged_as_one():
         (1 / 3, guess, "never did better than chance"),
         (0.5, 0.8, "is alive"),
     ):
-        health = AdversaryHealth(sources=2)
-        for step in range(9):
-            line = {"dann/accuracy": accuracy, "dann/entropy": entropy, "dann/lambda": 1.0}
-            health.add({"step": step, "task": 0.1, **line})
-        assert said in health.report()["dann"]["verdict"]
+        line = {"dann/accuracy": accuracy, "dann/entropy": entropy, "dann/lambda": 1.0}
+        lines = [{"step": step, "task": 0.1, **line} for step in range(9)]
+        assert said in adversary_health(lines, sources=2)["dann"]["verdict"]
 
 
 def texts_with(labels, name, names):
