@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nlp_adapt.data.reading.formats import data_ending
-from nlp_adapt.data.reading.lines import Texts, codec_of, open_bytes, read_lines
+from nlp_adapt.data.reading.lines import Texts, read_lines, read_whole
 from nlp_adapt.data.reading.rows import Row, Table, table_of
 from nlp_adapt.errors import DataError
 
@@ -133,7 +133,7 @@ def _annotated(folder: Path) -> dict[str, list[Path]]:
 def _brat_rows(folder: Path, files: Sequence[Path], encoding: str) -> Iterator[Row]:
     """The lines of documents with their entities; one that runs over a line's end keeps lines together."""
     for file in files:
-        text = _decoded(file, encoding)
+        text = read_whole(file, encoding)
         marks = file.with_suffix(".ann")
         entities = list(_brat_entities(marks, text, encoding)) if marks.exists() else None
         inside = [range(one["start"] + 1, one["end"]) for one in entities or ()]
@@ -153,7 +153,7 @@ def _brat_rows(folder: Path, files: Sequence[Path], encoding: str) -> Iterator[R
 
 def _brat_entities(marks: Path, text: str, encoding: str) -> Iterator[Mapping[str, Any]]:
     """What an .ann file marks in a text; relations, events and notes are passed over."""
-    for number, line in enumerate(_decoded(marks, encoding).splitlines(), start=1):
+    for number, line in enumerate(read_whole(marks, encoding).splitlines(), start=1):
         if not line.startswith("T"):
             continue
         match = _BRAT_ENTITY.fullmatch(line)
@@ -172,15 +172,3 @@ def _brat_entities(marks: Path, text: str, encoding: str) -> Iterator[Mapping[st
                     "tags cannot say: make it one piece, or take it out."
                 )
         yield {"start": start, "end": end, "label": match[1], "text": match[3]}
-
-
-def _decoded(file: Path, encoding: str) -> str:
-    codec = codec_of(encoding)
-    with open_bytes(file) as stream:
-        try:
-            return stream.read().decode(codec).removeprefix("\ufeff")
-        except UnicodeDecodeError as error:
-            raise DataError(
-                f"{file} is not {codec.upper()} ({error.reason} at byte {error.start:,}): save it as "
-                "UTF-8, or say with encoding what it is, such as cp1252."
-            ) from None

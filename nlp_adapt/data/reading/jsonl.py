@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nlp_adapt.data.reading.annotations import is_pair, unfold, unfold_all
-from nlp_adapt.data.reading.lines import Line, codec_of, filled, line_row, open_bytes, read_lines
+from nlp_adapt.data.reading.lines import Line, filled, line_row, read_lines, read_whole
 from nlp_adapt.data.reading.rows import Format, Row, as_records
 from nlp_adapt.errors import DataError
 
@@ -37,11 +37,11 @@ class Jsonl(Format):
         opening = first[1].strip()
         found = _loaded(opening)
         if opening.startswith("[") and not is_pair(found):
-            return _array_rows(path, codec_of(self.encoding))
+            return _array_rows(path, self.encoding)
         unfinished = opening.startswith("{") and opening[-1] in "{[,"
         unfinished = unfinished and not opening.endswith("},")  # a row with a mark too many
         if unfinished or _rows_within(found) is not None:
-            return _array_rows(path, codec_of(self.encoding))
+            return _array_rows(path, self.encoding)
         second = next(lines, None)
         if second is None and _holds_columns(found):
             raise DataError(f"{path} {_ONE_OBJECT}")
@@ -91,15 +91,9 @@ def _loaded(line: str) -> Any:
         return None
 
 
-def _array_rows(path: Path, codec: str) -> Iterator[Row]:
+def _array_rows(path: Path, encoding: str) -> Iterator[Row]:
     try:
-        with open_bytes(path) as stream:
-            items = json.loads(stream.read().decode(codec).removeprefix("\ufeff"))
-    except UnicodeDecodeError:
-        raise DataError(
-            f"{path} is not {codec.upper()}: save the file as UTF-8, or say with encoding what it "
-            "is, such as cp1252."
-        ) from None
+        items = json.loads(read_whole(path, encoding))
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path} {_complaint(error)}") from None
     if isinstance(items, dict):

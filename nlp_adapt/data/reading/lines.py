@@ -113,6 +113,18 @@ def codec_of(encoding: str) -> str:
     return codecs.lookup(encoding).name
 
 
+def read_whole(path: Path, encoding: str) -> str:
+    """The text of a file, without a leading BOM."""
+    codec = codec_of(encoding)
+    with open_bytes(path) as stream:
+        try:
+            return stream.read().decode(codec).removeprefix("\ufeff")
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{path} is not {codec.upper()} ({error.reason} at byte {error.start:,}): {_ADVICE}"
+            ) from None
+
+
 def read_lines(path: Path, encoding: str = "utf-8") -> Iterator[Line]:
     """Each line of a file, without its ending and without a leading BOM.
 
