@@ -63,11 +63,10 @@ def held_by_main(held: Callable[[], AbstractContextManager[Any]]) -> Iterator[No
 
 
 @contextmanager
-def naming_lost_processes(advice: str, place: Callable[[], str] = str) -> Iterator[None]:
+def naming_lost_processes(place: Callable[[], str] = str) -> Iterator[None]:
     """Inside, a collective that fails says that another process is gone.
 
     Args:
-        advice: What to do then.
         place: Where this process stood, such as ` after step 3`.
     """
     try:
@@ -77,7 +76,7 @@ def naming_lost_processes(advice: str, place: Callable[[], str] = str) -> Iterat
             raise
         raise LostProcessError(
             f"process {process_index()} lost another process{place()} ({first_line(error)}); see what the "
-            f"other one said, then {advice}."
+            "other one said, then run again with --resume."
         ) from error
 
 

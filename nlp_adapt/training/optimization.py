@@ -228,7 +228,16 @@ class GradualUnfreezing:
         self._waiting: list[nn.Parameter] = []
 
     def _parts_of(self, task_model: Any) -> list[list[nn.Parameter]]:
-        return _parts_from_the_top(task_model)
+        """Trainable encoder parameters: top layer first, what lies below the layers last.
+
+        What follows the layers (a pooler, a final norm) always trains and is left out.
+        """
+        layers = separate_layers(task_model, "gradual_unfreezing")
+        parts = [_trainable(layer) for layer in reversed(layers)]
+        listed = {id(one) for part in parts for one in part}
+        listed |= {id(one) for module in after_layers(task_model) for one in module.parameters()}
+        rest = [one for one in _trainable(encoder_of(task_model)) if id(one) not in listed]
+        return [part for part in (*parts, rest) if part]
 
     def training_parts(self, step: int) -> int:
         """How many parts of the encoder train at `step`."""
@@ -267,19 +276,6 @@ class HeadsFirst(GradualUnfreezing):
     def training_parts(self, step: int) -> int:
         """None of the encoder, or all of it."""
         return 0 if step < math.ceil(HEADS_ALONE * self.total_steps) else len(self.parts)
-
-
-def _parts_from_the_top(task_model: Any) -> list[list[nn.Parameter]]:
-    """Trainable encoder parameters: top layer first, what lies below the layers last.
-
-    What follows the layers (a pooler, a final norm) always trains and is left out.
-    """
-    layers = separate_layers(task_model, "gradual_unfreezing")
-    parts = [_trainable(layer) for layer in reversed(layers)]
-    listed = {id(one) for part in parts for one in part}
-    listed |= {id(one) for module in after_layers(task_model) for one in module.parameters()}
-    rest = [one for one in _trainable(encoder_of(task_model)) if id(one) not in listed]
-    return [part for part in (*parts, rest) if part]
 
 
 def _trainable(module: nn.Module) -> list[nn.Parameter]:

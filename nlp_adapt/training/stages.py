@@ -169,10 +169,7 @@ class StagedTraining:
         self.log.start_stage(said, steps, loop.step, loop.before, model=self.name, stage=number + 1)
         if resume is not None:
             self.log.restore(resume.position.get("log"))
-        with (
-            closing(self.log),
-            naming_lost_processes("run again with --resume", lambda: f" after step {loop.step}"),
-        ):
+        with closing(self.log), naming_lost_processes(lambda: f" after step {loop.step}"):
             loop.ended = self.callbacks.begin_stage(loop, resumed=resume is not None)
             if self.config.eval_on_start and loop.before == loop.step == 0:
                 self._evaluate(loop, keep=False)

@@ -201,7 +201,7 @@ class AdaptationTrainer(TrainerView):
         self._accelerator = accelerator = make_accelerator(self.args)
         context = dataclasses.replace(self.context, accelerator=accelerator)
         quiet, held = quiet_libraries(), held_by_main(self.folder.lock)
-        with naming_lost_processes("run again with --resume"), held, quiet:
+        with naming_lost_processes(), held, quiet:
             run = Run(context, self.callbacks)
             end, self.stopped = run.execute(resume), run.stopped
             self.model, self.objectives = end.model, end.objectives

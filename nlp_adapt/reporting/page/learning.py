@@ -116,7 +116,8 @@ def _terms(own: Lines, frame: Frame, model: Model) -> str:
 def _adversaries(material: Material, own: Lines, frame: Frame, model: Model) -> list[str]:
     """What each discriminator gets right, and how strongly its gradient is reversed."""
     pictures = []
-    for name in [key.removesuffix("/lambda") for key in _keys(own, "/lambda")]:
+    names = (key.removesuffix("/lambda") for line in own for key in line if key.endswith("/lambda"))
+    for name in dict.fromkeys(names):
         series = [
             Series("accuracy", curve(own, f"{name}/accuracy"), "c1"),
             Series("strength (lambda)", curve(own, f"{name}/lambda"), "c7", dashed=True),
@@ -135,7 +136,3 @@ def _adversaries(material: Material, own: Lines, frame: Frame, model: Model) -> 
         )
         pictures.append(figure(title, picture, shown(verdict), key))
     return pictures
-
-
-def _keys(own: Lines, ending: str) -> list[str]:
-    return list(dict.fromkeys(key for line in own for key in line if key.endswith(ending)))

@@ -10,7 +10,6 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -108,7 +107,6 @@ def cached_trunk(
     pad_id: int,
     precision: str = "fp32",
     scored: Sequence[EncodedRows] = (),
-    folder: Path | None = None,
 ) -> CachedTrunk | None:
     """Rows with cached states for a stage, or None, with one line of why, if it cannot have them.
 
@@ -117,11 +115,10 @@ def cached_trunk(
         precision: The run's: `bf16` keeps the states in bfloat16, others in float32.
         scored: Rows that the model will be scored on. Where the head reads one token, their states
             are kept as well, always in float32.
-        folder: Where the files go; default: a folder in the cache of nlp_adapt.
     """
     from nlp_adapt.data.reading.builtin import cache_folder
 
-    folder = folder or cache_folder() / "states"
+    folder = cache_folder() / "states"
     try:
         trunk, first_only = _fitting_trunk(task_model, rows, reader, objectives, pad_id)
         weights = weights_key(task_model)
