@@ -21,13 +21,11 @@ class LabelSpace:
     classification `shared`, `source_only` and `target_only` hold entity types, not tags.
 
     Attributes:
-        names: What the model predicts, in the order of its outputs: the source's names.
         shared: Names that occur in both domains, which the target's metrics cover.
         source_only: Names that the target's labels lack (all of them if it has no labels).
         target_only: Names that no model trained on the source predicts.
     """
 
-    names: tuple[str, ...]
     shared: tuple[str, ...]
     source_only: tuple[str, ...]
     target_only: tuple[str, ...]
@@ -104,7 +102,6 @@ def compare_labels(source: Domain, target: Domain) -> LabelSpace:
     ours = kinds_of(source)
     keys = {label_key(name) for name in ours}
     return LabelSpace(
-        names=source.label_names or (),
         shared=tuple(name for name in ours if label_key(name) in theirs),
         source_only=tuple(name for name in ours if label_key(name) not in theirs),
         target_only=tuple(name for key, name in theirs.items() if key not in keys),

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from nlp_adapt.names import label_key
+
 NEIGHBOURS = 5
 SHOWN = 3
 LONGEST = 160
@@ -33,11 +35,11 @@ def nearest_and_farthest(
     similar = theirs @ ours.T
     count = min(NEIGHBOURS, similar.shape[1])
     mean = np.partition(similar, -count, axis=1)[:, -count:].mean(1)
-    shared = set(map(_key, source_texts))
+    shared = set(map(label_key, source_texts))
     met: set[str] = set(shared)
     order = []
     for row in np.argsort(-mean, kind="stable"):
-        if (key := _key(target_texts[row])) not in met:
+        if (key := label_key(target_texts[row])) not in met:
             met.add(key)
             order.append(row)
 
@@ -53,10 +55,6 @@ def nearest_and_farthest(
         "nearest": [entry(row) for row in order[:few]],
         "farthest": [entry(row) for row in order[::-1][:few]],
     }
-
-
-def _key(text: str) -> str:
-    return " ".join(text.casefold().split())
 
 
 def _cut(text: str) -> str:

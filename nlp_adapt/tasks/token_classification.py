@@ -56,7 +56,7 @@ class TokenClassification(Task):
         return entity_types(self.label_names)
 
     def encode(self, dataset: Any, tokenizer: Any, max_length: int) -> EncodedRows:
-        """Tokenise the column `tokens`; see `data.words.encode_words`.
+        """Tokenise the column `tokens`; see `data.batches.words.encode_words`.
 
         Tags that the model lacks are -100 here, since nothing can be learned from them; `metrics`
         counts them in full.

@@ -27,18 +27,16 @@ def class_label_domain(names, ids):
 def test_swapped_class_label_order_is_matched_by_name():
     source = class_label_domain(["neg", "pos"], [0, 1])
     target = class_label_domain(["pos", "neg"], [0, 0, 1])
-    space = match_labels(source, target)
-    assert space.names == ("neg", "pos")
-    recoded = target.with_labels(space.names)
+    assert match_labels(source, target).shared == ("neg", "pos")
+    recoded = target.with_labels(source.label_names)
     assert recoded.label_names == ("neg", "pos")
     assert list(recoded.train["label"]) == [1, 1, 0]
 
 
 def test_case_and_space_do_not_matter():
-    target = domain([" Positive", "NEGATIVE "])
-    space = match_labels(domain(["negative", "positive"]), target)
-    assert space.shared == ("negative", "positive")
-    assert list(target.with_labels(space.names).train["label"]) == [1, 0]
+    source, target = domain(["negative", "positive"]), domain([" Positive", "NEGATIVE "])
+    assert match_labels(source, target).shared == ("negative", "positive")
+    assert list(target.with_labels(source.label_names).train["label"]) == [1, 0]
 
 
 def test_the_target_may_lack_labels_or_some_classes():
