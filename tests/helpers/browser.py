@@ -121,12 +121,6 @@ class Browser:
             time.sleep(0.05)
         raise AssertionError(f"{name} was not saved")
 
-    def screenshot(self, path: Path) -> None:
-        """Write what is seen as a PNG."""
-        import base64
-
-        path.write_bytes(base64.b64decode(self.send("Page.captureScreenshot")["data"]))
-
     def on_paper(self) -> None:
         """Look as the page does when it is printed."""
         self.send("Emulation.setEmulatedMedia", media="print", features=_DARK)

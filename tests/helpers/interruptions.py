@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import signal
 
+import pytest
+import torch
 from safetensors.torch import load_file
 
 from nlp_adapt.training import loop as loop_module
+from tests.helpers.trainers import trainer_for
 
 
 class InterruptedRunError(Exception):
@@ -26,6 +29,18 @@ def crash_after(monkeypatch, steps):
         return original(self)
 
     monkeypatch.setattr(loop_module.StageLoop, "_apply", apply)
+
+
+def assert_resumes(tmp_path, monkeypatch, steps, **options):
+    """A run that breaks off after so many applied steps and resumes ends with a whole run's weights."""
+    trainer_for(tmp_path / "whole", **options).train()
+    with monkeypatch.context() as patch:
+        crash_after(patch, steps)
+        with pytest.raises(InterruptedRunError):
+            trainer_for(tmp_path / "broken", **options).train()
+    trainer_for(tmp_path / "broken", **options, resume=True).train()
+    for name, value in weights(tmp_path / "whole").items():
+        assert torch.equal(value, weights(tmp_path / "broken")[name]), name
 
 
 def weights(folder):

@@ -11,7 +11,7 @@ from nlp_adapt.modeling.freezing import freeze
 from nlp_adapt.modeling.units import UnitReader
 from nlp_adapt.training.model import AdaptationModel
 from nlp_adapt.training.optimization import GradualUnfreezing, parameter_groups
-from tests.helpers.interruptions import InterruptedRunError, crash_after, weights
+from tests.helpers.interruptions import assert_resumes, weights
 from tests.helpers.tiny_encoders import ARCHITECTURES, tiny_model, tiny_tokenizer
 from tests.helpers.trainers import trainer_for
 
@@ -190,11 +190,4 @@ def test_dropped_gradients_equal_those_never_computed(tmp_path, monkeypatch):
 def test_gradual_unfreezing_resumes_exactly(tmp_path, monkeypatch):
     options = {"gradual_unfreezing": True, "layer_decay": 0.8, "max_steps": 6, "save_steps": 2,
                "compare_source_only": False}  # fmt: skip
-    trainer_for(tmp_path / "whole", **options).train()
-    with monkeypatch.context() as patch:
-        crash_after(patch, 3)
-        with pytest.raises(InterruptedRunError):
-            trainer_for(tmp_path / "broken", **options).train()
-    trainer_for(tmp_path / "broken", **options, resume=True).train()
-    for name, value in weights(tmp_path / "whole").items():
-        assert torch.equal(value, weights(tmp_path / "broken")[name]), name
+    assert_resumes(tmp_path, monkeypatch, 3, **options)

@@ -14,7 +14,7 @@ from nlp_adapt.prediction.opening import load_predictor
 from nlp_adapt.training.scoring import Scorer
 from nlp_adapt.training.trainer import AdaptationTrainer
 from tests.helpers.adapters import lora_trainer, saved_base
-from tests.helpers.interruptions import InterruptedRunError, crash_after, weights
+from tests.helpers.interruptions import assert_resumes, weights
 from tests.helpers.several_domains import several_trainer
 from tests.helpers.tiny_encoders import tiny_model, tiny_tokenizer
 from tests.helpers.trainers import NAMES, toy_domain, trainer_for, with_domains
@@ -56,14 +56,7 @@ def test_nothing_but_the_last_bias_differs_from_a_run_that_is_told_nothing(tmp_p
 
 def test_a_resumed_run_adds_the_bias_once(tmp_path, monkeypatch):
     options = {**OPTIONS, "save_steps": 1, "max_steps": 3}
-    trainer_for(tmp_path / "whole", **options).train()
-    with monkeypatch.context() as patch:
-        crash_after(patch, 4)
-        with pytest.raises(InterruptedRunError):
-            trainer_for(tmp_path / "broken", **options).train()
-    trainer_for(tmp_path / "broken", **options, resume=True).train()
-    for name, value in weights(tmp_path / "whole").items():
-        assert torch.equal(value, weights(tmp_path / "broken")[name]), name
+    assert_resumes(tmp_path, monkeypatch, 4, **options)
 
 
 @pytest.mark.parametrize("merge", [False, True])

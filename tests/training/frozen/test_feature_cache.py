@@ -15,7 +15,7 @@ from nlp_adapt.modeling.architectures import encoder_layers
 from nlp_adapt.training.frozen import feature_cache, last_states
 from nlp_adapt.training.frozen.last_states import LastStates, digest
 from nlp_adapt.training.trainer import AdaptationTrainer
-from tests.helpers.interruptions import InterruptedRunError, crash_after, weights
+from tests.helpers.interruptions import assert_resumes, weights
 from tests.helpers.tiny_encoders import ARCHITECTURES, random_rows, tiny_model, tiny_tokenizer
 from tests.helpers.trainers import trainer_for
 
@@ -269,14 +269,7 @@ def test_a_stage_that_freezes_what_an_earlier_one_trained_resumes(tmp_path, monk
     stages = [{"objectives": ["task"], "steps": 2},
               {"objectives": ["task", "dann"], "steps": 3, "freeze": "all"}]  # fmt: skip
     options = {**OPTIONS, "freeze": "none", "stages": stages, "max_steps": -1, "save_steps": 1}
-    trainer_for(tmp_path / "whole", **options).train()
-    with monkeypatch.context() as patch:
-        crash_after(patch, 4)
-        with pytest.raises(InterruptedRunError):
-            trainer_for(tmp_path / "broken", **options).train()
-    trainer_for(tmp_path / "broken", **options, resume=True).train()
-    for name, value in weights(tmp_path / "whole").items():
-        assert torch.equal(value, weights(tmp_path / "broken")[name]), name
+    assert_resumes(tmp_path, monkeypatch, 4, **options)
 
 
 def test_keys_and_files(tmp_path, monkeypatch):
