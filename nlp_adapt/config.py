@@ -55,7 +55,11 @@ class AdaptationConfig(TrainingOptions):
         "weight, or by drawing some of the others), or entities alone",
         DOMAIN_WORDS,
     )
-    lambda_max: float = option(1.0, "final strength of the gradient reversal", bounds=NOT_NEGATIVE)
+    lambda_max: float = option(
+        0.1,
+        "final strength of the gradient reversal; at 1.0, the paper's, most pairs lost many points",
+        bounds=NOT_NEGATIVE,
+    )
     lambda_schedule: str = option("sigmoid", "how lambda grows over a stage", LAMBDA_SCHEDULES)
     source_warmup: float = option(
         0.0,

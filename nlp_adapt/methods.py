@@ -120,7 +120,7 @@ def _auto(config: AdaptationConfig) -> list[Stage]:
     }
     beside: dict[str, dict[str, Any]] = {"task": {}, "self_training": answers}
     if config.task != TOKEN_CLASSIFICATION:
-        beside["dann"] = {"lambda_schedule": "constant"}
+        beside["dann"] = {"lambda_schedule": "constant", "lambda_max": 1.0}
     first = Stage({"task": {}}, epochs=config.num_train_epochs - last)
     return [first, Stage(beside, epochs=last)]
 

@@ -5,6 +5,7 @@ Adversarial Domain Adaptation", CVPR.
 """
 
 import math
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +19,16 @@ from nlp_adapt.modeling.outputs import DomainOutput, Progress, Terms
 from nlp_adapt.objectives.base import Objective, Setup
 from nlp_adapt.objectives.dann import ReversalConfig
 from nlp_adapt.objectives.statistics import counted, full_precision, shares, zero
+from nlp_adapt.options import NOT_NEGATIVE, option
+
+
+@dataclass(kw_only=True)
+class DalnConfig(ReversalConfig):
+    """Options of the classifier as its own discriminator."""
+
+    lambda_max: float | None = option(
+        1.0, "final strength of the gradient reversal, the authors'", bounds=NOT_NEGATIVE
+    )
 
 
 class Daln(Objective):
@@ -30,20 +41,20 @@ class Daln(Objective):
     `[units, classes]` predictions can have, so batch size does not matter.
     """
 
-    config_class = ReversalConfig
+    config_class = DalnConfig
     trains_task_head = True
     summary = "the task classifier itself as discriminator: certain and diverse on both domains"
     paper = "Chen et al. 2022, CVPR"
 
     @classmethod
-    def check(cls, options: ReversalConfig, config: AdaptationConfig) -> None:
+    def check(cls, options: DalnConfig, config: AdaptationConfig) -> None:
         """Its features must be those that the classifier reads."""
         if config.domain_features != "classifier":
             raise ConfigError(
                 "daln reads what the classifier reads: leave domain_features at 'classifier'."
             )
 
-    def __init__(self, config: ReversalConfig, setup: Setup) -> None:
+    def __init__(self, config: DalnConfig, setup: Setup) -> None:
         super().__init__(config, setup)
         # In a tuple, so that the task model's layer is not a part of this module as well.
         self._head = (output_layer(setup.task_model),)

@@ -38,7 +38,7 @@ WORDS = (
     *("--target", "posts.conll", "--target-test", "gold.conll"),
 )
 RUNS = {
-    "dann": ("--method", "dann", *TEXTS),
+    "dann": ("--method", "dann", *TEXTS, "--lambda-max", "1.0"),
     "auto": ("--method", "auto", *TEXTS),
     "tagger": ("--method", "dann", *WORDS, "--lambda-max", "0.1"),
 }

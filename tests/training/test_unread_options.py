@@ -29,9 +29,17 @@ def unread(method: str, **options) -> list[str]:
         ("dann", []),
         ("daat", []),  # its second stage has the adversary
         ("iw_cdan", []),
-        ("daln", ["discriminator_hidden_size", "discriminator_layers", "discriminator_dropout"]),
+        (
+            "daln",
+            [
+                "lambda_max",
+                "discriminator_hidden_size",
+                "discriminator_layers",
+                "discriminator_dropout",
+            ],
+        ),
         ("wasserstein", ["discriminator_dropout"]),  # its critic has its own, off
-        ("auto", ["lambda_schedule"]),  # which it sets itself
+        ("auto", ["lambda_max", "lambda_schedule"]),  # which it sets itself
         ("mcc", list(SET)),
         ("logistic_regression", list(SET)),
     ],
