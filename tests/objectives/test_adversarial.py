@@ -28,7 +28,8 @@ SETUP = Setup(features=6, num_labels=3, label_counts=torch.ones(3))
 
 def build(name, setup=SETUP, **options):
     torch.manual_seed(0)
-    return build_objective(name, {"dropout": 0.0, "hidden_size": 8, **options}, setup)
+    full = {} if name == "mdd" else {"lambda_max": 1.0}
+    return build_objective(name, {"dropout": 0.0, "hidden_size": 8, **full, **options}, setup)
 
 
 def gradients(loss, *tensors):

@@ -21,7 +21,7 @@ PROGRESS = Progress(5, 10)
 # Of two sources and two targets; the second target has a single unit here.
 SIZES = (5, 2, 4, 1)
 ADVERSARIES = ("dann", "cdan", "iw_dann", "iw_cdan", "wasserstein", "mdd", "daln", "adda")
-CONSTANT = {"lambda_schedule": "constant", "dropout": 0.0}
+CONSTANT = {"lambda_max": 1.0, "lambda_schedule": "constant", "dropout": 0.0}
 
 
 def units(sizes: tuple[int, ...], first: int, seed: int = 0) -> DomainOutput:
