@@ -24,6 +24,9 @@ from nlp_adapt.options import NOT_NEGATIVE, POSITIVE, option
 class AddaConfig(AdversarialConfig):
     """Options of adversarial adaptation with distillation."""
 
+    lambda_max: float | None = option(
+        1.0, "final weight of passing for the source; nothing is reversed", bounds=NOT_NEGATIVE
+    )
     distillation: float = option(
         1.0, "weight of the distillation loss on the source", bounds=NOT_NEGATIVE
     )
