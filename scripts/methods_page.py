@@ -51,7 +51,7 @@ def report(suite: dict[str, Any], encoder: str, command: str, runs: Sequence[Run
         f"Code: {made_with}.",
         *suite.get("notes", ()),
         EXPLAINED,
-        *_unfinished(table),
+        *_unfinished(table, suite.get("pairs", ())),
         f"Made by `{command}`.",
         _markdown(score_rows(table, suite)),
     ]
@@ -193,9 +193,13 @@ def _gain_row(
     ]  # fmt: skip
 
 
-def _unfinished(table: Table) -> list[str]:
-    """What is missing: too few seeds, and columns with fewer runs than others."""
+def _unfinished(table: Table, wanted: Sequence[Pair]) -> list[str]:
+    """What is missing: pairs of the suite, seeds, and runs that other columns have."""
     said = []
+    if missing := [_name(pair) for pair in wanted if table.pairs and pair not in table.pairs]:
+        said.append(
+            f"**{len(missing)} of {len(wanted)} pairs not measured:** {', '.join(missing)}."
+        )
     if 0 < len(table.seeds) < 3:
         said.append(f"**{len(table.seeds)} of at least three seeds:** take no number for settled.")
     if table.short:

@@ -118,3 +118,12 @@ def test_lines_of_before_the_hash_are_read_and_marked(tmp_path):
     alone = page_of([{**first, "encoder": "small"}])
     assert "Code: **older code** than this page knows" in alone
     assert rows_of(alone)["source_only", "1"][2:] == ["70.0", "70.0", "75.0", "80.0"]
+
+
+def test_pairs_of_the_suite_that_nobody_has_measured_are_named():
+    from methods_page import report
+
+    runs = [run("source_only", "a>b", 0.6)]
+    page = report({**SUITE, "pairs": [("a", "b"), ("b", "a")]}, "small", "python it", runs)
+    assert "**1 of 2 pairs not measured:** b to a." in page
+    assert "not measured" not in page_of(runs)
