@@ -23,7 +23,7 @@ from nlp_adapt.reporting.yardsticks import threshold_remark
 SOURCE_ONLY_FOLDER = "source_only/model"
 ALSO_TRAINED = "The adapted model was also trained on"
 # How far nine of ten estimates were off on targets whose truth is known (docs/benchmarks/validators.md).
-ESTIMATE_OFF = {SEQUENCE_CLASSIFICATION: 0.24, TOKEN_CLASSIFICATION: 0.02}
+ESTIMATE_OFF = {SEQUENCE_CLASSIFICATION: 0.30, TOKEN_CLASSIFICATION: 0.02}
 FEWEST = 10  # test rows, or true entities, below which no interval can be trusted
 SIGNS_SAY = {
     "adapted": "the signs speak for the adapted model",
