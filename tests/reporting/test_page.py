@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from nlp_adapt.reporting.comparison import ESTIMATE_OFF
 from nlp_adapt.reporting.page.build import build_report, report_run, write_report
 from nlp_adapt.reporting.page.charts import Dot, interval_dots
 from nlp_adapt.reporting.page.compare import build_comparison
@@ -224,7 +225,8 @@ def test_many_reasons_are_folded_and_options_set_apart():
 
 def test_the_interval_of_an_estimate_says_what_it_holds():
     page = build_report(full_material())
-    assert "± 24 for 9 of 10 models" in page
+    off = 100 * ESTIMATE_OFF["sequence-classification"]
+    assert f"± {off:.0f} for 9 of 10 models" in page
     assert "as wide as it was off for nine of ten models whose truth was known" in page
 
 
