@@ -28,7 +28,7 @@ domain_features|4 hours|benchmark_methods.py --data DATA --suite snippets --meth
 snippets|9 hours|benchmark_methods.py --data DATA --suite snippets --keep SCRATCH/predictions --methods source_only auto twin_of_auto target_trained dann:lambda_max=0.1 dann:lambda_max=1.0 daln mcc self_training shares_told --seeds 3
 validators|2 minutes, of what snippets keeps|benchmark_validators.py --keep SCRATCH/predictions
 review|5 minutes, of what validators stores|benchmark_review.py
-snippets.mpnet-base|1 day|benchmark_methods.py --data DATA --suite snippets --encoder builtin:mpnet-base --methods auto twin_of_auto --seeds 1 --set learning_rate=2e-5 num_train_epochs=2 max_source_rows=1500
+snippets.mpnet-base|1 day|benchmark_methods.py --data DATA --suite snippets --encoder builtin:mpnet-base --methods auto twin_of_auto --seeds 1 --set learning_rate=2e-5 num_train_epochs=2 max_source_rows=1500 max_test_rows=600
 ner|3 hours|benchmark_protocol.py --data DATA --suite wnut --seeds 3
 amazon|1 day|benchmark_protocol.py --data DATA --suite amazon --seeds 3
 peers|1 day|benchmark_peers.py --data DATA --environments ENVIRONMENTS --seeds 3

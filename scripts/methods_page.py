@@ -59,6 +59,8 @@ def report(suite: dict[str, Any], encoder: str, command: str, runs: Sequence[Run
     if len(found) > 1:
         parts += ["## Gains", GAINS_EXPLAINED, _markdown(found)]
     parts += ["## By pair", _order(table), _markdown(pair_rows(table))]
+    if any(table.cells(method, "auc") for method in table.methods):
+        parts += ["## Area under the ROC curve, by pair", _markdown(pair_rows(table, "auc"))]
     parts += suite.get("published", ())
     if rest:
         parts += [
@@ -109,20 +111,29 @@ def gain_rows(table: Table) -> list[list[str]]:
         for place, name in enumerate(table.yardsticks(method)):
             title = name if place else f"**{name}**"
             rows.append(_gain_row(table, method, title, table.cells(name), judged=not place))
+            ranks = gains(table.cells(method, "auc"), table.cells(name, "auc"))
+            rows[-1] += [f"{100 * mean(ranks):+.1f}"] if ranks else []
         twin = f"{TWIN}{method}"
         twin = twin if twin in table.methods else SOURCE_ONLY
         oracle = table.cells(twin, "oracle", table.measure)
         if not is_yardstick(method) and shared(oracle, table.cells(method)):
             rows.append(_gain_row(table, method, f"{twin}, best threshold", oracle))
+    if max(map(len, rows)) > len(rows[0]):
+        rows[0].append("AUC gain")
+        rows[1:] = [row + [""] * (len(rows[0]) - len(row)) for row in rows[1:]]
     return rows
 
 
-def pair_rows(table: Table) -> list[list[str]]:
-    """Every column's mean on each pair, with the spread over seeds; the worst pair first."""
+def pair_rows(table: Table, *keys: str) -> list[list[str]]:
+    """Every column's mean on each pair, with the spread over seeds; the worst pair first.
+
+    Args:
+        keys: Of the score that is shown; the main measure if none.
+    """
     rows = [["pair", *table.methods]]
     for pair in _worst_first(table):
         cells = [
-            {cell: value for cell, value in table.cells(method).items() if cell[0] == pair}
+            {cell: value for cell, value in table.cells(method, *keys).items() if cell[0] == pair}
             for method in table.methods
         ]
         rows.append([_name(pair), *(_with_spread(own) if own else "" for own in cells)])

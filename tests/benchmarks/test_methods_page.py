@@ -127,3 +127,14 @@ def test_pairs_of_the_suite_that_nobody_has_measured_are_named():
     page = report({**SUITE, "pairs": [("a", "b"), ("b", "a")]}, "small", "python it", runs)
     assert "**1 of 2 pairs not measured:** b to a." in page
     assert "not measured" not in page_of(runs)
+
+
+def test_the_area_under_the_curve_is_shown_where_there_is_one():
+    runs = [
+        run("source_only", "a>b", 0.6, auc=0.9), run("source_only", "b>a", 0.7, auc=0.8),
+        run("mcc", "a>b", 0.5, auc=0.94),
+    ]  # fmt: skip
+    page = page_of(runs)
+    assert rows_of(page, "## Gains")["mcc", "**source_only**"][-1] == "+4.0"
+    areas = rows_of(page, "## Area under the ROC curve, by pair")
+    assert areas["a to b", "90.0"][2] == "94.0"

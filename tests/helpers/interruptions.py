@@ -38,7 +38,8 @@ def assert_resumes(tmp_path, monkeypatch, steps, **options):
         crash_after(patch, steps)
         with pytest.raises(InterruptedRunError):
             trainer_for(tmp_path / "broken", **options).train()
-    trainer_for(tmp_path / "broken", **options, resume=True).train()
+    resumed = trainer_for(tmp_path / "broken", **options, resume=True).train()["resumed"]
+    assert resumed["exact"]
     for name, value in weights(tmp_path / "whole").items():
         assert torch.equal(value, weights(tmp_path / "broken")[name]), name
 

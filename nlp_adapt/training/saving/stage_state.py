@@ -19,6 +19,7 @@ from nlp_adapt.training.sharding import shard_like, whole_tensor
 
 # Objectives of finished stages, which a later one may go on from.
 EARLIER = "earlier"
+_FROM_RECIPE = ("lr", "initial_lr", "weight_decay")
 
 
 def stage_state(training: Any, loop: Any) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
@@ -134,9 +135,19 @@ def _load(loop: Any, groups: Mapping[str, Mapping[str, Tensor]]) -> None:
 
 
 def _group_numbers(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
-    """The plain numbers of each parameter group: rates, and what optimizers such as Prodigy keep there."""
+    """Numbers that an optimizer such as Prodigy has changed in its parameter groups.
+
+    What it was made with comes from the recipe again, which an inexact resume may have changed, and
+    rates from their schedule.
+    """
     return [
-        {name: value for name, value in group.items() if isinstance(value, (int, float))}
+        {
+            name: value
+            for name, value in group.items()
+            if isinstance(value, (int, float))
+            and name not in _FROM_RECIPE
+            and value != optimizer.defaults.get(name)
+        }
         for group in optimizer.param_groups
     ]
 

@@ -13,7 +13,7 @@ from nlp_adapt.errors import RunError
 from nlp_adapt.objectives.task import TaskLoss
 from nlp_adapt.training import loop as loop_module
 from nlp_adapt.training.saving.checkpoint import CheckpointFolder, verify
-from tests.helpers.interruptions import InterruptedRunError, crash_after, weights
+from tests.helpers.interruptions import InterruptedRunError, assert_resumes, crash_after, weights
 from tests.helpers.trainers import trainer_for
 
 OPTIONS = {"save_strategy": "steps", "save_steps": 2, "max_steps": 5, "discriminator_dropout": 0.3}
@@ -39,15 +39,7 @@ def test_resumed_run_ends_with_the_same_bits(tmp_path, monkeypatch, whole_run, c
 def test_stages_resume_where_they_stopped(tmp_path, monkeypatch):
     stages = [{"objectives": ["task"], "steps": 2}, {"objectives": ["task", "dann"], "steps": 3}]
     options = {**OPTIONS, "stages": stages, "max_steps": -1, "compare_source_only": False}
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    trainer_for(whole, **options).train()
-    with monkeypatch.context() as patch:
-        crash_after(patch, 4)
-        with pytest.raises(InterruptedRunError):
-            trainer_for(broken, **options).train()
-    trainer_for(broken, **options, resume=True).train()
-    for name, value in weights(whole).items():
-        assert torch.equal(value, weights(broken)[name]), name
+    assert_resumes(tmp_path, monkeypatch, 4, **options)
 
 
 @pytest.mark.parametrize(
@@ -68,15 +60,7 @@ def test_stages_resume_where_they_stopped(tmp_path, monkeypatch):
 def test_a_schedule_of_the_users_own_goes_on_where_it_stood(tmp_path, monkeypatch, schedule):
     options = {**OPTIONS, "max_steps": 6, "compare_source_only": False}
     options["optimizers"] = (None, schedule)
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    trainer_for(whole, **options).train()
-    with monkeypatch.context() as patch:
-        crash_after(patch, 5)
-        with pytest.raises(InterruptedRunError):
-            trainer_for(broken, **options).train()
-    assert trainer_for(broken, **options, resume=True).train()["resumed"]["exact"]
-    for name, value in weights(whole).items():
-        assert torch.equal(value, weights(broken)[name]), name
+    assert_resumes(tmp_path, monkeypatch, 5, **options)
 
 
 class Distance(torch.optim.SGD):
@@ -94,15 +78,31 @@ class Distance(torch.optim.SGD):
 def test_what_an_optimizer_keeps_in_its_groups_is_kept(tmp_path, monkeypatch):
     options = {**OPTIONS, "max_steps": 7, "compare_source_only": False, "learning_rate": 1e-2}
     options["optimizers"] = (Distance, None)
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    trainer_for(whole, **options).train()
+    assert_resumes(tmp_path, monkeypatch, 5, **options)
+
+
+def test_an_inexact_resume_takes_the_rates_of_the_new_recipe(tmp_path, monkeypatch):
+    options = {**OPTIONS, "max_steps": 7, "compare_source_only": False}
     with monkeypatch.context() as patch:
         crash_after(patch, 5)
         with pytest.raises(InterruptedRunError):
-            trainer_for(broken, **options).train()
-    trainer_for(broken, **options, resume=True).train()
-    for name, value in weights(whole).items():
-        assert torch.equal(value, weights(broken)[name]), name
+            trainer_for(tmp_path, **options).train()
+    seen = []
+    original = loop_module.StageLoop._apply
+
+    def apply(self):
+        seen.append(
+            [(g["lr"], g["weight_decay"], g["eps"]) for g in self.plain_optimizer.param_groups]
+        )
+        return original(self)
+
+    monkeypatch.setattr(loop_module.StageLoop, "_apply", apply)
+    new = {"learning_rate": 0.5, "weight_decay": 0.25, "adam_epsilon": 0.125}
+    new |= {"head_learning_rate": 0.5, "lr_scheduler_type": "constant"}
+    trainer_for(tmp_path, **options | new, resume=True, allow_inexact_resume=True).train()
+    for rate, decay, epsilon in seen[0]:
+        assert (rate, epsilon) == (0.5, 0.125)
+        assert decay in (0.0, 0.25)
 
 
 def test_resume_of_a_finished_run_changes_nothing(tmp_path):
