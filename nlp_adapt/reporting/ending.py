@@ -13,6 +13,7 @@ from nlp_adapt.reporting.page import PAGE
 from nlp_adapt.reporting.results import (
     SIDES,
     Results,
+    is_source_only,
     method_title,
     model_scores,
     part,
@@ -103,12 +104,13 @@ def duration(seconds: float) -> str:
 
 
 def _next(results: Results, run: str | Path) -> str:
-    """Three commands that come next."""
+    """The commands that come next; a review needs two models."""
     place = shlex.quote(str(run))
     kept = "source-only" if results.get("exported") == "source_only" else method_title(results)
+    two = results.get("source_only") and not is_source_only(results)
     commands: Sequence[tuple[str, str]] = (
         (f"{OPEN} {shlex.quote(str(Path(run) / PAGE))}", "see the run"),
-        (f"nlp-adapt review {place}", "judge both models"),
+        *([(f"nlp-adapt review {place}", "judge both models")] if two else []),
         (f"nlp-adapt predict {place} TEXTS.csv --out LABELS.csv", "label new texts"),
     )
     wide = max(len(command) for command, _ in commands)

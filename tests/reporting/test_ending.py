@@ -58,6 +58,13 @@ def test_a_tagger_has_its_types_in_the_table():
     assert len(text.splitlines()) < 34
 
 
+def test_a_run_without_a_twin_is_sent_to_no_review():
+    for missing in (None, {}):
+        text = printed({**classifier_results(), "source_only": missing})
+        assert "nlp-adapt review" not in text
+        assert "nlp-adapt predict runs/dann" in text
+
+
 def test_many_classes_have_no_table():
     results = classifier_results()
     one = {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 3}
