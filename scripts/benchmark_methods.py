@@ -11,7 +11,9 @@ A method trains as its recipe in recipes/ says, but for the rows and lengths tha
 what `--set` changes. `twin_of_METHOD` is the source-only model of the method's own run, under the
 same schedule; name it beside the method, and one run gives both. `target_trained` is the budget of
 `source_only` spent on target labels, which else are read only to score a finished model, and
-`shares_told` is `source_only` that knows the target's class shares, as a user may. A method may carry options: `mcc:options.mcc.temperature=2`. Each finished model is a line in `<out>.runs.jsonl`
+`shares_told` is `source_only` that knows the target's class shares, as a user may.
+`distilled_from_mpnet-base` learns the answers of that encoder's source-only model to the target's
+text; `--teachers FOLDER` keeps such models for later runs. A method may carry options: `mcc:options.mcc.temperature=2`. Each finished model is a line in `<out>.runs.jsonl`
 with a hash of the code that made it; a benchmark that was interrupted goes on where it stopped, and
 lines of other code are kept apart. Several processes share the work with `--shard 1/2` and
 `--shard 2/2`. `--report` only writes the page. `--keep FOLDER` keeps what each model predicts, for
@@ -31,6 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark_runs import KEY, SMALL, Run, append, code_hash, key_of, made_alike, read_runs
+from distilled import DISTILLED, teacher_of
 from kept_predictions import keep
 from methods_page import report
 from methods_table import SHARES_TOLD, SOURCE_ONLY, TARGET_TRAINED, TWIN
@@ -98,6 +101,8 @@ def main() -> None:
         "suite": args.suite, "encoder": args.encoder, "code": code_hash(),
         "set": dict(item.split("=", 1) for item in args.set),
     }  # fmt: skip
+    if args.teachers is None and any(name.startswith(DISTILLED) for name in args.methods):
+        raise ConfigError("name a folder for the teachers of distilled models with --teachers.")
     pairs = [tuple(pair.split(">")) for pair in args.pairs] or suite["pairs"]
     part, parts = (int(number) for number in args.shard.split("/"))
     todo = [] if args.report else jobs(args.methods, args.seeds, pairs, args.set)
@@ -132,6 +137,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="recipe keys")
     parser.add_argument("--shard", default="1/1", help="this process's share, such as 2/2")
     parser.add_argument("--report", action="store_true", help="train nothing, write the page anew")
+    parser.add_argument("--teachers", type=Path, help="a folder for the teachers of distilled ones")
     parser.add_argument("--keep", type=Path, help="a folder for what each model predicts")
     return parser.parse_args()
 
@@ -211,6 +217,12 @@ def train_and_score(
     own: Run = dict(item.split("=", 1) for item in (*args.set, *options))
     if method == SHARES_TOLD:
         own["target_class_shares"] = true_shares(targets[first["target"]])
+    if method.startswith(DISTILLED):
+        alone = ROOT / "recipes" / suite["recipes"] / "source_only.yaml"
+        own["teacher"] = teacher_of(
+            method, args.teachers, alone, suite["recipe"], replace(source, test=None), first["seed"]
+        )
+        method = "distillation"
     with tempfile.TemporaryDirectory() as folder:
         always = {"seed": first["seed"], "output_dir": folder, "disable_tqdm": True}
         always["fall_back"] = False  # the method is what is measured

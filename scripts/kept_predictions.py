@@ -51,8 +51,9 @@ def keep(folder: Path, run: Run, trainer: Any, domain: Any, *, twin: bool) -> No
 
 def name_of(run: Run) -> str:
     """What the predictions of a run are called."""
-    encoder = run["encoder"].rpartition(":")[2].replace("/", "_")
-    return ".".join([run["suite"], encoder, *(str(run[name]) for name in KEY)])
+    encoder = run["encoder"].rpartition(":")[2]
+    words = [run["suite"], encoder, *(str(run[name]) for name in KEY)]
+    return ".".join(words).replace("/", "_")  # a method's options may name a folder
 
 
 def kept(folder: Path) -> Iterator[tuple[Run, Arrays]]:

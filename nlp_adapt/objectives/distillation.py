@@ -51,8 +51,9 @@ class Distillation(Objective):
     def losses(self, source: DomainOutput, target: DomainOutput, progress: Progress) -> Terms:
         """`distillation`; measurement `distillation/agreement`, of the likeliest classes."""
         losses, hits = [], []
-        for side in (source, target):
-            if len(side) and side.teacher is not None:
+        sides = self.sides(self.config)
+        for name, side in (("source", source), ("target", target)):
+            if name in sides and len(side) and side.teacher is not None:
                 losses.append(softened_divergence(side, side.teacher, self.config.temperature))
                 same = side.logits.detach().argmax(-1) == side.teacher.argmax(-1)
                 hits.append(side.mean(same.float()))

@@ -6,7 +6,7 @@ members and `ensemble.json`, which `nlp-adapt predict` and `teacher:` open like 
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -133,9 +133,14 @@ class EnsemblePredictor(Predictor):
         self.members = list(members)
         self.weights = weights
 
-    def logits(self, rows: EncodedRows) -> np.ndarray:
+    @property
+    def passes(self) -> int:
+        """How often each row is read: once by each member."""
+        return len(self.members)
+
+    def logits(self, rows: EncodedRows, told: Callable[[int], Any] | None = None) -> np.ndarray:
         """Log of the mean probabilities, or the stacked logits: `[units, classes]`."""
-        every = log_probabilities(self.members, rows)
+        every = log_probabilities(self.members, rows, told)
         if self.weights is None:
             return np.log(np.exp(every).mean(0).clip(1e-30)).astype(np.float32)
         matrix, bias = self.weights
@@ -188,9 +193,12 @@ def save_ensemble(
     write_folder(folder, write)
 
 
-def log_probabilities(members: Sequence[Predictor], rows: EncodedRows) -> np.ndarray:
+def log_probabilities(
+    members: Sequence[Predictor], rows: EncodedRows, told: Callable[[int], Any] | None = None
+) -> np.ndarray:
     """Each member's log-softmax of the logits, `[members, units, classes]` in float64."""
-    return calibration.log_probabilities(np.stack([member.logits(rows) for member in members]))
+    logits = [member.logits(rows, told) for member in members]
+    return calibration.log_probabilities(np.stack(logits))
 
 
 def side_by_side(every: np.ndarray) -> np.ndarray:

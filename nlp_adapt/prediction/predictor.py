@@ -1,12 +1,14 @@
 """Logits for encoded rows in batches, and labels for new texts."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 
 from nlp_adapt.data.batches.encoded import EncodedRows, budget_batches
+from nlp_adapt.escaping import for_bars, one_line
 from nlp_adapt.modeling.architectures import output_layer
 from nlp_adapt.modeling.cpu import autocast, prepare_prediction
 from nlp_adapt.modeling.pretrained import reorder_head
@@ -85,6 +87,18 @@ def prediction_batches(
     )
 
 
+@contextmanager
+def rows_bar(label: str, rows: int, *, shown: bool) -> Iterator[Callable[[int], Any]]:
+    """A progress bar for rows that a model reads, not to train on them; gives what moves it."""
+    from tqdm import tqdm
+
+    with tqdm(
+        total=rows, desc=one_line(label), unit="row", file=for_bars(), disable=not shown,
+        dynamic_ncols=True,
+    ) as bar:  # fmt: skip
+        yield bar.update
+
+
 class Predictor:
     """Labels for new texts with a saved model.
 
@@ -122,9 +136,14 @@ class Predictor:
         name_labels(self.task_model.config, task.label_names)
         self.task = task
 
-    def logits(self, rows: EncodedRows) -> np.ndarray:
-        """Logits `[units, classes]` of encoded rows."""
-        return self._read(rows)
+    @property
+    def passes(self) -> int:
+        """How often each row is read."""
+        return 1
+
+    def logits(self, rows: EncodedRows, told: Callable[[int], Any] | None = None) -> np.ndarray:
+        """Logits `[units, classes]` of encoded rows; `told` is told how many rows were read."""
+        return self._read(rows, told=told)
 
     def logits_and_features(self, rows: EncodedRows) -> tuple[np.ndarray, np.ndarray]:
         """Logits `[units, classes]`, and what the classifier reads of each unit `[units, width]`."""
@@ -158,7 +177,12 @@ class Predictor:
             return [tagged.to_dict() for tagged in tag_texts(self, texts)]
         return self._answers(self.logits(self._encode(texts)))
 
-    def _read(self, rows: EncodedRows, features: np.ndarray | None = None) -> np.ndarray:
+    def _read(
+        self,
+        rows: EncodedRows,
+        features: np.ndarray | None = None,
+        told: Callable[[int], Any] | None = None,
+    ) -> np.ndarray:
         return predict_logits(
             self.task_model,
             rows,
@@ -166,6 +190,7 @@ class Predictor:
             batch_size=self.batch_size,
             precision=self.precision,
             features=features,
+            told=told,
         )
 
     def _encode(self, texts: list[str]) -> EncodedRows:

@@ -189,8 +189,19 @@ class RunContext:
                 self.folder.augmented,
                 self.accelerator,
             )
+        teacher = None
+        if self.config.teacher is not None:
+            from nlp_adapt.training.inputs.teacher import Teacher
+
+            teacher = Teacher(self.config, self.task, self.stages, self.accelerator)
         return prepare_data(
-            self.config, self.task, self.inputs, self.tokenizer, self.max_length, augmentation
+            self.config,
+            self.task,
+            self.inputs,
+            self.tokenizer,
+            self.max_length,
+            augmentation,
+            teacher,
         )
 
     @property

@@ -211,16 +211,6 @@ def _short(means: dict[str, float], speed: float) -> dict[str, str]:
 
 
 @contextmanager
-def scoring_bar(label: str, rows: int, *, shown: bool) -> Iterator[Callable[[int], Any]]:
-    """A progress bar for the rows that a trained model is scored on; gives what moves it."""
-    with tqdm(
-        total=rows, desc=one_line(f"{label}: scores"), unit="row", file=for_bars(),
-        disable=not shown, dynamic_ncols=True,
-    ) as bar:  # fmt: skip
-        yield bar.update
-
-
-@contextmanager
 def quiet_libraries() -> Iterator[None]:
     """Inside, the libraries underneath draw no bars and give no advice; the run's own remain."""
     import datasets

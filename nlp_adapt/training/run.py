@@ -12,6 +12,7 @@ from nlp_adapt.modeling.freezing import freeze
 from nlp_adapt.modeling.pretrained import load_task_model
 from nlp_adapt.objectives import Objective, objective_class
 from nlp_adapt.prediction.likeness import STATISTICS, domain_samples, measure_domains
+from nlp_adapt.prediction.predictor import rows_bar
 from nlp_adapt.recipe import dump_recipe
 from nlp_adapt.reporting.adversary import judge_adversary
 from nlp_adapt.reporting.card import write_card
@@ -29,7 +30,7 @@ from nlp_adapt.training.checks import (
 )
 from nlp_adapt.training.class_shares import shares_to_keep
 from nlp_adapt.training.context import RunContext, save_plain
-from nlp_adapt.training.log import RunLog, remarks_on_log, scoring_bar
+from nlp_adapt.training.log import RunLog, remarks_on_log
 from nlp_adapt.training.results import describe_run, difference
 from nlp_adapt.training.saving.best import BestModel
 from nlp_adapt.training.saving.checkpoint import Checkpoint, CheckpointFolder
@@ -95,8 +96,7 @@ class Run:
         self._train_models(end, same, checkpoint, resume)
         if self.main:
             write_json(self.folder.results, end.results)
-            written = (self.folder.results, self.folder.recipe, self.folder.log)
-            self.folder.manifest.seal(*written)
+            self.folder.manifest.seal(self.folder.results, self.folder.recipe, self.folder.log)
             write_card(self.folder.path)
             report_run(self.folder.path)
             self.checkpoints.remove()
@@ -196,7 +196,8 @@ class Run:
             training.known_rows = None  # the stage it is from may have frozen something else
         rows = sum(map(len, context.data.scored_rows))
         shown = self.main and not self.config.disable_tqdm
-        with training.scoring(), scoring_bar(training.title, rows, shown=shown) as progress:
+        bar = rows_bar(f"{training.title}: scores", rows, shown=shown)
+        with training.scoring(), bar as progress:
             scorer = replace(context.scorer, told=progress)
             adapted = training.name == ADAPTED
             scored = score_trained(scorer, model, self.config.seed, with_labels=adapted, kept=kept)
@@ -237,9 +238,8 @@ class Run:
 
     def _save_domain_statistics(self, model: Any) -> None:
         """Write where the texts of both domains lie, for `nlp-adapt predict --domain-likeness`."""
-        predictor = self.context.predictor(model)
         samples = domain_samples(self.context.data.train, self.config.seed)
-        if likeness := measure_domains(predictor, samples):
+        if likeness := measure_domains(self.context.predictor(model), samples):
             likeness.save(self.folder.adaptation / STATISTICS)
             self.folder.manifest.seal(self.folder.adaptation / STATISTICS)
 

@@ -72,24 +72,31 @@ def check_what_is_kept(folder, lines):
         assert len(values["target_features"]) == len(values["target_logits"]) == run["rows"]
 
 
-def test_toy_domains_go_through(tmp_path, monkeypatch):
+def measured(folder, monkeypatch, *methods, **options):
+    """The lines of methods on two pairs of toy domains with a tiny encoder."""
     import benchmark_methods
 
-    encoder, out = tmp_path / "encoder", tmp_path / "page.md"
+    encoder = folder / "encoder"
     tiny_model("bert").save_pretrained(encoder)
     tiny_tokenizer().save_pretrained(encoder)
     first = {"a": 30, "b": 50, "c": 40}
     monkeypatch.setattr(
         benchmark_methods, "read_domain", lambda _, __, name: toy_domain(name, first[name])
     )
-    words = ["benchmark_methods.py", "--data", str(tmp_path), "--encoder", str(encoder)]
-    methods = ["source_only", "auto", "twin_of_auto", "shares_told"]
-    words += ["--methods", *methods, "--pairs", "a>b", "a>c"]
-    words += ["--seeds", "1", "--out", str(out), "--set", "max_steps=2", "precision=fp32"]
-    words += ["--keep", str(tmp_path / "kept")]
+    words = ["benchmark_methods.py", "--data", str(folder), "--encoder", str(encoder)]
+    words += ["--methods", *methods, "--pairs", "a>b", "a>c", "--seeds", "1"]
+    words += ["--out", str(folder / "page.md"), "--set", "max_steps=2", "precision=fp32"]
+    words += [f"--{name}={value}" for name, value in options.items()]
     monkeypatch.setattr(sys, "argv", words)
     benchmark_methods.main()
-    lines = [json.loads(line) for line in (tmp_path / "page.runs.jsonl").read_text().splitlines()]
+    return [json.loads(line) for line in (folder / "page.runs.jsonl").read_text().splitlines()]
+
+
+def test_toy_domains_go_through(tmp_path, monkeypatch):
+    import benchmark_methods
+
+    methods = ["source_only", "auto", "twin_of_auto", "shares_told"]
+    lines = measured(tmp_path, monkeypatch, *methods, keep=tmp_path / "kept")
     assert [line["method"] for line in lines] == [
         *("source_only", "source_only"),
         *("auto", "twin_of_auto") * 2,
@@ -101,7 +108,7 @@ def test_toy_domains_go_through(tmp_path, monkeypatch):
         assert line["scores"].keys() == expected
         assert line["scores"]["oracle"]["macro_f1"] >= line["scores"]["macro_f1"] - 1e-9
         assert line["checkpoint"] is None
-    page = out.read_text()
+    page = (tmp_path / "page.md").read_text()
     assert "twin_of_auto, best threshold" in page
     assert "shares_told" in page.split("## Gains")[1].split("## By pair")[0]
     check_what_is_kept(tmp_path / "kept", lines)
@@ -111,3 +118,31 @@ def test_toy_domains_go_through(tmp_path, monkeypatch):
     monkeypatch.setattr(benchmark_methods, "code_hash", lambda: "other")
     with pytest.raises(TypeError):
         benchmark_methods.main()
+
+
+def test_a_larger_model_teaches_on_every_target_and_is_trained_once(tmp_path, monkeypatch):
+    import distilled
+
+    trained = []
+
+    class Counted(distilled.AdaptationTrainer):
+        def train(self, *args):
+            trained.append(self.args.num_train_epochs)
+            return super().train(*args)
+
+    monkeypatch.setattr(distilled, "AdaptationTrainer", Counted)
+    method, folder = f"distilled_from_{tmp_path / 'encoder'}", tmp_path / "teachers"
+    lines = measured(tmp_path, monkeypatch, method, teachers=folder, keep=tmp_path / "kept")
+    assert [(line["method"], line["target"]) for line in lines] == [(method, "b"), (method, "c")]
+    assert trained == [2]
+    teachers = [path.parent for path in folder.glob("*/config.json")]
+    assert len(teachers) == 1
+    assert teachers[0].name.endswith(".a.1")
+    check_what_is_kept(tmp_path / "kept", lines)
+
+
+def test_a_distilled_model_asks_for_a_folder(tmp_path, monkeypatch):
+    from nlp_adapt.errors import ConfigError
+
+    with pytest.raises(ConfigError, match="--teachers"):
+        measured(tmp_path, monkeypatch, "distilled_from_mpnet-base")

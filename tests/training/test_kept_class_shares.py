@@ -36,7 +36,7 @@ def test_the_bar_of_scoring_ends_at_its_last_row(tmp_path, monkeypatch):
         bars.append([rows, 0])
         yield lambda read: bars[-1].__setitem__(1, bars[-1][1] + read)
 
-    monkeypatch.setattr(run_module, "scoring_bar", bar)
+    monkeypatch.setattr(run_module, "rows_bar", bar)
     trainer_for(tmp_path, **OPTIONS, max_steps=3).train()
     assert len(bars) == 2
     assert all(read == rows > 0 for rows, read in bars)

@@ -158,12 +158,12 @@ def collate(
         (batch row), `domains` and, in token classification, `unit_positions` (flat index into
         `rows * width`). Where rows have states, also `trunk_states` `[rows, width, size]`.
     """
-    total = sum(len(chosen) for _, chosen in parts)
-    input_ids = np.full((total, width), pad_id, dtype=np.int64)
-    mask = np.zeros((total, width), dtype=np.int64)
+    firsts = edges(np.array([len(chosen) for _, chosen in parts]))
+    input_ids = np.full((firsts[-1], width), pad_id, dtype=np.int64)
+    mask = np.zeros_like(input_ids)
     by_unit: dict[str, list[np.ndarray]] = defaultdict(list)
-    first = 0
-    for rows, chosen in parts:
+    taught = next((side.teacher.shape[1:] for side, _ in parts if side.teacher is not None), ())
+    for (rows, chosen), first in zip(parts, firsts, strict=False):
         numbers = np.arange(first, first + len(chosen))
         real = np.arange(width) < rows.lengths[chosen][:, None]
         mask[numbers] = real
@@ -172,17 +172,17 @@ def collate(
         of_unit = np.repeat(numbers, rows.unit_counts[chosen])
         by_unit["labels"].append(rows.labels[units])
         by_unit["unit_rows"].append(of_unit)
-        domains = rows.domain_of_row[chosen]
-        by_unit["domains"].append(np.repeat(domains, rows.unit_counts[chosen]))
+        by_unit["domains"].append(np.repeat(rows.domain_of_row[chosen], rows.unit_counts[chosen]))
         if rows.positions is not None:
             by_unit["unit_positions"].append(of_unit * width + rows.positions[units])
-        if rows.teacher is not None and all(side.teacher is not None for side, _ in parts):
-            by_unit["teacher_logits"].append(rows.teacher[units])
-        first += len(chosen)
+        if taught:
+            # What no teacher was asked is no number, and nobody's target.
+            answers = rows.teacher[units] if rows.teacher is not None else np.float32(np.nan)
+            by_unit["teacher_logits"].append(np.broadcast_to(answers, (len(units), *taught)))
     batch = {"input_ids": input_ids, "attention_mask": mask}
     batch |= {name: np.concatenate(values) for name, values in by_unit.items()}
     if any(rows.states is not None for rows, _ in parts):
-        batch["trunk_states"] = _collate_states(parts, total, width)
+        batch["trunk_states"] = _collate_states(parts, len(mask), width)
     return batch
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,7 +19,9 @@ from nlp_adapt.training.inputs.augmented import RowAugmentation
 from nlp_adapt.training.inputs.auxiliary import AuxiliaryTask
 from nlp_adapt.training.inputs.domains import Inputs
 from nlp_adapt.training.inputs.few_shot import without_rows_of
-from nlp_adapt.training.inputs.teacher import load_teacher, with_teacher
+
+if TYPE_CHECKING:
+    from nlp_adapt.training.inputs.teacher import Teacher
 
 SAMPLE_ROWS = 1000
 FEW_SHOT = "few_shot"
@@ -105,6 +107,7 @@ def prepare_data(
     tokenizer: Any,
     max_length: int,
     augmentation: RowAugmentation | None = None,
+    teacher: "Teacher | None" = None,
 ) -> RunData:
     """Split, limit and tokenise all domains.
 
@@ -112,33 +115,30 @@ def prepare_data(
     rows lose their labels here, before anything that trains or selects sees them; rows that the
     user has released for training are apart from them, and not among the test rows.
     """
-    encoder = _Encoder(config, task, tokenizer, max_length)
-    sources = [
-        encoder.with_validation(source.with_labels(task.label_names)) for source in domains.sources
-    ]
-    targets = [one.with_labels(task.label_names) for one in _unreleased(domains)]
+    encoder = _Encoder(config, task, tokenizer, max_length, teacher)
+    names = task.label_names
+    sources = [encoder.with_validation(one.with_labels(names)) for one in domains.sources]
+    targets = [one.with_labels(names) for one in _unreleased(domains)]
     train: dict[str, EncodedRows] = {}
     texts: dict[str, dict[str, int]] = {}
     kept = [shuffled_head(one.train, config.max_source_rows, config.seed) for one in sources]
     texts["source"] = _counts(sources, kept)
-    train["source"] = encoder.join(kept, range(len(kept)))
+    train["source"] = encoder.join("source", kept, range(len(kept)))
     indices = {one.name: len(sources) + place for place, one in enumerate(targets)}
     unlabelled = [
         shuffled_head(one.without_labels(), config.max_target_rows, config.seed) for one in targets
     ]
     if targets:
         texts["target"] = _counts(targets, unlabelled)
-        train["target"] = encoder.join(unlabelled, [*indices.values()], labelled=False)
-    released: dict[str, Any] = {
-        name: domain.with_labels(task.label_names).train
-        for name, domain in domains.few_shot.items()
-    }
+        train["target"] = encoder.join("target", unlabelled, [*indices.values()], labelled=False)
+    few = domains.few_shot.items()
+    released: dict[str, Any] = {name: one.with_labels(names).train for name, one in few}
     if released:
         texts[FEW_SHOT] = {name: len(rows) for name, rows in released.items()}
-        rows = encoder.join([*released.values()], [indices[name] for name in released])
+        rows = encoder.join(FEW_SHOT, [*released.values()], [indices[name] for name in released])
         if config.few_shot_use != "bias":
             train[FEW_SHOT] = rows
-    copies = None if augmentation is None else augmentation.copies(kept, unlabelled, train)
+    made = None if augmentation is None else augmentation.copies(kept, unlabelled, train)
     task.remember(_all_rows([*kept, *released.values()]))
     auxiliary, held_out = encoder.auxiliary(domains.auxiliary)
     return RunData(
@@ -153,8 +153,10 @@ def prepare_data(
         train_texts=texts,
         target_sample=_sample(train["target"], config.seed) if targets else None,
         labelled_sample=rows if released and config.few_shot_use != "train" else None,
-        copies=encoder.join(copies.datasets, copies.sources) if copies and copies.sources else None,
-        augmentation=copies.report if copies else None,
+        copies=encoder.join("source", made.datasets, made.sources)
+        if made and made.sources
+        else None,
+        augmentation=made.report if made else None,
         auxiliary_validation=held_out,
     )
 
@@ -175,22 +177,18 @@ class _Encoder:
     task: Task
     tokenizer: Any
     max_length: int
-    teacher: Any = field(init=False, default=None)
-
-    def __post_init__(self) -> None:
-        if self.config.teacher is not None:
-            self.teacher = load_teacher(self.config.teacher, self.task)
+    teacher: "Teacher | None" = None
 
     def join(
-        self, datasets: Sequence[Any], indices: Sequence[int], labelled: bool = True
+        self, side: str, datasets: Sequence[Any], indices: Sequence[int], labelled: bool = True
     ) -> EncodedRows:
-        """Training rows of the domains with these indices, one after the other."""
+        """Training rows of a side, those of the domains with these indices one after the other."""
         parts = []
         for dataset, index in zip(datasets, indices, strict=True):
             rows = self.task.encode(dataset, self.tokenizer, self.max_length)
             rows = (rows if labelled else rows.without_labels()).in_domain(index)
-            if self.teacher is not None:
-                rows = with_teacher(self.teacher, rows, dataset)
+            if self.teacher is not None and side in self.teacher.sides:
+                rows = self.teacher.answer(rows, dataset)
             parts.append(rows)
         return joined_rows(parts)
 

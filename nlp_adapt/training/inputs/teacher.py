@@ -1,22 +1,111 @@
 """What a teacher says of training rows, computed once before a student learns from it."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 
+from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.data.batches.encoded import EncodedRows
 from nlp_adapt.data.batches.words import scatter_to_words
 from nlp_adapt.errors import ModelError
+from nlp_adapt.methods import Stage
+from nlp_adapt.modeling.cpu import choose_precision
 from nlp_adapt.names import order_by_name
+from nlp_adapt.objectives import sides_read
 from nlp_adapt.prediction.opening import load_predictor
-from nlp_adapt.prediction.predictor import Predictor
+from nlp_adapt.prediction.predictor import Predictor, rows_bar
 from nlp_adapt.tasks import Task
+from nlp_adapt.training.accelerator import precision_of
 
 
-def load_teacher(path: str, task: Task, precision: str = "fp32") -> Predictor:
+class Teacher:
+    """Answers the training rows of the sides that distillation reads.
+
+    It runs on the run's device, in the run's number format. Several processes share the rows.
+
+    Args:
+        stages: Of the run, which say whose rows are distilled.
+        accelerator: None outside a run.
+
+    Attributes:
+        sides: Of `RunData.train`, those whose rows it answers.
+
+    Raises:
+        ModelError: If it does another task, or knows other labels than the run's.
+    """
+
+    def __init__(
+        self,
+        config: AdaptationConfig,
+        task: Task,
+        stages: Iterable[Stage],
+        accelerator: Any = None,
+    ) -> None:
+        assert config.teacher is not None
+        self.sides, self.accelerator = taught_sides(stages), accelerator
+        # A large one takes minutes.
+        self.shown = not config.disable_tqdm and (
+            accelerator is None or accelerator.is_main_process
+        )
+        if accelerator is None:
+            wanted, device = config.resolved_precision, torch.device("cpu")
+            precision = choose_precision(wanted, device)
+        else:
+            precision, device = precision_of(accelerator), accelerator.device
+        self.predictor = load_teacher(config.teacher, task, precision, str(device))
+
+    def answer(self, rows: EncodedRows, dataset: Any) -> EncodedRows:
+        """The rows with the teacher's logits of each unit.
+
+        The teacher reads the data set with its own tokenizer. A word that vanishes in it gets equal
+        logits.
+        """
+        if self.accelerator is None or self.accelerator.num_processes == 1:
+            logits = self._logits(dataset)
+        else:
+            from accelerate.utils import gather_object
+
+            # Shares are stretches of rows, so that what the processes found is put end to end.
+            bounds = np.linspace(0, len(dataset), self.accelerator.num_processes + 1).astype(int)
+            own = range(*bounds[self.accelerator.process_index :][:2])
+            logits = np.concatenate(gather_object([self._logits(dataset.select(own))]))
+        if rows.words is not None:
+            logits = logits[rows.words]
+        return replace(rows, teacher=np.ascontiguousarray(logits, dtype=np.float32))
+
+    def _logits(self, dataset: Any) -> np.ndarray:
+        """`[rows, classes]`, or of each word that there is, `[words, classes]`."""
+        teacher = self.predictor
+        if not len(dataset):
+            return np.zeros((0, len(teacher.label_names)), dtype=np.float32)
+        encoded = teacher.task.encode(dataset, teacher.tokenizer, teacher.max_length)
+        with rows_bar("teacher: answers", teacher.passes * len(encoded), shown=self.shown) as told:
+            logits = teacher.logits(encoded, told)
+        return logits if encoded.words is None else scatter_to_words(logits, encoded, 0.0)
+
+
+def taught_sides(stages: Iterable[Stage]) -> set[str]:
+    """The sides of `RunData.train` whose rows a teacher must answer before these stages.
+
+    Released rows of the target are among its own in a batch.
+    """
+    distilled = [
+        replace(stage, objectives={"distillation": stage.objectives["distillation"]})
+        for stage in stages
+        if "distillation" in stage.objectives
+    ]
+    sides = sides_read(distilled)
+    return sides | {"few_shot"} if "target" in sides else sides
+
+
+def load_teacher(
+    path: str, task: Task, precision: str = "fp32", device: str | None = None
+) -> Predictor:
     """The teacher, checked to do the same task, with its labels in the run's order."""
-    teacher = load_predictor(path, precision=precision)
+    teacher = load_predictor(path, precision=precision, device=device)
     if teacher.task.name != task.name:
         raise ModelError(f"teacher {path}: does {teacher.task.name}, not {task.name}.")
     order = order_by_name(teacher.label_names, task.label_names)
@@ -27,17 +116,3 @@ def load_teacher(path: str, task: Task, precision: str = "fp32") -> Predictor:
         )
     teacher.take_labels(task, order)
     return teacher
-
-
-def with_teacher(teacher: Predictor, rows: EncodedRows, dataset: Any) -> EncodedRows:
-    """The rows with the teacher's logits of each unit.
-
-    The teacher reads the data set with its own tokenizer. A word that vanishes in it gets equal
-    logits.
-
-    """
-    encoded = teacher.task.encode(dataset, teacher.tokenizer, teacher.max_length)
-    logits = teacher.logits(encoded)
-    if rows.words is not None:
-        logits = scatter_to_words(logits, encoded, 0.0)[rows.words]
-    return replace(rows, teacher=np.ascontiguousarray(logits, dtype=np.float32))

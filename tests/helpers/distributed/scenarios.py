@@ -24,7 +24,7 @@ from nlp_adapt.training.accelerator import make_accelerator
 from nlp_adapt.training.inputs.data import EvaluationSet
 from nlp_adapt.training.scoring import Scorer
 from nlp_adapt.training.trainer import AdaptationTrainer
-from tests.helpers.several_domains import TAGS, several_trainer
+from tests.helpers.several_domains import TAG_NAMES, TAGS, several_trainer
 from tests.helpers.tiny_encoders import WORDS, tiny_model, tiny_tokenizer
 from tests.helpers.trainers import NAMES, toy_domain, trainer_for
 
@@ -54,6 +54,9 @@ RUNS = {
         "auxiliary": {"topic": {"share": 0.5}},
         "options": {"auxiliary": {"dropout": 0.0}},
     },
+    # A teacher's answers to rows that no number of processes divides; of words as well.
+    "distilled": {"method": "distillation"},
+    "distilled_tagger": {"method": "distillation", "task": TAGS},
 }
 EVALUATION_ROWS = (1, 7, 97)
 
@@ -79,7 +82,26 @@ def auxiliary_trainer(folder, *, auxiliary, options, **others):
     )
 
 
+def distilled_trainer(folder, **options):
+    """A student of a random teacher, which one process writes."""
+    words = options.get("task") == TAGS
+    teacher = folder / "teacher"
+    accelerator = make_accelerator(trainer_for(Path("unused")).args)
+    with accelerator.main_process_first():
+        if accelerator.is_main_process:
+            head = (
+                ("TokenClassification", TAG_NAMES) if words else ("SequenceClassification", NAMES)
+            )
+            tiny_model("roberta", *head, seed=3).save_pretrained(teacher)
+            tiny_tokenizer().save_pretrained(teacher)
+    if words:
+        return several_trainer(folder, few_shot=None, teacher=str(teacher), **options)
+    return trainer_for(folder, teacher=str(teacher), **options)
+
+
 MAKERS = {
+    "distilled": distilled_trainer,
+    "distilled_tagger": distilled_trainer,
     "several_domains": several_trainer,
     "tagger": several_trainer,
     "auxiliary": auxiliary_trainer,
