@@ -13,7 +13,7 @@ same schedule; name it beside the method, and one run gives both. `target_traine
 `source_only` spent on target labels, which else are read only to score a finished model, and
 `shares_told` is `source_only` that knows the target's class shares, as a user may.
 `distilled_from_mpnet-base` learns the answers of that encoder's source-only model to the target's
-text; `--teachers FOLDER` keeps such models for later runs. A method may carry options: `mcc:options.mcc.temperature=2`. Each finished model is a line in `<out>.runs.jsonl`
+text; `--teachers FOLDER` keeps those models, each trained once. A method may carry options: `mcc:options.mcc.temperature=2`. Each finished model is a line in `<out>.runs.jsonl`
 with a hash of the code that made it; a benchmark that was interrupted goes on where it stopped, and
 lines of other code are kept apart. Several processes share the work with `--shard 1/2` and
 `--shard 2/2`. `--report` only writes the page. `--keep FOLDER` keeps what each model predicts, for
@@ -101,7 +101,7 @@ def main() -> None:
         "suite": args.suite, "encoder": args.encoder, "code": code_hash(),
         "set": dict(item.split("=", 1) for item in args.set),
     }  # fmt: skip
-    if args.teachers is None and any(name.startswith(DISTILLED) for name in args.methods):
+    if args.teachers is None and any(DISTILLED in name for name in args.methods):
         raise ConfigError("name a folder for the teachers of distilled models with --teachers.")
     pairs = [tuple(pair.split(">")) for pair in args.pairs] or suite["pairs"]
     part, parts = (int(number) for number in args.shard.split("/"))
@@ -309,6 +309,12 @@ def write_page(out: Path, args: argparse.Namespace, runs: list[Run]) -> None:
     words += ["--seeds", str(max((run["seed"] for run in runs), default=args.seeds))]
     words += ["--pairs", *args.pairs] if args.pairs else []
     words += ["--set", *args.set] if args.set else []
+    words += ["--teachers", "FOLDER"] if any(DISTILLED in name for name in methods) else []
+    words += (
+        ["--out", f"docs/benchmarks/{out.name}"]
+        if out.name != page_of(args.suite, args.encoder).name
+        else []
+    )
     suite = SUITES[args.suite] | {"published": published.section(args.suite)}
     page = report(suite, args.encoder, shlex.join(words), runs)
     out.write_text(page, encoding="utf-8")
