@@ -202,7 +202,7 @@ class AdaptationConfig(TrainingOptions):
     fall_back: bool | None = option(
         None,
         "export the source-only twin where signs that need no target labels speak for it, or cannot "
-        "tell and no label of the target was learnt from; on where a twin is trained",
+        "tell and neither labels of the target nor a teacher taught more; on where a twin is trained",
     )
     save_total_limit: int = option(2, "checkpoints kept", bounds=COUNT)
     report_to: list[str] = option(

@@ -247,9 +247,7 @@ class Run:
         """Let the guard compare both models; export the twin where its worst case is better."""
         verdict = judge_run(end.results)
         end.results |= {"guard": verdict and verdict.to_dict(), "exported": ADAPTED}
-        data = self.context.data
-        told = "few_shot" in data.train or data.labelled_sample is not None
-        twin = verdict and verdict.prefers_twin(learnt_from_target=told)
+        twin = verdict and verdict.prefers_twin(knows_more=self.context.data.tells_more)
         if not twin or self.config.fall_back is False:
             return
         if self.main:

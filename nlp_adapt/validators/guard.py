@@ -76,13 +76,14 @@ class Verdict:
     verdict: str
     reasons: list[str]
 
-    def prefers_twin(self, *, learnt_from_target: bool) -> bool:
+    def prefers_twin(self, *, knows_more: bool) -> bool:
         """Whether the twin has the better worst case.
 
         Args:
-            learnt_from_target: Whether the adapted model was also trained on labels of the target.
+            knows_more: Whether the adapted model has learnt from what the twin had not: labels of
+                the target, or another model's answers.
         """
-        return self.verdict == SOURCE_ONLY or (self.verdict == UNDECIDED and not learnt_from_target)
+        return self.verdict == SOURCE_ONLY or (self.verdict == UNDECIDED and not knows_more)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""

@@ -14,7 +14,8 @@ from nlp_adapt.errors import ConfigError
 from nlp_adapt.prediction.likeness import load_likeness
 from nlp_adapt.training import run as run_module
 from nlp_adapt.validators.guard import Verdict
-from tests.helpers.trainers import toy_domain, trainer_for, with_domains
+from tests.helpers.tiny_encoders import tiny_model, tiny_tokenizer
+from tests.helpers.trainers import NAMES, toy_domain, trainer_for, with_domains
 
 OPTIONS = {"data_doctor": "off", "validation_fraction": 0.3}
 
@@ -117,3 +118,16 @@ def test_without_a_twin_there_is_no_guard(tmp_path: Path) -> None:
     assert results["guard"] is None
     with pytest.raises(ConfigError, match="fall_back needs the source-only twin"):
         trainer_for(tmp_path, compare_source_only=False, fall_back=True)
+
+
+def test_a_student_is_exported_unless_signs_speak_against_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its teacher knows what the twin does not, and was named by the user."""
+    teacher = tmp_path / "teacher"
+    tiny_model("bert", labels=NAMES, seed=5).save_pretrained(teacher)
+    tiny_tokenizer().save_pretrained(teacher)
+    options = {**OPTIONS, "method": "distillation", "teacher": str(teacher), "fall_back": None}
+    for verdict, exported in (("undecided", "adapted"), ("source-only", "source_only")):
+        monkeypatch.setattr(run_module, "judge_run", lambda _, said=verdict: Verdict(said, []))
+        assert trainer_for(tmp_path / verdict, **options).train()["exported"] == exported

@@ -182,16 +182,16 @@ def test_a_handful_of_mistakes_estimates_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("verdict", "learnt", "twin"),
+    ("verdict", "more", "twin"),
     [
         ("source-only", True, True), ("source-only", False, True), ("undecided", True, False),
         ("undecided", False, True), ("adapted", True, False), ("adapted", False, False),
     ],
 )  # fmt: skip
 def test_where_it_cannot_be_told_the_better_worst_case_is_preferred(
-    verdict: str, learnt: bool, twin: bool
+    verdict: str, more: bool, twin: bool
 ) -> None:
-    assert Verdict(verdict, []).prefers_twin(learnt_from_target=learnt) is twin
+    assert Verdict(verdict, []).prefers_twin(knows_more=more) is twin
 
 
 def test_evidence_is_what_the_predictions_hold() -> None:

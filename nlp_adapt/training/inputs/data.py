@@ -87,6 +87,12 @@ class RunData:
         parts += [] if self.target_sample is None else [self.target_sample]
         return [part.without_labels() for part in parts]
 
+    @property
+    def tells_more(self) -> bool:
+        """Whether the adapted model learns from labels of the target, or from a teacher's answers."""
+        taught = any(rows.teacher is not None for rows in self.train.values())
+        return taught or FEW_SHOT in self.train or self.labelled_sample is not None
+
     @cached_property
     def with_copies(self) -> Mapping[str, EncodedRows]:
         """The training rows of the adapted model."""

@@ -46,15 +46,13 @@ class Teacher:
     ) -> None:
         assert config.teacher is not None
         self.sides, self.accelerator = taught_sides(stages), accelerator
-        # A large one takes minutes.
-        self.shown = not config.disable_tqdm and (
-            accelerator is None or accelerator.is_main_process
-        )
+        main = accelerator is None or accelerator.is_main_process
+        self.shown = main and not config.disable_tqdm  # a large one takes minutes
         if accelerator is None:
-            wanted, device = config.resolved_precision, torch.device("cpu")
-            precision = choose_precision(wanted, device)
+            device = torch.device("cpu")
+            precision = choose_precision(config.resolved_precision, device)
         else:
-            precision, device = precision_of(accelerator), accelerator.device
+            device, precision = accelerator.device, precision_of(accelerator)
         self.predictor = load_teacher(config.teacher, task, precision, str(device))
 
     def answer(self, rows: EncodedRows, dataset: Any) -> EncodedRows:
@@ -101,9 +99,7 @@ def taught_sides(stages: Iterable[Stage]) -> set[str]:
     return sides | {"few_shot"} if "target" in sides else sides
 
 
-def load_teacher(
-    path: str, task: Task, precision: str = "fp32", device: str | None = None
-) -> Predictor:
+def load_teacher(path: str, task: Task, precision: str, device: str) -> Predictor:
     """The teacher, checked to do the same task, with its labels in the run's order."""
     teacher = load_predictor(path, precision=precision, device=device)
     if teacher.task.name != task.name:
