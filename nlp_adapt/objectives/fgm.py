@@ -10,7 +10,7 @@ from nlp_adapt.modeling.perturbation import fgm_perturbation, perturbed
 from nlp_adapt.objectives.base import SOURCE_SIDE, Objective, ObjectiveConfig, StepView
 from nlp_adapt.objectives.task import summed_cross_entropy
 from nlp_adapt.objectives.views import select_side
-from nlp_adapt.options import POSITIVE, option
+from nlp_adapt.options import POSITIVE, SHARE, option
 
 
 @dataclass(kw_only=True)
@@ -19,6 +19,9 @@ class FgmConfig(ObjectiveConfig):
 
     epsilon: float = option(
         0.02, "size of the perturbation, as a share of the embeddings' norm", bounds=POSITIVE
+    )
+    label_smoothing: float | None = option(
+        None, "as of the task loss", bounds=SHARE, recipe="label_smoothing_factor"
     )
 
 
@@ -43,13 +46,12 @@ class Fgm(Objective):
         if batch["labels"].shape[0] == 0:
             return {self.name: 0.0 * view.source.logits.float().sum()}
 
-        model = view.task_model
-        attack = self.perturbation(
-            model, batch, lambda: summed_cross_entropy(view.encode(batch)[0])
-        )
-        with perturbed(model, attack):
-            output = view.encode(batch)[0]
-        return {self.name: summed_cross_entropy(output) / max(output.labelled, 1e-12)}
+        def loss() -> Tensor:
+            return summed_cross_entropy(view.encode(batch)[0], self.config.label_smoothing)
+
+        attack = self.perturbation(view.task_model, batch, loss)
+        with perturbed(view.task_model, attack):
+            return {self.name: loss() / max(batch["source_labelled"], 1e-12)}
 
     def perturbation(self, model: Any, batch: dict[str, Any], loss: Any) -> Tensor:
         """The perturbation of the batch, `[rows, width, embedding size]`."""

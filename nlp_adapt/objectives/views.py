@@ -26,11 +26,10 @@ def select_side(batch: dict[str, Any], side: str) -> dict[str, Any]:
     else:
         rows, chosen, first = slice(split, None), slice(units, None), split
     selected = {**batch, "source_units": units if side == "source" else 0}
-    for name in ("input_ids", "attention_mask", "trunk_states"):
-        if name in batch:
-            selected[name] = batch[name][rows]
-    for name in ("labels", "domains"):
-        selected[name] = batch[name][chosen]
+    by_row = ("input_ids", "attention_mask", "trunk_states")
+    by_unit = ("labels", "domains", "teacher_logits")
+    selected |= {name: batch[name][rows] for name in by_row if name in batch}
+    selected |= {name: batch[name][chosen] for name in by_unit if name in batch}
     selected["unit_rows"] = batch["unit_rows"][chosen] - first
     if "unit_positions" in batch:
         width = batch["input_ids"].shape[1]

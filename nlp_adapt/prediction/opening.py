@@ -133,11 +133,6 @@ class EnsemblePredictor(Predictor):
         self.members = list(members)
         self.weights = weights
 
-    @property
-    def passes(self) -> int:
-        """How often each row is read: once by each member."""
-        return len(self.members)
-
     def logits(self, rows: EncodedRows, told: Callable[[int], Any] | None = None) -> np.ndarray:
         """Log of the mean probabilities, or the stacked logits: `[units, classes]`."""
         every = log_probabilities(self.members, rows, told)

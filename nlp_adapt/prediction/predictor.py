@@ -136,11 +136,6 @@ class Predictor:
         name_labels(self.task_model.config, task.label_names)
         self.task = task
 
-    @property
-    def passes(self) -> int:
-        """How often each row is read."""
-        return 1
-
     def logits(self, rows: EncodedRows, told: Callable[[int], Any] | None = None) -> np.ndarray:
         """Logits `[units, classes]` of encoded rows; `told` is told how many rows were read."""
         return self._read(rows, told=told)

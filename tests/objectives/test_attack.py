@@ -154,11 +154,12 @@ def test_dropout_is_off_inside_and_each_module_gets_its_mode_back():
 
 
 @pytest.mark.parametrize("name", ["fgm", "pgd"])
-@pytest.mark.parametrize("token_level", [False, True])
-def test_adversarial_loss_and_gradients_equal_a_rewrite(name, token_level):
+@pytest.mark.parametrize(("token_level", "smoothing"), [(False, 0.0), (True, 0.0), (False, 0.3)])
+def test_adversarial_loss_and_gradients_equal_a_rewrite(name, token_level, smoothing):
     model = make_model(token_level=token_level, dropout=0.0)
     batch = make_batch(token_level)
-    options = {"epsilon": EPSILON} | ({"steps": 2, "step_size": 0.7} if name == "pgd" else {})
+    options = {"epsilon": EPSILON, "label_smoothing": smoothing}
+    options |= {"steps": 2, "step_size": 0.7} if name == "pgd" else {}
     objective = build_objective(name, options, make_setup(model, token_level))
     twin = copy.deepcopy(model)
     value = objective(make_view(model, batch))[name]
@@ -178,8 +179,9 @@ def test_adversarial_loss_and_gradients_equal_a_rewrite(name, token_level):
         if token_level:
             units = batch["source_units"]
             logits = logits.reshape(-1, 2)[batch["unit_positions"][:units]]
-        known = batch["labels"][: len(logits)]
-        return -sum(row.log_softmax(-1)[label] for row, label in zip(logits, known, strict=True))
+        found = logits.log_softmax(-1)
+        known = zip(found, batch["labels"][: len(logits)], strict=True)
+        return -sum((1 - smoothing) * row[label] + smoothing * row.mean() for row, label in known)
 
     delta = torch.zeros_like(embedded)
     for _ in range(2 if name == "pgd" else 1):

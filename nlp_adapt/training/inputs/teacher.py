@@ -80,7 +80,8 @@ class Teacher:
         if not len(dataset):
             return np.zeros((0, len(teacher.label_names)), dtype=np.float32)
         encoded = teacher.task.encode(dataset, teacher.tokenizer, teacher.max_length)
-        with rows_bar("teacher: answers", teacher.passes * len(encoded), shown=self.shown) as told:
+        read = len(encoded) * len(getattr(teacher, "members", [teacher]))
+        with rows_bar("teacher: answers", read, shown=self.shown) as told:
             logits = teacher.logits(encoded, told)
         return logits if encoded.words is None else scatter_to_words(logits, encoded, 0.0)
 
