@@ -245,7 +245,9 @@ class Run:
 
     def _judge(self, end: RunResult) -> None:
         """Let the guard compare both models; export the twin where its worst case is better."""
-        verdict = judge_run(end.results)
+        last = self.context.stages[-1].objectives
+        taught = "distillation" in last and "task" not in last
+        verdict = judge_run(end.results, taught=taught)
         end.results |= {"guard": verdict and verdict.to_dict(), "exported": ADAPTED}
         twin = verdict and verdict.prefers_twin(knows_more=self.context.data.tells_more)
         if not twin or self.config.fall_back is False:

@@ -35,6 +35,10 @@ CLASS_FACTOR = 5.0
 LOPSIDED_FACTOR = 10.0
 CLASS_SHARE = 0.01
 FEWEST_MISTAKES = 5
+TAUGHT = (
+    "The adapted model has learnt a teacher's answers and not the source's labels: how well it solves "
+    "the source, and how certain it is, are no signs."
+)
 
 
 @dataclass(frozen=True)
@@ -127,12 +131,12 @@ def describe(
     }
 
 
-def judge_run(results: Mapping[str, Any]) -> Verdict | None:
+def judge_run(results: Mapping[str, Any], *, taught: bool = False) -> Verdict | None:
     """The guard's verdict on the two models of a run; None where one or its evidence is missing."""
     sides = [results.get(name) or {} for name in ("source_only", "adapted")]
     if not all(side.get("evidence") for side in sides):
         return None
-    return judge(*(_evidence(side) for side in sides))
+    return judge(*(_evidence(side) for side in sides), taught=taught)
 
 
 def _evidence(scores: Mapping[str, Any]) -> Evidence:
@@ -140,14 +144,15 @@ def _evidence(scores: Mapping[str, Any]) -> Evidence:
     return Evidence(scores=scores["label_free"], **own)
 
 
-def judge(before: Evidence, after: Evidence) -> Verdict:
+def judge(before: Evidence, after: Evidence, *, taught: bool = False) -> Verdict:
     """Weigh the source-only twin against the adapted model.
 
     The verdict is `source-only` where the source or the classes speak against the adapted model, or
-    both other signs do, and `undecided` otherwise.
+    both other signs do, and `undecided` otherwise. Of a model that a teacher alone has `taught`, the
+    classes tell.
     """
-    strong = [*_source(before, after), *_classes(before, after)]
-    weak = _information(before, after)
+    strong = [*([] if taught else _source(before, after)), *_classes(before, after)]
+    weak = [] if taught else _information(before, after)
     difference, noise = estimated_gain(before, after)
     estimate = (
         f"Estimated accuracy on the target goes from {_percent(before, 'estimated_accuracy')} to "
@@ -155,7 +160,7 @@ def judge(before: Evidence, after: Evidence) -> Verdict:
         f"{'unknown' if math.isinf(noise) else f'+/- {100 * noise:.1f} points'}), if the target "
         "differs from the source only in ways that the models' mistakes on the source show."
     )
-    doubts = [*_lopsided(before), *_few_mistakes(before, after)]
+    doubts = [*([TAUGHT] if taught else []), *_lopsided(before), *_few_mistakes(before, after)]
     if difference > noise:
         estimate += " A higher one proves nothing: models grow surer without growing better."
     reasons = [*strong, *weak, estimate, *doubts]

@@ -32,7 +32,7 @@ def same(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> bool:
 def against(monkeypatch: pytest.MonkeyPatch) -> None:
     """A guard that speaks for the twin."""
     verdict = Verdict("source-only", ["It was told to say so."])
-    monkeypatch.setattr(run_module, "judge_run", lambda results: verdict)
+    monkeypatch.setattr(run_module, "judge_run", lambda results, **_: verdict)
 
 
 def test_a_run_keeps_evidence_that_no_target_label_changes(tmp_path: Path) -> None:
@@ -128,6 +128,15 @@ def test_a_student_is_exported_unless_signs_speak_against_it(
     tiny_model("bert", labels=NAMES, seed=5).save_pretrained(teacher)
     tiny_tokenizer().save_pretrained(teacher)
     options = {**OPTIONS, "method": "distillation", "teacher": str(teacher), "fall_back": None}
+    for stages, taught in (
+        ([{"objectives": ["distillation"], "steps": 2}], True),
+        ([{"objectives": ["task", "distillation"], "steps": 2}], False),
+    ):
+        options |= {"stages": stages, "max_steps": -1}
+        results = trainer_for(tmp_path / str(taught), **options).train()
+        assert ("a teacher's answers" in " ".join(results["guard"]["reasons"])) is taught
     for verdict, exported in (("undecided", "adapted"), ("source-only", "source_only")):
-        monkeypatch.setattr(run_module, "judge_run", lambda _, said=verdict: Verdict(said, []))
+        monkeypatch.setattr(
+            run_module, "judge_run", lambda *_, said=verdict, **__: Verdict(said, [])
+        )
         assert trainer_for(tmp_path / verdict, **options).train()["exported"] == exported

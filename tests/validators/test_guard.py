@@ -120,6 +120,19 @@ def test_verdicts(evidence: Evidence, verdict: str, says: str) -> None:
     assert found.to_dict()["reasons"] == found.reasons
 
 
+def test_of_a_taught_model_the_classes_alone_tell() -> None:
+    """It never saw the source's labels, and softened answers make it less certain."""
+    for harmed in (
+        changed(source_risk=0.7),
+        changed(estimated_accuracy=0.6, information_maximisation=0.3),
+    ):
+        assert judge(TWIN, harmed).verdict == "source-only"
+        found = judge(TWIN, harmed, taught=True)
+        assert found.verdict == "undecided"
+        assert "learnt a teacher's answers" in " ".join(found.reasons)
+    assert judge(TWIN, changed(predicted=COLLAPSED), taught=True).verdict == "source-only"
+
+
 def test_a_share_that_the_source_or_the_twin_would_have_is_no_collapse() -> None:
     rare = {"negative": 0.95, "positive": 0.05}
     assert judge(changed(predicted=rare), changed(predicted=COLLAPSED)).verdict == "undecided"
