@@ -78,8 +78,8 @@ class AdaptationConfig(TrainingOptions):
     )
     keep_class_shares: bool | None = option(
         None,
-        "let the adapted model say each class (of words: O) of the target as often as its source-only "
-        "twin does; default: with auto, where nothing tells the shares",
+        "let the adapted model say each class (of words: O) of the target as often as its teacher or "
+        "source-only twin does; default: with auto and distillation, where nothing tells the shares",
     )
     few_shot_use: str = option(
         "train",

@@ -180,6 +180,7 @@ METHODS: dict[str, Method] = {
     "distillation": Method(
         lambda config: [Stage({"distillation": {}})],
         "the predictions of a teacher (a model, run or ensemble) on the target's text",
+        keeps_class_shares=True,
     ),
     "fgm": Method(_beside_task("fgm")),
     "pgd": Method(_beside_task("pgd")),

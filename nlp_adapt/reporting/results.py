@@ -232,7 +232,8 @@ def share_sentences(results: Results) -> list[str]:
             if len(both[0]) > MOST_CLASSES
             else " ({} %; before: {})".format(*map(_percent, both))
         )
-        return [f"Class shares of the target are kept as the source-only model has them{said}."]
+        whose = "teacher" if shares.get("kept_as") == "teacher" else "source-only model"
+        return [f"Class shares of the target are kept as the {whose} has them{said}."]
     estimates = part(shares, "estimated")
     if not estimates or len(predicted) > MOST_CLASSES:
         return []

@@ -1,4 +1,4 @@
-"""Writing class shares, told or the source-only twin's, into a trained model's decisions."""
+"""Writing class shares, told, a teacher's or the source-only twin's, into a model's decisions."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,7 +18,7 @@ from nlp_adapt.modeling.architectures import output_layer, plain_model
 
 
 def shares_to_keep(context: Any, twin: dict[str, Any] | None, model: Any) -> Any:
-    """How often the twin says each class of the target, where an adapted `model` keeps to that.
+    """How often the teacher, or else the twin, says each class of the target, if a `model` keeps to that.
 
     Args:
         context: The run's `RunContext`.
@@ -30,9 +30,12 @@ def shares_to_keep(context: Any, twin: dict[str, Any] | None, model: Any) -> Any
         # Labels of the target that were trained on tell more than the twin knows.
         fits = "few_shot" not in context.data.train and output_layer(model).bias is not None
         wanted = method is not None and method.keeps_class_shares and fits
-    if twin is None or not wanted or twin["evidence"] is None:
-        return None
-    return twin["evidence"]["predicted"]
+    sample = context.data.target_sample
+    if wanted and sample is not None and sample.teacher is not None:
+        shares = predicted_shares(sample.teacher).tolist()
+        return dict(zip(context.task.label_names, shares, strict=True))
+    evidence = twin["evidence"] if twin is not None and wanted else None
+    return evidence and evidence["predicted"]
 
 
 def align_model(
@@ -47,12 +50,12 @@ def align_model(
         scorer: The run's `Scorer`, which holds the told shares and the sample.
         labelled: Encoded texts drawn at random from the target, whose labels tell the shares where
             the user does not.
-        kept: By class, the shares of the units for which the twin says it, where nothing else tells
-            the shares. Of words, that of `O` alone counts.
+        kept: By class, the shares of the units for which the teacher or the twin says it, where
+            nothing else tells the shares. Of words, that of `O` alone counts.
 
     Returns:
-        What results.json says of it, by class: the shares `told`, `kept`, or those `from_labels` and
-        how many `labels` these are, what was `predicted_before` and is `predicted` now, and the `bias`
+        What results.json says of it, by class: the shares `told`, `kept` (and `kept_as` whose, if the
+        teacher's), or those `from_labels` and how many `labels` these are, what was `predicted_before` and is `predicted` now, and the `bias`
         that was added; and that bias `[classes]`.
 
     Raises:
@@ -67,6 +70,7 @@ def align_model(
     elif labelled is None:
         assert kept is not None  # else nothing is to be put right
         shares, source = np.array([kept[name] for name in names]), "kept"
+        said = {"kept_as": "teacher"} if scorer.data.target_sample.teacher is not None else {}
     else:
         trained_on = "few_shot" in scorer.data.train
         own = None if trained_on else scorer.read(model, labelled)[0]

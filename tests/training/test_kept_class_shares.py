@@ -7,10 +7,13 @@ import pytest
 import torch
 
 from nlp_adapt.errors import ConfigError
+from nlp_adapt.modeling.architectures import output_layer
+from nlp_adapt.reporting.results import share_sentences
 from nlp_adapt.training import run as run_module
 from tests.helpers.interruptions import InterruptedRunError, crash_after, weights
-from tests.helpers.several_domains import TAGS, several_trainer
-from tests.helpers.trainers import trainer_for
+from tests.helpers.several_domains import TAG_NAMES, TAGS, several_trainer, tag_domain
+from tests.helpers.tiny_encoders import tiny_model, tiny_tokenizer
+from tests.helpers.trainers import NAMES, toy_domain, trainer_for
 
 OPTIONS = {"method": "auto", "data_doctor": "off", "validation_fraction": 0.3}
 
@@ -66,6 +69,54 @@ def test_nothing_but_the_last_bias_is_changed_for_it(tmp_path):
 def test_who_keeps_them(tmp_path, options, kept):
     results = trainer_for(tmp_path, **{**OPTIONS, **options}).train()
     assert ("kept" in results["adapted"]["class_shares"]) == kept
+
+
+def saved_teacher(folder, domain, task="SequenceClassification", labels=NAMES):
+    """A random model that says its first class of about half the units of a domain."""
+    model = tiny_model("roberta", task, labels=labels, seed=3).eval()
+    words = task == "TokenClassification"
+    texts = [" ".join(row) if words else row for row in domain.train["tokens" if words else "text"]]
+    batch = tiny_tokenizer()(texts, return_tensors="pt", padding=True)
+    with torch.no_grad():
+        for parameter in model.classifier.parameters():
+            parameter *= 20
+        logits = model(**batch).logits
+        logits = logits[batch["attention_mask"] == 1] if words else logits
+        lead = logits[:, 0] - logits[:, 1:].amax(-1)
+        output_layer(model).bias[0] -= lead.median()
+    model.save_pretrained(folder)
+    tiny_tokenizer().save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.mark.parametrize("twin", [True, False])
+def test_a_student_keeps_its_teachers_shares_and_says_so(tmp_path, twin):
+    teacher = saved_teacher(tmp_path / "teacher", toy_domain("tweets", 50))
+    options = {**OPTIONS, "method": "distillation", "teacher": teacher}
+    trainer = trainer_for(tmp_path, **options, compare_source_only=twin)
+    results = trainer.train()
+    answers = trainer.data.target_sample.teacher.argmax(-1)
+    said = results["adapted"]["class_shares"]
+    assert said["kept_as"] == "teacher"
+    wanted = np.bincount(answers, minlength=2) / len(answers)
+    assert list(said["kept"].values()) == pytest.approx(wanted, abs=1e-4)
+    assert 0 < said["kept"]["positive"] < 1
+    assert said["predicted"] == pytest.approx(said["kept"], abs=0.05)
+    (sentence,) = share_sentences(results)
+    assert "kept as the teacher has them" in sentence
+
+
+def test_a_tagger_keeps_its_teachers_share_of_words_outside(tmp_path):
+    target = tag_domain("tweets", 50)
+    teacher = saved_teacher(tmp_path / "teacher", target, "TokenClassification", TAG_NAMES)
+    options = {"method": "distillation", "teacher": teacher, "keep_class_shares": True}
+    trainer = several_trainer(tmp_path, TAGS, few_shot=None, **options)
+    said = trainer.train()["adapted"]["class_shares"]
+    outside = trainer.task.outside
+    wanted = (trainer.data.target_sample.teacher.argmax(-1) == outside).mean()
+    assert 0.1 < wanted < 0.9
+    assert said["kept"]["O"] == pytest.approx(wanted, abs=1e-4)
+    assert said["predicted"]["O"] == pytest.approx(wanted, abs=0.05)
 
 
 def test_without_a_twin_there_is_nothing_to_keep(tmp_path):

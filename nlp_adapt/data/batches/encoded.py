@@ -90,7 +90,6 @@ class EncodedRows:
 
     def select(self, chosen: np.ndarray) -> "EncodedRows":
         """The rows `chosen`, in that order; words are numbered anew."""
-        chosen = np.asarray(chosen)
         units = self.units_of(chosen)
         return EncodedRows(
             ids=self.ids[_spans_of(self.offsets, chosen)],
@@ -101,6 +100,7 @@ class EncodedRows:
             words=None if self.words is None else np.arange(len(units)),
             domains=None if self.domains is None else self.domains[chosen],
             total_words=0 if self.words is None else len(units),
+            teacher=None if self.teacher is None else self.teacher[units],
         )
 
     def in_domain(self, index: int) -> "EncodedRows":

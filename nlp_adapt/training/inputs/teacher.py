@@ -38,11 +38,7 @@ class Teacher:
     """
 
     def __init__(
-        self,
-        config: AdaptationConfig,
-        task: Task,
-        stages: Iterable[Stage],
-        accelerator: Any = None,
+        self, config: AdaptationConfig, task: Task, stages: Iterable[Stage], accelerator: Any = None
     ) -> None:
         assert config.teacher is not None
         self.sides, self.accelerator = taught_sides(stages), accelerator
@@ -91,12 +87,8 @@ def taught_sides(stages: Iterable[Stage]) -> set[str]:
 
     Released rows of the target are among its own in a batch.
     """
-    distilled = [
-        replace(stage, objectives={"distillation": stage.objectives["distillation"]})
-        for stage in stages
-        if "distillation" in stage.objectives
-    ]
-    sides = sides_read(distilled)
+    given = [one.objectives["distillation"] for one in stages if "distillation" in one.objectives]
+    sides = sides_read(Stage({"distillation": options}) for options in given)
     return sides | {"few_shot"} if "target" in sides else sides
 
 
