@@ -20,11 +20,13 @@ from nlp_adapt.modeling.architectures import output_layer, plain_model
 def shares_to_keep(context: Any, twin: dict[str, Any] | None, model: Any) -> Any:
     """How often the teacher, or else the twin, says each class of the target, if a `model` keeps to that.
 
+    None keeps to nothing, as the twin, which has no teacher.
+
     Args:
         context: The run's `RunContext`.
         twin: What results.json says of the twin; None where there is none.
     """
-    wanted = context.config.keep_class_shares
+    wanted = context.config.keep_class_shares if model is not None else False
     if wanted is None:
         method = METHODS.get(context.method)  # none where stages are spelt out
         # Labels of the target that were trained on tell more than the twin knows.

@@ -171,7 +171,8 @@ class Run:
             training.run(checkpoint, self.start)
             self.accelerator.wait_for_everyone()
             seconds = round(training.seconds, 2)
-            kept = shares_to_keep(self.context, twin, training.task_model)
+            adapted = training.task_model if training.name == ADAPTED else None
+            kept = shares_to_keep(self.context, twin, adapted)
             scores = {**self._score(training, kept), "seconds": seconds}
             if self.config.report_to:
                 log_scores(self.accelerator, scores, training.steps)
@@ -194,9 +195,8 @@ class Run:
         chosen = training.best.restore(model) if training.best is not None else None
         if chosen is not None and len(training.schedule.models[training.name]) > 1:
             training.known_rows = None  # the stage it is from may have frozen something else
-        rows = sum(map(len, context.data.scored_rows))
-        shown = self.main and not self.config.disable_tqdm
-        bar = rows_bar(f"{training.title}: scores", rows, shown=shown)
+        rows, quiet = sum(map(len, context.data.scored_rows)), self.config.disable_tqdm
+        bar = rows_bar(f"{training.title}: scores", rows, shown=self.main and not quiet)
         with training.scoring(), bar as progress:
             scorer = replace(context.scorer, told=progress)
             adapted = training.name == ADAPTED

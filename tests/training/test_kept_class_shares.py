@@ -102,6 +102,7 @@ def test_a_student_keeps_its_teachers_shares_and_says_so(tmp_path, twin):
     assert list(said["kept"].values()) == pytest.approx(wanted, abs=1e-4)
     assert 0 < said["kept"]["positive"] < 1
     assert said["predicted"] == pytest.approx(said["kept"], abs=0.05)
+    assert "kept" not in ((results["source_only"] or {}).get("class_shares") or {})
     (sentence,) = share_sentences(results)
     assert "kept as the teacher has them" in sentence
 
