@@ -65,7 +65,8 @@ def _check_together(config: Any) -> None:
         )
     if config.bf16 and config.fp16:
         raise ConfigError("bf16 and fp16 exclude each other: set one of them.")
-    if config.keep_class_shares and not config.compare_source_only and config.teacher is None:
+    taught = config.teacher and (config.stages is not None or config.method == "distillation")
+    if config.keep_class_shares and not config.compare_source_only and not taught:
         raise ConfigError(
             "keep_class_shares keeps those of the source-only twin: leave compare_source_only on."
         )

@@ -101,7 +101,8 @@ def main() -> None:
         "suite": args.suite, "encoder": args.encoder, "code": code_hash(),
         "set": dict(item.split("=", 1) for item in args.set),
     }  # fmt: skip
-    if args.teachers is None and any(DISTILLED in name for name in args.methods):
+    distils = not args.report and any(DISTILLED in name for name in args.methods)
+    if distils and args.teachers is None:
         raise ConfigError("name a folder for the teachers of distilled models with --teachers.")
     pairs = [tuple(pair.split(">")) for pair in args.pairs] or suite["pairs"]
     part, parts = (int(number) for number in args.shard.split("/"))

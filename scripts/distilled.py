@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmark_runs import code_hash
+from filelock import FileLock
+
 from nlp_adapt import AdaptationTrainer, Domain, load_recipe
 
 DISTILLED = "distilled_from_"
@@ -18,13 +21,15 @@ def teacher_of(
 ) -> str:
     """The folder of the teacher of a method, trained now where `folder` does not hold it yet."""
     encoder = method.removeprefix(DISTILLED)
-    kept = folder / f"{encoder.replace('/', '_')}.{source.name}.{seed}"
-    if not (kept / "config.json").is_file():
-        model = encoder if "/" in encoder else f"builtin:{encoder}"
-        own = {"model": model, "seed": seed, "output_dir": str(kept / "run")}
-        always = {"compare_source_only": False, "disable_tqdm": True, "overwrite": True}
-        settings = load_recipe(recipe, {**suite, **LARGE, **own, **always})
-        trainer = AdaptationTrainer(settings.model, settings.adaptation_config(), source)
-        trainer.train()
-        trainer.save_model(kept)
+    kept = folder / f"{encoder.replace('/', '_')}.{source.name}.{seed}.{code_hash()}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{kept}.lock"):  # shards may want the same one
+        if not (kept / "config.json").is_file():
+            model = encoder if "/" in encoder else f"builtin:{encoder}"
+            own = {"model": model, "seed": seed, "output_dir": str(kept / "run")}
+            always = {"compare_source_only": False, "disable_tqdm": True, "overwrite": True}
+            settings = load_recipe(recipe, {**suite, **LARGE, **own, **always})
+            trainer = AdaptationTrainer(settings.model, settings.adaptation_config(), source)
+            trainer.train()
+            trainer.save_model(kept)
     return str(kept)

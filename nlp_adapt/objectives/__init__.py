@@ -86,17 +86,18 @@ def checked_stages(config: AdaptationConfig) -> list[Stage]:
         ConfigError: If an objective is unknown, has a wrong option or cannot serve this run.
     """
     stages = stages_for(config)
-    for kind, options in _options_in(stages):
+    for kind, options in options_in(stages):
         kind.check(options, config)
     return stages
 
 
 def sides_read(stages: Iterable[Stage]) -> set[str]:
     """The sides of a batch that the objectives of any stage read."""
-    return {side for kind, options in _options_in(stages) for side in kind.sides(options)}
+    return {side for kind, options in options_in(stages) for side in kind.sides(options)}
 
 
-def _options_in(stages: Iterable[Stage]) -> Iterator[tuple[type[Objective], ObjectiveConfig]]:
+def options_in(stages: Iterable[Stage]) -> Iterator[tuple[type[Objective], ObjectiveConfig]]:
+    """Every objective of the stages, with its options."""
     for stage in stages:
         for name, options in stage.objectives.items():
             kind = objective_class(name)

@@ -245,8 +245,8 @@ class Run:
 
     def _judge(self, end: RunResult) -> None:
         """Let the guard compare both models; export the twin where its worst case is better."""
-        last = self.context.stages[-1].objectives
-        taught = "distillation" in last and "task" not in last
+        named = [one.objectives for one in self.context.stages]
+        taught = "distillation" in named[-1] and not any("task" in own for own in named)
         verdict = judge_run(end.results, taught=taught)
         end.results |= {"guard": verdict and verdict.to_dict(), "exported": ADAPTED}
         twin = verdict and verdict.prefers_twin(knows_more=self.context.data.tells_more)

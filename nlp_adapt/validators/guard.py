@@ -35,10 +35,7 @@ CLASS_FACTOR = 5.0
 LOPSIDED_FACTOR = 10.0
 CLASS_SHARE = 0.01
 FEWEST_MISTAKES = 5
-TAUGHT = (
-    "The adapted model has learnt a teacher's answers and not the source's labels: how well it solves "
-    "the source, and how certain it is, are no signs."
-)
+TAUGHT = "A teacher's answers taught it: its skill on the source and its certainty are no signs."
 
 
 @dataclass(frozen=True)

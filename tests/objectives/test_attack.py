@@ -36,6 +36,7 @@ from tests.helpers.tiny_batches import (
     make_tokenizer,
     make_view,
 )
+from tests.helpers.trainers import trainer_for
 
 EPSILON = 0.05
 
@@ -424,3 +425,11 @@ def test_vat_makes_target_predictions_smoother_without_labels():
         torch.manual_seed(9)
         sharpness.append(probe(make_view(model, batch))["vat"].item())
     assert sharpness[1] < 0.3 * sharpness[0]
+
+
+@pytest.mark.parametrize("name", ["fgm", "pgd"])
+def test_labels_are_smoothed_as_the_recipe_says(tmp_path, name):
+    trainer = trainer_for(tmp_path, method=name, label_smoothing_factor=0.3, max_steps=1)
+    trainer.train()
+    smoothings = [one.config.label_smoothing for one in trainer.objectives.values()]
+    assert smoothings == [0.3, 0.3]

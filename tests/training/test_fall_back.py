@@ -131,10 +131,11 @@ def test_a_student_is_exported_unless_signs_speak_against_it(
     for stages, taught in (
         ([{"objectives": ["distillation"], "steps": 2}], True),
         ([{"objectives": ["task", "distillation"], "steps": 2}], False),
+        ([{"objectives": [name], "steps": 1} for name in ("task", "distillation")], None),
     ):
         options |= {"stages": stages, "max_steps": -1}
         results = trainer_for(tmp_path / str(taught), **options).train()
-        assert ("a teacher's answers" in " ".join(results["guard"]["reasons"])) is taught
+        assert ("A teacher's answers" in " ".join(results["guard"]["reasons"])) is bool(taught)
     for verdict, exported in (("undecided", "adapted"), ("source-only", "source_only")):
         monkeypatch.setattr(
             run_module, "judge_run", lambda *_, said=verdict, **__: Verdict(said, [])

@@ -129,7 +129,7 @@ def test_of_a_taught_model_the_classes_alone_tell() -> None:
         assert judge(TWIN, harmed).verdict == "source-only"
         found = judge(TWIN, harmed, taught=True)
         assert found.verdict == "undecided"
-        assert "learnt a teacher's answers" in " ".join(found.reasons)
+        assert "A teacher's answers" in " ".join(found.reasons)
     assert judge(TWIN, changed(predicted=COLLAPSED), taught=True).verdict == "source-only"
 
 

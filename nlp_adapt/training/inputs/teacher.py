@@ -2,19 +2,19 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
-import torch
 
 from nlp_adapt.config import AdaptationConfig
 from nlp_adapt.data.batches.encoded import EncodedRows
 from nlp_adapt.data.batches.words import scatter_to_words
 from nlp_adapt.errors import ModelError
 from nlp_adapt.methods import Stage
-from nlp_adapt.modeling.cpu import choose_precision
 from nlp_adapt.names import order_by_name
-from nlp_adapt.objectives import sides_read
+from nlp_adapt.objectives import options_in
+from nlp_adapt.objectives.distillation import Distillation
 from nlp_adapt.prediction.opening import load_predictor
 from nlp_adapt.prediction.predictor import Predictor, rows_bar
 from nlp_adapt.tasks import Task
@@ -32,9 +32,6 @@ class Teacher:
 
     Attributes:
         sides: Of `RunData.train`, those whose rows it answers.
-
-    Raises:
-        ModelError: If it does another task, or knows other labels than the run's.
     """
 
     def __init__(
@@ -42,14 +39,16 @@ class Teacher:
     ) -> None:
         assert config.teacher is not None
         self.sides, self.accelerator = taught_sides(stages), accelerator
+        self.path, self.task = config.teacher, task
         main = accelerator is None or accelerator.is_main_process
         self.shown = main and not config.disable_tqdm  # a large one takes minutes
-        if accelerator is None:
-            device = torch.device("cpu")
-            precision = choose_precision(config.resolved_precision, device)
-        else:
-            device, precision = accelerator.device, precision_of(accelerator)
-        self.predictor = load_teacher(config.teacher, task, precision, str(device))
+
+    @cached_property
+    def predictor(self) -> Predictor:
+        """The teacher, loaded when it is first asked; `ModelError` if it does not fit the run."""
+        run = self.accelerator
+        precision, device = ("fp32", None) if run is None else (precision_of(run), str(run.device))
+        return load_teacher(self.path, self.task, precision, device)
 
     def answer(self, rows: EncodedRows, dataset: Any) -> EncodedRows:
         """The rows with the teacher's logits of each unit.
@@ -79,6 +78,8 @@ class Teacher:
         read = len(encoded) * len(getattr(teacher, "members", [teacher]))
         with rows_bar("teacher: answers", read, shown=self.shown) as told:
             logits = teacher.logits(encoded, told)
+        if not np.isfinite(logits).all():
+            raise ModelError(f"teacher {self.path}: answers are not finite; set precision: fp32.")
         return logits if encoded.words is None else scatter_to_words(logits, encoded, 0.0)
 
 
@@ -87,12 +88,12 @@ def taught_sides(stages: Iterable[Stage]) -> set[str]:
 
     Released rows of the target are among its own in a batch.
     """
-    given = [one.objectives["distillation"] for one in stages if "distillation" in one.objectives]
-    sides = sides_read(Stage({"distillation": options}) for options in given)
+    found = [kind.sides(own) for kind, own in options_in(stages) if issubclass(kind, Distillation)]
+    sides = set().union(*found)
     return sides | {"few_shot"} if "target" in sides else sides
 
 
-def load_teacher(path: str, task: Task, precision: str, device: str) -> Predictor:
+def load_teacher(path: str, task: Task, precision: str, device: str | None) -> Predictor:
     """The teacher, checked to do the same task, with its labels in the run's order."""
     teacher = load_predictor(path, precision=precision, device=device)
     if teacher.task.name != task.name:

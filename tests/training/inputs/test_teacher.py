@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from nlp_adapt.config import AdaptationConfig
+from nlp_adapt.errors import ModelError
 from nlp_adapt.modeling.outputs import DomainOutput, Progress
 from nlp_adapt.objectives import Setup, build_objective
+from nlp_adapt.objectives.distillation import Distillation
 from nlp_adapt.prediction.opening import load_predictor, save_ensemble
 from nlp_adapt.training.trainer import AdaptationTrainer
 from tests.helpers.several_domains import several_trainer
@@ -102,3 +104,34 @@ def test_a_bar_tells_how_many_rows_every_member_has_answered(tmp_path, teacher, 
     shown = capsys.readouterr().err
     assert "teacher: answers: 100%|" in shown
     assert f"{rows}/{rows}" in shown
+
+
+class Gentle(Distillation):
+    """A user's own distillation."""
+
+
+def test_an_own_kind_of_distillation_is_taught_as_well(tmp_path, teacher):
+    stages = [{"objectives": {f"{__name__}:Gentle": {}}, "steps": 2}]
+    trainer_for(tmp_path, teacher=teacher, stages=stages, max_steps=-1).train()
+    losses = logged(tmp_path)
+    assert losses
+    assert all(0 < loss < 10 for loss in losses)
+
+
+def test_a_teacher_that_is_asked_nothing_is_not_even_loaded(tmp_path):
+    assert trainer_for(tmp_path, teacher=str(tmp_path / "none")).train()["adapted"]["steps"] == 2
+
+
+def test_rows_may_be_looked_at_before_a_run_of_any_precision(tmp_path, teacher):
+    options = {"method": "distillation", "precision": "fp16"}
+    trainer = trainer_for(tmp_path, teacher=teacher, **options)
+    assert np.isfinite(trainer.data.train["target"].teacher).all()
+
+
+def test_answers_that_are_no_numbers_are_refused(tmp_path, teacher, monkeypatch):
+    from nlp_adapt.prediction.predictor import Predictor
+
+    broken = lambda self, rows, told=None: np.full((rows.units, 2), np.nan)  # noqa: E731
+    monkeypatch.setattr(Predictor, "logits", broken)
+    with pytest.raises(ModelError, match="answers are not finite; set precision: fp32"):
+        trainer_for(tmp_path, teacher=teacher, method="distillation").train()
