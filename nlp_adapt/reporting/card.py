@@ -157,7 +157,9 @@ def _summary(results: Results, source: str, target: str) -> str:
             else f"; the model was adapted to **{target}** with {method}, {labels} of the target"
         )
     model = escape(shareable(results["model"]))
-    return f"Labels were learned in **{source}**{adapted}. It started from {model}."
+    taught = results["method"] == "distillation" and not falls_back(results)
+    head = "A teacher's answers were learned, not labels of" if taught else "Labels were learned in"
+    return f"{head} **{source}**{adapted}. It started from {model}."
 
 
 def _results(results: Results) -> list[str]:

@@ -11,6 +11,7 @@ Four signs are weighed, none of which reads a label of the target:
 - *estimate*: estimated target accuracy (Garg et al. 2022), with a paired bootstrap's interval of the
   difference.
 
+Of a model that a teacher alone has taught, the classes tell and nothing else.
 They can show harm, and no gain: a model that says the same of everything is certain of it, and so is
 one that has learnt its own answers. Where the estimate used to speak for the adapted model it was right
 about as often as not (docs/how-to/without-target-labels.md). So without a sign of harm it cannot be told
@@ -145,8 +146,7 @@ def judge(before: Evidence, after: Evidence, *, taught: bool = False) -> Verdict
     """Weigh the source-only twin against the adapted model.
 
     The verdict is `source-only` where the source or the classes speak against the adapted model, or
-    both other signs do, and `undecided` otherwise. Of a model that a teacher alone has `taught`, the
-    classes tell.
+    both other signs do, and `undecided` otherwise. Where a teacher alone has `taught` it, classes do.
     """
     strong = [*([] if taught else _source(before, after)), *_classes(before, after)]
     weak = [] if taught else _information(before, after)

@@ -263,6 +263,13 @@ def test_the_card_tells_what_training_cost(results: dict[str, Any]) -> None:
     assert "9,000 parameters, of which 1,234 were trained, and about 56,789 tokens read." in card
 
 
+def test_the_card_of_a_student_does_not_say_that_it_saw_labels(results: dict[str, Any]) -> None:
+    card = build_card({**results, "method": "distillation"}, {})
+    assert "A teacher's answers were learned, not labels of" in card
+    assert "Labels were learned in" not in card
+    assert "Labels were learned in" in build_card({**results, "method": "dann"}, {})
+
+
 def test_a_teachers_place_is_private(results: dict[str, Any]) -> None:
     card = build_card(results, {"method": "distillation", "teacher": "runs/of-a-client"})
     assert "of-a-client" not in card
