@@ -26,9 +26,10 @@ few_labels|3 hours|benchmark_few_labels.py --data DATA --logits SCRATCH/logits -
 encoders|6 hours|benchmark_encoders.py --data DATA --seeds 3
 domain_features|4 hours|benchmark_methods.py --data DATA --suite snippets --methods dann:domain_features=classifier dann:domain_features=first dann:domain_features=mean dann:domain_features=max source_only --seeds 1 --out docs/benchmarks/domain_features.md --set max_source_rows=1000 num_train_epochs=2 learning_rate=1e-4 lambda_max=0.3
 snippets|9 hours|benchmark_methods.py --data DATA --suite snippets --keep SCRATCH/predictions --methods source_only auto twin_of_auto target_trained dann:lambda_max=0.1 dann:lambda_max=1.0 daln mcc self_training shares_told --seeds 3
+distilled|4 hours|benchmark_methods.py --data DATA --suite snippets --methods source_only distilled_from_mpnet-base --seeds 3 --teachers SCRATCH/teachers --out docs/benchmarks/distilled.md
 validators|2 minutes, of what snippets keeps|benchmark_validators.py --keep SCRATCH/predictions
 review|5 minutes, of what validators stores|benchmark_review.py
-snippets.mpnet-base|1 day|benchmark_methods.py --data DATA --suite snippets --encoder builtin:mpnet-base --methods auto twin_of_auto --seeds 1 --set learning_rate=2e-5 num_train_epochs=2 max_source_rows=1500 max_test_rows=600
+snippets.mpnet-base|1 day|benchmark_methods.py --data DATA --suite snippets --encoder builtin:mpnet-base --methods auto twin_of_auto source_only --seeds 1 --set learning_rate=2e-5 num_train_epochs=2 max_source_rows=1500 max_test_rows=600
 ner|3 hours|benchmark_protocol.py --data DATA --suite wnut --seeds 3
 amazon|1 day|benchmark_protocol.py --data DATA --suite amazon --seeds 3
 peers|1 day|benchmark_peers.py --data DATA --environments ENVIRONMENTS --seeds 3

@@ -33,10 +33,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmark_runs import KEY, SMALL, Run, append, code_hash, key_of, made_alike, read_runs
-from distilled import DISTILLED, teacher_of
+from distilled import teacher_of
 from kept_predictions import keep
 from methods_page import report
-from methods_table import SHARES_TOLD, SOURCE_ONLY, TARGET_TRAINED, TWIN
+from methods_table import DISTILLED, SHARES_TOLD, SOURCE_ONLY, TARGET_TRAINED, TWIN
 from protocol import published
 
 from nlp_adapt import AdaptationError, AdaptationTrainer, Domain, load_domain, load_recipe

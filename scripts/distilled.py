@@ -8,10 +8,10 @@ from typing import Any
 
 from benchmark_runs import code_hash
 from filelock import FileLock
+from methods_table import DISTILLED
 
 from nlp_adapt import AdaptationTrainer, Domain, load_recipe
 
-DISTILLED = "distilled_from_"
 # What the table of the large encoder trains with, as far as it changes a model.
 LARGE = {"max_source_rows": 1500, "num_train_epochs": 2, "learning_rate": 2e-5}
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmark_runs import OLDER, Run
 from methods_table import (
+    DISTILLED,
     SOURCE_ONLY,
     TWIN,
     Cell,
@@ -27,6 +28,9 @@ Every column has the same pairs and seeds, or says how many runs it has. A mean 
 means. `twin_of_METHOD` is source-only under the method's own schedule: the same stages, learning-rate \
 cycles and choice of a checkpoint. `best threshold` is what the constants for the classes' logits (of \
 words: for that of `O`) that the target's test labels would choose give: an oracle, for reading only."""
+DISTILLED_EXPLAINED = """\
+`distilled_from_ENCODER` has learnt, on the target's raw text, the answers of that encoder's source-only model \
+(1,500 rows of the source, 2 epochs at 2e-5), and keeps to the class shares that its teacher has there."""
 GAINS_EXPLAINED = """\
 Points above a yardstick on the same pairs and seeds. A gain counts where it holds against the **best \
 label-free yardstick**, which is in bold: where its interval lies above 0. Intervals are 95 % t intervals \
@@ -51,6 +55,7 @@ def report(suite: dict[str, Any], encoder: str, command: str, runs: Sequence[Run
         f"Code: {made_with}.",
         *suite.get("notes", ()),
         EXPLAINED,
+        *([DISTILLED_EXPLAINED] if any(DISTILLED in name for name in table.methods) else []),
         *_unfinished(table, suite.get("pairs", ())),
         f"Made by `{command}`.",
         _markdown(score_rows(table, suite)),

@@ -13,6 +13,7 @@ from benchmark_runs import Run
 SOURCE_ONLY, TARGET_TRAINED, TWIN = "source_only", "target_trained", "twin_of_"
 # Told the target's class shares, the source-only model needs no other label of it.
 SHARES_TOLD = "shares_told"
+DISTILLED = "distilled_from_"
 Pair = tuple[str, str]
 Cell = tuple[Pair, int]
 

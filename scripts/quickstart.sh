@@ -50,3 +50,4 @@ echo
 echo "A larger encoder, five times the parameters (405 MB, fetched once):"
 echo "  bash scripts/quickstart.sh --model builtin:mpnet-base --learning_rate 2e-5"
 echo "What is measured of its points and minutes: docs/benchmarks/encoders.md"
+echo "A small model that it has taught keeps over half of what it gains: docs/how-to/distil.md"

@@ -135,6 +135,9 @@ def test_a_larger_model_teaches_on_every_target_and_is_trained_once(tmp_path, mo
     lines = measured(tmp_path, monkeypatch, method, teachers=folder, keep=tmp_path / "kept")
     assert [(line["method"], line["target"]) for line in lines] == [(method, "b"), (method, "c")]
     assert trained == [2]
+    page = (tmp_path / "page.md").read_text()
+    assert "keeps to the class shares that its teacher has" in page
+    assert "--teachers FOLDER --out docs/benchmarks/page.md" in page
     teachers = [path.parent for path in folder.glob("*/config.json")]
     assert len(teachers) == 1
     assert ".a.1." in teachers[0].name
