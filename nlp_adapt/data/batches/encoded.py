@@ -214,7 +214,7 @@ def spans(starts: np.ndarray, stops: np.ndarray) -> np.ndarray:
 
 
 def _spans_of(offsets: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    return spans(offsets[chosen], offsets[chosen + 1])
+    return spans(offsets[chosen], offsets[np.asarray(chosen) + 1])
 
 
 def choose_widths(lengths: np.ndarray, most: int = MAX_WIDTHS) -> np.ndarray:
