@@ -41,6 +41,12 @@ class Distillation(Objective):
             raise ConfigError(
                 "distillation needs a teacher: set `teacher` to a model, run or ensemble."
             )
+        alone = options.domains == "source" and not config.compare_source_only
+        if config.keep_class_shares and alone:
+            raise ConfigError(
+                "keep_class_shares keeps what a teacher or twin says of the target: leave "
+                "compare_source_only on, or let options.distillation.domains hold the target."
+            )
         if config.streaming and options.domains != "source":
             raise ConfigError(
                 "distillation learns from answers that the teacher gives before training, which a "

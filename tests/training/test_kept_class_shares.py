@@ -107,6 +107,14 @@ def test_a_student_keeps_its_teachers_shares_and_says_so(tmp_path, twin):
     assert "kept as the teacher has them" in sentence
 
 
+def test_a_teacher_that_is_not_asked_of_the_target_has_no_shares_to_keep(tmp_path):
+    options = {**OPTIONS, "method": "distillation", "teacher": "any", "keep_class_shares": True}
+    options |= {"options": {"distillation": {"domains": "source"}}}
+    with pytest.raises(ConfigError, match="hold the target"):
+        trainer_for(tmp_path, **options, compare_source_only=False)
+    trainer_for(tmp_path, **options)
+
+
 def test_a_tagger_keeps_its_teachers_share_of_words_outside(tmp_path):
     target = tag_domain("tweets", 50)
     teacher = saved_teacher(tmp_path / "teacher", target, "TokenClassification", TAG_NAMES)

@@ -38,8 +38,12 @@ class Teacher:
         self, config: AdaptationConfig, task: Task, stages: Iterable[Stage], accelerator: Any = None
     ) -> None:
         assert config.teacher is not None
-        self.sides, self.accelerator = taught_sides(stages), accelerator
-        self.path, self.task = config.teacher, task
+        self.path, self.task, self.accelerator = config.teacher, task, accelerator
+        pairs = options_in(stages)
+        read = [kind.sides(own) for kind, own in pairs if issubclass(kind, Distillation)]
+        sides = set().union(*read)
+        # Released rows of the target are among its own in a batch.
+        self.sides = sides | {"few_shot"} if "target" in sides else sides
         main = accelerator is None or accelerator.is_main_process
         self.shown = main and not config.disable_tqdm  # a large one takes minutes
 
@@ -81,16 +85,6 @@ class Teacher:
         if not np.isfinite(logits).all():
             raise ModelError(f"teacher {self.path}: answers are not finite; set precision: fp32.")
         return logits if encoded.words is None else scatter_to_words(logits, encoded, 0.0)
-
-
-def taught_sides(stages: Iterable[Stage]) -> set[str]:
-    """The sides of `RunData.train` whose rows a teacher must answer before these stages.
-
-    Released rows of the target are among its own in a batch.
-    """
-    found = [kind.sides(own) for kind, own in options_in(stages) if issubclass(kind, Distillation)]
-    sides = set().union(*found)
-    return sides | {"few_shot"} if "target" in sides else sides
 
 
 def load_teacher(path: str, task: Task, precision: str, device: str | None) -> Predictor:
