@@ -65,11 +65,6 @@ def _check_together(config: Any) -> None:
         )
     if config.bf16 and config.fp16:
         raise ConfigError("bf16 and fp16 exclude each other: set one of them.")
-    taught = config.teacher and (config.stages is not None or config.method == "distillation")
-    if config.keep_class_shares and not config.compare_source_only and not taught:
-        raise ConfigError(
-            "keep_class_shares keeps those of the source-only twin: leave compare_source_only on."
-        )
     if config.fall_back and not config.compare_source_only:
         raise ConfigError("fall_back needs the source-only twin: leave compare_source_only on.")
     if config.overwrite and config.resume:

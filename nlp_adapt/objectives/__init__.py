@@ -86,18 +86,29 @@ def checked_stages(config: AdaptationConfig) -> list[Stage]:
         ConfigError: If an objective is unknown, has a wrong option or cannot serve this run.
     """
     stages = stages_for(config)
-    for kind, options in options_in(stages):
+    for kind, options in _options_in(stages):
         kind.check(options, config)
+    answered = config.compare_source_only or "target" in taught_sides(stages)
+    if config.keep_class_shares and not answered:
+        raise ConfigError(
+            "keep_class_shares keeps what the source-only twin, or a teacher, says of the target: "
+            "leave compare_source_only on."
+        )
     return stages
 
 
 def sides_read(stages: Iterable[Stage]) -> set[str]:
     """The sides of a batch that the objectives of any stage read."""
-    return {side for kind, options in options_in(stages) for side in kind.sides(options)}
+    return {side for kind, options in _options_in(stages) for side in kind.sides(options)}
 
 
-def options_in(stages: Iterable[Stage]) -> Iterator[tuple[type[Objective], ObjectiveConfig]]:
-    """Every objective of the stages, with its options."""
+def taught_sides(stages: Iterable[Stage]) -> set[str]:
+    """The sides of a batch whose rows a teacher answers before these stages."""
+    asked = [kind.sides(options) for kind, options in _options_in(stages) if kind.asks_teacher]
+    return set().union(*asked)
+
+
+def _options_in(stages: Iterable[Stage]) -> Iterator[tuple[type[Objective], ObjectiveConfig]]:
     for stage in stages:
         for name, options in stage.objectives.items():
             kind = objective_class(name)

@@ -163,6 +163,7 @@ class Objective(nn.Module):
         trains_task_head: Whether gradients reach the task head.
         perturbs_embeddings: Whether it hooks into the embeddings, which a compiled encoder ignores.
         copies_model: Whether it keeps a copy of the task model, such as a teacher.
+        asks_teacher: Whether the run's `teacher` must answer the rows of its sides before training.
         made_anew: Submodules that each run makes itself, such as a teacher: only a checkpoint in
             the middle of a stage needs their state.
         begins_anew: Whether it owns a part that has learnt nothing yet and must learn to read the
@@ -176,6 +177,7 @@ class Objective(nn.Module):
     trains_task_head: ClassVar[bool] = False
     perturbs_embeddings: ClassVar[bool] = False
     copies_model: ClassVar[bool] = False
+    asks_teacher: ClassVar[bool] = False
     made_anew: ClassVar[tuple[str, ...]] = ()
     begins_anew: bool = False
     summary: ClassVar[str] = ""

@@ -31,6 +31,7 @@ class Distillation(Objective):
     config_class = DistillationConfig
     reads = TARGET_SIDE
     trains_task_head = True
+    asks_teacher = True
     summary = "agree with a teacher's predictions"
     paper = "Hinton et al. 2015, arXiv:1503.02531"
 
@@ -40,12 +41,6 @@ class Distillation(Objective):
         if config.teacher is None:
             raise ConfigError(
                 "distillation needs a teacher: set `teacher` to a model, run or ensemble."
-            )
-        alone = options.domains == "source" and not config.compare_source_only
-        if config.keep_class_shares and alone:
-            raise ConfigError(
-                "keep_class_shares keeps what a teacher or twin says of the target: leave "
-                "compare_source_only on, or let options.distillation.domains hold the target."
             )
         if config.streaming and options.domains != "source":
             raise ConfigError(

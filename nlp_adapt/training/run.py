@@ -10,7 +10,7 @@ from nlp_adapt.errors import RunStopped
 from nlp_adapt.files import flattened, write_json, write_tensors
 from nlp_adapt.modeling.freezing import freeze
 from nlp_adapt.modeling.pretrained import load_task_model
-from nlp_adapt.objectives import Objective, objective_class
+from nlp_adapt.objectives import Objective, objective_class, taught_sides
 from nlp_adapt.prediction.likeness import STATISTICS, domain_samples, measure_domains
 from nlp_adapt.prediction.predictor import rows_bar
 from nlp_adapt.recipe import dump_recipe
@@ -245,9 +245,9 @@ class Run:
 
     def _judge(self, end: RunResult) -> None:
         """Let the guard compare both models; export the twin where its worst case is better."""
-        named = [one.objectives for one in self.context.stages]
-        taught = "distillation" in named[-1] and not any("task" in own for own in named)
-        verdict = judge_run(end.results, taught=taught)
+        stages = self.context.stages
+        taught = taught_sides(stages[-1:]) and not any("task" in one.objectives for one in stages)
+        verdict = judge_run(end.results, taught=bool(taught))
         end.results |= {"guard": verdict and verdict.to_dict(), "exported": ADAPTED}
         twin = verdict and verdict.prefers_twin(knows_more=self.context.data.tells_more)
         if not twin or self.config.fall_back is False:

@@ -11,11 +11,11 @@ Four signs are weighed, none of which reads a label of the target:
 - *estimate*: estimated target accuracy (Garg et al. 2022), with a paired bootstrap's interval of the
   difference.
 
-Of a model that a teacher alone has taught, the classes tell and nothing else.
 They can show harm, and no gain: a model that says the same of everything is certain of it, and so is
 one that has learnt its own answers. Where the estimate used to speak for the adapted model it was right
 about as often as not (docs/how-to/without-target-labels.md). So without a sign of harm it cannot be told
-which model is better, and the export is the one with the better worst case.
+which model is better, and the export is the one with the better worst case. Of
+a model that a teacher alone has taught, the classes tell and nothing else.
 """
 
 import math

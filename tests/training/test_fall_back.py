@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from nlp_adapt.errors import ConfigError
+from nlp_adapt.objectives.distillation import Distillation
 from nlp_adapt.prediction.likeness import load_likeness
 from nlp_adapt.training import run as run_module
 from nlp_adapt.validators.guard import Verdict
@@ -120,6 +121,10 @@ def test_without_a_twin_there_is_no_guard(tmp_path: Path) -> None:
         trainer_for(tmp_path, compare_source_only=False, fall_back=True)
 
 
+class Gentle(Distillation):
+    """A user's own distillation."""
+
+
 def test_a_student_is_exported_unless_signs_speak_against_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,6 +137,7 @@ def test_a_student_is_exported_unless_signs_speak_against_it(
         ([{"objectives": ["distillation"], "steps": 2}], True),
         ([{"objectives": ["task", "distillation"], "steps": 2}], False),
         ([{"objectives": [name], "steps": 1} for name in ("task", "distillation")], None),
+        ([{"objectives": [f"{__name__}:Gentle"], "steps": 2}], "by its own kind"),
     ):
         options |= {"stages": stages, "max_steps": -1}
         results = trainer_for(tmp_path / str(taught), **options).train()

@@ -110,7 +110,7 @@ def test_a_student_keeps_its_teachers_shares_and_says_so(tmp_path, twin):
 def test_a_teacher_that_is_not_asked_of_the_target_has_no_shares_to_keep(tmp_path):
     options = {**OPTIONS, "method": "distillation", "teacher": "any", "keep_class_shares": True}
     options |= {"options": {"distillation": {"domains": "source"}}}
-    with pytest.raises(ConfigError, match="hold the target"):
+    with pytest.raises(ConfigError, match="or a teacher, says of the target"):
         trainer_for(tmp_path, **options, compare_source_only=False)
     trainer_for(tmp_path, **options)
 

@@ -40,7 +40,7 @@ class EncodedRows:
         total_words: Words in the data set, vanished ones included.
         states: `[tokens, size]` the last hidden state of each token, where the encoder is frozen:
             float32, or the bits of bfloat16 as uint16.
-        teacher: `[units, classes]` float32 logits of a teacher, where a run distils one.
+        teacher: `[units, classes]` float32 logits of a teacher, where it was asked; NaN in a batch else.
         planned_lengths: `[rows]` lengths to plan batches by, where rows were cut: those cut to
             their first token meet the same rows as when whole.
     """

@@ -13,8 +13,7 @@ from nlp_adapt.data.batches.words import scatter_to_words
 from nlp_adapt.errors import ModelError
 from nlp_adapt.methods import Stage
 from nlp_adapt.names import order_by_name
-from nlp_adapt.objectives import options_in
-from nlp_adapt.objectives.distillation import Distillation
+from nlp_adapt.objectives import taught_sides
 from nlp_adapt.prediction.opening import load_predictor
 from nlp_adapt.prediction.predictor import Predictor, rows_bar
 from nlp_adapt.tasks import Task
@@ -39,9 +38,7 @@ class Teacher:
     ) -> None:
         assert config.teacher is not None
         self.path, self.task, self.accelerator = config.teacher, task, accelerator
-        pairs = options_in(stages)
-        read = [kind.sides(own) for kind, own in pairs if issubclass(kind, Distillation)]
-        sides = set().union(*read)
+        sides = taught_sides(stages)
         # Released rows of the target are among its own in a batch.
         self.sides = sides | {"few_shot"} if "target" in sides else sides
         main = accelerator is None or accelerator.is_main_process
