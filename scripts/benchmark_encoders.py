@@ -21,8 +21,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmark_methods import SUITES, read_domain
 from benchmark_runs import append, code_hash, read_runs
+from suites import SUITES, read_domain
 
 from nlp_adapt import AdaptationError, AdaptationTrainer, Domain, load_recipe
 from nlp_adapt.cli.console import quiet_libraries

@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from benchmark_methods import SUITES, read_domain
 from benchmark_runs import Run, append, code_hash, read_lines
 from few_labels_page import page
+from suites import SUITES, read_domain
 
 from nlp_adapt import AdaptationError, AdaptationTrainer, Domain, load_recipe
 from nlp_adapt.cli.console import quiet_libraries

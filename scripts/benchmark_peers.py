@@ -36,11 +36,11 @@ PEERS_FOLDER = Path(__file__).resolve().parent / "peers"
 sys.path.append(str(PEERS_FOLDER))  # adapters import each other by name, wherever they run
 
 import rows as peer_rows  # noqa: E402
-from benchmark_methods import SUITES  # noqa: E402
 from benchmark_runs import SMALL, Run, append, code_hash, made_alike, read_lines  # noqa: E402
 from catalogue import OURS, PEERS, Peer  # noqa: E402
 from environments import python_of  # noqa: E402
 from peers_page import report  # noqa: E402
+from suites import SUITES  # noqa: E402
 
 from nlp_adapt import AdaptationError  # noqa: E402
 from nlp_adapt.cli.console import quiet_libraries  # noqa: E402

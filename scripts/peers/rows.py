@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmark_methods import SUITES, read_domain, scored_on_all
+from benchmark_methods import scored_on_all
+from suites import SUITES, read_domain
 
 from nlp_adapt import Domain
 

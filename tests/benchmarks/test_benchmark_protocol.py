@@ -108,9 +108,9 @@ def test_the_methods_are_measured_only_after_the_check(data, monkeypatch):
 
 
 def test_published_numbers_stand_on_the_pages_of_their_suites_alone():
-    from benchmark_methods import SUITES
     from methods_page import report
     from protocol.published import section
+    from suites import SUITES
 
     assert section("snippets") == []
     page = report(SUITES["amazon"] | {"published": section("amazon")}, "some/model", "command", [])
