@@ -56,9 +56,9 @@ def align_model(
             nothing else tells the shares. Of words, that of `O` alone counts.
 
     Returns:
-        What results.json says of it, by class: the shares `told`, `kept` (and `kept_as` whose, if the
-        teacher's), or those `from_labels` and how many `labels` these are, what was `predicted_before` and is `predicted` now, and the `bias`
-        that was added; and that bias `[classes]`.
+        What results.json says of it, by class: the shares `told`, `kept` (`kept_as` names the teacher)
+        or `from_labels` (`labels` counts those), what was `predicted_before` and is `predicted` now, and
+        the `bias` that was added; and that bias `[classes]`.
 
     Raises:
         ModelError: If the classifier has no bias.
